@@ -1,0 +1,51 @@
+/// What can go wrong on the bus.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration cannot work; the text names the key.
+    #[error("bus: {0}")]
+    Options(String),
+    /// The data folder cannot be used.
+    #[error("bus: cannot use {path}: {reason}")]
+    Storage {
+        /// Folder.
+        path: std::path::PathBuf,
+        /// Why.
+        reason: String,
+        /// Cause, where there is one.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// Another process holds the data folder.
+    #[error("bus: {0} is in use by another weir")]
+    Locked(std::path::PathBuf),
+    /// A newer producer of the same transactional id took over, or the group gave the partition to another member.
+    /// Nothing of the transaction is visible; this producer is of no more use.
+    #[error("bus: fenced: {0}")]
+    Fenced(String),
+    /// The transaction was aborted; nothing of it is visible; it may be tried again.
+    #[error("bus: transaction aborted: {0}")]
+    Aborted(String),
+    /// A record is larger than the broker takes.
+    #[error("bus: record of {bytes} bytes for {topic} is larger than the broker's limit")]
+    TooLarge {
+        /// Topic.
+        topic: String,
+        /// Size of the value.
+        bytes: usize,
+    },
+    /// There is no such topic or partition.
+    #[error("bus: no such topic or partition: {0}")]
+    Unknown(String),
+    /// The bus was closed.
+    #[error("bus: closed")]
+    Closed,
+    /// Anything else that Kafka says.
+    #[error("bus: {context}")]
+    Kafka {
+        /// What was being done.
+        context: String,
+        /// Kafka's own word.
+        #[source]
+        source: rdkafka::error::KafkaError,
+    },
+}

@@ -1,0 +1,70 @@
+//! weir's wire contracts: what lies on which topic, under which key, with which headers.
+//!
+//! | topic | value | key |
+//! |---|---|---|
+//! | [`topic::LOGS`] | `ExportLogsServiceRequest` | source: the file's identity, or the sender |
+//! | [`topic::SPANS`] | `ExportTraceServiceRequest` | source |
+//! | [`topic::METRICS`] | `ExportMetricsServiceRequest` | source |
+//! | [`topic::CALLS`] | [`weir::v1::CallDeltas`](v1::CallDeltas) | `<source topic>/<source partition>` |
+//! | [`topic::DEAD_LETTERS`] | the record that could not be read, as it was | its key |
+//!
+//! Values of the first three are one OTLP export request in protobuf, exactly as the OpenTelemetry Collector's Kafka
+//! exporter writes them (`otlp_proto`), so any OpenTelemetry Collector can feed weir or read from it. All data of one
+//! record has one resource, so one tenant. A record stays under [`MAX_RECORD_BYTES`] before compression.
+//!
+//! **What makes two records the same.** A record that came from a file carries the header [`header::ORIGIN`], an
+//! [`Origin`]: the file's identity and the byte range that it holds. Ranges of one identity follow each other, so a
+//! reader that keeps the greatest end seen per identity drops what it has seen before. Records without the header are
+//! told apart by topic, partition and offset alone.
+
+mod origin;
+
+pub use opentelemetry_proto::tonic as otlp;
+pub use origin::{Origin, OriginError};
+
+/// weir's own messages, generated from `proto/weir/v1/*.proto`.
+#[allow(missing_docs, clippy::pedantic, unreachable_pub, reason = "generated code; the .proto files hold the documentation")]
+pub mod v1 {
+    tonic::include_proto!("weir.v1");
+}
+
+/// Greatest size of a record's value before compression.
+pub const MAX_RECORD_BYTES: usize = 1_000_000;
+
+/// Topics.
+pub mod topic {
+    /// OTLP logs.
+    pub const LOGS: &str = "otlp_logs";
+    /// OTLP spans.
+    pub const SPANS: &str = "otlp_spans";
+    /// OTLP metrics.
+    pub const METRICS: &str = "otlp_metrics";
+    /// Call statistics.
+    pub const CALLS: &str = "weir_calls";
+    /// Records that no reader could use, with their position and the reason in headers.
+    pub const DEAD_LETTERS: &str = "weir_dead_letters";
+    /// All of them.
+    pub const ALL: [&str; 5] = [LOGS, SPANS, METRICS, CALLS, DEAD_LETTERS];
+}
+
+/// Record headers.
+pub mod header {
+    /// `file/<identity>/<start>-<end>`: see [`crate::Origin`].
+    pub const ORIGIN: &str = "weir-origin";
+    /// On a dead letter: `<topic>/<partition>/<offset>` of the record.
+    pub const DEAD_POSITION: &str = "weir-dead-position";
+    /// On a dead letter: why it could not be used.
+    pub const DEAD_REASON: &str = "weir-dead-reason";
+}
+
+/// Attributes that weir itself sets.
+pub mod attribute {
+    /// Resource attribute: the tenant. On every record.
+    pub const TENANT: &str = "weir.tenant";
+    /// Log record attribute: byte offset of the line in its file.
+    pub const FILE_OFFSET: &str = "log.file.offset";
+    /// Log record attribute, true: the line was longer than the limit and was cut there.
+    pub const TRUNCATED: &str = "weir.truncated";
+    /// Log record attribute, true: the line was not UTF-8; its body is a bytes value.
+    pub const NOT_UTF8: &str = "weir.not_utf8";
+}
