@@ -14,7 +14,10 @@
 //!   all, and a producer that was replaced by a newer one of the same id is fenced.
 //! - Every queue is bounded: a producer whose broker is away makes its senders wait, and drops nothing.
 
+mod embedded;
 mod error;
+mod murmur2;
+mod null;
 mod options;
 mod record;
 
@@ -26,13 +29,20 @@ pub use error::Error;
 pub use options::{Broker, Options};
 pub use record::{Message, Partition, Position, Record};
 
+/// Greatest record that is taken (value, key and headers), uncompressed: [`weir_proto::MAX_RECORD_BYTES`] and a little.
+pub const MAX_MESSAGE_BYTES: usize = 1_040_000;
+
+/// About how much one [`Event::Batch`] holds at most.
+const MAX_BATCH_BYTES: usize = 16 << 20;
+
 /// What came of [`Consumer::next`].
 #[derive(Debug)]
 pub enum Event {
-    /// Partitions were given to this consumer; reading goes on at their committed positions (the beginning where there
-    /// is none), unless the owner seeks. Always comes before the first batch.
+    /// Partitions were given to this consumer: all that it has now. Reading goes on at their committed positions (the
+    /// beginning where there is none), unless the owner seeks. Always comes before the first batch.
     Assigned(Vec<Partition>),
-    /// Partitions were taken away; what was read of them and not committed will be read by another.
+    /// All partitions were taken away, since the group deals them out anew; the next `Assigned` says what this member
+    /// has then. What was read of them and not committed will be read again, here or elsewhere. A commit fails now.
     Revoked(Vec<Partition>),
     /// Messages, in order within each partition.
     Batch(Vec<Message>),
@@ -68,52 +78,100 @@ pub struct Lag {
     pub high: i64,
 }
 
-/// A bus that is open; cheap to clone.
+/// A bus that is open; cheap to clone. The embedded broker closes with the last of its handles: buses, producers and
+/// consumers.
 #[derive(Clone, Debug)]
 pub struct Bus {
     options: Arc<Options>,
+    broker: AnyBroker,
+}
+
+#[derive(Clone, Debug)]
+enum AnyBroker {
+    Embedded(embedded::Broker),
+    Null,
 }
 
 /// Sends records; bounded queue; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Producer {}
+pub struct Producer(AnyProducer);
+
+#[derive(Clone, Debug)]
+enum AnyProducer {
+    Embedded(embedded::Producer),
+    Null(null::Producer),
+}
 
 /// Writes records and positions at once.
 #[derive(Debug)]
-pub struct TransactionalProducer {}
+pub struct TransactionalProducer(AnyTransactionalProducer);
+
+#[derive(Debug)]
+enum AnyTransactionalProducer {
+    Embedded(embedded::TransactionalProducer),
+    Null,
+}
 
 /// Reads a group's share, or fixed partitions.
 #[derive(Debug)]
-pub struct Consumer {}
+pub struct Consumer(AnyConsumer);
 
-/// Resolves when the record is durable, with its place.
+#[derive(Debug)]
+enum AnyConsumer {
+    Embedded(embedded::Consumer),
+    Null(null::Consumer),
+}
+
+/// Resolves when the record is durable, with its place. It may be dropped: the record is sent all the same.
 pub type Delivery = futures::future::BoxFuture<'static, Result<(Partition, i64), Error>>;
 
 impl Bus {
     /// Opens the bus. The embedded broker lies in `data_dir/bus`. Kafka that is away is no error: whoever uses it waits.
-    pub async fn open(options: &Options, _data_dir: &Path) -> Result<Self, Error> {
-        Ok(Self { options: Arc::new(options.clone()) })
+    pub async fn open(options: &Options, data_dir: &Path) -> Result<Self, Error> {
+        options.check()?;
+        let broker = match options.broker {
+            Broker::Embedded => AnyBroker::Embedded(embedded::Broker::open(options, data_dir).await?),
+            Broker::Kafka => return Err(Error::Options("bus.broker: kafka is not there yet".to_owned())),
+            Broker::Null => AnyBroker::Null,
+        };
+        Ok(Self { options: Arc::new(options.clone()), broker })
     }
 
     /// A producer.
     pub fn producer(&self) -> Result<Producer, Error> {
-        unimplemented!()
+        Ok(Producer(match &self.broker {
+            AnyBroker::Embedded(broker) => AnyProducer::Embedded(broker.producer()),
+            AnyBroker::Null => AnyProducer::Null(null::Producer::default()),
+        }))
     }
 
     /// A producer of transactions; opening one fences the one that had this id before.
-    pub async fn transactional_producer(&self, _id: &str) -> Result<TransactionalProducer, Error> {
-        unimplemented!()
+    pub async fn transactional_producer(&self, id: &str) -> Result<TransactionalProducer, Error> {
+        Ok(TransactionalProducer(match &self.broker {
+            AnyBroker::Embedded(broker) => AnyTransactionalProducer::Embedded(broker.transactional_producer(id)),
+            AnyBroker::Null => AnyTransactionalProducer::Null,
+        }))
     }
 
-    /// A share of `topics`, as a member of `group`. Reads committed records only. The first event is `Assigned`.
-    pub fn group_consumer(&self, _group: &str, _topics: &[&str]) -> Result<Consumer, Error> {
-        unimplemented!()
+    /// A share of `topics`, as a member of `group`. Reads committed records only. The first event is `Assigned`. It is
+    /// a member until it is dropped.
+    pub fn group_consumer(&self, group: &str, topics: &[&str]) -> Result<Consumer, Error> {
+        Ok(Consumer(match &self.broker {
+            AnyBroker::Embedded(broker) => {
+                AnyConsumer::Embedded(embedded::Consumer::member(broker.clone(), group, topics))
+            }
+            AnyBroker::Null => AnyConsumer::Null(null::Consumer::member()),
+        }))
     }
 
-    /// Fixed partitions, from these positions; an offset before the first that is left starts there. Reads committed
-    /// records only. There is no `Assigned` event.
-    pub fn consumer(&self, _positions: &[Position]) -> Result<Consumer, Error> {
-        unimplemented!()
+    /// Fixed partitions, from these positions; an offset before the first that is left, or after the last, starts
+    /// there. Reads committed records only. There is no `Assigned` event. It has no group: [`Consumer::commit`] and
+    /// [`Consumer::committed`] are [`Error::Options`].
+    pub fn consumer(&self, positions: &[Position]) -> Result<Consumer, Error> {
+        Ok(Consumer(match &self.broker {
+            AnyBroker::Embedded(broker) => AnyConsumer::Embedded(embedded::Consumer::fixed(broker.clone(), positions)),
+            AnyBroker::Null => AnyConsumer::Null(null::Consumer::fixed(positions)),
+        }))
     }
 
     /// What weir asks of a topic that it makes: the partitions and copies of [`Options`], kept for ever.
@@ -128,70 +186,112 @@ impl Bus {
     }
 
     /// Makes the topics that are not there, grows the ones with fewer partitions, and sets retention.
-    pub async fn ensure_topics(&self, _topics: &[TopicSpec]) -> Result<(), Error> {
-        unimplemented!()
+    pub async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error> {
+        match &self.broker {
+            AnyBroker::Embedded(broker) => broker.ensure_topics(topics).await,
+            AnyBroker::Null => Ok(()),
+        }
     }
 
-    /// Removes a topic and all that it holds.
-    pub async fn delete_topic(&self, _name: &str) -> Result<(), Error> {
-        unimplemented!()
+    /// Removes a topic and all that it holds, committed positions included.
+    pub async fn delete_topic(&self, name: &str) -> Result<(), Error> {
+        match &self.broker {
+            AnyBroker::Embedded(broker) => broker.delete_topic(name).await,
+            AnyBroker::Null => Ok(()),
+        }
     }
 
     /// Number of partitions of a topic; [`Error::Unknown`] where there is no such topic.
-    pub async fn partitions(&self, _topic: &str) -> Result<i32, Error> {
-        unimplemented!()
+    pub async fn partitions(&self, topic: &str) -> Result<i32, Error> {
+        match &self.broker {
+            AnyBroker::Embedded(broker) => broker.partitions(topic),
+            AnyBroker::Null => Ok(self.options.partitions),
+        }
     }
 
     /// First offset that is there, and the offset of the next record to be written.
-    pub async fn offsets(&self, _partition: &Partition) -> Result<(i64, i64), Error> {
-        unimplemented!()
+    pub async fn offsets(&self, partition: &Partition) -> Result<(i64, i64), Error> {
+        match &self.broker {
+            AnyBroker::Embedded(broker) => broker.offsets(partition),
+            AnyBroker::Null => Ok((0, 0)),
+        }
     }
 
     /// How far a group is behind, for every partition of these topics.
-    pub async fn lag(&self, _group: &str, _topics: &[&str]) -> Result<Vec<Lag>, Error> {
-        unimplemented!()
+    pub async fn lag(&self, group: &str, topics: &[&str]) -> Result<Vec<Lag>, Error> {
+        match &self.broker {
+            AnyBroker::Embedded(broker) => broker.lag(group, topics).await,
+            AnyBroker::Null => Ok(Vec::new()),
+        }
     }
 }
 
 impl Producer {
     /// Puts a record in the queue; waits while it is full. Records of one key lie in the order of the calls. The outer
-    /// future is done when the record is queued, the [`Delivery`] when it is durable.
-    pub async fn send(&self, _record: Record) -> Result<Delivery, Error> {
-        unimplemented!()
+    /// future is done when the record is queued, the [`Delivery`] when it is durable. A topic that is not there is made
+    /// with the partitions of [`Options`] (Kafka: if the broker allows it, with its own number).
+    pub async fn send(&self, record: Record) -> Result<Delivery, Error> {
+        match &self.0 {
+            AnyProducer::Embedded(producer) => producer.send(record).await,
+            AnyProducer::Null(producer) => Ok(producer.send(record)),
+        }
     }
 
     /// Waits until all that was sent is durable or failed.
     pub async fn flush(&self) -> Result<(), Error> {
-        unimplemented!()
+        match &self.0 {
+            AnyProducer::Embedded(producer) => producer.flush().await,
+            AnyProducer::Null(_) => Ok(()),
+        }
     }
 }
 
 impl TransactionalProducer {
     /// Makes `records` and `positions` (of `consumer`, a member of a group) visible at once, durably, or not at all.
-    pub async fn commit(&self, _records: Vec<Record>, _consumer: &Consumer, _positions: &[Position]) -> Result<(), Error> {
-        unimplemented!()
+    /// After [`Error::Fenced`] nothing is visible, and the consumer's next event (or another program) says why; after
+    /// [`Error::Aborted`] nothing is visible and the same may be tried again.
+    pub async fn commit(&self, records: Vec<Record>, consumer: &Consumer, positions: &[Position]) -> Result<(), Error> {
+        match (&self.0, &consumer.0) {
+            (AnyTransactionalProducer::Embedded(producer), AnyConsumer::Embedded(consumer)) => {
+                producer.commit(records, consumer, positions).await
+            }
+            (AnyTransactionalProducer::Null, AnyConsumer::Null(_)) => Ok(()),
+            _ => Err(Error::Options("a transaction's producer and consumer are of two buses".to_owned())),
+        }
     }
 }
 
 impl Consumer {
     /// Waits up to `wait` for something to happen. A batch holds at most `max` messages (and about 16 MiB). Safe to
     /// drop before it is done.
-    pub async fn next(&mut self, _max: usize, _wait: Duration) -> Result<Event, Error> {
-        unimplemented!()
+    pub async fn next(&mut self, max: usize, wait: Duration) -> Result<Event, Error> {
+        match &mut self.0 {
+            AnyConsumer::Embedded(consumer) => consumer.next(max, wait).await,
+            AnyConsumer::Null(consumer) => Ok(consumer.next(wait).await),
+        }
     }
 
-    /// Reads on from this position.
-    pub async fn seek(&mut self, _position: &Position) -> Result<(), Error> {
-        unimplemented!()
+    /// Reads on from this position; [`Error::Unknown`] if the partition is not this consumer's.
+    pub async fn seek(&mut self, position: &Position) -> Result<(), Error> {
+        match &mut self.0 {
+            AnyConsumer::Embedded(consumer) => consumer.seek(position),
+            AnyConsumer::Null(_) => Ok(()),
+        }
     }
 
-    /// Commits positions for the group, durably.
-    pub async fn commit(&self, _positions: &[Position]) -> Result<(), Error> {
-        unimplemented!()
+    /// Commits positions for the group, durably. [`Error::Fenced`] if a partition is no longer this member's.
+    pub async fn commit(&self, positions: &[Position]) -> Result<(), Error> {
+        match &self.0 {
+            AnyConsumer::Embedded(consumer) => consumer.commit(positions).await,
+            AnyConsumer::Null(_) => Ok(()),
+        }
     }
 
     /// The group's committed positions of these partitions; those never committed are left out.
-    pub async fn committed(&self, _partitions: &[Partition]) -> Result<Vec<Position>, Error> {
-        unimplemented!()
+    pub async fn committed(&self, partitions: &[Partition]) -> Result<Vec<Position>, Error> {
+        match &self.0 {
+            AnyConsumer::Embedded(consumer) => consumer.committed(partitions).await,
+            AnyConsumer::Null(_) => Ok(Vec::new()),
+        }
     }
 }

@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::Error;
+
 /// Section `bus` of the configuration.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -33,5 +35,22 @@ pub enum Broker {
 impl Default for Options {
     fn default() -> Self {
         Self { broker: Broker::Embedded, brokers: None, properties: BTreeMap::new(), partitions: 4, replication: -1 }
+    }
+}
+
+impl Options {
+    /// What cannot work, by the key's name.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let wrong = |text: &str| Err(Error::Options(text.to_owned()));
+        if self.partitions < 1 {
+            return wrong("bus.partitions: must be at least 1");
+        }
+        if self.replication == 0 || self.replication < -1 {
+            return wrong("bus.replication: must be at least 1, or -1 for the broker's default");
+        }
+        if self.broker == Broker::Kafka && self.brokers.as_deref().unwrap_or_default().trim().is_empty() {
+            return wrong("bus.brokers: needed with `broker: kafka`, such as \"host:9092\"");
+        }
+        Ok(())
     }
 }

@@ -1,0 +1,163 @@
+//! What the contract suite cannot see from outside. The contract itself is proved in `tests/`, on both brokers.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::{Bus, Consumer, Error, Event, Message, Options, Partition, Position, Record};
+
+async fn open(folder: &tempfile::TempDir) -> Bus {
+    Bus::open(&Options::default(), folder.path()).await.unwrap()
+}
+
+fn record(topic: &str, key: &str, value: impl Into<Bytes>) -> Record {
+    Record {
+        topic: topic.into(),
+        key: Some(Bytes::copy_from_slice(key.as_bytes())),
+        value: value.into(),
+        ..Record::default()
+    }
+}
+
+fn start(topic: &str) -> Vec<Position> {
+    (0..4).map(|n| Position { partition: Partition::new(topic, n), offset: 0 }).collect()
+}
+
+async fn read(consumer: &mut Consumer, count: usize) -> Vec<Message> {
+    let mut messages = Vec::new();
+    while messages.len() < count {
+        if let Event::Batch(batch) = consumer.next(1000, Duration::from_secs(10)).await.unwrap() {
+            messages.extend(batch);
+        }
+    }
+    messages
+}
+
+async fn assigned(consumer: &mut Consumer) -> Vec<Partition> {
+    loop {
+        match consumer.next(1, Duration::from_secs(10)).await.unwrap() {
+            Event::Assigned(partitions) => return partitions,
+            Event::Idle => panic!("nothing was assigned"),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn records_positions_and_topics_survive_a_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = open(&folder).await;
+    let producer = bus.producer().unwrap();
+    let (partition, offset) = producer.send(record("logs", "k", "one")).await.unwrap().await.unwrap();
+    assert_eq!(offset, 0);
+    let mut member = bus.group_consumer("g", &["logs"]).unwrap();
+    assert_eq!(assigned(&mut member).await.len(), 4);
+    let position = Position { partition: partition.clone(), offset: 1 };
+    member.commit(std::slice::from_ref(&position)).await.unwrap();
+    drop((bus, producer, member));
+
+    let bus = open(&folder).await;
+    assert_eq!(bus.offsets(&partition).await.unwrap(), (0, 1));
+    let (again, offset) = bus.producer().unwrap().send(record("logs", "k", "two")).await.unwrap().await.unwrap();
+    assert_eq!((again, offset), (partition.clone(), 1));
+    let mut member = bus.group_consumer("g", &["logs"]).unwrap();
+    assigned(&mut member).await;
+    assert_eq!(member.committed(&[partition]).await.unwrap(), [position]);
+    assert_eq!(read(&mut member, 1).await[0].value, "two");
+}
+
+#[tokio::test]
+async fn a_second_broker_in_the_same_folder_is_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let _bus = open(&folder).await;
+    assert!(matches!(Bus::open(&Options::default(), folder.path()).await, Err(Error::Locked(_))));
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_made_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("bus"), "in the way").unwrap();
+    let error = Bus::open(&Options::default(), folder.path()).await.unwrap_err();
+    assert!(matches!(&error, Error::Storage { path, .. } if path.ends_with("bus")), "{error}");
+}
+
+#[tokio::test]
+async fn many_small_senders_share_a_sync() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = open(&folder).await;
+    let producer = bus.producer().unwrap();
+    let mut deliveries = Vec::new();
+    for n in 0..2_000 {
+        deliveries.push(producer.send(record("t", &n.to_string(), n.to_string())).await.unwrap());
+    }
+    let places: BTreeSet<_> = futures::future::try_join_all(deliveries).await.unwrap().into_iter().collect();
+    assert_eq!(places.len(), 2_000);
+    let mut consumer = bus.consumer(&start("t")).unwrap();
+    assert_eq!(read(&mut consumer, 2_000).await.len(), 2_000);
+}
+
+#[tokio::test]
+async fn a_reader_waits_until_something_is_durable() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = open(&folder).await;
+    bus.ensure_topics(&[bus.topic_spec("t")]).await.unwrap();
+    let mut consumer = bus.consumer(&start("t")).unwrap();
+    let reader = tokio::spawn(async move { read(&mut consumer, 1).await });
+    tokio::task::yield_now().await;
+    bus.producer().unwrap().send(record("t", "k", "late")).await.unwrap().await.unwrap();
+    assert_eq!(reader.await.unwrap()[0].value, "late");
+}
+
+#[tokio::test]
+async fn a_next_that_was_dropped_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = open(&folder).await;
+    let producer = bus.producer().unwrap();
+    for n in 0..50 {
+        drop(producer.send(record("t", "k", n.to_string())).await.unwrap());
+    }
+    producer.flush().await.unwrap();
+    let mut consumer = bus.consumer(&start("t")).unwrap();
+    let mut seen = Vec::new();
+    while seen.len() < 50 {
+        tokio::select! {
+            biased;
+            event = consumer.next(3, Duration::from_secs(10)) => if let Event::Batch(batch) = event.unwrap() {
+                seen.extend(batch.into_iter().map(|message| message.offset));
+            },
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    assert_eq!(seen, (0..50).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_damaged_size_or_name_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = open(&folder).await;
+    let producer = bus.producer().unwrap();
+    let large = producer.send(record("t", "k", vec![0; crate::MAX_MESSAGE_BYTES])).await;
+    assert!(matches!(large.err(), Some(Error::TooLarge { .. })));
+    let named = producer.send(record("a b", "k", "")).await.unwrap().await;
+    assert!(matches!(named, Err(Error::Options(_))));
+    let nowhere = producer.send(Record { partition: Some(9), ..record("t", "k", "") }).await.unwrap().await;
+    assert!(matches!(nowhere, Err(Error::Unknown(_))));
+}
+
+#[tokio::test]
+async fn a_topic_made_again_begins_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = open(&folder).await;
+    let producer = bus.producer().unwrap();
+    let (partition, _) = producer.send(record("t", "k", "old")).await.unwrap().await.unwrap();
+    let mut member = bus.group_consumer("g", &["t"]).unwrap();
+    assigned(&mut member).await;
+    member.commit(&[Position { partition: partition.clone(), offset: 1 }]).await.unwrap();
+    bus.delete_topic("t").await.unwrap();
+    assert!(matches!(bus.partitions("t").await, Err(Error::Unknown(_))));
+    producer.send(record("t", "k", "new")).await.unwrap().await.unwrap();
+    assert_eq!(bus.offsets(&partition).await.unwrap(), (0, 1));
+    assert_eq!(bus.lag("g", &["t"]).await.unwrap().iter().filter(|lag| lag.committed.is_some()).count(), 0);
+    assert_eq!(read(&mut bus.consumer(&start("t")).unwrap(), 1).await[0].value, "new");
+}
