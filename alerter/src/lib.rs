@@ -1,7 +1,8 @@
-//! Call statistics: the pure half of the alerter.
+//! Call statistics, series, rules and notifications.
 //!
 //! [`fold`] turns the spans of a range of offsets into deltas by one-second slot of their end time; [`hdr`] holds their
-//! durations. Neither does I/O or reads a clock.
+//! durations; [`series`] keeps them for queries and rules.
 
 pub mod fold;
 pub mod hdr;
+pub mod series;

@@ -1,0 +1,3 @@
+//! Series in memory, and how they are read.
+
+pub mod read;

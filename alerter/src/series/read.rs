@@ -1,0 +1,67 @@
+//! How queries and rules read series, whatever holds them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::hdr::Hdr;
+
+/// A series' labels, the name among them as `__name__`; an empty value is as no label.
+pub type Labels = Arc<BTreeMap<String, String>>;
+
+/// What a series holds in the range asked for, oldest first.
+#[derive(Debug, Clone)]
+pub enum Data {
+    /// A monotonic sum.
+    Counter {
+        /// The running total before the first of `deltas`.
+        before: f64,
+        /// Sample time in unix seconds and the increase in the second before it: what ended in `[s, s + 1)` has the
+        /// sample time `s + 1`. Times rise; a second without an increase may be missing.
+        deltas: Vec<(i64, f64)>,
+    },
+    /// Unix milliseconds and the value.
+    Gauge(Vec<(i64, f64)>),
+    /// Sample time in unix seconds and the durations, in microseconds, of what ended in the second before it.
+    Histogram(Vec<(i64, Arc<Hdr>)>),
+}
+
+/// One series.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// Its identity.
+    pub labels: Labels,
+    /// Its samples.
+    pub data: Data,
+}
+
+/// How a matcher compares. Patterns are anchored at both ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MatchOp {
+    /// `=`
+    Equal,
+    /// `!=`
+    NotEqual,
+    /// `=~`
+    Match,
+    /// `!~`
+    NoMatch,
+}
+
+/// A condition on one label; a label that is not there is as one that is empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Matcher {
+    /// The label.
+    pub name: String,
+    /// How.
+    pub op: MatchOp,
+    /// With what: text, or a regular expression.
+    pub value: String,
+}
+
+/// A store of series that can be asked.
+pub trait Read {
+    /// Series whose labels satisfy all matchers, with data of the half-open time range `(start_ms, end_ms]` of sample
+    /// times. A counter with a total but no increase in the range is there with empty `deltas`. A matcher whose
+    /// pattern is no regular expression matches nothing.
+    fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series>;
+}
