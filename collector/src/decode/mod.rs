@@ -1,0 +1,34 @@
+//! One physical line, read in place. Nothing here panics or keeps state, whatever the bytes.
+
+pub mod cri;
+pub mod docker;
+mod timestamp;
+
+pub use timestamp::unix_nano;
+
+/// Which of a container's outputs a line was written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+impl Stream {
+    /// The value of `log.iostream`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+        match text {
+            b"stdout" => Some(Self::Stdout),
+            b"stderr" => Some(Self::Stderr),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+/// Nanoseconds since the epoch of an RFC 3339 time (`2016-10-06T00:17:09.669794202Z`, or with `+08:00`).
+///
+/// At most nine digits of a fraction. `None` for anything else, for a day that is not in its month, and for times
+/// before 1970 or too late for 64 bits.
+pub fn unix_nano(text: &[u8]) -> Option<u64> {
+    let (date, rest) = text.split_at_checked(19)?;
+    let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
+    if marks.iter().any(|&(at, mark)| date[at] != mark) {
+        return None;
+    }
+    let (year, month, day) = (digits(&date[..4])?, digits(&date[5..7])?, digits(&date[8..10])?);
+    let (hour, minute, second) = (digits(&date[11..13])?, digits(&date[14..16])?, digits(&date[17..19])?);
+    // 60 is a leap second; it reads as the second after it.
+    if !(1..=12).contains(&month) || day < 1 || day > month_days(year, month) || hour > 23 || minute > 59 || second > 60
+    {
+        return None;
+    }
+    let (nanos, zone) = match rest.strip_prefix(b".") {
+        Some(rest) => fraction(rest)?,
+        None => (0, rest),
+    };
+    let seconds = days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second - offset(zone)?;
+    u64::try_from(seconds).ok()?.checked_mul(1_000_000_000)?.checked_add(nanos)
+}
+
+fn digits(text: &[u8]) -> Option<i64> {
+    text.iter().try_fold(0, |value, b| b.is_ascii_digit().then(|| value * 10 + i64::from(b - b'0')))
+}
+
+fn fraction(text: &[u8]) -> Option<(u64, &[u8])> {
+    let count = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    if !(1..=9).contains(&count) {
+        return None;
+    }
+    let (number, rest) = text.split_at(count);
+    Some((digits(number)? as u64 * 10_u64.pow(9 - count as u32), rest))
+}
+
+/// Seconds east of UTC.
+fn offset(zone: &[u8]) -> Option<i64> {
+    match zone {
+        b"Z" => Some(0),
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+            let (hours, minutes) = (digits(&[*h1, *h2])?, digits(&[*m1, *m2])?);
+            let seconds = hours * 3_600 + minutes * 60;
+            (hours < 24 && minutes < 60).then_some(if *sign == b'-' { -seconds } else { seconds })
+        }
+        _ => None,
+    }
+}
+
+fn month_days(year: i64, month: i64) -> i64 {
+    match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        _ => 31,
+    }
+}
+
+/// Days since 1970-01-01, counted in years that begin in March so that the leap day comes last.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unix_nano;
+
+    #[test]
+    fn known_times_are_read_to_the_nanosecond() {
+        for (text, expected) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("2016-10-06T00:17:09.669794202Z", 1_475_713_029_669_794_202),
+            ("2019-05-07T18:57:50.904275087+00:00", 1_557_255_470_904_275_087),
+            ("2000-02-29T08:00:00.5+08:00", 951_782_400_500_000_000),
+        ] {
+            assert_eq!(unix_nano(text.as_bytes()), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        for text in [
+            "",
+            "2016-10-06",
+            "2023-02-29T00:00:00Z",
+            "2016-13-01T00:00:00Z",
+            "1969-12-31T23:59:59Z",
+            "2016-10-06T00:17:09.Z",
+            "2016-10-06T00:17:09.1234567890Z",
+            "2016-10-06T00:17:09",
+            "9999-01-01T00:00:00Z",
+        ] {
+            assert_eq!(unix_nano(text.as_bytes()), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! `ExportLogsServiceRequest` in protobuf, written line by line from borrowed bytes.
+//!
+//! A batch holds one resource and one scope. Lengths of a log record are computed before it is written, so nothing is
+//! moved and nothing is allocated for a line; the three outer lengths are only known at the end and are written by
+//! [`Batch::finish`].
+
+use weir_proto::attribute;
+
+use crate::decode::Stream;
+
+/// One log record to be written.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Record<'a> {
+    /// Nanoseconds since the epoch; 0 where the line has no time.
+    pub time_unix_nano: u64,
+    /// When the collector read it, nanoseconds since the epoch.
+    pub observed_time_unix_nano: u64,
+    /// OTLP's number; 0 is unspecified.
+    pub severity_number: u8,
+    /// The line; becomes a bytes value with `weir.not_utf8` where it is not UTF-8.
+    pub body: &'a [u8],
+    /// Output of the container, as `log.iostream`.
+    pub stream: Option<Stream>,
+    /// Place of the line's first byte in its file, as `log.file.offset`.
+    pub offset: u64,
+    /// The line was cut: sets `weir.truncated`.
+    pub truncated: bool,
+}
+
+/// Log records of one resource; the buffer is kept from batch to batch.
+#[derive(Debug, Default)]
+pub struct Batch {
+    records: Vec<u8>,
+    count: usize,
+}
+
+impl Batch {
+    /// Bytes of the log records so far; [`Self::finish`] adds the resource and at most 40 bytes.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Nothing was pushed.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Number of log records.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Adds a log record.
+    pub fn push(&mut self, record: &Record<'_>) {
+        let utf8 = std::str::from_utf8(record.body).is_ok();
+        let value = field_len(record.body.len());
+        let offset = int_attribute_len(attribute::FILE_OFFSET, record.offset);
+        let mut length = 18 + field_len(value) + field_len(offset);
+        length += if record.severity_number == 0 { 0 } else { 1 + varint_len(u64::from(record.severity_number)) };
+        length += record.stream.map_or(0, |stream| field_len(string_attribute_len(IOSTREAM, stream.name())));
+        length += if utf8 { 0 } else { field_len(bool_attribute_len(attribute::NOT_UTF8)) };
+        length += if record.truncated { field_len(bool_attribute_len(attribute::TRUNCATED)) } else { 0 };
+
+        let out = &mut self.records;
+        header(out, 2, length);
+        fixed64(out, 1, record.time_unix_nano);
+        if record.severity_number != 0 {
+            out.push(2 << 3);
+            varint(out, u64::from(record.severity_number));
+        }
+        header(out, 5, value);
+        header(out, if utf8 { 1 } else { 7 }, record.body.len());
+        out.extend_from_slice(record.body);
+        header(out, 6, offset);
+        key(out, attribute::FILE_OFFSET);
+        header(out, 2, 1 + varint_len(record.offset));
+        out.push(3 << 3);
+        varint(out, record.offset);
+        if let Some(stream) = record.stream {
+            string_attribute(out, 6, IOSTREAM, stream.name());
+        }
+        if !utf8 {
+            bool_attribute(out, attribute::NOT_UTF8);
+        }
+        if record.truncated {
+            bool_attribute(out, attribute::TRUNCATED);
+        }
+        fixed64(out, 11, record.observed_time_unix_nano);
+        self.count += 1;
+    }
+
+    /// The whole request, under a resource made by [`resource`]; empties the batch.
+    pub fn finish(&mut self, resource: &[u8]) -> Vec<u8> {
+        let scope = self.records.len();
+        let outer = field_len(resource.len()) + field_len(scope);
+        let mut out = Vec::with_capacity(field_len(outer));
+        header(&mut out, 1, outer);
+        header(&mut out, 1, resource.len());
+        out.extend_from_slice(resource);
+        header(&mut out, 2, scope);
+        out.extend_from_slice(&self.records);
+        self.records.clear();
+        self.count = 0;
+        out
+    }
+}
+
+const IOSTREAM: &str = "log.iostream";
+
+/// A resource of string attributes, encoded once for all batches of a source.
+pub fn resource(attributes: &[(&str, &str)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, value) in attributes {
+        string_attribute(&mut out, 1, name, value);
+    }
+    out
+}
+
+fn string_attribute(out: &mut Vec<u8>, field: u8, name: &str, value: &str) {
+    header(out, field, string_attribute_len(name, value));
+    key(out, name);
+    header(out, 2, field_len(value.len()));
+    header(out, 1, value.len());
+    out.extend_from_slice(value.as_bytes());
+}
+
+fn bool_attribute(out: &mut Vec<u8>, name: &str) {
+    header(out, 6, bool_attribute_len(name));
+    key(out, name);
+    header(out, 2, 2);
+    out.extend_from_slice(&[2 << 3, 1]);
+}
+
+fn string_attribute_len(name: &str, value: &str) -> usize {
+    field_len(name.len()) + field_len(field_len(value.len()))
+}
+
+fn int_attribute_len(name: &str, value: u64) -> usize {
+    field_len(name.len()) + field_len(1 + varint_len(value))
+}
+
+fn bool_attribute_len(name: &str) -> usize {
+    field_len(name.len()) + field_len(2)
+}
+
+fn key(out: &mut Vec<u8>, name: &str) {
+    header(out, 1, name.len());
+    out.extend_from_slice(name.as_bytes());
+}
+
+/// Tag and length of a length-delimited field; numbers here are all below 16, so a tag is one byte.
+fn header(out: &mut Vec<u8>, field: u8, length: usize) {
+    out.push(field << 3 | 2);
+    varint(out, length as u64);
+}
+
+fn fixed64(out: &mut Vec<u8>, field: u8, value: u64) {
+    out.push(field << 3 | 1);
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+fn varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Size of a length-delimited field with its tag.
+fn field_len(length: usize) -> usize {
+    1 + varint_len(length as u64) + length
+}
+
+fn varint_len(value: u64) -> usize {
+    (70 - (value | 1).leading_zeros() as usize) / 7
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use prost::Message;
+    use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
+    use weir_proto::otlp::common::v1::any_value::Value;
+
+    proptest! {
+        #[test]
+        fn prost_reads_what_was_meant(
+            lines in prop::collection::vec((any::<Vec<u8>>(), any::<u64>(), any::<u64>(), 0_u8..25, any::<bool>(),
+                0_u64..=i64::MAX as u64, prop::option::of(any::<bool>())), 1..20)
+        ) {
+            let resource = resource(&[("weir.tenant", "default"), ("服务", &"x".repeat(300))]);
+            let mut batch = Batch::default();
+            for (body, time, observed, severity, truncated, offset, stream) in &lines {
+                let stream = stream.map(|err| if err { Stream::Stderr } else { Stream::Stdout });
+                batch.push(&Record { time_unix_nano: *time, observed_time_unix_nano: *observed,
+                    severity_number: *severity, body, stream, offset: *offset, truncated: *truncated });
+            }
+            let size = batch.len() + resource.len();
+            let bytes = batch.finish(&resource);
+            prop_assert!(batch.is_empty() && bytes.len() <= size + 40);
+            let read = ExportLogsServiceRequest::decode(bytes.as_slice()).unwrap();
+            prop_assert_eq!(read.resource_logs.len(), 1);
+            let attributes = &read.resource_logs[0].resource.as_ref().unwrap().attributes;
+            prop_assert_eq!(attributes[1].key.as_str(), "服务");
+            let records = &read.resource_logs[0].scope_logs[0].log_records;
+            prop_assert_eq!(records.len(), lines.len());
+            for (record, (body, time, observed, severity, truncated, offset, stream)) in records.iter().zip(&lines) {
+                prop_assert_eq!((record.time_unix_nano, record.observed_time_unix_nano), (*time, *observed));
+                prop_assert_eq!(record.severity_number, i32::from(*severity));
+                let expected = match String::from_utf8(body.clone()) {
+                    Ok(text) => Value::StringValue(text),
+                    Err(_) => Value::BytesValue(body.clone()),
+                };
+                let marked = matches!(expected, Value::BytesValue(_));
+                prop_assert_eq!(record.body.as_ref().unwrap().value.as_ref(), Some(&expected));
+                let find = |name: &str| record.attributes.iter().find(|a| a.key == name)
+                    .and_then(|a| a.value.as_ref()?.value.clone());
+                prop_assert_eq!(find("log.file.offset"), Some(Value::IntValue(*offset as i64)));
+                prop_assert_eq!(find("weir.not_utf8"), marked.then_some(Value::BoolValue(true)));
+                prop_assert_eq!(find("weir.truncated"), truncated.then_some(Value::BoolValue(true)));
+                let name = stream.map(|err| Value::StringValue(if err { "stderr" } else { "stdout" }.into()));
+                prop_assert_eq!(find("log.iostream"), name);
+            }
+        }
+    }
+}

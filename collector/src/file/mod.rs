@@ -1,0 +1,5 @@
+//! Positions in files.
+
+mod acks;
+
+pub use acks::{Acks, Misuse, Ticket};
