@@ -1,4 +1,5 @@
-//! One physical line, read in place. Nothing here panics or keeps state, whatever the bytes.
+//! One physical line: CRI read in place, docker json into a text of its own (its escapes are undone). Nothing here
+//! panics or keeps state, whatever the bytes.
 
 pub mod cri;
 pub mod docker;
