@@ -1,0 +1,358 @@
+//! Reads Lucene's grammar as Elasticsearch users type it. Length and depth are bounded; errors name the byte at fault.
+
+use super::ast::{Bound, Query, Test};
+
+const MAX_BYTES: usize = 16 * 1024;
+const MAX_DEPTH: usize = 64;
+const MAX_TESTS: usize = 1024;
+
+/// The query cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("at byte {position}: {message}")]
+pub struct ParseError {
+    /// Byte offset in the text.
+    pub position: usize,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+/// Reads a query; empty text, or `*`, is everything. Terms side by side are joined with AND.
+pub fn parse(text: &str) -> Result<Query, ParseError> {
+    if text.len() > MAX_BYTES {
+        return Err(ParseError { position: MAX_BYTES, message: format!("a query has at most {MAX_BYTES} bytes") });
+    }
+    let mut parser = Parser { text, at: 0, tests: 0 };
+    parser.space();
+    if parser.done() {
+        return Ok(Query::All);
+    }
+    let query = parser.or(0)?;
+    parser.space();
+    if parser.done() { Ok(query) } else { Err(parser.error("unexpected `)`: there is no `(` for it")) }
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    at: usize,
+    tests: usize,
+}
+
+fn special(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | '"' | ':')
+}
+
+impl<'a> Parser<'a> {
+    fn rest(&self) -> &'a str {
+        &self.text[self.at..]
+    }
+
+    fn done(&self) -> bool {
+        self.at >= self.text.len()
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.rest().chars().next()
+    }
+
+    fn error(&self, message: impl Into<String>) -> ParseError {
+        ParseError { position: self.at, message: message.into() }
+    }
+
+    fn space(&mut self) {
+        let rest = self.rest();
+        self.at += rest.len() - rest.trim_start().len();
+    }
+
+    fn take(&mut self, text: &str) -> bool {
+        let found = self.rest().starts_with(text);
+        if found {
+            self.at += text.len();
+        }
+        found
+    }
+
+    fn keyword(&mut self, word: &str) -> bool {
+        self.space();
+        let found =
+            self.rest().strip_prefix(word).is_some_and(|r| r.chars().next().is_none_or(|c| special(c) && c != ':'));
+        if found {
+            self.at += word.len();
+        }
+        found
+    }
+
+    fn or(&mut self, depth: usize) -> Result<Query, ParseError> {
+        if depth > MAX_DEPTH {
+            return Err(self.error(format!("parentheses are at most {MAX_DEPTH} deep")));
+        }
+        let mut any = vec![self.and(depth)?];
+        while self.keyword("OR") || self.take("||") {
+            any.push(self.and(depth)?);
+        }
+        Ok(one_or(any, Query::Or))
+    }
+
+    fn and(&mut self, depth: usize) -> Result<Query, ParseError> {
+        let mut all = vec![self.not(depth)?];
+        loop {
+            if self.keyword("AND") || self.take("&&") {
+                all.push(self.not(depth)?);
+                continue;
+            }
+            let before = self.at;
+            if self.done() || self.peek() == Some(')') || self.keyword("OR") || self.rest().starts_with("||") {
+                self.at = before;
+                return Ok(one_or(all, Query::And));
+            }
+            all.push(self.not(depth)?);
+        }
+    }
+
+    fn not(&mut self, depth: usize) -> Result<Query, ParseError> {
+        self.space();
+        let mut negated = false;
+        loop {
+            if self.keyword("NOT") || self.take("!") || self.take("-") {
+                negated = !negated;
+            } else if !self.take("+") {
+                break;
+            }
+            self.space();
+        }
+        let query = self.atom(depth)?;
+        Ok(if negated { Query::Not(Box::new(query)) } else { query })
+    }
+
+    fn atom(&mut self, depth: usize) -> Result<Query, ParseError> {
+        self.tests += 1;
+        if self.tests > MAX_TESTS {
+            return Err(self.error(format!("a query has at most {MAX_TESTS} terms")));
+        }
+        if self.take("(") {
+            let query = self.or(depth + 1)?;
+            self.space();
+            return if self.take(")") { Ok(query) } else { Err(self.error("expected `)`")) };
+        }
+        if self.peek() == Some('"') {
+            return Ok(Query::Field("body".into(), Test::Is(self.quoted()?)));
+        }
+        let (text, glob) = self.bare()?;
+        if !self.take(":") {
+            if text == "*" {
+                return Ok(Query::All);
+            }
+            return Ok(Query::Field("body".into(), if glob { Test::Glob(text) } else { Test::Is(unglob(&text)) }));
+        }
+        let name = unglob(&text);
+        if name == "*" && self.take("*") {
+            return Ok(Query::All);
+        }
+        self.value(name, depth)
+    }
+
+    fn value(&mut self, name: String, depth: usize) -> Result<Query, ParseError> {
+        self.space();
+        let field = |test| Ok(Query::Field(name.clone(), test));
+        for (sign, greater, including) in
+            [(">=", true, true), ("<=", false, true), (">", true, false), ("<", false, false)]
+        {
+            if self.take(sign) {
+                self.space();
+                let value = self.plain()?;
+                let bound = if including { Bound::Including(value) } else { Bound::Excluding(value) };
+                return field(if greater { Test::Range(bound, Bound::Open) } else { Test::Range(Bound::Open, bound) });
+            }
+        }
+        if self.keyword("IN") {
+            self.space();
+            if !self.take("[") {
+                return Err(self.error("expected `[` after IN, as in `field:IN [a b]`"));
+            }
+            let mut any = Vec::new();
+            loop {
+                self.space();
+                while self.take(",") {
+                    self.space();
+                }
+                if self.take("]") {
+                    return Ok(if any.is_empty() { Query::Not(Box::new(Query::All)) } else { one_or(any, Query::Or) });
+                }
+                self.tests += 1;
+                if self.tests > MAX_TESTS {
+                    return Err(self.error(format!("a query has at most {MAX_TESTS} terms")));
+                }
+                let value = self.plain()?;
+                any.push(Query::Field(name.clone(), Test::Is(value.trim_end_matches(',').to_owned())));
+            }
+        }
+        match self.peek() {
+            Some('"') => {
+                let text = self.quoted()?;
+                field(Test::Is(text))
+            }
+            Some(open @ ('[' | '{')) => {
+                self.at += 1;
+                let low = self.bound(open == '[')?;
+                if !self.keyword("TO") {
+                    return Err(self.error("expected `TO`, as in `[1 TO 5]`"));
+                }
+                let high_at = self.at;
+                let mut high = self.bound(true)?;
+                self.space();
+                if self.take("}") {
+                    self.at = high_at;
+                    high = self.bound(false)?;
+                    self.space();
+                    self.at += 1;
+                } else if !self.take("]") {
+                    return Err(self.error("expected `]` or `}` at the end of the range"));
+                }
+                field(Test::Range(low, high))
+            }
+            Some('(') => {
+                self.at += 1;
+                let inner = self.or(depth + 1)?;
+                self.space();
+                if self.take(")") { Ok(rename(inner, &name)) } else { Err(self.error("expected `)`")) }
+            }
+            _ => {
+                let (text, glob) = self.bare()?;
+                if text == "*" {
+                    return field(Test::Exists);
+                }
+                field(if glob { Test::Glob(text) } else { Test::Is(unglob(&text)) })
+            }
+        }
+    }
+
+    fn bound(&mut self, including: bool) -> Result<Bound, ParseError> {
+        self.space();
+        let value = self.plain()?;
+        Ok(match (value.as_str(), including) {
+            ("*", _) => Bound::Open,
+            (_, true) => Bound::Including(value),
+            (_, false) => Bound::Excluding(value),
+        })
+    }
+
+    fn plain(&mut self) -> Result<String, ParseError> {
+        if self.peek() == Some('"') { self.quoted() } else { self.bare_with(true).map(|(text, _)| unglob(&text)) }
+    }
+
+    fn quoted(&mut self) -> Result<String, ParseError> {
+        let start = self.at;
+        self.at += 1;
+        let mut text = String::new();
+        while let Some(c) = self.peek() {
+            self.at += c.len_utf8();
+            match c {
+                '"' => return Ok(text),
+                '\\' => {
+                    let next = self.peek().ok_or_else(|| self.error("a character is missing after `\\`"))?;
+                    self.at += next.len_utf8();
+                    text.push(next);
+                }
+                _ => text.push(c),
+            }
+        }
+        Err(ParseError { position: start, message: "this quotation mark is never closed: expected `\"`".into() })
+    }
+
+    fn bare(&mut self) -> Result<(String, bool), ParseError> {
+        self.bare_with(false)
+    }
+
+    /// A run of plain characters. Escapes before `*`, `?` and `\` are kept for [`unglob`]; says whether a wildcard is in.
+    fn bare_with(&mut self, colons: bool) -> Result<(String, bool), ParseError> {
+        let (mut text, mut glob) = (String::new(), false);
+        while let Some(c) = self.peek() {
+            if special(c) && !(colons && c == ':') {
+                break;
+            }
+            self.at += c.len_utf8();
+            if c == '\\' {
+                let next = self.peek().ok_or_else(|| self.error("a character is missing after `\\`"))?;
+                self.at += next.len_utf8();
+                if matches!(next, '*' | '?' | '\\') {
+                    text.push('\\');
+                }
+                text.push(next);
+            } else {
+                glob |= matches!(c, '*' | '?');
+                text.push(c);
+            }
+        }
+        if text.is_empty() {
+            let found = self.peek().map_or("the end".to_owned(), |c| format!("`{c}`"));
+            return Err(self.error(format!("expected a word, a field, `\"` or `(`, found {found}")));
+        }
+        Ok((text, glob))
+    }
+}
+
+fn unglob(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        plain.push(if c == '\\' { chars.next().unwrap_or('\\') } else { c });
+    }
+    plain
+}
+
+fn one_or(mut queries: Vec<Query>, join: fn(Vec<Query>) -> Query) -> Query {
+    if queries.len() == 1 { queries.remove(0) } else { join(queries) }
+}
+
+/// `field:(a OR b)`: bare words inside belong to the field.
+fn rename(query: Query, name: &str) -> Query {
+    let all = |queries: Vec<Query>| queries.into_iter().map(|q| rename(q, name)).collect();
+    match query {
+        Query::And(queries) => Query::And(all(queries)),
+        Query::Or(queries) => Query::Or(all(queries)),
+        Query::Not(inner) => Query::Not(Box::new(rename(*inner, name))),
+        Query::Field(field, test) if field == "body" => Query::Field(name.to_owned(), test),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn is(field: &str, text: &str) -> Query {
+        Query::Field(field.into(), Test::Is(text.into()))
+    }
+
+    #[test]
+    fn and_binds_closer_than_or_and_not_closer_still() {
+        let query = parse("a OR service:ocr AND NOT \"connection reset\"").unwrap();
+        let right = Query::And(vec![is("service", "ocr"), Query::Not(Box::new(is("body", "connection reset")))]);
+        assert_eq!(query, Query::Or(vec![is("body", "a"), right]));
+    }
+
+    #[test]
+    fn ranges_lists_escapes_and_existence_are_read() {
+        let range = |a, b| Query::Field("n".into(), Test::Range(a, b));
+        assert_eq!(parse("n:>=10").unwrap(), range(Bound::Including("10".into()), Bound::Open));
+        assert_eq!(parse("n:[1 TO 5}").unwrap(), range(Bound::Including("1".into()), Bound::Excluding("5".into())));
+        assert_eq!(parse("n:IN [a, b]").unwrap(), Query::Or(vec![is("n", "a"), is("n", "b")]));
+        assert_eq!(parse(r"a\:b\*").unwrap(), is("body", "a:b*"));
+        assert_eq!(parse("n:*").unwrap(), Query::Field("n".into(), Test::Exists));
+    }
+
+    #[test]
+    fn an_error_names_the_place_and_what_would_be_right() {
+        let error = parse("a AND (b").unwrap_err();
+        assert_eq!((error.position, error.message.as_str()), (8, "expected `)`"));
+        assert!(parse(&"(".repeat(1000)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "[a-z0-9:\"()\\[\\]{}*?\\\\<>=!+ ANDORTI-]{0,60}|.{0,40}") {
+            let _ = parse(&text);
+        }
+    }
+}
