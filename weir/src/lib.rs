@@ -1,0 +1,3 @@
+//! The part of the weir program that others may use: its load generator, for tests, benchmarks and the demo.
+
+pub mod load;
