@@ -1,11 +1,13 @@
 //! Values of the configuration.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
+use serde::de::{Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// A duration as users write it: `30s`, `5m`, `1h30m`, `7d`.
+/// A duration as users write it: `30s`, `5m`, `1h30m`, `7d`, `500ms`. Units: `ns us ms s m h d w`; `0` needs none.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
@@ -13,26 +15,230 @@ pub struct Span(pub Duration);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
 
+/// Text that is no [`Span`] or [`Size`]; it says what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("«{text}» is not {wanted}")]
+pub struct ValueError {
+    text: String,
+    wanted: &'static str,
+}
+
+const SPAN: &str = "a duration such as 500ms, 30s, 5m, 1h30m or 7d";
+const SIZE: &str = "a size such as 4096, 64KB, 64MB, 50GB or 1MiB";
+
+const SPAN_UNITS: [(&str, u128); 8] = [
+    ("w", 604_800_000_000_000),
+    ("d", 86_400_000_000_000),
+    ("h", 3_600_000_000_000),
+    ("m", 60_000_000_000),
+    ("s", 1_000_000_000),
+    ("ms", 1_000_000),
+    ("us", 1_000),
+    ("ns", 1),
+];
+
+const SIZE_UNITS: [(&str, u64); 10] = [
+    ("", 1),
+    ("B", 1),
+    ("KB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("TB", 1_000_000_000_000),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("TiB", 1 << 40),
+];
+
+/// A number and the rest behind it.
+fn number(text: &str) -> Option<(u64, &str)> {
+    let end = text.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
+    Some((text.get(..end)?.parse().ok()?, text.get(end..)?))
+}
+
+impl FromStr for Span {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let read = || {
+            let mut rest = text.trim();
+            if rest == "0" {
+                return Some(Duration::ZERO);
+            }
+            let mut nanos: u128 = 0;
+            loop {
+                let (count, behind) = number(rest)?;
+                let end = behind.bytes().position(|b| !b.is_ascii_alphabetic()).unwrap_or(behind.len());
+                let (unit, next) = behind.split_at_checked(end)?;
+                let (_, size) = SPAN_UNITS.iter().find(|(name, _)| *name == unit)?;
+                nanos = nanos.checked_add(u128::from(count).checked_mul(*size)?)?;
+                rest = next;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            let seconds = u64::try_from(nanos / 1_000_000_000).ok()?;
+            Some(Duration::new(seconds, (nanos % 1_000_000_000) as u32))
+        };
+        read().map(Span).ok_or_else(|| ValueError { text: text.to_owned(), wanted: SPAN })
+    }
+}
+
+impl FromStr for Size {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let read = || {
+            let (count, unit) = number(text.trim())?;
+            let (_, size) = SIZE_UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit.trim_start()))?;
+            count.checked_mul(*size)
+        };
+        read().map(Size).ok_or_else(|| ValueError { text: text.to_owned(), wanted: SIZE })
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0.as_nanos();
+        if rest == 0 {
+            return f.write_str("0s");
+        }
+        for (unit, size) in &SPAN_UNITS[1..] {
+            if rest >= *size {
+                write!(f, "{}{unit}", rest / size)?;
+                rest %= size;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Debug for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", humantime::format_duration(self.0))
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, size) =
+            SIZE_UNITS.iter().rfind(|(_, size)| self.0 >= *size && self.0 % size == 0).unwrap_or(&SIZE_UNITS[1]);
+        write!(f, "{}{}", self.0 / size, if unit.is_empty() { "B" } else { unit })
     }
 }
 
 impl fmt::Debug for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}B", self.0)
+        fmt::Display::fmt(self, f)
+    }
+}
+
+struct SpanVisitor;
+
+impl Visitor<'_> for SpanVisitor {
+    type Value = Span;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(SPAN)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Span, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Span, E> {
+        if number == 0 { Ok(Span(Duration::ZERO)) } else { Err(E::invalid_type(Unexpected::Unsigned(number), &self)) }
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Span, E> {
+        if number == 0 { Ok(Span(Duration::ZERO)) } else { Err(E::invalid_type(Unexpected::Signed(number), &self)) }
+    }
+}
+
+struct SizeVisitor;
+
+impl Visitor<'_> for SizeVisitor {
+    type Value = Size;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(SIZE)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Size, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Size, E> {
+        Ok(Size(number))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Size, E> {
+        u64::try_from(number).map(Size).map_err(|_| E::invalid_value(Unexpected::Signed(number), &self))
     }
 }
 
 impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(_deserializer: D) -> Result<Self, D::Error> {
-        unimplemented!()
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SpanVisitor)
     }
 }
 
 impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(_deserializer: D) -> Result<Self, D::Error> {
-        unimplemented!()
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SizeVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn durations_are_read_as_users_write_them() {
+        let seconds = |text: &str| text.parse::<Span>().map(|span| span.0.as_secs_f64());
+        assert_eq!(seconds("30s"), Ok(30.0));
+        assert_eq!(seconds("1h30m"), Ok(5400.0));
+        assert_eq!(seconds("7d"), Ok(604_800.0));
+        assert_eq!(seconds("500ms"), Ok(0.5));
+        assert_eq!(seconds("0s"), Ok(0.0));
+        assert_eq!(seconds("0"), Ok(0.0));
+        for wrong in ["", "30", "s", "5 minutes", "-3s", "1.5s", "1hh", "99999999999999999999w", "3é"] {
+            assert!(wrong.parse::<Span>().unwrap_err().to_string().ends_with(SPAN), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_as_users_write_them() {
+        let bytes = |text: &str| text.parse::<Size>().map(|size| size.0);
+        assert_eq!(bytes("4096"), Ok(4096));
+        assert_eq!(bytes("64MB"), Ok(64_000_000));
+        assert_eq!(bytes("1MiB"), Ok(1 << 20));
+        assert_eq!(bytes("50 GB"), Ok(50_000_000_000));
+        for wrong in ["", "MB", "-1", "1.5MB", "7 bananas", "99999999999TB"] {
+            assert!(wrong.parse::<Size>().unwrap_err().to_string().ends_with(SIZE), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_number_without_a_unit_is_a_size_but_no_duration() {
+        assert_eq!(serde_json::from_str::<Size>("4096").unwrap(), Size(4096));
+        let error = serde_json::from_str::<Span>("30").unwrap_err().to_string();
+        assert!(error.contains("expected a duration such as"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_is_read_back(seconds in any::<u64>(), nanos in 0u32..1_000_000_000, bytes in any::<u64>()) {
+            let span = Span(Duration::new(seconds, nanos));
+            prop_assert_eq!(span.to_string().parse::<Span>(), Ok(span));
+            prop_assert_eq!(Size(bytes).to_string().parse::<Size>(), Ok(Size(bytes)));
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in ".{0,40}") {
+            let _ = text.parse::<Span>();
+            let _ = text.parse::<Size>();
+        }
     }
 }
