@@ -16,6 +16,7 @@
 
 mod embedded;
 mod error;
+mod kafka;
 mod murmur2;
 mod null;
 mod options;
@@ -59,9 +60,10 @@ pub struct TopicSpec {
     pub partitions: i32,
     /// Copies, on Kafka; -1 is the broker's default. The embedded broker has one.
     pub replication: i32,
-    /// How long records are kept; `None` is for ever.
+    /// How long records are kept, since they were written; `None` is for ever, and on Kafka what its operator set.
     pub retention: Option<Duration>,
-    /// Greatest size of one partition in bytes; the oldest records go first. `None` is without limit.
+    /// Greatest size of one partition in bytes, as stored; the oldest records go first, about 1 MiB at a time. `None` is
+    /// without limit, and on Kafka what its operator set.
     pub retention_bytes: Option<u64>,
 }
 
@@ -74,7 +76,8 @@ pub struct Lag {
     pub committed: Option<i64>,
     /// First offset that is still there.
     pub low: i64,
-    /// Offset of the next record to be written.
+    /// Offset of the next record to be written. On Kafka the end of a transaction takes an offset too, so a group that
+    /// has read all may be one behind.
     pub high: i64,
 }
 
@@ -89,6 +92,7 @@ pub struct Bus {
 #[derive(Clone, Debug)]
 enum AnyBroker {
     Embedded(embedded::Broker),
+    Kafka(kafka::Broker),
     Null,
 }
 
@@ -99,6 +103,7 @@ pub struct Producer(AnyProducer);
 #[derive(Clone, Debug)]
 enum AnyProducer {
     Embedded(embedded::Producer),
+    Kafka(kafka::Producer),
     Null(null::Producer),
 }
 
@@ -109,6 +114,7 @@ pub struct TransactionalProducer(AnyTransactionalProducer);
 #[derive(Debug)]
 enum AnyTransactionalProducer {
     Embedded(embedded::TransactionalProducer),
+    Kafka(kafka::TransactionalProducer),
     Null,
 }
 
@@ -119,6 +125,7 @@ pub struct Consumer(AnyConsumer);
 #[derive(Debug)]
 enum AnyConsumer {
     Embedded(embedded::Consumer),
+    Kafka(kafka::Consumer),
     Null(null::Consumer),
 }
 
@@ -131,7 +138,7 @@ impl Bus {
         options.check()?;
         let broker = match options.broker {
             Broker::Embedded => AnyBroker::Embedded(embedded::Broker::open(options, data_dir).await?),
-            Broker::Kafka => return Err(Error::Options("bus.broker: kafka is not there yet".to_owned())),
+            Broker::Kafka => AnyBroker::Kafka(kafka::Broker::open(options).await?),
             Broker::Null => AnyBroker::Null,
         };
         Ok(Self { options: Arc::new(options.clone()), broker })
@@ -141,6 +148,7 @@ impl Bus {
     pub fn producer(&self) -> Result<Producer, Error> {
         Ok(Producer(match &self.broker {
             AnyBroker::Embedded(broker) => AnyProducer::Embedded(broker.producer()),
+            AnyBroker::Kafka(broker) => AnyProducer::Kafka(kafka::Producer::new(broker.clone())?),
             AnyBroker::Null => AnyProducer::Null(null::Producer::default()),
         }))
     }
@@ -149,6 +157,9 @@ impl Bus {
     pub async fn transactional_producer(&self, id: &str) -> Result<TransactionalProducer, Error> {
         Ok(TransactionalProducer(match &self.broker {
             AnyBroker::Embedded(broker) => AnyTransactionalProducer::Embedded(broker.transactional_producer(id)),
+            AnyBroker::Kafka(broker) => {
+                AnyTransactionalProducer::Kafka(kafka::TransactionalProducer::new(broker, id).await?)
+            }
             AnyBroker::Null => AnyTransactionalProducer::Null,
         }))
     }
@@ -160,6 +171,7 @@ impl Bus {
             AnyBroker::Embedded(broker) => {
                 AnyConsumer::Embedded(embedded::Consumer::member(broker.clone(), group, topics))
             }
+            AnyBroker::Kafka(broker) => AnyConsumer::Kafka(kafka::Consumer::member(broker, group, topics)?),
             AnyBroker::Null => AnyConsumer::Null(null::Consumer::member()),
         }))
     }
@@ -170,6 +182,7 @@ impl Bus {
     pub fn consumer(&self, positions: &[Position]) -> Result<Consumer, Error> {
         Ok(Consumer(match &self.broker {
             AnyBroker::Embedded(broker) => AnyConsumer::Embedded(embedded::Consumer::fixed(broker.clone(), positions)),
+            AnyBroker::Kafka(broker) => AnyConsumer::Kafka(kafka::Consumer::fixed(broker, positions)?),
             AnyBroker::Null => AnyConsumer::Null(null::Consumer::fixed(positions)),
         }))
     }
@@ -189,6 +202,7 @@ impl Bus {
     pub async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error> {
         match &self.broker {
             AnyBroker::Embedded(broker) => broker.ensure_topics(topics).await,
+            AnyBroker::Kafka(broker) => broker.ensure_topics(topics).await,
             AnyBroker::Null => Ok(()),
         }
     }
@@ -197,6 +211,7 @@ impl Bus {
     pub async fn delete_topic(&self, name: &str) -> Result<(), Error> {
         match &self.broker {
             AnyBroker::Embedded(broker) => broker.delete_topic(name).await,
+            AnyBroker::Kafka(broker) => broker.delete_topic(name).await,
             AnyBroker::Null => Ok(()),
         }
     }
@@ -205,6 +220,7 @@ impl Bus {
     pub async fn partitions(&self, topic: &str) -> Result<i32, Error> {
         match &self.broker {
             AnyBroker::Embedded(broker) => broker.partitions(topic),
+            AnyBroker::Kafka(broker) => broker.partitions(topic).await,
             AnyBroker::Null => Ok(self.options.partitions),
         }
     }
@@ -213,6 +229,7 @@ impl Bus {
     pub async fn offsets(&self, partition: &Partition) -> Result<(i64, i64), Error> {
         match &self.broker {
             AnyBroker::Embedded(broker) => broker.offsets(partition),
+            AnyBroker::Kafka(broker) => broker.offsets(partition).await,
             AnyBroker::Null => Ok((0, 0)),
         }
     }
@@ -221,6 +238,7 @@ impl Bus {
     pub async fn lag(&self, group: &str, topics: &[&str]) -> Result<Vec<Lag>, Error> {
         match &self.broker {
             AnyBroker::Embedded(broker) => broker.lag(group, topics).await,
+            AnyBroker::Kafka(broker) => broker.lag(group, topics).await,
             AnyBroker::Null => Ok(Vec::new()),
         }
     }
@@ -233,6 +251,7 @@ impl Producer {
     pub async fn send(&self, record: Record) -> Result<Delivery, Error> {
         match &self.0 {
             AnyProducer::Embedded(producer) => producer.send(record).await,
+            AnyProducer::Kafka(producer) => producer.send(record).await,
             AnyProducer::Null(producer) => Ok(producer.send(record)),
         }
     }
@@ -241,6 +260,7 @@ impl Producer {
     pub async fn flush(&self) -> Result<(), Error> {
         match &self.0 {
             AnyProducer::Embedded(producer) => producer.flush().await,
+            AnyProducer::Kafka(producer) => producer.flush().await,
             AnyProducer::Null(_) => Ok(()),
         }
     }
@@ -255,6 +275,9 @@ impl TransactionalProducer {
             (AnyTransactionalProducer::Embedded(producer), AnyConsumer::Embedded(consumer)) => {
                 producer.commit(records, consumer, positions).await
             }
+            (AnyTransactionalProducer::Kafka(producer), AnyConsumer::Kafka(consumer)) => {
+                producer.commit(records, consumer, positions).await
+            }
             (AnyTransactionalProducer::Null, AnyConsumer::Null(_)) => Ok(()),
             _ => Err(Error::Options("a transaction's producer and consumer are of two buses".to_owned())),
         }
@@ -267,6 +290,7 @@ impl Consumer {
     pub async fn next(&mut self, max: usize, wait: Duration) -> Result<Event, Error> {
         match &mut self.0 {
             AnyConsumer::Embedded(consumer) => consumer.next(max, wait).await,
+            AnyConsumer::Kafka(consumer) => consumer.next(max, wait).await,
             AnyConsumer::Null(consumer) => Ok(consumer.next(wait).await),
         }
     }
@@ -275,6 +299,7 @@ impl Consumer {
     pub async fn seek(&mut self, position: &Position) -> Result<(), Error> {
         match &mut self.0 {
             AnyConsumer::Embedded(consumer) => consumer.seek(position),
+            AnyConsumer::Kafka(consumer) => consumer.seek(position).await,
             AnyConsumer::Null(_) => Ok(()),
         }
     }
@@ -283,6 +308,7 @@ impl Consumer {
     pub async fn commit(&self, positions: &[Position]) -> Result<(), Error> {
         match &self.0 {
             AnyConsumer::Embedded(consumer) => consumer.commit(positions).await,
+            AnyConsumer::Kafka(consumer) => consumer.commit(positions).await,
             AnyConsumer::Null(_) => Ok(()),
         }
     }
@@ -291,7 +317,14 @@ impl Consumer {
     pub async fn committed(&self, partitions: &[Partition]) -> Result<Vec<Position>, Error> {
         match &self.0 {
             AnyConsumer::Embedded(consumer) => consumer.committed(partitions).await,
+            AnyConsumer::Kafka(consumer) => consumer.committed(partitions).await,
             AnyConsumer::Null(_) => Ok(Vec::new()),
         }
     }
+}
+
+/// Bytes of a record as [`MAX_MESSAGE_BYTES`] counts them.
+fn size(record: &Record) -> usize {
+    let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
+    record.value.len() + record.key.as_ref().map_or(0, bytes::Bytes::len) + headers
 }

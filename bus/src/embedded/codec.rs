@@ -26,15 +26,9 @@ pub(super) struct PartId {
     pub(super) partition: i32,
 }
 
-/// Bytes of a record as the limit counts them.
-pub(super) fn size(record: &Record) -> usize {
-    let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
-    record.value.len() + record.key.as_ref().map_or(0, Bytes::len) + headers
-}
-
 /// The stored form of a record.
 pub(super) fn encode(record: &Record, timestamp_ms: i64) -> Bytes {
-    let mut out = BytesMut::with_capacity(size(record) + 32);
+    let mut out = BytesMut::with_capacity(crate::size(record) + 32);
     out.put_u8(0);
     out.put_i64_le(timestamp_ms);
     out.put_u32_le(record.key.as_ref().map_or(NO_KEY, |key| key.len() as u32));

@@ -82,7 +82,7 @@ impl Prepared {
 }
 
 fn prepare(record: Record) -> Result<Prepared, Error> {
-    let bytes = codec::size(&record);
+    let bytes = crate::size(&record);
     if bytes > crate::MAX_MESSAGE_BYTES {
         return Err(Error::TooLarge { topic: record.topic.to_string(), bytes });
     }

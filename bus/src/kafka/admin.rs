@@ -1,0 +1,176 @@
+//! Topics, offsets and lag.
+
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, ConfigSource, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+use super::consumer::{committed, config};
+use super::context::Context;
+use super::{ADMIN_TIMEOUT, Broker, blocking, kafka};
+use crate::{Error, Lag, Partition, TopicSpec};
+
+impl Broker {
+    fn admin(&self) -> Result<&AdminClient<DefaultClientContext>, Error> {
+        if let Some(admin) = self.0.admin.get() {
+            return Ok(admin);
+        }
+        let admin = self.config(&[]).create().map_err(|error| kafka("cannot be opened", error))?;
+        Ok(self.0.admin.get_or_init(|| admin))
+    }
+
+    pub(crate) async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error> {
+        for spec in topics {
+            self.ensure(spec).await?;
+        }
+        Ok(())
+    }
+
+    async fn ensure(&self, spec: &TopicSpec) -> Result<(), Error> {
+        let failed = |code| kafka(&format!("making topic {}", spec.name), KafkaError::AdminOp(code));
+        let limits = limits(spec);
+        let mut topic = NewTopic::new(&spec.name, spec.partitions.max(1), TopicReplication::Fixed(spec.replication));
+        for (name, value) in &limits {
+            topic = topic.set(name, value);
+        }
+        let made = self.admin()?.create_topics([&topic], &timeouts()).await;
+        let made = made.map_err(|error| kafka(&format!("making topic {}", spec.name), error))?;
+        match made.into_iter().next() {
+            Some(Err((_, Code::TopicAlreadyExists))) => {}
+            Some(Err((_, code))) => return Err(failed(code)),
+            _ => return self.until_known(spec).await,
+        }
+        if self.partitions(&spec.name).await? < spec.partitions {
+            let more = NewPartitions::new(&spec.name, spec.partitions as usize);
+            let grown = self.admin()?.create_partitions([&more], &timeouts()).await;
+            let grown = grown.map_err(|error| kafka(&format!("growing topic {}", spec.name), error))?;
+            match grown.into_iter().next() {
+                // Another was faster.
+                Some(Err((_, Code::InvalidPartitions))) | None | Some(Ok(_)) => {}
+                Some(Err((_, code))) => return Err(failed(code)),
+            }
+            self.until_known(spec).await?;
+        }
+        self.set_limits(&spec.name, &limits).await
+    }
+
+    /// A broker may have made a topic some time before all speak of it.
+    async fn until_known(&self, spec: &TopicSpec) -> Result<(), Error> {
+        let deadline = tokio::time::Instant::now() + ADMIN_TIMEOUT;
+        loop {
+            match self.partitions(&spec.name).await {
+                Ok(count) if count >= spec.partitions => return Ok(()),
+                Ok(_) | Err(Error::Unknown(_)) if tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                }
+                Ok(_) => return Err(Error::Unknown(spec.name.clone())),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Sets these limits, and keeps all else that was set on the topic: this call of Kafka replaces everything.
+    async fn set_limits(&self, name: &str, limits: &[(&str, String)]) -> Result<(), Error> {
+        if limits.is_empty() {
+            return Ok(());
+        }
+        let failed = |error| kafka(&format!("retention of topic {name}"), error);
+        let topic = ResourceSpecifier::Topic(name);
+        let now = self.admin()?.describe_configs([&topic], &timeouts()).await.map_err(failed)?;
+        let Some(now) = now.into_iter().next().transpose().map_err(|code| failed(KafkaError::AdminOp(code)))? else {
+            return Err(Error::Unknown(name.to_owned()));
+        };
+        let is = |key: &str| now.get(key).and_then(|entry| entry.value.as_deref());
+        if limits.iter().all(|(key, value)| is(key) == Some(value)) {
+            return Ok(());
+        }
+        let mut change = AlterConfig::new(topic);
+        for entry in now.entries.iter().filter(|entry| entry.source == ConfigSource::DynamicTopic) {
+            if let Some(value) = entry.value.as_deref()
+                && !limits.iter().any(|(key, _)| *key == entry.name)
+            {
+                change = change.set(&entry.name, value);
+            }
+        }
+        for (key, value) in limits {
+            change = change.set(key, value);
+        }
+        let done = self.admin()?.alter_configs([&change], &timeouts()).await.map_err(failed)?;
+        match done.into_iter().next() {
+            Some(Err((_, code))) => Err(failed(KafkaError::AdminOp(code))),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) async fn delete_topic(&self, name: &str) -> Result<(), Error> {
+        let failed = |error| kafka(&format!("removing topic {name}"), error);
+        let done = self.admin()?.delete_topics(&[name], &timeouts()).await.map_err(failed)?;
+        match done.into_iter().next() {
+            Some(Err((_, code))) => Err(failed(KafkaError::AdminOp(code))),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) async fn partitions(&self, topic: &str) -> Result<i32, Error> {
+        let (broker, topic) = (self.clone(), topic.to_owned());
+        blocking(move || count(&*broker.reader()?, &topic)).await
+    }
+
+    pub(crate) async fn offsets(&self, partition: &Partition) -> Result<(i64, i64), Error> {
+        let (broker, partition) = (self.clone(), partition.clone());
+        blocking(move || offsets(&*broker.reader()?, &partition)).await
+    }
+
+    pub(crate) async fn lag(&self, group: &str, topics: &[&str]) -> Result<Vec<Lag>, Error> {
+        let (broker, group) = (self.clone(), group.to_owned());
+        let topics: Vec<String> = topics.iter().map(|topic| (*topic).to_owned()).collect();
+        blocking(move || {
+            let reader = broker.reader()?;
+            let mut partitions = Vec::new();
+            for topic in topics {
+                let count = count(&reader, &topic)?;
+                let name: std::sync::Arc<str> = topic.into();
+                partitions.extend((0..count).map(|n| Partition::new(name.clone(), n)));
+            }
+            // It joins nothing; librdkafka asks for positions only in the name of a client's own group.
+            let asker: BaseConsumer<Context> = broker.client(&config(&group))?;
+            let committed = committed(|list| asker.committed_offsets(list, ADMIN_TIMEOUT), &partitions)?;
+            let lag = partitions.into_iter().map(|partition| {
+                let (low, high) = offsets(&reader, &partition)?;
+                let committed = committed.iter().find(|p| p.partition == partition).map(|p| p.offset);
+                Ok(Lag { partition, committed, low, high })
+            });
+            lag.collect()
+        })
+        .await
+    }
+}
+
+fn timeouts() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT)).operation_timeout(Some(ADMIN_TIMEOUT))
+}
+
+/// What a topic should be set to; what weir has no opinion on stays as the operator wants it.
+fn limits(spec: &TopicSpec) -> Vec<(&'static str, String)> {
+    let age = spec.retention.map(|limit| ("retention.ms", limit.as_millis().to_string()));
+    let size = spec.retention_bytes.map(|limit| ("retention.bytes", limit.to_string()));
+    age.into_iter().chain(size).collect()
+}
+
+fn count(reader: &BaseConsumer<Context>, topic: &str) -> Result<i32, Error> {
+    let metadata = reader.fetch_metadata(Some(topic), ADMIN_TIMEOUT).map_err(|error| kafka(topic, error))?;
+    let unknown = || Error::Unknown(topic.to_owned());
+    let topic = metadata.topics().iter().find(|found| found.name() == topic).ok_or_else(unknown)?;
+    match topic.partitions().len() {
+        0 => Err(unknown()),
+        count => i32::try_from(count).map_err(|_| unknown()),
+    }
+}
+
+fn offsets(reader: &BaseConsumer<Context>, partition: &Partition) -> Result<(i64, i64), Error> {
+    let name = format!("{}/{}", partition.topic, partition.partition);
+    let result = reader.fetch_watermarks(&partition.topic, partition.partition, ADMIN_TIMEOUT);
+    result.map_err(|error| kafka(&name, error))
+}

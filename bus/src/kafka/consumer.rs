@@ -1,0 +1,308 @@
+//! A group's share, or fixed partitions, through librdkafka's stream consumer.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{BorrowedMessage, Headers, Message as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tokio::time::Instant;
+
+use super::context::Context;
+use super::{ADMIN_TIMEOUT, Broker, blocking, kafka};
+use crate::{Error, Event, MAX_BATCH_BYTES, Message, Partition, Position};
+
+/// The group's name that librdkafka wants even of a consumer that joins none.
+const NO_GROUP: &str = "weir-reader";
+
+/// Reads a group's share, or fixed partitions.
+pub(crate) struct Consumer {
+    /// `None` only while it is dropped.
+    client: Option<Arc<StreamConsumer<Context>>>,
+    group: Option<Arc<str>>,
+    /// What the owner was told that it has, and where it reads on; `None` is the committed position.
+    assigned: HashMap<Partition, Option<i64>>,
+    /// One name for each topic, shared by all messages.
+    topics: HashMap<String, Arc<str>>,
+}
+
+pub(super) fn config(group: &str) -> [(&str, &str); 12] {
+    [
+        ("group.id", group),
+        ("isolation.level", "read_committed"),
+        ("enable.auto.commit", "false"),
+        ("enable.auto.offset.store", "false"),
+        ("auto.offset.reset", "earliest"),
+        // Eager: all is revoked before it is dealt out anew, as the interface says.
+        ("partition.assignment.strategy", "range"),
+        ("session.timeout.ms", "10000"),
+        ("queued.max.messages.kbytes", "16384"),
+        ("fetch.message.max.bytes", "2097152"),
+        ("fetch.max.bytes", "8388608"),
+        ("fetch.wait.max.ms", "100"),
+        // How soon a topic that is made later is seen.
+        ("topic.metadata.refresh.interval.ms", "5000"),
+    ]
+}
+
+impl Consumer {
+    pub(crate) fn member(broker: &Broker, group: &str, topics: &[&str]) -> Result<Self, Error> {
+        let consumer = Self::new(broker, group, Some(Arc::from(group)))?;
+        consumer.client()?.subscribe(topics).map_err(|error| kafka("joining a group", error))?;
+        Ok(consumer)
+    }
+
+    pub(crate) fn fixed(broker: &Broker, positions: &[Position]) -> Result<Self, Error> {
+        let mut consumer = Self::new(broker, NO_GROUP, None)?;
+        for position in positions {
+            consumer.assigned.insert(position.partition.clone(), Some(position.offset));
+        }
+        consumer.client()?.assign(&list(positions)?).map_err(|error| kafka("reading partitions", error))?;
+        Ok(consumer)
+    }
+
+    fn new(broker: &Broker, group: &str, member: Option<Arc<str>>) -> Result<Self, Error> {
+        // librdkafka's timer lives on the runtime, and creating it elsewhere would panic.
+        tokio::runtime::Handle::try_current().map_err(|_| Error::Closed)?;
+        let client = Arc::new(broker.client(&config(group))?);
+        Ok(Self { client: Some(client), group: member, assigned: HashMap::new(), topics: HashMap::new() })
+    }
+
+    fn client(&self) -> Result<Arc<StreamConsumer<Context>>, Error> {
+        self.client.clone().ok_or(Error::Closed)
+    }
+
+    pub(crate) async fn next(&mut self, max: usize, wait: Duration) -> Result<Event, Error> {
+        let client = self.client()?;
+        let deadline = Instant::now() + wait;
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        loop {
+            // A batch is handed over before the change that came after it.
+            let event = if batch.is_empty() { client.context().events.lock().pop_front() } else { None };
+            if let Some(event) = event {
+                self.heard(&event);
+                return Ok(event);
+            }
+            let ready = client.context().events.lock().is_empty() && batch.len() < max && bytes < MAX_BATCH_BYTES;
+            // Nothing is awaited once a message was taken: a dropped future loses nothing.
+            let received = if batch.is_empty() {
+                match tokio::time::timeout_at(deadline.min(Instant::now() + Duration::from_millis(100)), client.recv())
+                    .await
+                {
+                    Ok(received) => Some(received),
+                    // A rebalance wakes nobody, so it is looked for now and then.
+                    Err(_) if Instant::now() < deadline => continue,
+                    Err(_) if client.context().events.lock().is_empty() => return Ok(Event::Idle),
+                    Err(_) => continue,
+                }
+            } else if ready {
+                client.recv().now_or_never()
+            } else {
+                None
+            };
+            match received {
+                Some(Ok(message)) => {
+                    if let Some(message) = self.take(&message) {
+                        bytes += message.value.len() + 64;
+                        batch.push(message);
+                    }
+                }
+                Some(Err(error)) if batch.is_empty() => passing(error)?,
+                // It comes again, or it has passed.
+                Some(Err(error)) => tracing::debug!(%error, "Kafka: reading"),
+                None => {
+                    client.context().works();
+                    return Ok(Event::Batch(batch));
+                }
+            }
+        }
+    }
+
+    /// Keeps up with what the owner is told.
+    fn heard(&mut self, event: &Event) {
+        match event {
+            Event::Assigned(partitions) => {
+                self.assigned = partitions.iter().map(|partition| (partition.clone(), None)).collect();
+            }
+            Event::Revoked(_) => self.assigned.clear(),
+            Event::Batch(_) | Event::Idle => {}
+        }
+    }
+
+    fn take(&mut self, message: &BorrowedMessage<'_>) -> Option<Message> {
+        if !self.topics.contains_key(message.topic()) {
+            self.topics.insert(message.topic().to_owned(), Arc::from(message.topic()));
+        }
+        let partition = Partition::new(self.topics.get(message.topic())?.clone(), message.partition());
+        // What was fetched before a rebalance, of a partition that is no more ours, is another's to read.
+        *self.assigned.get_mut(&partition)? = Some(message.offset() + 1);
+        let headers = message.headers().map_or_else(Vec::new, |headers| {
+            let value = |value: Option<&[u8]>| value.map_or_else(Bytes::new, Bytes::copy_from_slice);
+            headers.iter().map(|header| (header.key.to_owned(), value(header.value))).collect()
+        });
+        Some(Message {
+            partition,
+            offset: message.offset(),
+            key: message.key().map(Bytes::copy_from_slice),
+            value: message.payload().map_or_else(Bytes::new, Bytes::copy_from_slice),
+            headers,
+            timestamp_ms: message.timestamp().to_millis().unwrap_or_default(),
+        })
+    }
+
+    /// Assigns all partitions anew, each at its position: librdkafka's own seek fails on a partition that it has not
+    /// begun to fetch.
+    pub(crate) async fn seek(&mut self, to: &Position) -> Result<(), Error> {
+        let client = self.client()?;
+        if !self.assigned.contains_key(&to.partition) {
+            let (topic, n) = (&to.partition.topic, to.partition.partition);
+            return Err(Error::Unknown(format!("{topic}/{n} is not read by this consumer")));
+        }
+        self.assigned.insert(to.partition.clone(), Some(to.offset));
+        let mut all = TopicPartitionList::new();
+        for (partition, offset) in &self.assigned {
+            let offset = offset.map_or(Offset::Invalid, Offset::Offset);
+            let added = all.add_partition_offset(&partition.topic, partition.partition, offset);
+            added.map_err(|error| kafka("seeking", error))?;
+        }
+        blocking(move || {
+            // A rebalance that has come since goes first; its event says so.
+            if client.context().events.lock().is_empty() {
+                client.assign(&all).map_err(|error| kafka("seeking", error))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    pub(crate) async fn commit(&self, positions: &[Position]) -> Result<(), Error> {
+        let (client, positions) = (self.check(positions)?, list(positions)?);
+        blocking(move || {
+            loop {
+                match client.commit(&positions, CommitMode::Sync) {
+                    Ok(()) => return Ok(()),
+                    // The broker is away, or the coordinator moves: the owner waits, and loses nothing by it.
+                    Err(error) if error.rdkafka_error_code().is_some_and(is_away) && !client.assignment_lost() => {
+                        tracing::debug!(%error, "Kafka: committing");
+                        std::thread::sleep(Duration::from_millis(200));
+                    }
+                    Err(error) => return Err(kafka("committing", error)),
+                }
+            }
+        })
+        .await
+    }
+
+    pub(crate) async fn committed(&self, partitions: &[Partition]) -> Result<Vec<Position>, Error> {
+        if self.group.is_none() {
+            return Err(no_group());
+        }
+        let client = self.client()?;
+        let partitions = partitions.to_vec();
+        blocking(move || committed(|list| client.committed_offsets(list, ADMIN_TIMEOUT), &partitions)).await
+    }
+
+    /// The client, if these partitions are this member's, as far as it knows.
+    pub(super) fn check(&self, positions: &[Position]) -> Result<Arc<StreamConsumer<Context>>, Error> {
+        let client = self.client()?;
+        let group = self.group.as_ref().ok_or_else(no_group)?;
+        let fenced = |why: &str| Err(Error::Fenced(format!("group {group}: {why}")));
+        if client.context().events.lock().iter().any(|event| matches!(event, Event::Revoked(_))) {
+            return fenced("partitions are dealt out anew");
+        }
+        for Position { partition, .. } in positions {
+            if !self.assigned.contains_key(partition) {
+                return fenced(&format!("{}/{} is not this member's", partition.topic, partition.partition));
+            }
+        }
+        Ok(client)
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            // Leaving a group asks the broker, and waits for it.
+            let left = std::thread::Builder::new().name("weir-bus-leave".to_owned()).spawn(move || drop(client));
+            if let Err(error) = left {
+                tracing::debug!(%error, "Kafka: leaving a group");
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaConsumer").field("group", &self.group).finish_non_exhaustive()
+    }
+}
+
+fn no_group() -> Error {
+    Error::Options("a consumer of fixed partitions has no group to commit for".to_owned())
+}
+
+pub(super) fn list(positions: &[Position]) -> Result<TopicPartitionList, Error> {
+    let mut list = TopicPartitionList::with_capacity(positions.len());
+    for Position { partition, offset } in positions {
+        list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(*offset))
+            .map_err(|error| kafka("a position", error))?;
+    }
+    Ok(list)
+}
+
+pub(super) fn committed(
+    ask: impl FnOnce(TopicPartitionList) -> Result<TopicPartitionList, KafkaError>,
+    partitions: &[Partition],
+) -> Result<Vec<Position>, Error> {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        list.add_partition(&partition.topic, partition.partition);
+    }
+    let list = ask(list).map_err(|error| kafka("asking for committed positions", error))?;
+    let found = |partition: &Partition| match list.find_partition(&partition.topic, partition.partition)?.offset() {
+        Offset::Offset(offset) => Some(Position { partition: partition.clone(), offset }),
+        _ => None,
+    };
+    Ok(partitions.iter().filter_map(found).collect())
+}
+
+/// Errors that mean that no broker answers just now.
+pub(super) fn is_away(code: Code) -> bool {
+    matches!(
+        code,
+        Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::Resolve
+            | Code::OperationTimedOut
+            | Code::RequestTimedOut
+            | Code::WaitingForCoordinator
+            | Code::CoordinatorNotAvailable
+            | Code::CoordinatorLoadInProgress
+            | Code::NotCoordinator
+    )
+}
+
+/// An error of reading that will not pass by itself.
+fn passing(error: KafkaError) -> Result<(), Error> {
+    let lasting = match &error {
+        KafkaError::MessageConsumptionFatal(_) => true,
+        other => matches!(
+            other.rdkafka_error_code(),
+            Some(
+                Code::TopicAuthorizationFailed
+                    | Code::GroupAuthorizationFailed
+                    | Code::ClusterAuthorizationFailed
+                    | Code::InvalidSessionTimeout
+            )
+        ),
+    };
+    if lasting {
+        return Err(kafka("reading", error));
+    }
+    tracing::debug!(%error, "Kafka: reading");
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! What librdkafka tells while it works: lost and regained brokers, deliveries, rebalances.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::ProducerContext;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::kafka;
+use crate::{Error, Event, Partition};
+
+/// Of one client.
+#[derive(Debug, Default)]
+pub(super) struct Context {
+    /// What keeps the broker away, as far as it was logged.
+    trouble: Mutex<Option<Code>>,
+    /// Rebalances that the owner was not told of yet.
+    pub(super) events: Mutex<VecDeque<Event>>,
+}
+
+/// A record on its way.
+pub(super) struct Sent {
+    pub(super) topic: Arc<str>,
+    pub(super) bytes: usize,
+    pub(super) reply: oneshot::Sender<Result<(Partition, i64), Error>>,
+    /// Its room in the queue.
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+impl Context {
+    /// Something came from, or got to, a broker.
+    pub(super) fn works(&self) {
+        let mut trouble = self.trouble.lock();
+        if trouble.take().is_some() {
+            tracing::info!("Kafka is back");
+        }
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // Brokers that come and go are told of by `error`, once.
+        let connection = matches!(facility, "FAIL" | "ERROR" | "REQTMOUT" | "GETSUBSCRIPTIONS");
+        match level {
+            RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info => tracing::debug!(facility, "{message}"),
+            _ if connection => tracing::debug!(facility, "{message}"),
+            RDKafkaLogLevel::Notice => tracing::info!(facility, "{message}"),
+            _ => tracing::warn!(facility, "{message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let Some(code) = error.rdkafka_error_code() else { return };
+        let mut trouble = self.trouble.lock();
+        // A lost connection is followed by the word that all are down; one warning is enough.
+        let away = |code| matches!(code, Code::BrokerTransportFailure | Code::AllBrokersDown | Code::Resolve);
+        if trouble.is_none_or(|known| known != code && !(away(known) && away(code))) {
+            *trouble = Some(code);
+            tracing::warn!(%code, "Kafka: {reason}");
+        }
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Box<Sent>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, sent: Box<Sent>) {
+        let answer = match result {
+            Ok(message) => {
+                self.works();
+                Ok((Partition::new(sent.topic, message.partition()), message.offset()))
+            }
+            Err((error, _)) => Err(match error.rdkafka_error_code() {
+                Some(Code::MessageSizeTooLarge) => Error::TooLarge { topic: sent.topic.to_string(), bytes: sent.bytes },
+                Some(Code::PurgeQueue | Code::PurgeInflight) => Error::Closed,
+                _ => kafka(&format!("sending to {}", sent.topic), error.clone()),
+            }),
+        };
+        // Whoever sent it may not care.
+        let _ = sent.reply.send(answer);
+    }
+}
+
+impl ConsumerContext for Context {
+    fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        match rebalance {
+            Rebalance::Assign(list) => self.events.lock().push_back(Event::Assigned(partitions(list))),
+            Rebalance::Revoke(list) => self.events.lock().push_back(Event::Revoked(partitions(list))),
+            Rebalance::Error(error) => tracing::warn!(%error, "Kafka: rebalance failed"),
+        }
+    }
+}
+
+fn partitions(list: &TopicPartitionList) -> Vec<Partition> {
+    list.elements().iter().map(|element| Partition::new(element.topic(), element.partition())).collect()
+}

@@ -1,0 +1,183 @@
+//! Apache Kafka, through librdkafka.
+//!
+//! # What is promised
+//! - A producer is idempotent and asks for all in-sync replicas; a record waits for as long as the broker is away
+//!   (`message.timeout.ms=0`), and the sender waits when 32 MiB wait. Whoever drops the last handle of a producer
+//!   without [`crate::Producer::flush`] gives up what is still queued.
+//! - A consumer reads committed records only, and never commits by itself. A rebalance is eager: all is revoked, then
+//!   dealt out anew. A commit is refused here already if the partition is not this member's.
+//! - A broker that is away is no error for producers and consumers: it is logged once when it goes and once when it
+//!   is back. Admin calls wait up to ten seconds for it.
+
+mod admin;
+mod consumer;
+mod context;
+mod producer;
+mod transactions;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use rdkafka::admin::AdminClient;
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+pub(crate) use self::consumer::Consumer;
+use self::context::Context;
+pub(crate) use self::producer::Producer;
+pub(crate) use self::transactions::TransactionalProducer;
+use crate::{Error, Options};
+
+/// How long an admin call waits for Kafka.
+const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Connects when it is first used; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Broker(Arc<Inner>);
+
+struct Inner {
+    /// Brokers and the user's properties.
+    options: Options,
+    admin: OnceLock<AdminClient<DefaultClientContext>>,
+    /// Asks for metadata and offsets; of no group.
+    reader: OnceLock<Arc<BaseConsumer<Context>>>,
+}
+
+impl Broker {
+    /// Fails if librdkafka does not take the properties.
+    pub(crate) async fn open(options: &Options) -> Result<Self, Error> {
+        let broker =
+            Self(Arc::new(Inner { options: options.clone(), admin: OnceLock::new(), reader: OnceLock::new() }));
+        blocking(move || {
+            // A client of each kind, as some properties are only found wanting together.
+            drop(producer::client(&broker, Context::default())?);
+            drop(broker.client::<BaseConsumer<Context>>(&consumer::config("weir"))?);
+            Ok(broker)
+        })
+        .await
+    }
+
+    /// weir's properties, and over them the user's.
+    fn config(&self, own: &[(&str, &str)]) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.0.options.brokers.as_deref().unwrap_or_default());
+        config.set("client.id", "weir").set("socket.keepalive.enable", "true").set("log.connection.close", "false");
+        config.set("reconnect.backoff.max.ms", "2000");
+        for (key, value) in own.iter().copied().chain(self.0.options.properties.iter().map(|(k, v)| (&**k, &**v))) {
+            config.set(key, value);
+        }
+        config
+    }
+
+    fn client<T: rdkafka::config::FromClientConfigAndContext<Context>>(
+        &self,
+        own: &[(&str, &str)],
+    ) -> Result<T, Error> {
+        self.config(own).create_with_context(Context::default()).map_err(|error| kafka("cannot be opened", error))
+    }
+
+    fn reader(&self) -> Result<Arc<BaseConsumer<Context>>, Error> {
+        if let Some(reader) = self.0.reader.get() {
+            return Ok(reader.clone());
+        }
+        let reader = Arc::new(self.client(&[("allow.auto.create.topics", "false")])?);
+        Ok(self.0.reader.get_or_init(|| reader).clone())
+    }
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Properties may hold passwords.
+        f.debug_struct("Kafka").field("brokers", &self.0.options.brokers).finish_non_exhaustive()
+    }
+}
+
+/// librdkafka's blocking calls, off the runtime's threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Error::Closed)?
+}
+
+/// Kafka's error in the bus's words.
+fn kafka(context: &str, error: KafkaError) -> Error {
+    match &error {
+        // The value may be a password, so librdkafka's text, which quotes it, is left out.
+        KafkaError::ClientConfig(_, _, key, _) => {
+            Error::Options(format!("bus.properties: librdkafka does not take this name or value of `{key}`"))
+        }
+        KafkaError::ClientCreation(reason) => Error::Options(format!("bus.properties: {reason}")),
+        _ => match error.rdkafka_error_code() {
+            Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) => {
+                Error::Unknown(context.to_owned())
+            }
+            Some(code) if is_fenced(code) => Error::Fenced(format!("{context}: {code}")),
+            _ => Error::Kafka { context: context.to_owned(), source: error },
+        },
+    }
+}
+
+/// Whether this says that another took the place of a producer, or of a group's member.
+fn is_fenced(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Fenced
+            | Code::ProducerFenced
+            | Code::InvalidProducerEpoch
+            | Code::IllegalGeneration
+            | Code::UnknownMemberId
+            | Code::FencedInstanceId
+            | Code::FencedMemberEpoch
+            | Code::RebalanceInProgress
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Broker as Kind;
+
+    fn options(properties: &[(&str, &str)]) -> Options {
+        let properties = properties.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Options { broker: Kind::Kafka, brokers: Some("127.0.0.1:1".to_owned()), properties, ..Options::default() }
+    }
+
+    #[test]
+    fn tls_sasl_and_both_compressions_are_built_in() {
+        let features = ClientConfig::new().create_native_config().unwrap().get("builtin.features").unwrap();
+        let features: Vec<_> = features.trim_end_matches('\0').split(',').collect();
+        for wanted in ["ssl", "sasl_plain", "sasl_scram", "lz4", "zstd"] {
+            assert!(features.contains(&wanted), "{wanted} is not among {features:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn tls_and_scram_are_taken_and_kafka_that_is_away_is_no_error() {
+        let options = options(&[
+            ("security.protocol", "sasl_ssl"),
+            ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("sasl.username", "u"),
+            ("sasl.password", "p"),
+        ]);
+        Broker::open(&options).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_bad_property_is_named_and_its_value_is_not_shown() {
+        for (key, value) in [("sasl.pasword", "hunter2"), ("security.protocol", "hunter2")] {
+            let error = Broker::open(&options(&[(key, value)])).await.unwrap_err();
+            let text = format!("{error} {error:?}");
+            assert!(matches!(error, Error::Options(_)) && text.contains(key) && !text.contains("hunter2"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_users_properties_win() {
+        let broker = Broker(Arc::new(Inner {
+            options: options(&[("compression.type", "zstd")]),
+            admin: OnceLock::new(),
+            reader: OnceLock::new(),
+        }));
+        assert_eq!(broker.config(&[("compression.type", "lz4")]).get("compression.type"), Some("zstd"));
+    }
+}
