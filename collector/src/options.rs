@@ -1,0 +1,276 @@
+//! Section `collector` of the configuration.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::Deserialize;
+use weir_service::config::{Size, Span};
+
+use crate::Error;
+
+/// Greatest `max_line`: a line is one log record, and a bus record stays under 1 MB.
+pub const MAX_LINE_LIMIT: u64 = 800_000;
+
+/// Section `collector` of the configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// Which files are followed; none by default.
+    pub files: Vec<FileOptions>,
+    /// Where OTLP is taken.
+    pub otlp: OtlpOptions,
+    /// Whose data it is.
+    pub tenant: TenantOptions,
+    /// GPU metrics. There is no such source yet: setting it is warned of.
+    pub gpu: Option<GpuOptions>,
+    /// Host metrics. There is no such source yet: setting it is warned of.
+    pub host: Option<HostOptions>,
+    /// Longer lines are cut here, marked with `weir.truncated`, and the rest of the line is skipped.
+    pub max_line: Size,
+}
+
+/// Files that are followed in one way.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FileOptions {
+    /// Globs of paths; `*` stays within a folder, `**` does not.
+    pub include: Vec<String>,
+    /// Globs of paths that are left out.
+    pub exclude: Vec<String>,
+    /// How lines are written.
+    pub format: Format,
+    /// Which lines belong together.
+    pub multiline: Multiline,
+    /// Where a file begins that was never seen before.
+    pub from: From,
+}
+
+/// How lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Decided by a file's first line.
+    Auto,
+    /// What containerd and CRI-O write.
+    Cri,
+    /// Docker's json-file.
+    Docker,
+    /// One JSON object a line: its time and level are taken; the body is the whole line.
+    Json,
+    /// Text as it is.
+    Plain,
+}
+
+/// Which lines belong together.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Multiline {
+    /// Each stands alone.
+    None,
+    /// Stack traces: indented lines and the well-known lines between them belong to the line before.
+    Auto,
+    /// A line that does not match belongs to the line before.
+    Start(Pattern),
+}
+
+/// A regular expression.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Pattern(pub regex::bytes::Regex);
+
+/// Where a file begins that was never seen before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum From {
+    /// At its first byte.
+    Beginning,
+    /// At its end, if it is there when the collector starts; what appears later is read whole.
+    End,
+}
+
+/// Where OTLP is taken.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OtlpOptions {
+    /// gRPC; port 0 picks one, null switches it off.
+    pub grpc: Option<SocketAddr>,
+    /// HTTP; port 0 picks one, null switches it off.
+    pub http: Option<SocketAddr>,
+}
+
+/// Whose data it is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TenantOptions {
+    /// Pod label or annotation that names the tenant. Labels are not read yet: another value than the default is
+    /// warned of.
+    pub label: String,
+    /// Tenant by Kubernetes namespace.
+    pub namespaces: BTreeMap<String, String>,
+    /// Tenant of everything else.
+    pub default: String,
+    /// OTLP: take the resource attribute `weir.tenant` as the sender set it.
+    pub trust_attribute: bool,
+}
+
+/// GPU metrics.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GpuOptions {
+    /// Path of libnvidia-ml.so; null looks for it.
+    pub library: Option<std::path::PathBuf>,
+    /// How often.
+    pub interval: Span,
+}
+
+/// Host metrics.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HostOptions {
+    /// How often.
+    pub interval: Span,
+}
+
+const LABEL: &str = "weir.io/tenant";
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            files: Vec::new(),
+            otlp: OtlpOptions::default(),
+            tenant: TenantOptions::default(),
+            gpu: None,
+            host: None,
+            max_line: Size(256 << 10),
+        }
+    }
+}
+
+impl Default for FileOptions {
+    fn default() -> Self {
+        Self {
+            include: Vec::new(),
+            exclude: Vec::new(),
+            format: Format::Auto,
+            multiline: Multiline::None,
+            from: From::Beginning,
+        }
+    }
+}
+
+impl Default for OtlpOptions {
+    fn default() -> Self {
+        Self { grpc: Some(SocketAddr::from(([127, 0, 0, 1], 4317))), http: Some(SocketAddr::from(([127, 0, 0, 1], 4318))) }
+    }
+}
+
+impl Default for TenantOptions {
+    fn default() -> Self {
+        Self {
+            label: LABEL.to_owned(),
+            namespaces: BTreeMap::new(),
+            default: "default".to_owned(),
+            trust_attribute: true,
+        }
+    }
+}
+
+impl Default for GpuOptions {
+    fn default() -> Self {
+        Self { library: None, interval: Span(Duration::from_secs(5)) }
+    }
+}
+
+impl Default for HostOptions {
+    fn default() -> Self {
+        Self { interval: Span(Duration::from_secs(10)) }
+    }
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        regex::bytes::Regex::new(&text).map(Self).map_err(|error| format!("not a regular expression: {error}"))
+    }
+}
+
+impl Options {
+    /// What cannot work, by the key's name.
+    pub fn check(&self) -> Result<(), Error> {
+        let wrong = |text: String| Err(Error::Options(text));
+        if self.max_line.0 < 64 || self.max_line.0 > MAX_LINE_LIMIT {
+            return wrong(format!("collector.max_line: must be from 64 to {MAX_LINE_LIMIT} bytes"));
+        }
+        if self.tenant.default.is_empty() || self.tenant.namespaces.values().any(String::is_empty) {
+            return wrong("collector.tenant: a tenant's name must not be empty".to_owned());
+        }
+        for (at, files) in self.files.iter().enumerate() {
+            if files.include.is_empty() {
+                return wrong(format!("collector.files[{at}].include: needs at least one glob"));
+            }
+            crate::file::Globs::new(files).map_err(|error| match error {
+                Error::Options(text) => Error::Options(format!("collector.files[{at}].{text}")),
+                other => other,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What was asked for and is not there in this version, for one warning each.
+    pub(crate) fn unserved(&self) -> Vec<&'static str> {
+        let mut keys = Vec::new();
+        keys.extend(self.gpu.is_some().then_some("collector.gpu"));
+        keys.extend(self.host.is_some().then_some("collector.host"));
+        keys.extend((self.tenant.label != LABEL).then_some("collector.tenant.label"));
+        keys
+    }
+}
+
+impl TenantOptions {
+    /// The tenant of a file's records.
+    pub(crate) fn of_namespace(&self, namespace: Option<&str>) -> &str {
+        namespace.and_then(|name| self.namespaces.get(name)).unwrap_or(&self.default)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<Options, String> {
+        let options: Options = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        options.check().map_err(|error| error.to_string())?;
+        Ok(options)
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let options = read(
+            r#"{"files": [{"include": ["/var/log/containers/*.log"], "exclude": ["**/weir*"], "format": "cri",
+                "multiline": {"start": "^\\d"}, "from": "end"}, {"include": ["/a/**/*.log"], "multiline": "auto"}],
+                "otlp": {"grpc": "127.0.0.1:0", "http": null}, "gpu": {"library": null, "interval": "5s"}, "host": null,
+                "tenant": {"label": "team", "namespaces": {"team-a": "acme"}, "default": "other"}, "max_line": "64KiB"}"#,
+        )
+        .unwrap();
+        assert!(matches!(options.files[0].multiline, Multiline::Start(_)) && options.otlp.http.is_none());
+        assert_eq!(options.unserved(), ["collector.gpu", "collector.tenant.label"]);
+        assert_eq!(options.tenant.of_namespace(Some("team-a")), "acme");
+        assert_eq!(options.tenant.of_namespace(Some("team-b")), "other");
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_by_its_key() {
+        for (json, says) in [
+            (r#"{"max_line": 10}"#, "max_line"),
+            (r#"{"files": [{}]}"#, "files[0].include"),
+            (r#"{"files": [{"include": ["/a/[x"]}]}"#, "files[0].include"),
+            (r#"{"files": [{"include": ["/a"], "multiline": {"start": "("}}]}"#, "regular expression"),
+            (r#"{"files": [{"includes": ["/a"]}]}"#, "includes"),
+        ] {
+            let error = read(json).unwrap_err();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}
