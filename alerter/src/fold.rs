@@ -4,7 +4,10 @@
 //! interfaces; deltas are complete in each range, so none are lost with it. Always
 //! `spans = counted + duplicates + rejected`. Whoever drives it writes a range together with the position behind it.
 
+mod interface;
+mod restore;
 mod seen;
+pub mod task;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +19,8 @@ use weir_proto::otlp::common::v1::{KeyValue, any_value::Value};
 use weir_proto::otlp::trace::v1::{Span, span::SpanKind, status::StatusCode};
 use weir_proto::v1;
 
+pub use interface::{Rewrite, RewriteError, Rewrites};
+pub(crate) use restore::first;
 pub use seen::Seen;
 
 use crate::hdr::Hdr;
@@ -25,6 +30,8 @@ pub const OTHER: &str = "other";
 const SECOND: u64 = 1_000_000_000;
 /// How far ahead of its arrival a span may push the watermark.
 const AHEAD: u64 = SECOND;
+/// Longest tenant, service or interface in bytes; the rest is cut off, so that a range's size is bounded by its spans.
+const NAME_BYTES: usize = 256;
 
 #[derive(Debug, Default)]
 struct Slot {
@@ -39,10 +46,12 @@ type Slots = BTreeMap<u64, Slot>;
 pub struct Fold {
     interfaces_per_tenant: usize,
     interfaces: AHashMap<String, AHashSet<String>>,
+    rewrites: Rewrites,
     seen: Seen,
     watermark: u64,
     range: v1::CallDeltas,
     series: BTreeMap<(String, String, String), Slots>,
+    bytes: usize,
 }
 
 impl Fold {
@@ -51,19 +60,70 @@ impl Fold {
         Self {
             interfaces_per_tenant,
             interfaces: AHashMap::new(),
+            rewrites: Rewrites::default(),
             seen,
             watermark: 0,
             range: v1::CallDeltas::default(),
             series: BTreeMap::new(),
+            bytes: 0,
         }
+    }
+
+    /// Names interfaces by these rules.
+    #[must_use]
+    pub fn with_rewrites(mut self, rewrites: Rewrites) -> Self {
+        self.rewrites = rewrites;
+        self
+    }
+
+    /// Takes up what an earlier fold of this partition knew, from a range that it wrote.
+    pub fn restore(&mut self, range: &v1::CallDeltas) {
+        self.watermark = self.watermark.max(range.watermark_unix_nano);
+        for series in range.series.iter().filter(|series| series.interface != OTHER) {
+            let known = self.interfaces.entry(series.tenant.clone()).or_default();
+            if known.len() < self.interfaces_per_tenant {
+                known.insert(series.interface.clone());
+            }
+        }
+    }
+
+    /// Remembers the calls of a record that an earlier fold counted, so that they are told as duplicates.
+    pub fn remember(&mut self, request: &ExportTraceServiceRequest, arrival_unix_nano: u64) {
+        let scopes = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
+        for span in scopes.flat_map(|scope| &scope.spans).filter(|span| is_call(span)) {
+            if let Some(id) = countable(span) {
+                self.seen.insert(id, arrival_unix_nano);
+            }
+        }
+    }
+
+    /// Counts a record that cannot be decoded: as one call that was rejected, since its spans are unknown.
+    pub fn reject(&mut self) {
+        self.range.spans += 1;
+        self.range.rejected += 1;
+    }
+
+    /// Moves the watermark on while nothing comes; it never falls.
+    pub fn advance(&mut self, watermark_unix_nano: u64) {
+        self.watermark = self.watermark.max(watermark_unix_nano);
+    }
+
+    /// The watermark.
+    pub fn watermark(&self) -> u64 {
+        self.watermark
+    }
+
+    /// About how many bytes the range will have; never too few.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Takes one record; `arrival_unix_nano` is the record's own timestamp.
     pub fn add(&mut self, request: &ExportTraceServiceRequest, arrival_unix_nano: u64) {
         for resource_spans in &request.resource_spans {
             let attributes = resource_spans.resource.as_ref().map_or(&[][..], |r| &r.attributes);
-            let tenant = text(attributes, weir_proto::attribute::TENANT).unwrap_or("default");
-            let service = text(attributes, "service.name").unwrap_or("unknown_service");
+            let tenant = clip(text(attributes, weir_proto::attribute::TENANT).unwrap_or("default"));
+            let service = clip(text(attributes, "service.name").unwrap_or("unknown_service"));
             for span in resource_spans.scope_spans.iter().flat_map(|scope| &scope.spans) {
                 self.span(tenant, service, span, arrival_unix_nano);
             }
@@ -73,28 +133,30 @@ impl Fold {
     fn span(&mut self, tenant: &str, service: &str, span: &Span, arrival: u64) {
         let end = span.end_time_unix_nano;
         self.watermark = self.watermark.max(end.min(arrival.saturating_add(AHEAD)));
-        if span.kind != SpanKind::Server as i32 && span.kind != SpanKind::Consumer as i32 {
+        if !is_call(span) {
             self.range.other_kinds += 1;
             return;
         }
         self.range.spans += 1;
-        let id = (<[u8; 16]>::try_from(&span.trace_id[..]), <[u8; 8]>::try_from(&span.span_id[..]));
-        let (Ok(trace), Ok(own)) = id else {
+        let Some(id) = countable(span) else {
             self.range.rejected += 1;
             return;
         };
-        if end == 0 || end < span.start_time_unix_nano {
-            self.range.rejected += 1;
-            return;
-        }
-        if !self.seen.insert((u128::from_be_bytes(trace), u64::from_be_bytes(own)), arrival) {
+        if !self.seen.insert(id, arrival) {
             self.range.duplicates += 1;
             return;
         }
         self.range.counted += 1;
-        let interface = self.bounded(tenant, interface(span));
-        let slot = self.series.entry((tenant.to_owned(), service.to_owned(), interface)).or_default();
-        let slot = slot.entry(end / SECOND).or_default();
+        let interface = self.rewrites.apply(clip(&interface::of(span)));
+        let interface = self.bounded(tenant, interface);
+        let names = tenant.len() + service.len() + interface.len() + 24;
+        let slots = self.series.entry((tenant.to_owned(), service.to_owned(), interface)).or_default();
+        // A slot's numbers are at most 85 bytes; each call adds at most one step (5) and its count (1, growing to 9).
+        self.bytes += if slots.is_empty() { names } else { 0 } + 8;
+        let slot = slots.entry(end / SECOND).or_insert_with(|| {
+            self.bytes += 100;
+            Slot::default()
+        });
         let delta = &mut slot.delta;
         delta.calls += 1;
         delta.errors += u64::from(span.status.as_ref().is_some_and(|s| s.code == StatusCode::Error as i32));
@@ -128,6 +190,7 @@ impl Fold {
     /// Ends the range and begins the next one.
     pub fn finish(&mut self, source_topic: &str, source_partition: i32, first: i64, end: i64) -> v1::CallDeltas {
         let mut deltas = std::mem::take(&mut self.range);
+        self.bytes = 0;
         deltas.source_topic = source_topic.to_owned();
         deltas.source_partition = source_partition;
         (deltas.first_offset, deltas.end_offset) = (first, end);
@@ -144,16 +207,20 @@ impl Fold {
     }
 }
 
-/// What a caller calls: method and route, or RPC service and method, or the span's name.
-fn interface(span: &Span) -> String {
-    let get = |name| text(&span.attributes, name);
-    if let (Some(method), Some(route)) = (get("http.request.method"), get("http.route")) {
-        return format!("{method} {route}");
-    }
-    if let (Some(service), Some(method)) = (get("rpc.service"), get("rpc.method")) {
-        return format!("{service}/{method}");
-    }
-    span.name.clone()
+fn is_call(span: &Span) -> bool {
+    span.kind == SpanKind::Server as i32 || span.kind == SpanKind::Consumer as i32
+}
+
+/// Trace and span id of a call that can be counted.
+fn countable(span: &Span) -> Option<(u128, u64)> {
+    let trace = <[u8; 16]>::try_from(&span.trace_id[..]).ok()?;
+    let own = <[u8; 8]>::try_from(&span.span_id[..]).ok()?;
+    let end = span.end_time_unix_nano;
+    (end != 0 && end >= span.start_time_unix_nano).then(|| (u128::from_be_bytes(trace), u64::from_be_bytes(own)))
+}
+
+fn clip(name: &str) -> &str {
+    &name[..name.floor_char_boundary(NAME_BYTES)]
 }
 
 fn value<'a>(attributes: &'a [KeyValue], name: &str) -> Option<&'a Value> {

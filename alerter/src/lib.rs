@@ -5,4 +5,6 @@
 
 pub mod fold;
 pub mod hdr;
+pub mod options;
+pub mod promql;
 pub mod series;

@@ -1,3 +1,15 @@
-//! Series in memory, and how they are read.
+//! Series in memory, how they are read, and the task that feeds them.
+//!
+//! A sample of `weir_calls` is what ended in one second of event time, so `rate` and `increase` are sums of what really
+//! happened, not Prometheus' extrapolation between scrapes: the first error of a new series counts, and the rate of a
+//! window is exact.
 
+pub(crate) mod calls;
+pub mod feed;
+mod matching;
+mod metrics;
+mod names;
 pub mod read;
+pub mod store;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! What a caller calls, and how the configuration renames it.
+
+use ahash::AHashMap;
+use regex::Regex;
+use serde::Deserialize;
+use weir_proto::otlp::trace::v1::Span;
+
+use super::text;
+
+/// Names remembered with what became of them; above, they are forgotten and made anew.
+const CACHE: usize = 10_000;
+
+/// Renames interfaces that match.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rewrite {
+    /// A regular expression, found anywhere in the interface.
+    #[serde(rename = "match")]
+    pub pattern: String,
+    /// What stands in for each place found; `$1` is the first group.
+    pub replace: String,
+}
+
+/// A rule that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("alerter.interfaces: «{pattern}» is not a regular expression")]
+pub struct RewriteError {
+    pattern: String,
+    source: Box<regex::Error>,
+}
+
+/// Rules in order: the first that matches is applied, the others are not.
+#[derive(Debug, Clone, Default)]
+pub struct Rewrites {
+    rules: Vec<(Regex, String)>,
+    cache: AHashMap<String, String>,
+}
+
+impl Rewrites {
+    /// Compiles the rules.
+    pub fn new(rules: &[Rewrite]) -> Result<Self, RewriteError> {
+        let compile = |rule: &Rewrite| match Regex::new(&rule.pattern) {
+            Ok(pattern) => Ok((pattern, rule.replace.clone())),
+            Err(error) => Err(RewriteError { pattern: rule.pattern.clone(), source: Box::new(error) }),
+        };
+        Ok(Self { rules: rules.iter().map(compile).collect::<Result<_, _>>()?, cache: AHashMap::new() })
+    }
+
+    /// The name by the rules.
+    pub(super) fn apply(&mut self, name: &str) -> String {
+        if self.rules.is_empty() {
+            return name.to_owned();
+        }
+        if let Some(known) = self.cache.get(name) {
+            return known.clone();
+        }
+        let rule = self.rules.iter().find(|(pattern, _)| pattern.is_match(name));
+        let renamed = rule.map_or(name.into(), |(pattern, by)| pattern.replace_all(name, by.as_str()));
+        let renamed = super::clip(&renamed).to_owned();
+        if self.cache.len() >= CACHE {
+            self.cache.clear();
+        }
+        self.cache.insert(name.to_owned(), renamed.clone());
+        renamed
+    }
+}
+
+/// What a caller calls: method and route, or RPC service and method, or the span's name.
+pub(super) fn of(span: &Span) -> String {
+    let get = |name| text(&span.attributes, name);
+    if let (Some(method), Some(route)) = (get("http.request.method"), get("http.route")) {
+        return format!("{method} {route}");
+    }
+    if let (Some(service), Some(method)) = (get("rpc.service"), get("rpc.method")) {
+        return format!("{service}/{method}");
+    }
+    span.name.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_rule_that_matches_renames() {
+        let rule =
+            |pattern: &str, replace: &str| Rewrite { pattern: pattern.to_owned(), replace: replace.to_owned() };
+        let mut rewrites = Rewrites::new(&[rule("/users/[0-9]+", "/users/{id}"), rule("^GET (.*)$", "$1")]).unwrap();
+        for _ in 0..2 {
+            assert_eq!(rewrites.apply("GET /users/17/x"), "GET /users/{id}/x");
+            assert_eq!(rewrites.apply("GET /ocr"), "/ocr");
+            assert_eq!(rewrites.apply("POST /ocr"), "POST /ocr");
+        }
+        assert!(Rewrites::new(&[rule("(", "")]).unwrap_err().to_string().contains("alerter.interfaces"));
+    }
+}

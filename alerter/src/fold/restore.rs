@@ -1,0 +1,135 @@
+//! What a fold that takes over a partition reads back: the ranges last written of it, and the spans before its position.
+
+use std::time::Duration;
+
+use ahash::AHashMap;
+use prost::Message as _;
+use weir_bus::{Bus, Error, Event, Message, Partition, Position};
+use weir_proto::otlp::collector::trace::v1::ExportTraceServiceRequest;
+use weir_proto::{topic, v1};
+
+use super::Fold;
+
+/// Ranges read back at first, of each partition of the calls topic.
+const RANGES: i64 = 2048;
+/// Records of spans read back at most.
+const RECORDS: i64 = 1 << 16;
+const WAIT: Duration = Duration::from_secs(2);
+
+/// What was written last of a source partition.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// The ranges found, in order.
+    pub(super) ranges: Vec<v1::CallDeltas>,
+}
+
+impl Written {
+    /// Where the next range begins; `None` where there is none yet.
+    pub(super) fn end(&self) -> Option<i64> {
+        self.ranges.iter().map(|range| range.end_offset).max()
+    }
+}
+
+/// The last ranges of each of these source partitions. A partition that was committed but is not among the last
+/// ranges is looked for further back, to the beginning.
+pub(super) async fn written(bus: &Bus, of: &[Position]) -> Result<AHashMap<Partition, Written>, Error> {
+    let mut found: AHashMap<Partition, Written> = AHashMap::new();
+    let mut bounds = Vec::new();
+    for number in 0..bus.partitions(topic::CALLS).await? {
+        let partition = Partition::new(topic::CALLS, number);
+        let (low, high) = bus.offsets(&partition).await?;
+        bounds.push((partition, low, high, high));
+    }
+    let mut depth = RANGES;
+    loop {
+        let mut older = Vec::new();
+        for (partition, low, high, done) in &mut bounds {
+            let from = (*high - depth).max(*low);
+            read(bus, partition, from, *done, |message| {
+                if let Ok(range) = v1::CallDeltas::decode(&message.value[..]) {
+                    older.push(range);
+                }
+            })
+            .await?;
+            *done = from;
+        }
+        for range in older {
+            let partition = Partition::new(range.source_topic.as_str(), range.source_partition);
+            if of.iter().any(|position| position.partition == partition) {
+                found.entry(partition).or_default().ranges.push(range);
+            }
+        }
+        let missing = of.iter().any(|position| position.offset > 0 && !found.contains_key(&position.partition));
+        if !missing || bounds.iter().all(|(_, low, _, done)| done <= low) {
+            return Ok(found);
+        }
+        depth = depth.saturating_mul(4);
+    }
+}
+
+/// Fills the fold's memory of ids with the calls of the window before `position`.
+pub(super) async fn refill(bus: &Bus, position: &Position, window_ms: i64, fold: &mut Fold) -> Result<(), Error> {
+    let partition = &position.partition;
+    let (low, high) = bus.offsets(partition).await?;
+    let end = position.offset.min(high);
+    let Some(last) = first(bus, partition, (end - 1).max(low), end).await? else { return Ok(()) };
+    let since = last.timestamp_ms - window_ms;
+    let mut back = 1024;
+    let from = loop {
+        let from = (end - back).max(low);
+        if from == low || back >= RECORDS {
+            break from;
+        }
+        match first(bus, partition, from, end).await? {
+            Some(message) if message.timestamp_ms >= since => back *= 4,
+            _ => break from,
+        }
+    };
+    read(bus, partition, from, end, |message| {
+        if message.timestamp_ms >= since
+            && let Ok(request) = ExportTraceServiceRequest::decode(&message.value[..])
+        {
+            fold.remember(&request, super::task::nanos(message.timestamp_ms));
+        }
+    })
+    .await
+}
+
+/// The first record of offsets `[from, to)`.
+pub(crate) async fn first(bus: &Bus, partition: &Partition, from: i64, to: i64) -> Result<Option<Message>, Error> {
+    if from >= to {
+        return Ok(None);
+    }
+    let mut consumer = bus.consumer(&[Position { partition: partition.clone(), offset: from }])?;
+    match consumer.next(1, WAIT).await? {
+        Event::Batch(messages) => Ok(messages.into_iter().find(|message| message.offset < to)),
+        _ => Ok(None),
+    }
+}
+
+/// All records of offsets `[from, to)`. Ends early where nothing more comes: the last offsets may be no records.
+async fn read(
+    bus: &Bus,
+    partition: &Partition,
+    from: i64,
+    to: i64,
+    mut take: impl FnMut(Message),
+) -> Result<(), Error> {
+    if from >= to {
+        return Ok(());
+    }
+    let mut consumer = bus.consumer(&[Position { partition: partition.clone(), offset: from }])?;
+    loop {
+        let Event::Batch(messages) = consumer.next(512, WAIT).await? else { return Ok(()) };
+        for message in messages {
+            let offset = message.offset;
+            if offset < to {
+                take(message);
+            }
+            if offset + 1 >= to {
+                return Ok(());
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,417 @@
+//! Drives the fold: spans from the bus, ranges back to it.
+//!
+//! A member of the group `weir-alerter` reads its share of `otlp_spans`. At least every half second, or before a range
+//! grows near a record's limit, the open ranges become `weir_calls` records that are committed in one transaction with
+//! the positions behind them, and with the dead letters found on the way. A crash before the commit leaves nothing;
+//! the range is read again. Whoever takes a partition over goes on where the last range ends, with its watermark and
+//! interfaces, and reads the spans of the duplicate window back.
+//!
+//! **Idle time.** Where nothing comes and the bus answers that nothing waits, an empty range carries the watermark on
+//! to the wall clock less the lateness: the one place where the wall clock enters, as data. While the bus is away, and
+//! for a while after, nothing does, so neither an alert fires nor is one resolved for lack of what is merely late.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Meter};
+use prost::Message as _;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use weir_bus::{Bus, Consumer, Error, Event, Message, Partition, Position, Record, TransactionalProducer};
+use weir_proto::otlp::collector::trace::v1::ExportTraceServiceRequest;
+use weir_proto::{MAX_RECORD_BYTES, header, topic, v1};
+use weir_service::health::Part as Health;
+
+use super::{Fold, Rewrites, Seen, restore};
+
+/// The group that shares out the spans.
+pub const GROUP: &str = "weir-alerter";
+
+/// How long a range stays open.
+const OPEN: Duration = Duration::from_millis(250);
+/// A range is ended when it has become this large.
+const RANGE_BYTES: usize = 400_000;
+/// So much waits for a commit at most.
+const PENDING_BYTES: usize = 4 << 20;
+/// A partition is quiet when nothing came for so long; then its watermark is carried on this often.
+const QUIET: Duration = Duration::from_millis(500);
+/// No watermark is carried on for so long after partitions were taken over…
+const SETTLE: Duration = Duration::from_secs(3);
+/// …or after the bus did not answer: what was held back comes first.
+const HELD: Duration = Duration::from_secs(10);
+/// The bus is away when it takes longer to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long an id is remembered at least, and how many of a partition at most.
+const WINDOW: Duration = Duration::from_secs(600);
+const IDS: usize = 2_000_000;
+
+/// What the fold is to do.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Interfaces kept apart for each tenant.
+    pub interfaces_per_tenant: usize,
+    /// How interfaces are renamed.
+    pub rewrites: Rewrites,
+    /// How far an idle watermark stays behind the wall clock.
+    pub lateness: Duration,
+    /// Identity of this program among all that fold; a newer one of the same identity fences the older.
+    pub producer_id: String,
+}
+
+/// The fold of this program's share.
+#[derive(Debug)]
+pub struct Task {
+    bus: Bus,
+    settings: Settings,
+    health: Health,
+    metrics: Metrics,
+}
+
+#[derive(Debug)]
+struct Metrics {
+    calls: Counter<u64>,
+    other: Counter<u64>,
+    overflowed: Counter<u64>,
+    dead: Counter<u64>,
+    ranges: Counter<u64>,
+}
+
+/// One partition that is folded here.
+struct Source {
+    fold: Fold,
+    /// Where the open range begins, and the next record to be read.
+    first: i64,
+    next: i64,
+    ended: Vec<v1::CallDeltas>,
+    last_came: Instant,
+}
+
+/// A share of the group, from joining it to an error.
+struct Member<'a> {
+    task: &'a Task,
+    producer: TransactionalProducer,
+    consumer: Consumer,
+    sources: BTreeMap<Partition, Source>,
+    dead: Vec<Record>,
+    pending_bytes: usize,
+    open_since: Option<Instant>,
+    idle_at: Instant,
+    not_before: Instant,
+}
+
+impl Task {
+    /// Nothing is read before [`Task::run`].
+    pub fn new(bus: Bus, settings: Settings, meter: &Meter, health: Health) -> Self {
+        let counter = |name, text| meter.u64_counter(name).with_description(text).build();
+        let metrics = Metrics {
+            calls: counter("weir_fold_calls", "SERVER and CONSUMER spans by what became of them"),
+            other: counter("weir_fold_other_spans", "Spans of other kinds, which are no calls"),
+            overflowed: counter("weir_fold_overflowed_calls", "Calls counted as interface «other»"),
+            dead: counter("weir_fold_dead_letters", "Records that could not be decoded"),
+            ranges: counter("weir_fold_ranges", "Ranges committed"),
+        };
+        Self { bus, settings, health, metrics }
+    }
+
+    /// Folds until `shutdown`, over every failure of the bus; commits what is open before it returns.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut failures = 0_u32;
+        while !shutdown.is_cancelled() {
+            let started = Instant::now();
+            let Err(error) = self.member(&shutdown).await else { return };
+            failures = if started.elapsed() > Duration::from_secs(30) { 0 } else { (failures + 1).min(6) };
+            tracing::warn!(error = &error as &dyn std::error::Error, "the fold of spans begins anew");
+            self.health.not_ready("the bus does not take call statistics");
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(Duration::from_millis(100) * 2_u32.pow(failures)) => {}
+            }
+        }
+    }
+
+    async fn member(&self, shutdown: &CancellationToken) -> Result<(), Error> {
+        let topics = [topic::SPANS, topic::CALLS, topic::DEAD_LETTERS].map(|name| self.bus.topic_spec(name));
+        let start = async {
+            self.bus.ensure_topics(&topics).await?;
+            self.bus.transactional_producer(&self.settings.producer_id).await
+        };
+        let producer = tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            producer = start => producer?,
+        };
+        let consumer = self.bus.group_consumer(GROUP, &[topic::SPANS])?;
+        let now = Instant::now();
+        let mut member = Member {
+            task: self,
+            producer,
+            consumer,
+            sources: BTreeMap::new(),
+            dead: Vec::new(),
+            pending_bytes: 0,
+            open_since: None,
+            idle_at: now,
+            not_before: now + SETTLE,
+        };
+        // Not dropped by the shutdown: a commit is seen through, or the ranges behind it would leave a gap.
+        member.work(shutdown).await?;
+        member.commit().await
+    }
+
+    fn source(&self, first: i64) -> Source {
+        let seen = Seen::new(WINDOW.as_nanos() as u64, IDS);
+        let fold = Fold::new(self.settings.interfaces_per_tenant, seen).with_rewrites(self.settings.rewrites.clone());
+        Source { fold, first, next: first, ended: Vec::new(), last_came: Instant::now() }
+    }
+}
+
+impl Member<'_> {
+    /// Until `shutdown`.
+    async fn work(&mut self, shutdown: &CancellationToken) -> Result<(), Error> {
+        let mut fenced = false;
+        loop {
+            let turn = Instant::now();
+            let event = tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                event = self.consumer.next(256, Duration::from_millis(100)) => event?,
+            };
+            match event {
+                Event::Assigned(partitions) => {
+                    self.take_over(&partitions).await?;
+                    self.task.health.ready();
+                    fenced = false;
+                }
+                Event::Revoked(_) => self.drop_all(),
+                _ if fenced => return Err(Error::Fenced("by another producer of this identity".to_owned())),
+                Event::Batch(messages) => {
+                    for message in messages {
+                        self.add(message).await?;
+                    }
+                }
+                Event::Idle => {}
+            }
+            let due = self.open_since.is_some_and(|since| since.elapsed() >= OPEN);
+            let idle = self.idle().await;
+            let committed = if due || idle || self.pending_bytes >= PENDING_BYTES { self.commit().await } else { Ok(()) };
+            match committed {
+                Err(Error::Fenced(why)) => {
+                    tracing::info!(why, "the fold's share is dealt out anew");
+                    self.drop_all();
+                    self.producer = self.task.bus.transactional_producer(&self.task.settings.producer_id).await?;
+                    fenced = true;
+                }
+                other => other?,
+            }
+            if turn.elapsed() > PATIENCE {
+                self.not_before = Instant::now() + HELD;
+            }
+        }
+    }
+
+    fn drop_all(&mut self) {
+        self.sources.clear();
+        self.dead.clear();
+        self.pending_bytes = 0;
+        self.open_since = None;
+    }
+
+    async fn take_over(&mut self, partitions: &[Partition]) -> Result<(), Error> {
+        self.drop_all();
+        let committed = self.consumer.committed(partitions).await?;
+        let at = |partition: &Partition| committed.iter().find(|position| position.partition == *partition);
+        let positions: Vec<_> = partitions
+            .iter()
+            .map(|partition| Position { partition: partition.clone(), offset: at(partition).map_or(0, |p| p.offset) })
+            .collect();
+        let mut written = restore::written(&self.task.bus, &positions).await?;
+        for mut position in positions {
+            let written = written.remove(&position.partition).unwrap_or_default();
+            if let Some(end) = written.end()
+                && end != position.offset
+            {
+                let (partition, offset) = (position.partition.partition, position.offset);
+                tracing::warn!(partition, offset, end, "the group's position is not where the last range ends");
+                position.offset = end;
+            }
+            let (low, _) = self.task.bus.offsets(&position.partition).await?;
+            position.offset = position.offset.max(low);
+            self.consumer.seek(&position).await?;
+            let mut source = self.task.source(position.offset);
+            written.ranges.iter().for_each(|range| source.fold.restore(range));
+            restore::refill(&self.task.bus, &position, WINDOW.as_millis() as i64, &mut source.fold).await?;
+            source.last_came = Instant::now();
+            self.sources.insert(position.partition, source);
+        }
+        self.not_before = self.not_before.max(Instant::now() + SETTLE);
+        Ok(())
+    }
+
+    async fn add(&mut self, message: Message) -> Result<(), Error> {
+        let Some(source) = self.sources.get_mut(&message.partition) else { return Ok(()) };
+        if message.offset < source.next {
+            return Ok(());
+        }
+        if message.offset > source.next {
+            // Offsets without records are part of the range; what retention took away is a gap, and must show as one.
+            let (low, _) = self.task.bus.offsets(&message.partition).await?;
+            if low > source.next {
+                source.end(&message.partition);
+                source.first = low.min(message.offset);
+            }
+        }
+        match ExportTraceServiceRequest::decode(&message.value[..]) {
+            Ok(request) => source.fold.add(&request, nanos(message.timestamp_ms)),
+            Err(error) => {
+                source.fold.reject();
+                self.pending_bytes += message.value.len();
+                self.dead.push(dead_letter(&message, &format!("not an ExportTraceServiceRequest: {error}")));
+            }
+        }
+        source.next = message.offset + 1;
+        source.last_came = Instant::now();
+        self.open_since.get_or_insert(source.last_came);
+        if source.fold.bytes() > RANGE_BYTES {
+            self.pending_bytes += source.fold.bytes();
+            source.end(&message.partition);
+        }
+        if message.value.len() > 64 << 10 {
+            tokio::task::yield_now().await;
+        }
+        if self.pending_bytes >= PENDING_BYTES {
+            return self.commit().await;
+        }
+        Ok(())
+    }
+
+    /// Carries the watermarks of quiet partitions on; true where there is something to commit.
+    async fn idle(&mut self) -> bool {
+        let now = Instant::now();
+        if now < self.idle_at.max(self.not_before) {
+            return false;
+        }
+        self.idle_at = now + QUIET;
+        let wall = u64::try_from(weir_service::time::now_unix_nano()).unwrap_or(0);
+        let watermark = wall.saturating_sub(self.task.settings.lateness.as_nanos() as u64);
+        let mut advanced = false;
+        for (partition, source) in &mut self.sources {
+            if source.next > source.first || !source.ended.is_empty() || now - source.last_came < QUIET {
+                continue;
+            }
+            match tokio::time::timeout(PATIENCE, self.task.bus.offsets(partition)).await {
+                // The end was asked for after the wall clock was read, so nothing older waits there.
+                Ok(Ok((_, high))) if high <= source.next => {
+                    source.fold.advance(watermark);
+                    source.ended.push(source.fold.finish(
+                        &partition.topic,
+                        partition.partition,
+                        source.first,
+                        source.first,
+                    ));
+                    advanced = true;
+                }
+                Ok(Ok(_)) => {}
+                _ => {
+                    self.not_before = Instant::now() + HELD;
+                    return advanced;
+                }
+            }
+        }
+        advanced
+    }
+
+    async fn commit(&mut self) -> Result<(), Error> {
+        let mut records = std::mem::take(&mut self.dead);
+        let mut positions = Vec::new();
+        let mut sum = v1::CallDeltas::default();
+        let (mut ranges, dead) = (0, records.len() as u64);
+        for (partition, source) in &mut self.sources {
+            source.end(partition);
+            if source.ended.is_empty() {
+                continue;
+            }
+            for deltas in source.ended.drain(..) {
+                sum.counted += deltas.counted;
+                sum.duplicates += deltas.duplicates;
+                sum.rejected += deltas.rejected;
+                sum.other_kinds += deltas.other_kinds;
+                sum.overflowed += deltas.overflowed;
+                ranges += 1;
+                records.push(record(deltas));
+            }
+            positions.push(Position { partition: partition.clone(), offset: source.next });
+        }
+        self.open_since = None;
+        self.pending_bytes = 0;
+        if positions.is_empty() {
+            return Ok(());
+        }
+        self.producer.commit(records, &self.consumer, &positions).await?;
+        let metrics = &self.task.metrics;
+        for (count, result) in [(sum.counted, "counted"), (sum.duplicates, "duplicate"), (sum.rejected, "rejected")] {
+            metrics.calls.add(count, &[KeyValue::new("result", result)]);
+        }
+        metrics.other.add(sum.other_kinds, &[]);
+        metrics.overflowed.add(sum.overflowed, &[]);
+        metrics.dead.add(dead, &[]);
+        metrics.ranges.add(ranges, &[]);
+        Ok(())
+    }
+}
+
+impl Source {
+    /// Ends the open range, where there is one.
+    fn end(&mut self, partition: &Partition) {
+        if self.next > self.first {
+            let deltas = self.fold.finish(&partition.topic, partition.partition, self.first, self.next);
+            self.ended.push(deltas);
+            self.first = self.next;
+        }
+    }
+}
+
+fn record(mut deltas: v1::CallDeltas) -> Record {
+    if deltas.encoded_len() > MAX_RECORD_BYTES {
+        // Only one record of spans made to be so (thousands of slots and interfaces) can come here.
+        tracing::error!(
+            partition = deltas.source_partition,
+            first = deltas.first_offset,
+            calls = deltas.counted,
+            "a range is larger than a record may be; its calls are rejected"
+        );
+        deltas.rejected += std::mem::take(&mut deltas.counted);
+        deltas.series.clear();
+    }
+    Record {
+        topic: Arc::from(topic::CALLS),
+        partition: None,
+        key: Some(Bytes::from(format!("{}/{}", deltas.source_topic, deltas.source_partition))),
+        value: Bytes::from(deltas.encode_to_vec()),
+        headers: Vec::new(),
+        timestamp_ms: None,
+    }
+}
+
+/// A record that could not be used, as it was, with its place and the reason.
+pub(crate) fn dead_letter(message: &Message, reason: &str) -> Record {
+    let place = format!("{}/{}/{}", message.partition.topic, message.partition.partition, message.offset);
+    tracing::warn!(place, reason, "a record goes to the dead letters");
+    let headers = vec![
+        (header::DEAD_POSITION.to_owned(), Bytes::from(place)),
+        (header::DEAD_REASON.to_owned(), Bytes::from(reason.to_owned())),
+    ];
+    Record {
+        topic: Arc::from(topic::DEAD_LETTERS),
+        partition: None,
+        key: message.key.clone().filter(|key| key.len() <= 1024),
+        value: message.value.slice(..message.value.len().min(MAX_RECORD_BYTES)),
+        headers,
+        timestamp_ms: None,
+    }
+}
+
+/// Milliseconds as nanoseconds; times before the epoch are the epoch.
+pub(super) fn nanos(unix_ms: i64) -> u64 {
+    u64::try_from(unix_ms).unwrap_or(0).saturating_mul(1_000_000)
+}

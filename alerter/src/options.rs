@@ -1,0 +1,43 @@
+//! Section `alerter` of the configuration.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use weir_service::config::Span;
+
+use crate::fold::Rewrite;
+
+/// Section `alerter` of the configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// Globs of Prometheus rule files.
+    pub rules: Vec<String>,
+    /// How long a slot stays open behind the watermark.
+    pub lateness: Span,
+    /// How long series are kept in memory.
+    pub history: Span,
+    /// Series kept at most; more are refused and counted.
+    pub series_limit: usize,
+    /// Interfaces kept apart for each tenant; the others are one, named `other`.
+    pub interfaces_per_tenant: usize,
+    /// How interfaces are renamed; the first rule that matches.
+    pub interfaces: Vec<Rewrite>,
+    /// The pipeline is told as late when event time is further behind the wall clock.
+    pub late_after: Span,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let seconds = |n| Span(Duration::from_secs(n));
+        Self {
+            rules: Vec::new(),
+            lateness: seconds(1),
+            history: seconds(7200),
+            series_limit: 200_000,
+            interfaces_per_tenant: 1000,
+            interfaces: Vec::new(),
+            late_after: seconds(30),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! One interface's calls by second of event time, and the series that they are shown as.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use weir_proto::v1;
+
+use super::read::{Data, Labels};
+use crate::hdr::{Hdr, HdrError};
+
+/// Calls by outcome.
+pub const CALLS: &str = "weir_calls_total";
+/// Durations; its samples are histograms.
+pub const DURATION: &str = "weir_call_duration_seconds";
+const REQUEST_BYTES: &str = "weir_call_request_bytes_total";
+const RESPONSE_BYTES: &str = "weir_call_response_bytes_total";
+const TOKENS: &str = "weir_call_tokens_total";
+
+/// Name, help and unit of each, for `metadata`.
+pub const HELP: [(&str, &str, &str); 5] = [
+    (CALLS, "counter", "Calls that ended, by outcome"),
+    (DURATION, "histogram", "How long calls took"),
+    (REQUEST_BYTES, "counter", "Bytes of request bodies"),
+    (RESPONSE_BYTES, "counter", "Bytes of response bodies"),
+    (TOKENS, "counter", "Tokens that models read and wrote, by direction"),
+];
+
+/// Sums of a second, or of all: ok, error, request and response bytes, input and output tokens.
+type Sums = [u64; 6];
+
+/// What ended in one second.
+#[derive(Debug)]
+struct Slot {
+    second: i64,
+    sums: Sums,
+    durations: Arc<Hdr>,
+}
+
+/// The calls of one interface.
+#[derive(Debug)]
+pub(super) struct Calls {
+    slots: VecDeque<Slot>,
+    /// Of the slots that were dropped.
+    gone: Sums,
+    all: Sums,
+    /// Labels of the six counters and the histogram.
+    faces: [Labels; 7],
+}
+
+impl Calls {
+    pub(super) fn new(tenant: &str, service: &str, interface: &str) -> Self {
+        let face = |name: &str, more: Option<(&str, &str)>| -> Labels {
+            let own = [("__name__", name), ("tenant", tenant), ("service", service), ("interface", interface)];
+            let all = own.into_iter().chain(more).filter(|(_, value)| !value.is_empty());
+            Arc::new(all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<BTreeMap<_, _>>())
+        };
+        let faces = [
+            face(CALLS, Some(("outcome", "ok"))),
+            face(CALLS, Some(("outcome", "error"))),
+            face(REQUEST_BYTES, None),
+            face(RESPONSE_BYTES, None),
+            face(TOKENS, Some(("direction", "input"))),
+            face(TOKENS, Some(("direction", "output"))),
+            face(DURATION, None),
+        ];
+        Self { slots: VecDeque::new(), gone: Sums::default(), all: Sums::default(), faces }
+    }
+
+    pub(super) fn add(&mut self, delta: &v1::CallSlot) -> Result<(), HdrError> {
+        let durations = delta.durations.as_ref().map(Hdr::from_message).transpose()?.unwrap_or_default();
+        let errors = delta.errors.min(delta.calls);
+        let sums = [
+            delta.calls - errors,
+            errors,
+            delta.request_bytes,
+            delta.response_bytes,
+            delta.input_tokens,
+            delta.output_tokens,
+        ];
+        let second = delta.unix_seconds as i64;
+        add(&mut self.all, &sums);
+        let at = self.slots.partition_point(|slot| slot.second < second);
+        match self.slots.get_mut(at).filter(|slot| slot.second == second) {
+            Some(slot) => {
+                add(&mut slot.sums, &sums);
+                Arc::make_mut(&mut slot.durations).merge(&durations);
+            }
+            None => self.slots.insert(at, Slot { second, sums, durations: Arc::new(durations) }),
+        }
+        Ok(())
+    }
+
+    /// Drops what is older; false when nothing is left.
+    pub(super) fn forget(&mut self, before_second: i64) -> bool {
+        while let Some(slot) = self.slots.front().filter(|slot| slot.second < before_second) {
+            add(&mut self.gone, &slot.sums);
+            self.slots.pop_front();
+        }
+        !self.slots.is_empty()
+    }
+
+    /// The labels of what is shown: outcomes and durations always, bytes and tokens where there were any.
+    pub(super) fn faces(&self) -> impl Iterator<Item = (usize, &Labels)> {
+        let shown = |i: usize| i < 2 || i == 6 || self.all.get(i).is_some_and(|&sum| sum > 0);
+        self.faces.iter().enumerate().filter(move |(i, _)| shown(*i))
+    }
+
+    /// The data of one of [`Calls::faces`], of sample times `(start_ms, end_ms]`.
+    pub(super) fn data(&self, face: usize, start_ms: i64, end_ms: i64) -> Data {
+        // The sample time of second s is s + 1.
+        let from = self.slots.partition_point(|slot| slot.second.saturating_add(1).saturating_mul(1000) <= start_ms);
+        let to = self.slots.partition_point(|slot| slot.second.saturating_add(1).saturating_mul(1000) <= end_ms);
+        let slots = self.slots.range(from..to.max(from));
+        if face >= 6 {
+            return Data::Histogram(slots.map(|slot| (slot.second + 1, slot.durations.clone())).collect());
+        }
+        let before = self.slots.range(..from).map(|slot| slot.sums[face]).fold(self.gone[face], u64::saturating_add);
+        let deltas = slots.filter(|slot| slot.sums[face] > 0).map(|slot| (slot.second + 1, slot.sums[face] as f64));
+        Data::Counter { before: before as f64, deltas: deltas.collect() }
+    }
+}
+
+fn add(to: &mut Sums, more: &Sums) {
+    for (to, more) in to.iter_mut().zip(more) {
+        *to = to.saturating_add(*more);
+    }
+}

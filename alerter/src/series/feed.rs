@@ -1,0 +1,214 @@
+//! Feeds the store from the bus: all of `weir_calls` and `otlp_metrics`, by every alerter for itself.
+//!
+//! Nothing is committed: series are in memory, and a start reads the history again, found by the records' times. The
+//! positions are the store's own: the ranges of a source partition must follow each other, one that was seen before is
+//! dropped and a gap is counted. The store is whole when what lay on the bus at the start has been read.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Meter};
+use parking_lot::RwLock;
+use prost::Message as _;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use weir_bus::{Bus, Error, Event, Message, Partition, Position};
+use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
+use weir_proto::{topic, v1};
+use weir_service::health::Part as Health;
+
+use super::store::{Refused, Store, Taken};
+use crate::fold::first;
+
+/// How often new partitions are looked for.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// A store and what its feeder knows; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// The series.
+    pub store: Arc<RwLock<Store>>,
+    whole: Arc<AtomicBool>,
+    partitions: Arc<AtomicI32>,
+}
+
+impl Shared {
+    /// An empty store.
+    pub fn new(store: Store) -> Self {
+        Self { store: Arc::new(RwLock::new(store)), whole: Arc::default(), partitions: Arc::default() }
+    }
+
+    /// Event time in unix nanoseconds up to which all calls are here; `None` until the history has been read.
+    pub fn watermark(&self) -> Option<u64> {
+        let whole = self.whole.load(Ordering::Acquire);
+        whole.then(|| self.store.read().watermark(topic::SPANS, self.partitions.load(Ordering::Acquire)))?
+    }
+}
+
+/// The feeding task.
+#[derive(Debug)]
+pub struct Feed {
+    bus: Bus,
+    shared: Shared,
+    history: Duration,
+    health: Health,
+    ranges: Counter<u64>,
+    gaps: Counter<u64>,
+    refused: Counter<u64>,
+    undecodable: Counter<u64>,
+}
+
+impl Feed {
+    /// Nothing is read before [`Feed::run`].
+    pub fn new(bus: Bus, shared: Shared, history: Duration, meter: &Meter, health: Health) -> Self {
+        let counter = |name, text| meter.u64_counter(name).with_description(text).build();
+        Self {
+            bus,
+            shared,
+            history,
+            health,
+            ranges: counter("weir_series_ranges", "Ranges of calls read, by what became of them"),
+            gaps: counter("weir_series_gap_offsets", "Offsets of spans that no range of calls covers"),
+            refused: counter("weir_series_refused_points", "Points that were not kept, by reason"),
+            undecodable: counter("weir_series_undecodable_records", "Records that could not be decoded"),
+        }
+    }
+
+    /// Feeds until `shutdown`, over every failure of the bus.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut positions = Vec::new();
+        loop {
+            let failed = tokio::select! {
+                () = shutdown.cancelled() => return,
+                failed = self.read(&mut positions) => failed,
+            };
+            if let Err(error) = failed {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the series cannot be fed; trying again");
+                self.health.not_ready("the bus does not give call statistics");
+                tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                }
+            }
+        }
+    }
+
+    /// Reads on from `positions` until there are new partitions, which are added.
+    async fn read(&self, positions: &mut Vec<Position>) -> Result<(), Error> {
+        let topics = [topic::SPANS, topic::CALLS, topic::METRICS].map(|name| self.bus.topic_spec(name));
+        self.bus.ensure_topics(&topics).await?;
+        let mut goals = Vec::new();
+        for name in [topic::CALLS, topic::METRICS] {
+            for number in 0..self.bus.partitions(name).await? {
+                let partition = Partition::new(name, number);
+                let (low, high) = self.bus.offsets(&partition).await?;
+                if !positions.iter().any(|position| position.partition == partition) {
+                    let offset = self.since(&partition, low, high).await?;
+                    positions.push(Position { partition: partition.clone(), offset });
+                }
+                goals.push(Position { partition, offset: high });
+            }
+        }
+        self.shared.partitions.store(self.bus.partitions(topic::SPANS).await?, Ordering::Release);
+        let count = positions.len();
+        let mut consumer = self.bus.consumer(positions)?;
+        let mut look = Instant::now() + LOOK;
+        let mut quiet = 0;
+        loop {
+            match consumer.next(1024, Duration::from_millis(200)).await? {
+                Event::Batch(messages) => {
+                    quiet = 0;
+                    for message in messages {
+                        self.take(&message);
+                        if let Some(position) = positions.iter_mut().find(|p| p.partition == message.partition) {
+                            position.offset = message.offset + 1;
+                        }
+                    }
+                    tokio::task::yield_now().await;
+                }
+                _ => quiet += 1,
+            }
+            if !self.shared.whole.load(Ordering::Acquire) {
+                // The last offsets may be no records, so being quiet for long is enough where the bus answers.
+                let at = |goal: &Position| {
+                    let position = positions.iter().find(|position| position.partition == goal.partition);
+                    position.is_some_and(|position| position.offset >= goal.offset)
+                };
+                if goals.iter().all(at) || quiet > 25 {
+                    self.shared.whole.store(true, Ordering::Release);
+                    tracing::info!(series = self.shared.store.read().len(), "the history of series has been read");
+                }
+            }
+            if self.shared.whole.load(Ordering::Acquire) {
+                self.health.ready();
+            }
+            if Instant::now() >= look {
+                look = Instant::now() + LOOK;
+                let calls = self.bus.partitions(topic::CALLS).await?;
+                let metrics = self.bus.partitions(topic::METRICS).await?;
+                self.shared.partitions.store(self.bus.partitions(topic::SPANS).await?, Ordering::Release);
+                if usize::try_from(calls + metrics).unwrap_or(0) > count {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn take(&self, message: &Message) {
+        let mut refused = Refused::default();
+        if *message.partition.topic == *topic::CALLS {
+            let Ok(range) = v1::CallDeltas::decode(&message.value[..]) else { return self.undecodable(message) };
+            let taken = self.shared.store.write().add_calls(&range, &mut refused);
+            let (partition, first) = (range.source_partition, range.first_offset);
+            let result = match taken {
+                Taken::InOrder => "in_order",
+                Taken::Gap(offsets) => {
+                    tracing::warn!(partition, first, offsets, "spans are missing between two ranges of calls");
+                    self.gaps.add(u64::try_from(offsets).unwrap_or(0), &[]);
+                    "gap"
+                }
+                Taken::Overlap => {
+                    tracing::warn!(partition, first, "a range of calls was seen before, and is dropped");
+                    "overlap"
+                }
+            };
+            self.ranges.add(1, &[KeyValue::new("result", result)]);
+        } else {
+            let Ok(request) = ExportMetricsServiceRequest::decode(&message.value[..]) else {
+                return self.undecodable(message);
+            };
+            self.shared.store.write().add_metrics(&request, message.timestamp_ms, &mut refused);
+        }
+        let Refused { over_limit, out_of_range, unsupported } = refused;
+        for (count, reason) in
+            [(over_limit, "over_limit"), (out_of_range, "out_of_range"), (unsupported, "unsupported")]
+        {
+            if count > 0 {
+                self.refused.add(count, &[KeyValue::new("reason", reason)]);
+            }
+        }
+    }
+
+    /// Every alerter reads these topics, so none of them makes dead letters of their records.
+    fn undecodable(&self, message: &Message) {
+        let Partition { topic, partition } = &message.partition;
+        tracing::warn!(%topic, partition, offset = message.offset, "a record cannot be decoded, and is left out");
+        self.undecodable.add(1, &[KeyValue::new("topic", topic.to_string())]);
+    }
+
+    /// The offset of the first record of the history.
+    async fn since(&self, partition: &Partition, low: i64, high: i64) -> Result<i64, Error> {
+        let since = weir_service::time::now_unix_nano() / 1_000_000 - self.history.as_millis() as i64;
+        let (mut low, mut high) = (low, high);
+        while high - low > 64 {
+            let middle = low + (high - low) / 2;
+            match first(&self.bus, partition, middle, high).await? {
+                Some(message) if message.timestamp_ms < since => low = message.offset + 1,
+                _ => high = middle,
+            }
+        }
+        Ok(low)
+    }
+}

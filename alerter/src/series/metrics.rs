@@ -1,0 +1,147 @@
+//! One series of numbers: a gauge, or a monotonic sum kept as its increases.
+
+use std::collections::VecDeque;
+
+use super::read::Data;
+
+/// A cumulative sum that began so shortly before its first point is counted from zero.
+const FRESH_MS: i64 = 60_000;
+
+/// What a series is; the first point decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Gauge,
+    Counter,
+}
+
+/// One point on its way in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Point {
+    pub(super) unix_ms: i64,
+    /// Since when a sum is summed up; zero where that is not known.
+    pub(super) start_ms: i64,
+    pub(super) value: f64,
+    /// The value is what came since the point before.
+    pub(super) delta: bool,
+}
+
+/// One series.
+#[derive(Debug)]
+pub(super) struct Numbers {
+    kind: Kind,
+    /// Unix milliseconds and value, or increase.
+    points: VecDeque<(i64, f64)>,
+    /// Of the increases that were dropped, and what a sum was before its first point.
+    gone: f64,
+    /// The last raw point of a cumulative sum, or the running total of a gauge of deltas.
+    last: Option<Point>,
+}
+
+impl Numbers {
+    pub(super) fn new(kind: Kind) -> Self {
+        Self { kind, points: VecDeque::new(), gone: 0.0, last: None }
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Takes a point. A gauge's point of the same time replaces; a cumulative sum's older point is of no use.
+    pub(super) fn add(&mut self, point: Point) {
+        let last = self.last;
+        let value = match (self.kind, point.delta, last) {
+            (Kind::Gauge, false, _) | (Kind::Counter, true, _) => point.value,
+            (Kind::Gauge, true, last) => last.map_or(0.0, |last| last.value) + point.value,
+            (Kind::Counter, false, Some(last)) if point.unix_ms <= last.unix_ms => return,
+            (Kind::Counter, false, Some(last)) => {
+                let restarted = point.value < last.value || point.start_ms > last.unix_ms;
+                if restarted { point.value } else { point.value - last.value }
+            }
+            (Kind::Counter, false, None) => {
+                if point.start_ms > 0 && point.unix_ms - point.start_ms <= FRESH_MS {
+                    point.value
+                } else {
+                    self.gone = point.value;
+                    0.0
+                }
+            }
+        };
+        let kept = if self.kind == Kind::Gauge { value } else { point.value };
+        if last.is_none_or(|last| last.unix_ms <= point.unix_ms) {
+            self.last = Some(Point { value: kept, ..point });
+        }
+        let at = self.points.partition_point(|(time, _)| *time < point.unix_ms);
+        match self.points.get_mut(at).filter(|(time, _)| *time == point.unix_ms) {
+            Some(there) if self.kind == Kind::Gauge => there.1 = value,
+            Some(there) => there.1 += value,
+            None => self.points.insert(at, (point.unix_ms, value)),
+        }
+    }
+
+    /// Drops what is older; false when nothing is left.
+    pub(super) fn forget(&mut self, before_ms: i64) -> bool {
+        while let Some((_, value)) = self.points.front().filter(|(time, _)| *time < before_ms) {
+            self.gone += value;
+            self.points.pop_front();
+        }
+        !self.points.is_empty()
+    }
+
+    /// Points of sample times `(start_ms, end_ms]`; an increase has the sample time of the second that ends with it.
+    pub(super) fn data(&self, start_ms: i64, end_ms: i64) -> Data {
+        let second = |ms: i64| ms.div_euclid(1000) + i64::from(ms.rem_euclid(1000) > 0);
+        let sample = |ms: i64| if self.kind == Kind::Gauge { ms } else { second(ms).saturating_mul(1000) };
+        let from = self.points.partition_point(|(time, _)| sample(*time) <= start_ms);
+        let to = self.points.partition_point(|(time, _)| sample(*time) <= end_ms).max(from);
+        if self.kind == Kind::Gauge {
+            return Data::Gauge(self.points.range(from..to).copied().collect());
+        }
+        let before = self.gone + self.points.range(..from).map(|(_, value)| value).sum::<f64>();
+        let mut deltas: Vec<(i64, f64)> = Vec::with_capacity(to - from);
+        for (time, value) in self.points.range(from..to) {
+            match deltas.last_mut().filter(|last| last.0 == second(*time)) {
+                Some(last) => last.1 += value,
+                None => deltas.push((second(*time), *value)),
+            }
+        }
+        Data::Counter { before, deltas }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cumulative(seconds: i64, start: i64, value: f64) -> Point {
+        Point { unix_ms: seconds * 1000, start_ms: start * 1000, value, delta: false }
+    }
+
+    #[test]
+    fn a_sum_that_restarts_counts_from_zero_again() {
+        let mut numbers = Numbers::new(Kind::Counter);
+        for point in [cumulative(1000, 1, 50.0), cumulative(1010, 1, 53.0), cumulative(1010, 1, 53.0)] {
+            numbers.add(point);
+        }
+        numbers.add(cumulative(1020, 1015, 2.0));
+        let Data::Counter { before, deltas } = numbers.data(1_000_000, 1_020_000) else { panic!("no counter") };
+        assert_eq!((before, deltas), (50.0, vec![(1010, 3.0), (1020, 2.0)]));
+    }
+
+    #[test]
+    fn the_first_increase_of_a_young_sum_counts() {
+        let mut numbers = Numbers::new(Kind::Counter);
+        numbers.add(cumulative(1000, 990, 4.0));
+        let Data::Counter { before, deltas } = numbers.data(0, 1_000_000) else { panic!("no counter") };
+        assert_eq!((before, deltas), (0.0, vec![(1000, 4.0)]));
+    }
+
+    #[test]
+    fn a_gauge_keeps_the_order_of_time() {
+        let mut numbers = Numbers::new(Kind::Gauge);
+        for (time, value) in [(3, 3.0), (1, 1.0), (3, 4.0)] {
+            numbers.add(cumulative(time, 0, value));
+        }
+        let Data::Gauge(points) = numbers.data(0, 3000) else { panic!("no gauge") };
+        assert_eq!(points, [(1000, 1.0), (3000, 4.0)]);
+    }
+}

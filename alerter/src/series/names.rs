@@ -1,0 +1,157 @@
+//! OTLP metrics under their Prometheus names and labels.
+
+use std::collections::BTreeMap;
+
+use weir_proto::otlp::common::v1::{AnyValue, KeyValue, any_value::Value};
+
+/// Resource attributes that tell series of one service apart; each becomes a label.
+const IDENTITY: [&str; 9] = [
+    "host.name",
+    "hw.id",
+    "k8s.namespace.name",
+    "k8s.pod.name",
+    "k8s.container.name",
+    "k8s.node.name",
+    "container.id",
+    "service.instance.id",
+    "deployment.environment.name",
+];
+const LABELS: usize = 64;
+const VALUE_BYTES: usize = 1024;
+
+/// Unit as in UCUM, and as in a Prometheus name.
+const UNITS: [(&str, &str); 21] = [
+    ("d", "days"),
+    ("h", "hours"),
+    ("min", "minutes"),
+    ("s", "seconds"),
+    ("ms", "milliseconds"),
+    ("us", "microseconds"),
+    ("ns", "nanoseconds"),
+    ("By", "bytes"),
+    ("KiBy", "kibibytes"),
+    ("MiBy", "mebibytes"),
+    ("GiBy", "gibibytes"),
+    ("kBy", "kilobytes"),
+    ("MBy", "megabytes"),
+    ("GBy", "gigabytes"),
+    ("m", "meters"),
+    ("V", "volts"),
+    ("A", "amperes"),
+    ("J", "joules"),
+    ("W", "watts"),
+    ("Cel", "celsius"),
+    ("Hz", "hertz"),
+];
+
+/// A metric's name: every other character is `_`, then the unit, then `_total` for a counter or `_ratio` for a gauge
+/// of unit 1; what is there already is not said twice.
+pub(super) fn metric(name: &str, unit: &str, counter: bool) -> String {
+    let mut full = sanitized(name, true);
+    let mut push = |suffix: &str| {
+        if !suffix.is_empty() && !full.split('_').any(|part| part == suffix) {
+            full.push('_');
+            full.push_str(suffix);
+        }
+    };
+    match unit {
+        "1" => push(if counter { "" } else { "ratio" }),
+        "%" => push("percent"),
+        _ => {
+            let (of, per) = unit.split_once('/').unwrap_or((unit, ""));
+            push(&long(of));
+            if !per.is_empty() && !per.starts_with('{') {
+                let long = long(per);
+                let one = long.strip_suffix('s').unwrap_or(&long);
+                if !one.is_empty() {
+                    push("per");
+                    push(if per == "Hz" { &long } else { one });
+                }
+            }
+        }
+    }
+    if counter {
+        if let Some(bare) = full.strip_suffix("_total") {
+            full.truncate(bare.len());
+        }
+        full.push_str("_total");
+    }
+    full
+}
+
+fn long(unit: &str) -> String {
+    // Annotations in braces are no unit.
+    let unit = unit.split('{').next().unwrap_or_default().trim();
+    UNITS.iter().find(|(short, _)| *short == unit).map_or_else(|| sanitized(unit, false), |(_, long)| (*long).to_owned())
+}
+
+fn sanitized(name: &str, colon: bool) -> String {
+    let keep = |c: char| c.is_ascii_alphanumeric() || c == '_' || (colon && c == ':');
+    let name = &name[..name.floor_char_boundary(256)];
+    let mut clean: String = name.chars().map(|c| if keep(c) { c } else { '_' }).collect();
+    if clean.starts_with(|c: char| c.is_ascii_digit()) {
+        clean.insert(0, '_');
+    }
+    clean
+}
+
+/// Tenant, service and identity of a resource.
+pub(super) fn resource(attributes: &[KeyValue]) -> BTreeMap<String, String> {
+    let get = |name: &str| attributes.iter().find(|a| a.key == name).and_then(|a| text(a.value.as_ref()));
+    let mut labels = BTreeMap::new();
+    let tenant = get(weir_proto::attribute::TENANT).unwrap_or_else(|| "default".to_owned());
+    labels.insert("tenant".to_owned(), tenant);
+    labels.insert("service".to_owned(), get("service.name").unwrap_or_else(|| "unknown_service".to_owned()));
+    for name in IDENTITY {
+        if let Some(value) = get(name) {
+            labels.insert(sanitized(name, false), value);
+        }
+    }
+    labels
+}
+
+/// Adds a point's attributes; tenant and name are not theirs to set.
+pub(super) fn point(labels: &mut BTreeMap<String, String>, attributes: &[KeyValue]) {
+    for attribute in attributes {
+        let name = sanitized(&attribute.key, false);
+        if labels.len() >= LABELS || name.is_empty() || name.starts_with("__") || name == "tenant" {
+            continue;
+        }
+        if let Some(value) = text(attribute.value.as_ref()) {
+            labels.insert(name, value);
+        }
+    }
+}
+
+fn text(value: Option<&AnyValue>) -> Option<String> {
+    let text = match value?.value.as_ref()? {
+        Value::StringValue(text) => text[..text.floor_char_boundary(VALUE_BYTES)].to_owned(),
+        Value::BoolValue(value) => value.to_string(),
+        Value::IntValue(value) => value.to_string(),
+        Value::DoubleValue(value) => value.to_string(),
+        _ => return None,
+    };
+    (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::metric;
+
+    #[test]
+    fn names_are_those_that_prometheus_users_know() {
+        for (name, unit, counter, want) in [
+            ("hw.gpu.utilization", "1", false, "hw_gpu_utilization_ratio"),
+            ("hw.temperature", "Cel", false, "hw_temperature_celsius"),
+            ("hw.errors", "{error}", true, "hw_errors_total"),
+            ("hw.gpu.memory.usage", "By", false, "hw_gpu_memory_usage_bytes"),
+            ("system.network.io", "By", true, "system_network_io_bytes_total"),
+            ("disk.speed", "By/s", false, "disk_speed_bytes_per_second"),
+            ("requests_total", "", true, "requests_total"),
+            ("wait.seconds", "s", false, "wait_seconds"),
+            ("1st", "", false, "_1st"),
+        ] {
+            assert_eq!(metric(name, unit, counter), want);
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! All series, and how far event time has come. Pure: no I/O, no clock.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ahash::AHashMap;
+use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
+use weir_proto::otlp::metrics::v1::{
+    AggregationTemporality, DataPointFlags, NumberDataPoint, metric::Data as Otlp, number_data_point::Value,
+};
+use weir_proto::v1;
+
+use super::calls::{self, Calls};
+use super::matching::{self, Patterns};
+use super::metrics::{Kind, Numbers, Point};
+use super::names;
+use super::read::{Labels, MatchOp, Matcher, Read, Series};
+
+/// How far ahead of the watermark a point may lie.
+const AHEAD_MS: i64 = 3_600_000;
+/// Old points are dropped in steps.
+const FORGET_MS: i64 = 10_000;
+
+/// What became of a range of calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It follows the one before.
+    InOrder,
+    /// It begins later than the one before ends: so many offsets were never seen. It was taken.
+    Gap(i64),
+    /// It was seen before, or overlaps with what was seen. It was dropped.
+    Overlap,
+}
+
+/// Points that were not taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// Of new series over the limit.
+    pub over_limit: u64,
+    /// Too old, or far ahead of event time.
+    pub out_of_range: u64,
+    /// Of kinds that are not kept: histograms and summaries, not a number, another kind than the series has.
+    pub unsupported: u64,
+}
+
+/// How far a source partition has come.
+#[derive(Debug, Clone, Copy)]
+struct Source {
+    end_offset: i64,
+    watermark_unix_nano: u64,
+}
+
+/// All series.
+#[derive(Debug)]
+pub struct Store {
+    history_ms: i64,
+    limit: usize,
+    calls: AHashMap<(String, String, String), Calls>,
+    numbers: BTreeMap<String, AHashMap<Labels, Numbers>>,
+    count: usize,
+    sources: BTreeMap<(String, i32), Source>,
+    /// What is older was dropped.
+    forgotten_ms: i64,
+    last_call_unix_nano: u64,
+    patterns: Patterns,
+}
+
+impl Store {
+    /// An empty store that keeps so much history of at most so many series.
+    pub fn new(history_ms: i64, limit: usize) -> Self {
+        Self {
+            history_ms,
+            limit,
+            calls: AHashMap::new(),
+            numbers: BTreeMap::new(),
+            count: 0,
+            sources: BTreeMap::new(),
+            forgotten_ms: i64::MIN,
+            last_call_unix_nano: 0,
+            patterns: Patterns::default(),
+        }
+    }
+
+    /// Takes a range of calls, if it was not seen before.
+    pub fn add_calls(&mut self, range: &v1::CallDeltas, refused: &mut Refused) -> Taken {
+        let key = (range.source_topic.clone(), range.source_partition);
+        let known = self.sources.get(&key).copied();
+        let taken = match known {
+            Some(source) if range.first_offset < source.end_offset => return Taken::Overlap,
+            Some(source) if range.first_offset > source.end_offset => {
+                Taken::Gap(range.first_offset - source.end_offset)
+            }
+            _ => Taken::InOrder,
+        };
+        let watermark = range.watermark_unix_nano.max(known.map_or(0, |source| source.watermark_unix_nano));
+        let source = Source { end_offset: range.end_offset.max(range.first_offset), watermark_unix_nano: watermark };
+        self.sources.insert(key, source);
+        let watermark_ms = (watermark / 1_000_000) as i64;
+        let oldest = watermark_ms.saturating_sub(self.history_ms).div_euclid(1000);
+        let newest = watermark_ms.saturating_add(AHEAD_MS).div_euclid(1000);
+        for series in &range.series {
+            let key = (series.tenant.clone(), series.service.clone(), series.interface.clone());
+            if !self.calls.contains_key(&key) && self.count >= self.limit {
+                refused.over_limit += series.slots.len() as u64;
+                continue;
+            }
+            let count = &mut self.count;
+            let calls = self.calls.entry(key).or_insert_with(|| {
+                *count += 1;
+                Calls::new(&series.tenant, &series.service, &series.interface)
+            });
+            for slot in &series.slots {
+                let second = i64::try_from(slot.unix_seconds).unwrap_or(i64::MAX);
+                if !(oldest..=newest).contains(&second) {
+                    refused.out_of_range += 1;
+                } else if calls.add(slot).is_err() {
+                    refused.unsupported += 1;
+                } else {
+                    self.last_call_unix_nano =
+                        self.last_call_unix_nano.max(watermark.min((slot.unix_seconds + 1) * 1_000_000_000));
+                }
+            }
+        }
+        self.forget(watermark_ms.saturating_sub(self.history_ms));
+        taken
+    }
+
+    /// Takes the gauges and sums of a record; `arrival_ms` bounds how far ahead a point may lie.
+    pub fn add_metrics(&mut self, request: &ExportMetricsServiceRequest, arrival_ms: i64, refused: &mut Refused) {
+        for of_resource in &request.resource_metrics {
+            let resource = names::resource(of_resource.resource.as_ref().map_or(&[][..], |r| &r.attributes));
+            for metric in of_resource.scope_metrics.iter().flat_map(|scope| &scope.metrics) {
+                let (points, delta, kind) = match &metric.data {
+                    Some(Otlp::Gauge(gauge)) => (&gauge.data_points, false, Kind::Gauge),
+                    Some(Otlp::Sum(sum)) => {
+                        let delta = sum.aggregation_temporality == AggregationTemporality::Delta as i32;
+                        (&sum.data_points, delta, if sum.is_monotonic { Kind::Counter } else { Kind::Gauge })
+                    }
+                    Some(Otlp::Histogram(h)) => {
+                        refused.unsupported += h.data_points.len() as u64;
+                        continue;
+                    }
+                    Some(Otlp::ExponentialHistogram(h)) => {
+                        refused.unsupported += h.data_points.len() as u64;
+                        continue;
+                    }
+                    Some(Otlp::Summary(s)) => {
+                        refused.unsupported += s.data_points.len() as u64;
+                        continue;
+                    }
+                    None => continue,
+                };
+                let name = names::metric(&metric.name, &metric.unit, kind == Kind::Counter);
+                for point in points {
+                    let Some(mut taken) = number(point) else {
+                        refused.unsupported += 1;
+                        continue;
+                    };
+                    taken.delta = delta;
+                    if taken.unix_ms > arrival_ms.saturating_add(AHEAD_MS)
+                        || taken.unix_ms <= arrival_ms.saturating_sub(self.history_ms)
+                    {
+                        refused.out_of_range += 1;
+                        continue;
+                    }
+                    let mut labels = resource.clone();
+                    names::point(&mut labels, &point.attributes);
+                    self.number(&name, labels, kind, taken, refused);
+                }
+            }
+        }
+    }
+
+    /// Writes a sample of a recording rule; `labels` hold the name.
+    pub fn record(&mut self, labels: &Labels, unix_ms: i64, value: f64, refused: &mut Refused) {
+        let mut labels = BTreeMap::clone(labels);
+        let Some(name) = labels.remove("__name__") else { return };
+        let point = Point { unix_ms, start_ms: 0, value, delta: false };
+        self.number(&name, labels, Kind::Gauge, point, refused);
+    }
+
+    fn number(
+        &mut self,
+        name: &str,
+        mut labels: BTreeMap<String, String>,
+        kind: Kind,
+        point: Point,
+        refused: &mut Refused,
+    ) {
+        if !self.numbers.contains_key(name) {
+            self.numbers.insert(name.to_owned(), AHashMap::new());
+        }
+        let Some(family) = self.numbers.get_mut(name) else { return };
+        labels.insert("__name__".to_owned(), name.to_owned());
+        let numbers = match family.get_mut(&labels) {
+            Some(numbers) => numbers,
+            None if self.count >= self.limit => {
+                refused.over_limit += 1;
+                return;
+            }
+            None => {
+                self.count += 1;
+                family.entry(Arc::new(labels)).or_insert_with(|| Numbers::new(kind))
+            }
+        };
+        if numbers.kind() == kind {
+            numbers.add(point);
+        } else {
+            refused.unsupported += 1;
+        }
+    }
+
+    fn forget(&mut self, before_ms: i64) {
+        if before_ms < self.forgotten_ms.saturating_add(FORGET_MS) {
+            return;
+        }
+        self.forgotten_ms = before_ms;
+        self.calls.retain(|_, calls| calls.forget(before_ms.div_euclid(1000)));
+        self.numbers.retain(|_, family| {
+            family.retain(|_, numbers| numbers.forget(before_ms));
+            !family.is_empty()
+        });
+        self.count = self.calls.len() + self.numbers.values().map(|family| family.len()).sum::<usize>();
+    }
+
+    /// Event time in unix nanoseconds up to which all calls are here, the least of all partitions of the topic;
+    /// `None` while one of them was not heard of.
+    pub fn watermark(&self, topic: &str, partitions: i32) -> Option<u64> {
+        let of = |partition| Some(self.sources.get(&(topic.to_owned(), partition))?.watermark_unix_nano);
+        (0..partitions).map(of).try_fold(u64::MAX, |least, one| Some(least.min(one?))).filter(|_| partitions > 0)
+    }
+
+    /// The end of the last second, at most the watermark, in which a call ended; zero where there was none.
+    pub fn last_call_unix_nano(&self) -> u64 {
+        self.last_call_unix_nano
+    }
+
+    /// Series kept.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether no series is kept.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The labels of all series that satisfy the matchers, whatever their times.
+    pub fn labels(&self, matchers: &[Matcher]) -> Vec<Labels> {
+        let mut found = Vec::new();
+        self.visit(matchers, |labels, _| found.push(labels.clone()));
+        found
+    }
+
+    /// Name and kind of every metric (`gauge`, `counter`, `histogram`).
+    pub fn kinds(&self) -> BTreeMap<String, &'static str> {
+        let mut kinds: BTreeMap<String, &'static str> = BTreeMap::new();
+        for (_, labels) in self.calls.values().flat_map(Calls::faces) {
+            if let Some((name, kind, _)) = calls::HELP.iter().find(|(name, _, _)| labels.get("__name__").is_some_and(|n| n == name)) {
+                kinds.insert((*name).to_owned(), kind);
+            }
+        }
+        for (name, family) in &self.numbers {
+            if let Some(numbers) = family.values().next() {
+                kinds.insert(name.clone(), if numbers.kind() == Kind::Gauge { "gauge" } else { "counter" });
+            }
+        }
+        kinds
+    }
+
+    fn visit<'a>(&'a self, matchers: &[Matcher], mut take: impl FnMut(&'a Labels, Found<'a>)) {
+        let conditions = self.patterns.compile(matchers);
+        let name = matchers.iter().find(|m| m.name == "__name__" && m.op == MatchOp::Equal).map(|m| m.value.as_str());
+        if name.is_none_or(|name| calls::HELP.iter().any(|(own, _, _)| *own == name)) {
+            for calls in self.calls.values() {
+                for (face, labels) in calls.faces().filter(|(_, labels)| matching::all(&conditions, labels)) {
+                    take(labels, Found::Calls(calls, face));
+                }
+            }
+        }
+        let families: Vec<_> = match name {
+            Some(name) => self.numbers.get(name).into_iter().collect(),
+            None => self.numbers.values().collect(),
+        };
+        for (labels, numbers) in families.into_iter().flatten() {
+            if matching::all(&conditions, labels) {
+                take(labels, Found::Numbers(numbers));
+            }
+        }
+    }
+}
+
+enum Found<'a> {
+    Calls(&'a Calls, usize),
+    Numbers(&'a Numbers),
+}
+
+impl Read for Store {
+    fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series> {
+        let mut series = Vec::new();
+        self.visit(matchers, |labels, found| {
+            let data = match found {
+                Found::Calls(calls, face) => calls.data(face, start_ms, end_ms),
+                Found::Numbers(numbers) => numbers.data(start_ms, end_ms),
+            };
+            series.push(Series { labels: labels.clone(), data });
+        });
+        series
+    }
+}
+
+fn number(point: &NumberDataPoint) -> Option<Point> {
+    let value = match point.value? {
+        Value::AsDouble(value) => value,
+        Value::AsInt(value) => value as f64,
+    };
+    if point.flags & DataPointFlags::NoRecordedValueMask as u32 != 0 || point.time_unix_nano == 0 {
+        return None;
+    }
+    let ms = |nano: u64| (nano / 1_000_000) as i64;
+    Some(Point { unix_ms: ms(point.time_unix_nano), start_ms: ms(point.start_time_unix_nano), value, delta: false })
+}

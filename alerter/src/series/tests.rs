@@ -1,0 +1,124 @@
+use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
+use weir_proto::otlp::metrics::v1::{
+    Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric, number_data_point::Value,
+};
+use weir_proto::v1;
+
+use super::read::{Data, MatchOp, Matcher, Read};
+use super::store::{Refused, Store, Taken};
+use crate::hdr::Hdr;
+
+const T: u64 = 1_700_000_000;
+
+fn range(first: i64, end: i64, seconds: &[u64]) -> v1::CallDeltas {
+    let slot = |&unix_seconds: &u64| {
+        let mut durations = Hdr::default();
+        durations.record(1000);
+        v1::CallSlot { unix_seconds, calls: 1, durations: Some(durations.to_message()), ..v1::CallSlot::default() }
+    };
+    v1::CallDeltas {
+        source_topic: "otlp_spans".into(),
+        first_offset: first,
+        end_offset: end,
+        watermark_unix_nano: seconds.iter().max().map_or(0, |s| (s + 1) * 1_000_000_000),
+        series: vec![v1::CallSeries {
+            tenant: "t".into(),
+            service: "ocr".into(),
+            interface: "POST /ocr".into(),
+            slots: seconds.iter().map(slot).collect(),
+        }],
+        ..v1::CallDeltas::default()
+    }
+}
+
+fn is(name: &str, op: MatchOp, value: &str) -> Matcher {
+    Matcher { name: name.into(), op, value: value.into() }
+}
+
+fn store() -> Store {
+    Store::new(60_000, 10)
+}
+
+#[test]
+fn ranges_are_counted_once_and_a_gap_is_told() {
+    let (mut store, mut refused) = (store(), Refused::default());
+    assert_eq!(store.add_calls(&range(0, 5, &[T]), &mut refused), Taken::InOrder);
+    assert_eq!(store.add_calls(&range(0, 5, &[T]), &mut refused), Taken::Overlap);
+    assert_eq!(store.add_calls(&range(5, 5, &[]), &mut refused), Taken::InOrder);
+    assert_eq!(store.add_calls(&range(7, 9, &[T]), &mut refused), Taken::Gap(2));
+    let ok = [is("__name__", MatchOp::Equal, "weir_calls_total"), is("outcome", MatchOp::Equal, "ok")];
+    let series = store.select(&ok, i64::MIN, i64::MAX);
+    assert!(matches!(&series[0].data, Data::Counter { before: 0.0, deltas } if deltas == &[(T as i64 + 1, 2.0)]));
+    assert_eq!(refused, Refused::default());
+}
+
+#[test]
+fn a_range_of_time_takes_its_end_and_not_its_start() {
+    let (mut store, mut refused) = (store(), Refused::default());
+    store.add_calls(&range(0, 5, &[T, T + 1, T + 2]), &mut refused);
+    let at = |s: u64| (s * 1000) as i64;
+    let calls = [is("outcome", MatchOp::Match, "o."), is("service", MatchOp::NotEqual, "asr")];
+    let Data::Counter { before, deltas } = &store.select(&calls, at(T + 1), at(T + 2))[0].data else { panic!() };
+    assert_eq!((*before, &deltas[..]), (1.0, &[(T as i64 + 2, 1.0)][..]));
+    let durations = [is("__name__", MatchOp::Equal, "weir_call_duration_seconds")];
+    let Data::Histogram(slots) = &store.select(&durations, at(T), at(T + 3))[0].data else { panic!() };
+    assert_eq!(slots.len(), 3);
+    assert!(store.select(&[is("service", MatchOp::Match, "oc")], 0, i64::MAX).is_empty(), "patterns are anchored");
+    assert!(store.select(&[is("service", MatchOp::Match, "(")], 0, i64::MAX).is_empty());
+}
+
+#[test]
+fn what_is_older_than_the_history_goes_but_stays_in_the_total() {
+    let (mut store, mut refused) = (store(), Refused::default());
+    store.add_calls(&range(0, 1, &[T]), &mut refused);
+    store.add_calls(&range(1, 2, &[T + 90]), &mut refused);
+    let ok = [is("outcome", MatchOp::Equal, "ok")];
+    let Data::Counter { before, deltas } = &store.select(&ok, 0, i64::MAX)[0].data else { panic!() };
+    assert_eq!((*before, deltas.len()), (1.0, 1));
+    store.add_calls(&v1::CallDeltas { watermark_unix_nano: (T + 200) * 1_000_000_000, ..range(2, 2, &[]) }, &mut refused);
+    assert!(store.is_empty());
+    store.add_calls(&v1::CallDeltas { watermark_unix_nano: 0, ..range(2, 3, &[T, T + 9000]) }, &mut refused);
+    assert_eq!(refused.out_of_range, 2);
+}
+
+#[test]
+fn the_watermark_is_the_least_and_waits_for_all_partitions() {
+    let (mut store, mut refused) = (store(), Refused::default());
+    store.add_calls(&range(0, 1, &[T]), &mut refused);
+    assert_eq!(store.watermark("otlp_spans", 2), None);
+    store.add_calls(&v1::CallDeltas { source_partition: 1, ..range(0, 1, &[T + 5]) }, &mut refused);
+    assert_eq!(store.watermark("otlp_spans", 2), Some((T + 1) * 1_000_000_000));
+}
+
+#[test]
+fn a_gauge_is_found_under_its_prometheus_name() {
+    let (mut store, mut refused) = (store(), Refused::default());
+    let point = |seconds: u64| NumberDataPoint {
+        time_unix_nano: seconds * 1_000_000_000,
+        value: Some(Value::AsDouble(0.5)),
+        ..NumberDataPoint::default()
+    };
+    let metric = Metric {
+        name: "hw.gpu.utilization".into(),
+        unit: "1".into(),
+        data: Some(metric::Data::Gauge(Gauge { data_points: vec![point(T), point(T + 90_000)] })),
+        ..Metric::default()
+    };
+    let scope_metrics = vec![ScopeMetrics { metrics: vec![metric], ..ScopeMetrics::default() }];
+    let resource_metrics = vec![ResourceMetrics { scope_metrics, ..ResourceMetrics::default() }];
+    store.add_metrics(&ExportMetricsServiceRequest { resource_metrics }, T as i64 * 1000, &mut refused);
+    let series = store.select(&[is("__name__", MatchOp::Equal, "hw_gpu_utilization_ratio")], 0, i64::MAX);
+    assert_eq!(series[0].labels["tenant"], "default");
+    assert!(matches!(&series[0].data, Data::Gauge(points) if points == &[(T as i64 * 1000, 0.5)]));
+    assert_eq!(refused.out_of_range, 1);
+}
+
+#[test]
+fn more_series_than_allowed_are_refused_and_counted() {
+    let (mut store, mut refused) = (Store::new(60_000, 1), Refused::default());
+    store.add_calls(&range(0, 1, &[T]), &mut refused);
+    let mut other = range(1, 2, &[T]);
+    other.series[0].interface = "GET /".into();
+    store.add_calls(&other, &mut refused);
+    assert_eq!((store.len(), refused.over_limit), (1, 1));
+}
