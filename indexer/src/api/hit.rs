@@ -1,0 +1,33 @@
+//! A line as the API shows it.
+
+use serde_json::{Value, json};
+
+use crate::line::{Body, Line};
+use crate::{fields, severity};
+
+/// One hit. A body that is not UTF-8 is shown with replacement characters, and as it is, in hex, in `body_bytes`.
+pub(super) fn hit(line: &Line) -> Value {
+    let object = |attributes: &[(String, _)]| -> Value {
+        Value::Object(attributes.iter().map(|(name, value)| (name.clone(), fields::json(value))).collect())
+    };
+    let body: Value = match &line.body {
+        Body::Json(text) => serde_json::from_str(text).unwrap_or_else(|_| text.as_str().into()),
+        other => Value::from(other.text().into_owned()),
+    };
+    let mut hit = json!({
+        "id": line.id.to_string(),
+        "timestamp": weir_service::time::format(line.time),
+        "tenant": line.source.tenant,
+        "service": line.source.service,
+        "severity": severity::shown(line),
+        "body": body,
+        "trace_id": hex::encode(&line.trace_id),
+        "span_id": hex::encode(&line.span_id),
+        "resource": object(&line.source.resource),
+        "attributes": object(&line.attributes),
+    });
+    if let Body::Bytes(bytes) = &line.body {
+        hit["body_bytes"] = hex::encode(bytes).into();
+    }
+    hit
+}

@@ -1,0 +1,148 @@
+//! `/api/v1/logs/…`, but for the live tail.
+
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use http::StatusCode;
+use serde_json::{Value, json};
+use weir_service::http::Problem;
+
+use super::params::{Params, cursor};
+use super::{Api, hit::hit};
+use crate::line::{Line, LineId};
+use crate::search::{self, Paging, Selection};
+use crate::snapshot::Snapshot;
+
+/// Most lines on a page.
+const MAX_PAGE: usize = 10_000;
+
+type Pairs = Query<Vec<(String, String)>>;
+type Answer = Result<Json<Value>, Problem>;
+
+/// The selection that the parameters ask for; its deadline is set when it runs.
+fn selection(params: &Params) -> Result<Selection, Problem> {
+    let (matcher, needs) = params.query()?;
+    let (start, end) = params.range()?;
+    Ok(Selection { matcher, needs, start, end, deadline: Instant::now() })
+}
+
+pub(super) async fn search(State(api): State<Api>, Query(pairs): Pairs) -> Answer {
+    let began = Instant::now();
+    let params = Params::new(pairs, &["query", "start", "end", "limit", "order", "cursor"])?;
+    let asked = selection(&params)?;
+    let paging = Paging {
+        limit: params.number("limit", 100, MAX_PAGE)?,
+        oldest_first: params.oldest_first()?,
+        after: params.cursor()?,
+    };
+    let (hits, next, until) = api
+        .run(move |snapshot, deadline| {
+            let asked = Selection { deadline, ..asked };
+            let page = search::page(snapshot, &asked, &paging, &|_| true)?;
+            let next = page.lines.last().filter(|_| page.more).map(cursor);
+            Ok((page.lines.iter().map(hit).collect::<Vec<_>>(), next, snapshot.indexed_until()))
+        })
+        .await?;
+    let until = weir_service::time::format(until);
+    Ok(Json(
+        json!({"hits": hits, "next_cursor": next, "took_ms": began.elapsed().as_millis() as u64, "indexed_until": until}),
+    ))
+}
+
+pub(super) async fn count(State(api): State<Api>, Query(pairs): Pairs) -> Answer {
+    let params = Params::new(pairs, &["query", "start", "end"])?;
+    let asked = selection(&params)?;
+    let count = api.run(move |snapshot, deadline| search::count(snapshot, &Selection { deadline, ..asked })).await?;
+    Ok(Json(json!({"count": count})))
+}
+
+pub(super) async fn histogram(State(api): State<Api>, Query(pairs): Pairs) -> Answer {
+    let params = Params::new(pairs, &["query", "start", "end", "interval", "field"])?;
+    let asked = selection(&params)?;
+    let interval = params.interval(asked.start, asked.end)?;
+    let split = params.text("field").map(str::to_owned);
+    let by_field = split.is_some();
+    let buckets = api
+        .run(move |snapshot, deadline| {
+            search::histogram(snapshot, &Selection { deadline, ..asked }, interval, split.as_deref())
+        })
+        .await?;
+    let buckets: Vec<Value> = buckets
+        .into_iter()
+        .map(|(start, counts)| {
+            let mut bucket = json!({"start": weir_service::time::format(start), "count": counts.values().sum::<u64>()});
+            if by_field {
+                bucket["values"] = json!(counts);
+            }
+            bucket
+        })
+        .collect();
+    Ok(Json(json!({"interval_seconds": interval as f64 / 1e9, "buckets": buckets})))
+}
+
+pub(super) async fn fields(State(api): State<Api>, Query(pairs): Pairs) -> Answer {
+    let params = Params::new(pairs, &["query", "start", "end"])?;
+    let asked = selection(&params)?;
+    let names =
+        api.run(move |snapshot, deadline| search::field_names(snapshot, &Selection { deadline, ..asked })).await?;
+    Ok(Json(json!({"fields": names})))
+}
+
+pub(super) async fn values(State(api): State<Api>, Path(name): Path<String>, Query(pairs): Pairs) -> Answer {
+    let params = Params::new(pairs, &["query", "start", "end", "limit"])?;
+    let asked = selection(&params)?;
+    let limit = params.number("limit", 10, search::MAX_GROUPS)?;
+    let field = name.clone();
+    let values = api
+        .run(move |snapshot, deadline| search::top_values(snapshot, &Selection { deadline, ..asked }, &name, limit))
+        .await?;
+    let values: Vec<Value> = values.into_iter().map(|(value, count)| json!({"value": value, "count": count})).collect();
+    Ok(Json(json!({"field": field, "values": values})))
+}
+
+/// Lines of the same source before and after one; `timestamp` (of the hit) saves looking for it everywhere.
+pub(super) async fn context(State(api): State<Api>, Path(id): Path<String>, Query(pairs): Pairs) -> Answer {
+    let id: LineId = id.parse().map_err(|wrong: String| Problem::parameter("id", wrong))?;
+    let mut params = Params::new(pairs, &["before", "after", "timestamp"])?;
+    let sides = [params.number("before", 10, 1000)?, params.number("after", 10, 1000)?];
+    let at = match params.text("timestamp").map(str::to_owned) {
+        None => None,
+        Some(text) => Some(
+            weir_service::time::parse(&text, std::mem::take(&mut params.now))
+                .map_err(|wrong| Problem::parameter("timestamp", wrong))?,
+        ),
+    };
+    let everything = selection(&Params::new(Vec::new(), &[])?)?;
+    let found = api
+        .run(move |snapshot, deadline| around(snapshot, Selection { deadline, ..everything }, id, at, sides))
+        .await?;
+    let Some((before, line, after)) = found else {
+        return Err(Problem::new(StatusCode::NOT_FOUND, format!("there is no line {id}")));
+    };
+    let hits = |lines: &[Line]| lines.iter().map(hit).collect::<Vec<_>>();
+    Ok(Json(json!({"before": hits(&before), "line": hit(&line), "after": hits(&after)})))
+}
+
+type Around = Option<(Vec<Line>, Line, Vec<Line>)>;
+
+fn around(
+    snapshot: &dyn Snapshot,
+    everything: Selection,
+    id: LineId,
+    at: Option<i64>,
+    [before, after]: [usize; 2],
+) -> Result<Around, search::Error> {
+    let (start, end) = at.map_or((i64::MIN, i64::MAX), |at| (at, at.saturating_add(1)));
+    let there = Selection { start, end, ..everything.clone() };
+    let one = Paging { limit: 1, oldest_first: false, after: None };
+    let Some(line) = search::page(snapshot, &there, &one, &|line| line.id == id)?.lines.pop() else { return Ok(None) };
+    let beside = |limit, oldest_first| {
+        let paging = Paging { limit, oldest_first, after: Some((line.time, line.id)) };
+        search::page(snapshot, &everything, &paging, &|other| other.source == line.source).map(|page| page.lines)
+    };
+    let mut earlier = beside(before, false)?;
+    earlier.reverse();
+    let later = beside(after, true)?;
+    Ok(Some((earlier, line, later)))
+}

@@ -1,0 +1,100 @@
+//! Query parameters, each refused by name with what would be right.
+
+use std::collections::BTreeMap;
+
+use weir_service::http::Problem;
+
+use crate::query::{self, Matcher};
+use crate::search::Place;
+use crate::snapshot::Needs;
+
+pub(super) struct Params {
+    values: BTreeMap<String, String>,
+    /// What `now` means in this request.
+    pub(super) now: i64,
+}
+
+impl Params {
+    /// Takes the parameters; any but `known` is refused.
+    pub(super) fn new(pairs: Vec<(String, String)>, known: &[&str]) -> Result<Self, Problem> {
+        let mut values = BTreeMap::new();
+        for (name, value) in pairs {
+            if !known.contains(&name.as_str()) {
+                return Err(Problem::parameter(
+                    &name,
+                    format!("there is no parameter `{name}`: use {}", known.join(", ")),
+                ));
+            }
+            if values.insert(name.clone(), value).is_some() {
+                return Err(Problem::parameter(&name, format!("`{name}` is given twice: give it once")));
+            }
+        }
+        Ok(Self { values, now: weir_service::time::now_unix_nano() })
+    }
+
+    /// A parameter that is there and not empty.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    pub(super) fn number(&self, name: &str, default: usize, most: usize) -> Result<usize, Problem> {
+        let Some(text) = self.text(name) else { return Ok(default) };
+        let wrong = || Problem::parameter(name, format!("`{text}` is no number from 0 to {most}"));
+        text.parse().ok().filter(|number| *number <= most).ok_or_else(wrong)
+    }
+
+    pub(super) fn query(&self) -> Result<(Matcher, Needs), Problem> {
+        let wrong = |error: &dyn std::error::Error| Problem::parameter("query", error.to_string());
+        let parsed = query::parse(self.text("query").unwrap_or_default()).map_err(|error| wrong(&error))?;
+        let matcher = Matcher::new(&parsed, self.now).map_err(|error| wrong(&error))?;
+        Ok((matcher, query::needs(&parsed)))
+    }
+
+    /// `start` inclusive, `end` exclusive; a side that is not given is open.
+    pub(super) fn range(&self) -> Result<(i64, i64), Problem> {
+        let time = |name: &str, open: i64| match self.text(name) {
+            None => Ok(open),
+            Some(text) => weir_service::time::parse(text, self.now).map_err(|wrong| Problem::parameter(name, wrong)),
+        };
+        let (start, end) = (time("start", i64::MIN)?, time("end", i64::MAX)?);
+        if start > end {
+            return Err(Problem::parameter("start", "`start` lies behind `end`: give an earlier one"));
+        }
+        Ok((start, end))
+    }
+
+    pub(super) fn oldest_first(&self) -> Result<bool, Problem> {
+        match self.text("order") {
+            None | Some("desc") => Ok(false),
+            Some("asc") => Ok(true),
+            Some(other) => Err(Problem::parameter("order", format!("`{other}` is no order: use desc or asc"))),
+        }
+    }
+
+    pub(super) fn cursor(&self) -> Result<Option<Place>, Problem> {
+        let Some(text) = self.text("cursor") else { return Ok(None) };
+        let read = || Some((text.split_once('_')?.0.parse().ok()?, text.split_once('_')?.1.parse().ok()?));
+        let wrong =
+            || Problem::parameter("cursor", "no such cursor: use the `next_cursor` of the page before, as it is");
+        read().ok_or_else(wrong).map(Some)
+    }
+
+    pub(super) fn interval(&self, start: i64, end: i64) -> Result<i64, Problem> {
+        const SECOND: i64 = 1_000_000_000;
+        if let Some(text) = self.text("interval") {
+            let wrong =
+                || Problem::parameter("interval", format!("`{text}` is no interval: use one such as 10s, 5m or 1h"));
+            let span: weir_service::config::Span =
+                serde_json::from_value(serde_json::Value::from(text)).map_err(|_| wrong())?;
+            return i64::try_from(span.0.as_nanos()).ok().filter(|nanos| *nanos > 0).ok_or_else(wrong);
+        }
+        // Some sixty buckets over the range asked for, in steps that people like.
+        let wished = end.saturating_sub(start) / 60;
+        let steps = [1, 5, 10, 30, 60, 300, 600, 1800, 3600, 10_800, 21_600, 86_400].map(|step| step * SECOND);
+        Ok(steps.into_iter().find(|step| *step >= wished).unwrap_or(86_400 * SECOND))
+    }
+}
+
+pub(super) fn cursor(line: &crate::line::Line) -> String {
+    format!("{}_{}", line.time, line.id)
+}

@@ -1,0 +1,113 @@
+use std::sync::Arc;
+
+use axum::body::Body as HttpBody;
+use bytes::Bytes;
+use opentelemetry::metrics::MeterProvider;
+use serde_json::Value;
+use tower::ServiceExt;
+
+use crate::line::{Body, Line, LineId, Source};
+use crate::snapshot::{Candidate, Lines, Needs, Snapshot};
+
+struct Memory(Vec<Candidate>);
+struct Some2(Arc<Vec<Line>>);
+
+impl Lines for Some2 {
+    fn min_time(&self) -> i64 {
+        self.0.iter().map(|l| l.time).min().unwrap()
+    }
+    fn max_time(&self) -> i64 {
+        self.0.iter().map(|l| l.time).max().unwrap()
+    }
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+    fn lines(&self) -> Result<Arc<Vec<Line>>, crate::Error> {
+        Ok(self.0.clone())
+    }
+}
+
+impl Snapshot for Memory {
+    fn candidates(&self, _: &Needs, _: i64, _: i64) -> Result<Vec<Candidate>, crate::Error> {
+        Ok(self.0.clone())
+    }
+    fn indexed_until(&self) -> i64 {
+        7
+    }
+}
+
+/// 30 lines in 6 candidates, three lines to each time, so that pages break within equal times.
+fn router() -> axum::Router {
+    let source = Arc::new(Source { tenant: "acme".into(), service: "ocr".into(), ..Source::default() });
+    let line = |n: i64| Line {
+        id: LineId { partition: 0, offset: n, index: 0 },
+        time: n / 3,
+        severity: 9,
+        severity_text: String::new(),
+        body: Body::Text(format!("line {n}")),
+        trace_id: Bytes::new(),
+        span_id: Bytes::new(),
+        attributes: Vec::new(),
+        source: source.clone(),
+    };
+    let candidates = (0..6).map(|c| Arc::new(Some2(Arc::new((0..5).map(|n| line(n * 6 + c)).collect()))) as Candidate);
+    let memory: Arc<dyn Snapshot> = Arc::new(Memory(candidates.collect()));
+    let meter = opentelemetry::metrics::noop::NoopMeterProvider::new().meter("test");
+    super::router(Arc::new(move || memory.clone()), tokio::sync::broadcast::channel(1).0, &meter)
+}
+
+async fn get(path: &str) -> (u16, Value) {
+    let request = http::Request::get(path).body(HttpBody::empty()).unwrap();
+    let response = router().oneshot(request).await.unwrap();
+    let status = response.status().as_u16();
+    let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+}
+
+#[tokio::test]
+async fn pages_in_either_order_hold_every_line_once() {
+    for order in ["asc", "desc"] {
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let (_, page) = get(&format!("/api/v1/logs/search?limit=4&order={order}&cursor={cursor}")).await;
+            seen.extend(page["hits"].as_array().unwrap().iter().map(|hit| hit["body"].as_str().unwrap().to_owned()));
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = next.to_owned(),
+                None => break,
+            }
+        }
+        let mut expected: Vec<_> = (0..30).map(|n| format!("line {n}")).collect();
+        if order == "desc" {
+            expected.reverse();
+        }
+        assert_eq!(seen, expected, "{order}");
+    }
+}
+
+#[tokio::test]
+async fn counts_values_and_the_lines_around_one_are_told() {
+    assert_eq!(get("/api/v1/logs/count?query=service:ocr").await.1["count"], 30);
+    assert_eq!(get("/api/v1/logs/fields/service/values").await.1["values"][0]["count"], 30);
+    let (_, around) = get("/api/v1/logs/0-10-0/context?before=2&after=1").await;
+    let bodies =
+        |part: &str| around[part].as_array().unwrap().iter().map(|hit| hit["body"].clone()).collect::<Vec<_>>();
+    assert_eq!((bodies("before"), bodies("after")), (vec!["line 8".into(), "line 9".into()], vec!["line 11".into()]));
+}
+
+#[tokio::test]
+async fn a_wrong_parameter_is_named_with_what_would_be_right() {
+    for (path, parameter) in [
+        ("search?limit=-1", "limit"),
+        ("search?qery=x", "qery"),
+        ("search?query=(", "query"),
+        ("search?query=severity:loud", "query"),
+        ("search?start=yesterday", "start"),
+        ("search?order=up", "order"),
+        ("search?cursor=x", "cursor"),
+        ("histogram?interval=0s", "interval"),
+        ("x/context", "id"),
+    ] {
+        let (status, problem) = get(&format!("/api/v1/logs/{path}")).await;
+        assert_eq!((status, problem["parameter"].as_str()), (400, Some(parameter)), "{path}: {problem}");
+    }
+}

@@ -1,0 +1,85 @@
+//! Fields of a line by name, and the text of their values: the same for the index, the matcher and the API.
+//!
+//! A list has the field's name for each of its elements; a map has `name.key` for each of its values.
+
+use weir_proto::otlp::common::v1::any_value::Value;
+
+/// Deepest nesting that is looked into.
+const DEPTH: usize = 16;
+
+/// Calls `each` with the flattened name and text of every value.
+pub fn each(attributes: &[(String, Value)], mut each: impl FnMut(&str, &str)) {
+    for (name, value) in attributes {
+        walk(name, value, DEPTH, &mut each);
+    }
+}
+
+fn walk(name: &str, value: &Value, depth: usize, each: &mut impl FnMut(&str, &str)) {
+    match value {
+        _ if depth == 0 => {}
+        Value::ArrayValue(array) => {
+            for element in array.values.iter().filter_map(|v| v.value.as_ref()) {
+                walk(name, element, depth - 1, each);
+            }
+        }
+        Value::KvlistValue(list) => {
+            for pair in &list.values {
+                if let Some(value) = pair.value.as_ref().and_then(|v| v.value.as_ref()) {
+                    walk(&format!("{name}.{}", pair.key), value, depth - 1, each);
+                }
+            }
+        }
+        leaf => each(name, &text(leaf)),
+    }
+}
+
+/// Whether any value of the field `name` passes.
+pub fn any(attributes: &[(String, Value)], name: &str, mut test: impl FnMut(&str) -> bool) -> bool {
+    attributes.iter().filter(|(key, _)| within(key, name)).any(|(key, value)| {
+        let mut found = false;
+        walk(key, value, DEPTH, &mut |field, text| found = found || (field == name && test(text)));
+        found
+    })
+}
+
+/// Whether the field is there, as a value or as a map of values.
+pub fn has(attributes: &[(String, Value)], name: &str) -> bool {
+    attributes.iter().any(|(key, _)| key == name) || any(attributes, name, |_| true)
+}
+
+/// `name` is `key`, or lies in the map that `key` holds.
+fn within(key: &str, name: &str) -> bool {
+    name.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// A value as text; bytes as hex, lists and maps as JSON.
+pub fn text(value: &Value) -> String {
+    match value {
+        Value::StringValue(text) => text.clone(),
+        Value::BoolValue(value) => value.to_string(),
+        Value::IntValue(value) => value.to_string(),
+        Value::DoubleValue(value) => value.to_string(),
+        Value::BytesValue(bytes) => hex::encode(bytes),
+        other => json(other).to_string(),
+    }
+}
+
+/// A value as JSON; bytes as hex, numbers that JSON does not know as text.
+pub fn json(value: &Value) -> serde_json::Value {
+    use serde_json::Value as Json;
+    let of = |v: &weir_proto::otlp::common::v1::AnyValue| v.value.as_ref().map_or(Json::Null, json);
+    match value {
+        Value::StringValue(text) => text.as_str().into(),
+        Value::BoolValue(value) => (*value).into(),
+        Value::IntValue(value) => (*value).into(),
+        Value::DoubleValue(value) if value.is_finite() => (*value).into(),
+        Value::DoubleValue(value) => value.to_string().into(),
+        Value::ArrayValue(array) => array.values.iter().map(of).collect(),
+        Value::KvlistValue(list) => {
+            let pairs = list.values.iter().map(|pair| (pair.key.clone(), pair.value.as_ref().map_or(Json::Null, of)));
+            Json::Object(pairs.collect())
+        }
+        Value::BytesValue(bytes) => hex::encode(bytes).into(),
+        _ => Json::Null,
+    }
+}

@@ -1,0 +1,145 @@
+//! A log line as ingest, chunks, the matcher and the API all see it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use weir_proto::otlp::common::v1::any_value::Value;
+
+/// What the lines of one source share.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Source {
+    /// `weir.tenant`, or `default`.
+    pub tenant: String,
+    /// `service.name`, or empty.
+    pub service: String,
+    /// The resource's attributes, as they came.
+    pub resource: Vec<(String, Value)>,
+    /// Name of the instrumentation scope; empty where there is none.
+    pub scope: String,
+}
+
+/// One log line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// Its place on the bus: unique, and the same after a restart.
+    pub id: LineId,
+    /// Event time in nanoseconds since the epoch: the record's time, else its observed time, else its arrival.
+    pub time: i64,
+    /// OTLP severity number, 0 (unknown) to 24.
+    pub severity: u8,
+    /// Severity as the sender wrote it; may be empty.
+    pub severity_text: String,
+    /// The body.
+    pub body: Body,
+    /// Empty, or 16 bytes.
+    pub trace_id: Bytes,
+    /// Empty, or 8 bytes.
+    pub span_id: Bytes,
+    /// The record's attributes, as they came.
+    pub attributes: Vec<(String, Value)>,
+    /// What it shares with the other lines of its source.
+    pub source: Arc<Source>,
+}
+
+/// A body: text, bytes that are not UTF-8, or anything else as JSON.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    /// Text; always UTF-8.
+    Text(String),
+    /// Bytes that are not UTF-8.
+    Bytes(Bytes),
+    /// A structured body, as JSON text.
+    Json(String),
+}
+
+/// Place of a line on the bus: partition, offset of its record, number within the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LineId {
+    /// Partition of `otlp_logs`.
+    pub partition: i32,
+    /// Offset of the record.
+    pub offset: i64,
+    /// Place within the record, from 0.
+    pub index: u32,
+}
+
+impl Body {
+    /// The body as text; bytes that are not UTF-8 become replacement characters.
+    pub fn text(&self) -> std::borrow::Cow<'_, str> {
+        match self {
+            Self::Text(text) | Self::Json(text) => text.as_str().into(),
+            Self::Bytes(bytes) => String::from_utf8_lossy(bytes),
+        }
+    }
+}
+
+impl Body {
+    /// The body's bytes, whatever it is.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) | Self::Json(text) => text.as_bytes(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+
+    /// Length in bytes.
+    pub fn len(&self) -> usize {
+        self.bytes().len()
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Line {
+    /// About the memory that it takes, without its source.
+    pub fn memory(&self) -> usize {
+        let attributes: usize = self
+            .attributes
+            .iter()
+            .map(|(key, value)| key.len() + value_bytes(value) + size_of::<(String, Value)>())
+            .sum();
+        size_of::<Self>()
+            + self.body.len()
+            + self.severity_text.len()
+            + self.trace_id.len()
+            + self.span_id.len()
+            + attributes
+    }
+}
+
+fn value_bytes(value: &Value) -> usize {
+    match value {
+        Value::StringValue(text) => text.len(),
+        Value::BytesValue(bytes) => bytes.len(),
+        Value::ArrayValue(_) | Value::KvlistValue(_) => {
+            let any = weir_proto::otlp::common::v1::AnyValue { value: Some(value.clone()) };
+            4 * prost::Message::encoded_len(&any)
+        }
+        _ => 0,
+    }
+}
+
+impl fmt::Display for LineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}", self.partition, self.offset, self.index)
+    }
+}
+
+impl FromStr for LineId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no line id: expected PARTITION-OFFSET-NUMBER, as in a hit's `id`");
+        let mut parts = text.splitn(3, '-');
+        let mut next = || parts.next().filter(|p| p.bytes().all(|b| b.is_ascii_digit())).ok_or_else(wrong);
+        let (partition, offset, index) = (next()?, next()?, next()?);
+        let line = (partition.parse(), offset.parse(), index.parse());
+        let (Ok(partition), Ok(offset), Ok(index)) = line else { return Err(wrong()) };
+        Ok(Self { partition, offset, index })
+    }
+}

@@ -1,0 +1,284 @@
+//! The one matcher: decides line by line, over the head, chunks and the live tail alike.
+//!
+//! | query | matches |
+//! |---|---|
+//! | `word`, `"some words"` | the body holds these words in a row, letters of either case; text without words: as it stands |
+//! | `wo*d` | a word of the body; with characters that part words (`*/v1/*`) or Chinese: the body, anywhere |
+//! | `field:value` | a value of the field is this, letters of either case |
+//! | `field:va*` | a whole value |
+//! | `field:>=x`, `[a TO b]` | numbers by value, severities by rank, timestamps by time, other text by its bytes |
+//! | `field:*` | the field is there |
+//!
+//! Fields: `body`, `service`, `tenant`, `severity`, `trace_id`, `span_id`, `timestamp`, `resource.X`, `attributes.X`; any
+//! other name is a resource or record attribute of that name.
+
+use regex::{Regex, RegexBuilder};
+
+use super::ast::{Bound, Query, Test};
+use crate::line::Line;
+use crate::words::{each_word, is_ideograph, words};
+use crate::{fields, severity};
+
+/// A query that cannot be asked, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct CompileError(String);
+
+/// A compiled query.
+#[derive(Debug, Clone)]
+pub struct Matcher(Node);
+
+#[derive(Debug, Clone)]
+enum Node {
+    All,
+    And(Vec<Node>),
+    Or(Vec<Node>),
+    Not(Box<Node>),
+    Words(Vec<String>),
+    /// Text without any word, lowercased.
+    Literal(String),
+    WordGlob(Regex),
+    BodyGlob(Regex),
+    Severity(u8, u8),
+    Time(i64, i64),
+    Value(Field, ValueTest),
+}
+
+#[derive(Debug, Clone)]
+enum Field {
+    Body,
+    Service,
+    Tenant,
+    TraceId,
+    SpanId,
+    Severity,
+    Timestamp,
+    Resource(String),
+    Attribute(String),
+    Either(String),
+}
+
+#[derive(Debug, Clone)]
+enum ValueTest {
+    Is(String),
+    Glob(Regex),
+    Exists,
+    Range(Bound, Bound),
+}
+
+impl Matcher {
+    /// Compiles a query; `now` (nanoseconds since the epoch) is what relative times in it mean.
+    pub fn new(query: &Query, now: i64) -> Result<Self, CompileError> {
+        compile(query, now).map(Self)
+    }
+
+    /// Whether the line matches.
+    pub fn matches(&self, line: &Line) -> bool {
+        self.0.matches(line)
+    }
+
+    /// Whether it matches every line.
+    pub fn is_all(&self) -> bool {
+        matches!(self.0, Node::All)
+    }
+}
+
+fn compile(query: &Query, now: i64) -> Result<Node, CompileError> {
+    let list = |queries: &[Query]| queries.iter().map(|q| compile(q, now)).collect::<Result<Vec<_>, _>>();
+    Ok(match query {
+        Query::All => Node::All,
+        Query::And(queries) => Node::And(list(queries)?),
+        Query::Or(queries) => Node::Or(list(queries)?),
+        Query::Not(query) => Node::Not(Box::new(compile(query, now)?)),
+        Query::Field(name, test) => match (field(name), test) {
+            (Field::Body, Test::Is(text)) => match words(text) {
+                found if found.is_empty() => Node::Literal(text.to_lowercase()),
+                found => Node::Words(found),
+            },
+            (Field::Body, Test::Glob(pattern)) if spans_words(pattern) => Node::BodyGlob(glob(pattern, false)?),
+            (Field::Body, Test::Glob(pattern)) => Node::WordGlob(glob(pattern, true)?),
+            (Field::Severity, Test::Is(text)) => level(text).map(|(low, high)| Node::Severity(low, high))?,
+            (Field::Severity, Test::Range(low, high)) => Node::Severity(
+                edge(low, |(first, _)| first, |(_, last)| last.saturating_add(1), 0)?,
+                edge(high, |(_, last)| last, |(first, _)| first.saturating_sub(1), 24)?,
+            ),
+            (Field::Timestamp, Test::Is(text)) => time(text, now).map(|t| Node::Time(t, t))?,
+            (Field::Timestamp, Test::Range(low, high)) => Node::Time(
+                match low {
+                    Bound::Open => i64::MIN,
+                    Bound::Including(text) => time(text, now)?,
+                    Bound::Excluding(text) => time(text, now)?.saturating_add(1),
+                },
+                match high {
+                    Bound::Open => i64::MAX,
+                    Bound::Including(text) => time(text, now)?,
+                    Bound::Excluding(text) => time(text, now)?.saturating_sub(1),
+                },
+            ),
+            (field, Test::Is(text)) => Node::Value(field, ValueTest::Is(text.to_lowercase())),
+            (field, Test::Glob(pattern)) => Node::Value(field, ValueTest::Glob(glob(pattern, true)?)),
+            (field, Test::Exists) => Node::Value(field, ValueTest::Exists),
+            (field, Test::Range(low, high)) => Node::Value(field, ValueTest::Range(low.clone(), high.clone())),
+        },
+    })
+}
+
+fn field(name: &str) -> Field {
+    match name {
+        "body" => Field::Body,
+        "service" => Field::Service,
+        "tenant" => Field::Tenant,
+        "severity" => Field::Severity,
+        "trace_id" => Field::TraceId,
+        "span_id" => Field::SpanId,
+        "timestamp" => Field::Timestamp,
+        _ => match (name.strip_prefix("resource."), name.strip_prefix("attributes.")) {
+            (Some(name), _) => Field::Resource(name.to_owned()),
+            (_, Some(name)) => Field::Attribute(name.to_owned()),
+            _ => Field::Either(name.to_owned()),
+        },
+    }
+}
+
+fn level(text: &str) -> Result<(u8, u8), CompileError> {
+    let wrong =
+        || CompileError(format!("`{text}` is no severity: use trace, debug, info, warn, error, fatal or 0 to 24"));
+    severity::range(text).ok_or_else(wrong)
+}
+
+fn edge(bound: &Bound, with: fn((u8, u8)) -> u8, without: fn((u8, u8)) -> u8, open: u8) -> Result<u8, CompileError> {
+    match bound {
+        Bound::Open => Ok(open),
+        Bound::Including(text) => level(text).map(with),
+        Bound::Excluding(text) => level(text).map(without),
+    }
+}
+
+fn time(text: &str, now: i64) -> Result<i64, CompileError> {
+    weir_service::time::parse(text, now).map_err(|wrong| CompileError(format!("timestamp: {wrong}")))
+}
+
+/// Characters of a pattern with escapes undone: `Ok` stands for itself, `Err` is `*` or `?`.
+pub(super) fn pieces(pattern: &str) -> impl Iterator<Item = Result<char, char>> {
+    let mut chars = pattern.chars();
+    std::iter::from_fn(move || match chars.next()? {
+        '\\' => Some(Ok(chars.next().unwrap_or('\\'))),
+        wild @ ('*' | '?') => Some(Err(wild)),
+        c => Some(Ok(c)),
+    })
+}
+
+/// Whether a pattern has characters that no single word can hold.
+pub(super) fn spans_words(pattern: &str) -> bool {
+    pieces(pattern).filter_map(Result::ok).any(|c| !(c.is_alphanumeric() || c == '_') || is_ideograph(c))
+}
+
+fn glob(pattern: &str, whole: bool) -> Result<Regex, CompileError> {
+    let mut text = String::from(if whole { "^" } else { "" });
+    for piece in pieces(pattern) {
+        match piece {
+            Ok(c) => text.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
+            Err('*') => text.push_str(".*"),
+            Err(_) => text.push('.'),
+        }
+    }
+    text.push_str(if whole { "$" } else { "" });
+    let built = RegexBuilder::new(&text).case_insensitive(true).dot_matches_new_line(true).size_limit(1 << 20).build();
+    built.map_err(|_| CompileError(format!("the pattern `{pattern}` is too large: use a shorter one")))
+}
+
+impl Node {
+    fn matches(&self, line: &Line) -> bool {
+        match self {
+            Self::All => true,
+            Self::And(nodes) => nodes.iter().all(|node| node.matches(line)),
+            Self::Or(nodes) => nodes.iter().any(|node| node.matches(line)),
+            Self::Not(node) => !node.matches(line),
+            Self::Words(words) => holds_in_a_row(&line.body.text(), words),
+            Self::Literal(text) => line.body.text().to_lowercase().contains(text.as_str()),
+            Self::WordGlob(pattern) => {
+                let mut found = false;
+                each_word(&line.body.text(), |word| found = found || pattern.is_match(word));
+                found
+            }
+            Self::BodyGlob(pattern) => pattern.is_match(&line.body.text()),
+            Self::Severity(low, high) => (*low..=*high).contains(&severity::number(line)),
+            Self::Time(low, high) => (*low..=*high).contains(&line.time),
+            Self::Value(field, test) => value(field, test, line),
+        }
+    }
+}
+
+/// Whether `text` has these words one behind the other.
+fn holds_in_a_row(text: &str, wanted: &[String]) -> bool {
+    let mut found = false;
+    // How many words each attempt under way has matched; attempts begin at every first word.
+    let mut attempts: Vec<usize> = Vec::new();
+    each_word(text, |word| {
+        if found {
+            return;
+        }
+        attempts.push(0);
+        attempts.retain_mut(|matched| {
+            let goes_on = wanted.get(*matched).is_some_and(|next| next == word);
+            *matched += 1;
+            found = found || (goes_on && *matched == wanted.len());
+            goes_on
+        });
+    });
+    found
+}
+
+fn value(field: &Field, test: &ValueTest, line: &Line) -> bool {
+    let passes = |text: &str| match test {
+        ValueTest::Is(wanted) => text.to_lowercase() == *wanted,
+        ValueTest::Glob(pattern) => pattern.is_match(text),
+        ValueTest::Exists => true,
+        ValueTest::Range(low, high) => above(text, low) && below(text, high),
+    };
+    let there = |text: &str| !text.is_empty() && passes(text);
+    let among = |attributes, name: &str| match test {
+        ValueTest::Exists => fields::has(attributes, name),
+        _ => fields::any(attributes, name, passes),
+    };
+    match field {
+        Field::Body => there(&line.body.text()),
+        Field::Service => there(&line.source.service),
+        Field::Tenant => there(&line.source.tenant),
+        Field::TraceId => there(&hex::encode(&line.trace_id)),
+        Field::SpanId => there(&hex::encode(&line.span_id)),
+        Field::Severity => there(severity::shown(line)),
+        Field::Timestamp => there(&weir_service::time::format(line.time)),
+        Field::Resource(name) => among(&line.source.resource, name),
+        Field::Attribute(name) => among(&line.attributes, name),
+        Field::Either(name) => among(&line.source.resource, name) || among(&line.attributes, name),
+    }
+}
+
+fn compare(text: &str, bound: &str) -> Option<std::cmp::Ordering> {
+    match (text.parse::<f64>(), bound.parse::<f64>()) {
+        (Ok(text), Ok(bound)) => text.partial_cmp(&bound),
+        // A number is never in a range of words, nor a word in a range of numbers.
+        (Ok(_), Err(_)) | (Err(_), Ok(_)) => None,
+        (Err(_), Err(_)) => Some(text.cmp(bound)),
+    }
+}
+
+fn above(text: &str, bound: &Bound) -> bool {
+    match bound {
+        Bound::Open => true,
+        Bound::Including(low) => compare(text, low).is_some_and(std::cmp::Ordering::is_ge),
+        Bound::Excluding(low) => compare(text, low).is_some_and(std::cmp::Ordering::is_gt),
+    }
+}
+
+fn below(text: &str, bound: &Bound) -> bool {
+    match bound {
+        Bound::Open => true,
+        Bound::Including(high) => compare(text, high).is_some_and(std::cmp::Ordering::is_le),
+        Bound::Excluding(high) => compare(text, high).is_some_and(std::cmp::Ordering::is_lt),
+    }
+}
+
+#[cfg(test)]
+mod tests;

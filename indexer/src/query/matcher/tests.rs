@@ -1,0 +1,90 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use weir_proto::otlp::common::v1::any_value::Value;
+
+use super::Matcher;
+use crate::line::{Body, Line, LineId, Source};
+use crate::query::parse;
+
+fn line(body: &str) -> Line {
+    Line {
+        id: LineId { partition: 0, offset: 1, index: 2 },
+        time: 1_700_000_000_000_000_000,
+        severity: 13,
+        severity_text: String::new(),
+        body: Body::Text(body.to_owned()),
+        trace_id: Bytes::from_static(&[0xab; 16]),
+        span_id: Bytes::new(),
+        attributes: vec![
+            ("user.id".into(), Value::IntValue(42)),
+            ("path".into(), Value::StringValue("/v1/OCR".into())),
+        ],
+        source: Arc::new(Source {
+            tenant: "acme".into(),
+            service: "ocr".into(),
+            resource: vec![("k8s.pod.name".into(), Value::StringValue("ocr-7".into()))],
+            scope: String::new(),
+        }),
+    }
+}
+
+fn matches(query: &str, body: &str) -> bool {
+    Matcher::new(&parse(query).unwrap(), 0).unwrap().matches(&line(body))
+}
+
+#[test]
+fn words_match_in_either_case_and_phrases_in_a_row() {
+    let body = "GET /v1/ocr: Connection reset by peer, order_id=a1b2 显存不足";
+    for query in
+        ["reset", "\"connection RESET\"", "order_id", "显存", "a1b2", "/v1/ocr", "显存不足", "retry OR peer", ""]
+    {
+        assert!(matches(query, body), "{query}");
+    }
+    for query in
+        ["rese", "\"reset connection\"", "order", "存显", "NOT reset", "reset AND retry", "\"connection peer\""]
+    {
+        assert!(!matches(query, body), "{query}");
+    }
+}
+
+#[test]
+fn patterns_match_words_and_across_them() {
+    let body = "retrying aceManager at /api/v1/items 显存不足";
+    for query in ["retry*", "*Manag*", "*api/v1*", "*存不*", "body:ret?ying"] {
+        assert!(matches(query, body), "{query}");
+    }
+    assert!(!matches("etry*", body) && !matches("*api/v2*", body));
+}
+
+#[test]
+fn fields_match_by_value_range_and_presence() {
+    for query in [
+        "service:OCR",
+        "tenant:acme",
+        "severity:warn",
+        "severity:>=warn",
+        "severity:<error",
+        "attributes.user.id:42",
+        "user.id:>=42",
+        "user.id:[40 TO 50}",
+        "k8s.pod.name:ocr-*",
+        "resource.k8s.pod.name:*",
+        "user.id IN [7, 42]",
+        "trace_id:abababababababababababababababab",
+        "timestamp:>=2023-01-01T00:00:00Z",
+        "path:/v1/ocr",
+    ] {
+        let Ok(parsed) = parse(query) else { continue };
+        assert!(Matcher::new(&parsed, 0).unwrap().matches(&line("x")), "{query}");
+    }
+    for query in ["severity:>warn", "user.id:>42", "user.id:{42 TO 50]", "attributes.k8s.pod.name:*", "span_id:*"] {
+        assert!(!matches(query, "x"), "{query}");
+    }
+}
+
+#[test]
+fn a_severity_that_is_none_is_refused_with_what_would_be_right() {
+    let error = Matcher::new(&parse("severity:loud").unwrap(), 0).unwrap_err();
+    assert!(error.to_string().contains("use trace, debug"), "{error}");
+}
