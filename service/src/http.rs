@@ -1,41 +1,22 @@
-//! The HTTP server and its errors.
+//! The HTTP server, its limits and its errors.
+//!
+//! ```text
+//! let bound = Server::bind("127.0.0.1:7400", false).await?;      // port 0 picks one; the address is known from here on
+//! let server = bound.router(router).health(health).telemetry(telemetry);
+//! server.serve(shutdown).await;                                  // until the token is cancelled; then drain
+//! ```
 
-use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
-use serde::Serialize;
+mod bind;
+mod extract;
+mod guard;
+mod problem;
+mod server;
 
-/// An error as RFC 9457 `application/problem+json`.
-#[derive(Debug, Clone, Serialize)]
-pub struct Problem {
-    /// HTTP status.
-    pub status: u16,
-    /// The status in words.
-    pub title: String,
-    /// What is wrong, and what would be right.
-    pub detail: String,
-    /// The parameter at fault.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub parameter: Option<String>,
-}
+pub use bind::{BindError, Bound, is_loopback};
+pub use extract::{Json, Query};
+pub use guard::Limits;
+pub use problem::Problem;
+pub use server::Server;
 
-impl Problem {
-    /// A problem with this status.
-    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        let title = status.canonical_reason().unwrap_or("error").to_owned();
-        Self { status: status.as_u16(), title, detail: detail.into(), parameter: None }
-    }
-
-    /// 400: a parameter is wrong; `detail` says what would be right.
-    pub fn parameter(name: &str, detail: impl Into<String>) -> Self {
-        Self { parameter: Some(name.to_owned()), ..Self::new(StatusCode::BAD_REQUEST, detail) }
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = (status, axum::Json(self)).into_response();
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        response
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,9 @@
 pub mod config;
 pub mod health;
 pub mod http;
+pub mod lock;
+pub mod shutdown;
+pub mod telemetry;
 pub mod time;
 
 use std::path::PathBuf;

@@ -16,12 +16,14 @@ pub fn parse(text: &str, now_unix_nano: i64) -> Result<i64, String> {
     if let Some(distance) = text.strip_prefix("now") {
         return relative(distance, now_unix_nano).ok_or_else(|| format!("«{text}» is not a time; {RIGHT}"));
     }
-    if let Some(nano) = unix_seconds(text) {
-        return nano.ok_or_else(|| format!("«{text}» is too far away: times lie between the years 1678 and 2262"));
-    }
-    let timestamp: Timestamp = text.parse().map_err(|_| format!("«{text}» is not a time; {RIGHT}"))?;
-    i64::try_from(timestamp.as_nanosecond())
-        .map_err(|_| format!("«{text}» is too far away: times lie between the years 1678 and 2262"))
+    let nano = match unix_seconds(text) {
+        Some(nano) => nano,
+        None => {
+            let timestamp = text.parse::<Timestamp>().map_err(|_| format!("«{text}» is not a time; {RIGHT}"))?;
+            timestamp.as_nanosecond()
+        }
+    };
+    i64::try_from(nano).map_err(|_| format!("«{text}» is too far away: times lie between the years 1678 and 2262"))
 }
 
 fn relative(distance: &str, now: i64) -> Option<i64> {
@@ -36,20 +38,18 @@ fn relative(distance: &str, now: i64) -> Option<i64> {
     }
 }
 
-/// Exact, where a float would lose nanoseconds; the outer `None` is no number, the inner one is out of range.
-fn unix_seconds(text: &str) -> Option<Option<i64>> {
+/// Exact, where a float would lose nanoseconds; saturates, far outside the range of times.
+fn unix_seconds(text: &str) -> Option<i128> {
     let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
     let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     if !is_digits(whole) || !is_digits(fraction) {
         return None;
     }
-    let nano = || {
-        let fraction: i128 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
-        let nano = whole.parse::<i128>().ok()?.checked_mul(1_000_000_000)?.checked_add(fraction)?;
-        i64::try_from(if negative { -nano } else { nano }).ok()
-    };
-    Some(nano())
+    let fraction: i128 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
+    let whole = whole.parse::<i128>().unwrap_or(i128::MAX);
+    let nano = whole.saturating_mul(1_000_000_000).saturating_add(fraction);
+    Some(if negative { -nano } else { nano })
 }
 
 /// RFC 3339 in UTC with nanoseconds as they are needed: `2026-01-02T03:04:05.678Z`.

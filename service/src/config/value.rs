@@ -1,4 +1,4 @@
-//! Values of the configuration.
+//! Durations and sizes as users write them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -121,8 +121,10 @@ impl fmt::Debug for Span {
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, size) =
-            SIZE_UNITS.iter().rfind(|(_, size)| self.0 >= *size && self.0 % size == 0).unwrap_or(&SIZE_UNITS[1]);
+        let (unit, size) = SIZE_UNITS
+            .iter()
+            .rfind(|(_, size)| self.0 >= *size && self.0.is_multiple_of(*size))
+            .unwrap_or(&SIZE_UNITS[1]);
         write!(f, "{}{}", self.0 / size, if unit.is_empty() { "B" } else { unit })
     }
 }

@@ -1,0 +1,123 @@
+//! Configuration: strict YAML with variables of the environment, and errors that name file, line and key.
+//!
+//! `${VAR}` and `${VAR:-default}` are replaced in plain scalars after parsing, so no value can change the structure
+//! around it; what stands in quotes stays as it is. Unknown and duplicate keys are errors. No file and an empty file mean the defaults.
+
+mod value;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde_saphyr::Error as Yaml;
+
+pub use value::{Size, Span, ValueError};
+
+/// Larger files are no configuration.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Why a configuration cannot be used; the text is one line for a user.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Read {
+        /// File.
+        path: PathBuf,
+        /// Cause.
+        source: std::io::Error,
+    },
+    /// What is written there cannot be used.
+    #[error("{}:{line}: {message}", path.display())]
+    Invalid {
+        /// File.
+        path: PathBuf,
+        /// Line, from 1; 0 where the whole file is meant.
+        line: u64,
+        /// What is wrong, and what would be right.
+        message: String,
+    },
+}
+
+/// Reads a configuration file, with the variables of this process's environment.
+pub fn load<T: DeserializeOwned>(path: Option<&Path>) -> Result<T, ConfigError> {
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let Some(path) = path else {
+        return parse("", Path::new("defaults"), variables);
+    };
+    let read = |source| ConfigError::Read { path: path.to_owned(), source };
+    let file = std::fs::File::open(path).map_err(read)?;
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut std::io::Read::take(file, MAX_BYTES + 1), &mut text).map_err(read)?;
+    if text.len() as u64 > MAX_BYTES {
+        let message = format!("larger than {MAX_BYTES} bytes: this is no configuration");
+        return Err(ConfigError::Invalid { path: path.to_owned(), line: 0, message });
+    }
+    parse(&text, path, variables)
+}
+
+/// As [`load`], from text; `path` is only named.
+#[allow(clippy::implicit_hasher, reason = "the parser wants the standard one")]
+pub fn parse<T: DeserializeOwned>(
+    text: &str,
+    path: &Path,
+    variables: HashMap<String, String>,
+) -> Result<T, ConfigError> {
+    let says_nothing = text.lines().all(|line| {
+        let line = line.trim();
+        line.is_empty() || line.starts_with('#') || line == "---"
+    });
+    let text = if says_nothing { "{}" } else { text };
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_depth: 64, max_nodes: 100_000 },
+        strict_booleans: true,
+    };
+    let mut key = String::new();
+    serde_saphyr::with_deserializer_from_str_with_options(text, options.with_properties(variables), |yaml| {
+        serde_path_to_error::deserialize(yaml).map_err(|error| {
+            key = error.path().to_string();
+            error.into_inner()
+        })
+    })
+    .map_err(|error| {
+        let line = error.location().map_or(0, |location| location.line());
+        ConfigError::Invalid { path: path.to_owned(), line, message: explain(&error, &key) }
+    })
+}
+
+fn explain(error: &Yaml, key: &str) -> String {
+    let at = if key.is_empty() || key == "." { String::new() } else { format!("`{key}`: ") };
+    match error.without_snippet() {
+        Yaml::SerdeUnknownField { field, expected, .. } => format!("unknown key `{field}`{}", instead(field, expected)),
+        Yaml::SerdeUnknownVariant { variant, expected, .. } => {
+            format!("{at}`{variant}` is not known here{}", instead(variant, expected))
+        }
+        Yaml::SerdeMissingField { field, .. } => format!("{at}the key `{field}` is missing"),
+        Yaml::DuplicateMappingKey { key: Some(key), .. } => format!("the key `{key}` is there twice"),
+        Yaml::UnresolvedProperty { name, .. } => {
+            format!("{at}the environment has no variable `{name}`; set it, or write ${{{name}:-default}}")
+        }
+        // What was found may come from a variable, so only its kind is told.
+        Yaml::SerdeInvalidType { unexpected, expected, .. } | Yaml::SerdeInvalidValue { unexpected, expected, .. } => {
+            let kind = unexpected.split(['"', '`']).next().unwrap_or_default().trim();
+            format!("{at}should be {expected}, but is {kind}")
+        }
+        Yaml::Message { msg, .. } => format!("{at}{msg}"),
+        other => format!("{at}{}", other.to_string().lines().next().unwrap_or_default()),
+    }
+}
+
+/// The nearest right word, or all of them where none is near.
+pub fn instead(word: &str, expected: &[&str]) -> String {
+    let near = expected.iter().map(|right| (strsim::damerau_levenshtein(word, right), right)).min();
+    match near {
+        Some((distance, right)) if distance <= 1 + word.chars().count() / 3 => format!("; did you mean `{right}`?"),
+        Some(_) => format!("; right would be one of: {}", expected.join(", ")),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

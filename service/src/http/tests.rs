@@ -1,0 +1,179 @@
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::sse::{Event, Sse};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use super::{BindError, Json, Limits, Query, Server, is_loopback};
+use crate::health::Health;
+use crate::telemetry::Telemetry;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    limit: u32,
+}
+
+async fn panics() -> String {
+    panic!("on purpose")
+}
+
+fn router() -> Router {
+    Router::new()
+        .route("/page", get(|Query(page): Query<Page>| async move { page.limit.to_string() }))
+        .route("/json", post(|Json(value): Json<Value>| async move { axum::Json(value) }))
+        .route("/bytes", post(|body: bytes::Bytes| async move { body.len().to_string() }))
+        .route("/panic", get(panics))
+        .route("/slow", get(std::future::pending::<()>))
+        .route(
+            "/live",
+            get(|| async {
+                Sse::new(
+                    futures::stream::iter([Ok::<_, std::convert::Infallible>(Event::default().data("one"))])
+                        .chain_pending(),
+                )
+            }),
+        )
+}
+
+/// Makes a stream that never ends of one that does.
+trait ChainPending: Sized {
+    fn chain_pending(self) -> futures::stream::Chain<Self, futures::stream::Pending<<Self as futures::Stream>::Item>>
+    where
+        Self: futures::Stream;
+}
+
+impl<S: futures::Stream> ChainPending for S {
+    fn chain_pending(self) -> futures::stream::Chain<S, futures::stream::Pending<S::Item>> {
+        futures::StreamExt::chain(self, futures::stream::pending())
+    }
+}
+
+struct Running {
+    address: std::net::SocketAddr,
+    shutdown: CancellationToken,
+    health: Health,
+    task: tokio::task::JoinHandle<()>,
+}
+
+async fn start(limits: Limits) -> Running {
+    let bound = Server::bind("127.0.0.1:0", false).await.unwrap();
+    let (address, shutdown, health) = (bound.address(), CancellationToken::new(), Health::default());
+    let server = bound.router(router()).limits(limits).health(health.clone());
+    let server = server.telemetry(Telemetry::detached().unwrap());
+    let task = tokio::spawn(server.serve(shutdown.clone()));
+    Running { address, shutdown, health, task }
+}
+
+impl Running {
+    /// Sends a request and reads to the end of the connection.
+    async fn ask(&self, head: &str, body: &str) -> (u16, String, String) {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let request =
+            format!("{head}\r\nhost: weir\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), head.to_owned(), body.to_owned())
+    }
+
+    async fn problem(&self, head: &str, body: &str) -> (u16, Value) {
+        let (status, head, body) = self.ask(head, body).await;
+        assert!(head.contains("application/problem+json"), "{head}\n{body}");
+        (status, serde_json::from_str(&body).unwrap())
+    }
+}
+
+#[tokio::test]
+async fn every_error_is_a_problem_that_says_what_is_wrong() {
+    let server = start(Limits { body: 100, ..Limits::default() }).await;
+    let (status, problem) = server.problem("GET /page?limit=many HTTP/1.1", "").await;
+    assert_eq!((status, &problem["parameter"]), (400, &json!("limit")), "{problem}");
+    let (status, problem) = server.problem("GET /page?limit=1&color=red HTTP/1.1", "").await;
+    assert_eq!((status, &problem["parameter"]), (400, &json!("color")), "{problem}");
+    let (status, problem) = server.problem("GET /page HTTP/1.1", "").await;
+    assert_eq!((status, &problem["parameter"]), (400, &json!("limit")), "{problem}");
+    let (status, problem) = server.problem("GET /nowhere HTTP/1.1", "").await;
+    assert_eq!((status, &problem["detail"]), (404, &json!("there is nothing at /nowhere")));
+    assert_eq!(server.problem("POST /page HTTP/1.1", "").await.0, 405);
+    assert_eq!(server.problem("GET /panic HTTP/1.1", "").await.0, 500);
+    assert_eq!(server.problem("POST /bytes HTTP/1.1", &"x".repeat(101)).await.0, 413);
+    assert_eq!(server.problem("POST /json HTTP/1.1\r\ncontent-type: application/json", "{\"a\":").await.0, 400);
+    assert_eq!(server.problem("POST /json HTTP/1.1", "{}").await.0, 415);
+    assert_eq!(server.ask("GET /page?limit=7 HTTP/1.1", "").await.2, "7");
+}
+
+#[tokio::test]
+async fn a_chunked_body_over_the_limit_is_refused() {
+    let server = start(Limits { body: 100, ..Limits::default() }).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let body = format!("{:x}\r\n{}\r\n0\r\n\r\n", 200, "x".repeat(200));
+    let head = "POST /bytes HTTP/1.1\r\nhost: weir\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_sane_request_id_is_echoed_and_another_is_made() {
+    let server = start(Limits::default()).await;
+    let (_, head, _) = server.ask("GET /page?limit=1 HTTP/1.1\r\nx-request-id: abc-1", "").await;
+    assert!(head.contains("x-request-id: abc-1"), "{head}");
+    let (_, head, _) = server.ask("GET /page?limit=1 HTTP/1.1\r\nx-request-id: a{b", "").await;
+    assert!(head.contains("x-request-id: ") && !head.contains("a{b"), "{head}");
+}
+
+#[tokio::test]
+async fn too_many_or_too_slow_requests_are_told_to_come_back() {
+    let server = start(Limits { requests: 0, ..Limits::default() }).await;
+    let (status, head, _) = server.ask("GET /page?limit=1 HTTP/1.1", "").await;
+    assert!(status == 503 && head.contains("retry-after: 1"), "{head}");
+    assert_eq!(server.ask("GET /healthz HTTP/1.1", "").await.0, 200);
+    let server = start(Limits { answer: Duration::from_millis(10), ..Limits::default() }).await;
+    assert_eq!(server.problem("GET /slow HTTP/1.1", "").await.0, 503);
+}
+
+#[tokio::test]
+async fn readiness_names_the_parts_that_wait() {
+    let server = start(Limits::default()).await;
+    let part = server.health.part("indexer");
+    let (status, _, body) = server.ask("GET /readyz HTTP/1.1", "").await;
+    assert_eq!((status, body.as_str()), (503, r#"{"ready":false,"waiting_for":{"indexer":"starting"}}"#));
+    part.ready();
+    assert_eq!(server.ask("GET /readyz HTTP/1.1", "").await.0, 200);
+    let (_, _, metrics) = server.ask("GET /metrics HTTP/1.1", "").await;
+    assert!(metrics.contains("process_cpu_seconds_total"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_stop_ends_live_streams_and_idle_connections() {
+    let server = start(Limits::default()).await;
+    let _idle = TcpStream::connect(server.address).await.unwrap();
+    let mut live = TcpStream::connect(server.address).await.unwrap();
+    live.write_all(b"GET /live HTTP/1.1\r\nhost: weir\r\n\r\n").await.unwrap();
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"data: one\n\n\r\n") {
+        assert_ne!(live.read_buf(&mut seen).await.unwrap(), 0);
+    }
+    server.shutdown.cancel();
+    live.read_to_end(&mut seen).await.unwrap();
+    server.task.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_or_open_to_others_is_refused_by_name() {
+    let bound = Server::bind("127.0.0.1:0", false).await.unwrap();
+    let taken = Server::bind(&bound.address().to_string(), false).await.unwrap_err();
+    assert!(matches!(taken, BindError::InUse(address) if address == bound.address()));
+    assert!(matches!(Server::bind("0.0.0.0:0", false).await, Err(BindError::Insecure(_))));
+    assert!(Server::bind("0.0.0.0:0", true).await.is_ok());
+    assert!(matches!(Server::bind("nonsense", false).await, Err(BindError::Resolve { .. })));
+    assert!(is_loopback("[::1]:80") && is_loopback("localhost:1") && !is_loopback("10.0.0.1:80"));
+}
