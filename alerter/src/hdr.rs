@@ -75,6 +75,15 @@ impl Hdr {
         }
     }
 
+    /// Slots that hold something, by rising values: the least value in microseconds, the least above, and the count.
+    pub fn slots(&self) -> impl Iterator<Item = (u64, u64, u64)> {
+        self.slots.iter().map(|&(index, count)| {
+            let k = (index / HALF).saturating_sub(1);
+            let low = u64::from(index - k * HALF) << k;
+            (low, low.saturating_add(1 << k), count)
+        })
+    }
+
     /// Values recorded.
     pub fn count(&self) -> u64 {
         self.count

@@ -9,15 +9,15 @@ use super::read::{Data, Labels};
 use crate::hdr::{Hdr, HdrError};
 
 /// Calls by outcome.
-pub const CALLS: &str = "weir_calls_total";
+pub(crate) const CALLS: &str = "weir_calls_total";
 /// Durations; its samples are histograms.
-pub const DURATION: &str = "weir_call_duration_seconds";
+pub(crate) const DURATION: &str = "weir_call_duration_seconds";
 const REQUEST_BYTES: &str = "weir_call_request_bytes_total";
 const RESPONSE_BYTES: &str = "weir_call_response_bytes_total";
 const TOKENS: &str = "weir_call_tokens_total";
 
 /// Name, help and unit of each, for `metadata`.
-pub const HELP: [(&str, &str, &str); 5] = [
+pub(crate) const HELP: [(&str, &str, &str); 5] = [
     (CALLS, "counter", "Calls that ended, by outcome"),
     (DURATION, "histogram", "How long calls took"),
     (REQUEST_BYTES, "counter", "Bytes of request bodies"),

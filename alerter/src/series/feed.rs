@@ -19,6 +19,7 @@ use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
 use weir_proto::{topic, v1};
 use weir_service::health::Part as Health;
 
+use super::read::{Matcher, Read, Series};
 use super::store::{Refused, Store, Taken};
 use crate::fold::first;
 
@@ -44,6 +45,14 @@ impl Shared {
     pub fn watermark(&self) -> Option<u64> {
         let whole = self.whole.load(Ordering::Acquire);
         whole.then(|| self.store.read().watermark(topic::SPANS, self.partitions.load(Ordering::Acquire)))?
+    }
+}
+
+/// The store is held only while one selector reads, so a long query does not keep new points waiting. What lies at or
+/// before the watermark changes by late spans alone.
+impl Read for Shared {
+    fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series> {
+        self.store.read().select(matchers, start_ms, end_ms)
     }
 }
 

@@ -1,0 +1,52 @@
+//! The alerter over HTTP: `/prometheus/api/v1/…` as Prometheus answers, `/api/v1/alerts` and `/api/v1/rules` as weir
+//! does. Read only. Queries run off the async threads, a few at a time.
+
+mod answer;
+mod prometheus;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use tokio::sync::Semaphore;
+
+use crate::engine::Engine;
+use crate::series::feed::Shared;
+
+/// Queries that run at once; others wait.
+const QUERIES: usize = 4;
+/// A query that takes longer is answered with an error.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the handlers share; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Api {
+    shared: Shared,
+    engine: Engine,
+    late_after: Duration,
+    permits: Arc<Semaphore>,
+}
+
+impl Api {
+    pub(crate) fn new(shared: Shared, engine: Engine, late_after: Duration) -> Self {
+        Self { shared, engine, late_after, permits: Arc::new(Semaphore::new(QUERIES)) }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn watermark(&self) -> Option<u64> {
+        self.shared.watermark()
+    }
+
+    pub(crate) fn router(self) -> Router {
+        Router::new()
+            .route("/prometheus/api/v1/query", get(prometheus::query).post(prometheus::query))
+            .route("/prometheus/api/v1/query_range", get(prometheus::query_range).post(prometheus::query_range))
+            .route("/prometheus/api/v1/series", get(prometheus::series).post(prometheus::series))
+            .route("/prometheus/api/v1/labels", get(prometheus::labels).post(prometheus::labels))
+            .route("/prometheus/api/v1/label/{name}/values", get(prometheus::values))
+            .route("/prometheus/api/v1/metadata", get(prometheus::metadata))
+            .route("/prometheus/api/v1/status/buildinfo", get(prometheus::buildinfo))
+            .with_state(self)
+    }
+}

@@ -1,0 +1,173 @@
+//! The alerter as a room: opens, serves, runs and stops the fold, the series and the rules.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use axum::Router;
+use tokio_util::sync::CancellationToken;
+use weir_bus::Bus;
+use weir_service::Context;
+
+use crate::api::Api;
+use crate::engine::{self, Engine};
+use crate::fold::task::{Settings, Task};
+use crate::fold::{RewriteError, Rewrites};
+use crate::options::Options;
+use crate::series::feed::{Feed, Shared};
+use crate::series::store::Store;
+
+/// What is still at work so long after the shutdown is cut off; it is read again at the next start.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// The alerter could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A value that cannot work; the text names the key.
+    #[error("alerter.{0}")]
+    Options(String),
+    /// A rule for interfaces' names.
+    #[error(transparent)]
+    Rewrite(#[from] RewriteError),
+    /// Rules, receivers or their state.
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+    /// The state of this room cannot be read or written.
+    #[error("alerter: cannot use {path}")]
+    State {
+        /// File or folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// The room, opened.
+#[derive(Debug)]
+pub struct Alerter {
+    fold: Task,
+    feed: Feed,
+    engine: engine::Run,
+    handle: Handle,
+}
+
+/// What others may ask of the room while it runs; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    api: Api,
+}
+
+impl Handle {
+    /// The room's HTTP paths.
+    pub fn router(&self) -> Router {
+        self.api.clone().router()
+    }
+}
+
+impl Alerter {
+    /// Reads rules and state; no port is bound, and nothing is read of the bus before [`Alerter::run`].
+    pub async fn open(options: Options, context: Context, bus: Bus) -> Result<Self, Error> {
+        options.check().map_err(Error::Options)?;
+        let rewrites = Rewrites::new(&options.interfaces)?;
+        let folder = context.data_dir.join("alerter");
+        let producer_id = identity(&folder)?;
+        let settings = Settings {
+            interfaces_per_tenant: options.interfaces_per_tenant,
+            rewrites,
+            lateness: options.lateness.0,
+            producer_id: format!("weir-alerter-{producer_id}"),
+        };
+        let (meter, health) = (&context.meter, &context.health);
+        let fold = Task::new(bus.clone(), settings, meter, health.part("alerter calls"));
+        let shared = Shared::new(Store::new(options.history.0.as_millis() as i64, options.series_limit));
+        let feed = Feed::new(bus, shared.clone(), options.history.0, meter, health.part("alerter series"));
+        let late_after = options.late_after.0;
+        let (engine, run) = Engine::open(options, &folder, shared.clone(), meter).await?;
+        observe(&shared, meter);
+        let handle = Handle { api: Api::new(shared, engine, late_after) };
+        Ok(Self { fold, feed, engine: run, handle })
+    }
+
+    /// The room's handle.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Folds, feeds and evaluates until `shutdown`; then what was folded is committed and the state written.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(self.fold.run(shutdown.clone()));
+        tasks.spawn(self.feed.run(shutdown.clone()));
+        tasks.spawn(self.engine.run(shutdown.clone()));
+        // None of them ends before the shutdown, unless it is broken; then the room ends with it.
+        let broken = tokio::select! {
+            () = shutdown.cancelled() => None,
+            Some(Err(error)) = tasks.join_next() => Some(error),
+        };
+        shutdown.cancel();
+        let drained = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+            tracing::warn!("the alerter did not drain in time; what is not committed is read again at the next start");
+        }
+        match broken {
+            Some(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What tells this alerter from all others, made at its first start: a restart fences what is left of the one before.
+fn identity(folder: &Path) -> Result<String, Error> {
+    let path = folder.join("id");
+    let failed = |source| Error::State { path: path.clone(), source };
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    match std::fs::read_to_string(&path) {
+        Ok(text) if text.trim().len() == 16 => Ok(text.trim().to_owned()),
+        Ok(_) => make_identity(&path).map_err(failed),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => make_identity(&path).map_err(failed),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn make_identity(path: &Path) -> std::io::Result<String> {
+    let id = hex::encode(rand::random::<[u8; 8]>());
+    write_whole(path, id.as_bytes())?;
+    Ok(id)
+}
+
+/// Writes a file so that after a crash it is there whole, or as it was before.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let beside = path.with_extension("new");
+    let mut file = std::fs::File::create(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&beside, path)?;
+    match path.parent() {
+        Some(folder) => std::fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+fn observe(shared: &Shared, meter: &opentelemetry::metrics::Meter) {
+    let store = shared.store.clone();
+    meter
+        .u64_observable_gauge("weir_series")
+        .with_description("Series in memory")
+        .with_callback(move |gauge| gauge.observe(store.read().len() as u64, &[]))
+        .build();
+    let shared = shared.clone();
+    meter
+        .f64_observable_gauge("weir_event_time_lag")
+        .with_unit("s")
+        .with_description("How far event time is behind the wall clock")
+        .with_callback(move |gauge| {
+            if let Some(watermark) = shared.watermark() {
+                let now = weir_service::time::now_unix_nano();
+                gauge.observe((now - i64::try_from(watermark).unwrap_or(now)) as f64 / 1e9, &[]);
+            }
+        })
+        .build();
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use prost::Message as _;
+use tower::ServiceExt as _;
+use weir_bus::{Event, Partition, Position, Record};
+use weir_proto::otlp::collector::trace::v1::ExportTraceServiceRequest;
+use weir_proto::otlp::common::v1::{AnyValue, KeyValue, any_value::Value};
+use weir_proto::otlp::resource::v1::Resource;
+use weir_proto::otlp::trace::v1::{ResourceSpans, ScopeSpans, Span, span::SpanKind};
+use weir_proto::{header, topic, v1};
+
+use super::*;
+
+fn context(folder: &Path) -> Context {
+    let meter = opentelemetry::global::meter("test");
+    Context { data_dir: folder.to_owned(), meter, health: weir_service::health::Health::default() }
+}
+
+/// Calls of `ocr`, each of its number in milliseconds, ending now.
+fn spans(ids: std::ops::Range<u64>) -> Bytes {
+    let end = weir_service::time::now_unix_nano() as u64;
+    let span = |id: u64| Span {
+        trace_id: u128::from(id + 1).to_be_bytes().to_vec(),
+        span_id: (id + 1).to_be_bytes().to_vec(),
+        name: "read".to_owned(),
+        kind: SpanKind::Server as i32,
+        start_time_unix_nano: end - (id + 1) * 1_000_000,
+        end_time_unix_nano: end,
+        ..Span::default()
+    };
+    let service = Some(AnyValue { value: Some(Value::StringValue("ocr".to_owned())) });
+    let attributes = vec![KeyValue { key: "service.name".to_owned(), value: service, ..KeyValue::default() }];
+    let resource = Some(Resource { attributes, ..Resource::default() });
+    let scope_spans = vec![ScopeSpans { spans: ids.map(span).collect(), ..ScopeSpans::default() }];
+    let resource_spans = vec![ResourceSpans { resource, scope_spans, ..ResourceSpans::default() }];
+    Bytes::from(ExportTraceServiceRequest { resource_spans }.encode_to_vec())
+}
+
+async fn send(bus: &Bus, value: Bytes) {
+    let record = Record { topic: topic::SPANS.into(), partition: Some(0), value, ..Record::default() };
+    bus.producer().unwrap().send(record).await.unwrap().await.unwrap();
+}
+
+/// The only value of a query; `None` where there is none.
+async fn ask(handle: &Handle, query: &str) -> Option<f64> {
+    let form = format!("query={}", query.replace('+', "%2B").replace(' ', "+"));
+    let request = http::Request::post("/prometheus/api/v1/query")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Body::from(form))
+        .unwrap();
+    let answer = handle.router().oneshot(request).await.unwrap();
+    let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(json["status"], "success", "{json}");
+    json["data"]["result"][0]["value"][1].as_str()?.parse().ok()
+}
+
+async fn until(handle: &Handle, query: &str, want: f64) {
+    let wait = async {
+        while ask(handle, query).await != Some(want) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(30), wait).await.is_err() {
+        panic!("{query} is {:?}, not {want}", ask(handle, query).await);
+    }
+}
+
+async fn start(bus: &Bus, folder: &Path) -> (Handle, CancellationToken, tokio::task::JoinHandle<Result<(), Error>>) {
+    let room = Alerter::open(Options::default(), context(folder), bus.clone()).await.unwrap();
+    let (handle, shutdown) = (room.handle(), CancellationToken::new());
+    let running = tokio::spawn(room.run(shutdown.clone()));
+    (handle, shutdown, running)
+}
+
+async fn all(bus: &Bus, topic: &str) -> Vec<weir_bus::Message> {
+    let mut messages = Vec::new();
+    for number in 0..bus.partitions(topic).await.unwrap() {
+        let partition = Partition::new(topic, number);
+        let (low, high) = bus.offsets(&partition).await.unwrap();
+        let mut consumer = bus.consumer(&[Position { partition, offset: low }]).unwrap();
+        let mut left = high - low;
+        while left > 0 {
+            let Event::Batch(batch) = consumer.next(1000, Duration::from_secs(5)).await.unwrap() else { panic!("idle") };
+            left -= batch.len() as i64;
+            messages.extend(batch);
+        }
+    }
+    messages
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_are_counted_once_over_a_restart_and_a_repeated_export() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = Bus::open(&weir_bus::Options::default(), folder.path()).await.unwrap();
+    let (handle, shutdown, running) = start(&bus, folder.path()).await;
+    send(&bus, spans(0..100)).await;
+    send(&bus, Bytes::from_static(b"\xff\xff no spans")).await;
+    let calls = "sum(increase(weir_calls_total{service=\"ocr\"}[10m]))";
+    until(&handle, calls, 100.0).await;
+    let p99 = ask(&handle, "histogram_quantile(0.99, sum by (service) (rate(weir_call_duration_seconds[10m])))").await;
+    assert!((p99.unwrap() - 0.099).abs() <= 0.099 * 0.01, "{p99:?}");
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+
+    send(&bus, spans(50..120)).await;
+    let (handle, shutdown, running) = start(&bus, folder.path()).await;
+    until(&handle, calls, 120.0).await;
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+
+    let (mut sum, mut end) = (v1::CallDeltas::default(), 0);
+    for message in all(&bus, topic::CALLS).await {
+        let range = v1::CallDeltas::decode(&message.value[..]).unwrap();
+        if range.source_partition == 0 {
+            assert_eq!(range.first_offset, end, "ranges follow each other");
+            end = range.end_offset;
+        }
+        sum.spans += range.spans;
+        sum.counted += range.counted;
+        sum.duplicates += range.duplicates;
+        sum.rejected += range.rejected;
+    }
+    assert_eq!((end, sum.spans, sum.counted, sum.duplicates, sum.rejected), (3, 171, 120, 50, 1));
+    let dead = all(&bus, topic::DEAD_LETTERS).await;
+    assert_eq!(dead[0].header(header::DEAD_POSITION).unwrap(), "otlp_spans/0/1");
+    assert_eq!((dead.len(), &dead[0].value[..]), (1, &b"\xff\xff no spans"[..]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn event_time_goes_on_while_nothing_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = Bus::open(&weir_bus::Options::default(), folder.path()).await.unwrap();
+    let (handle, shutdown, running) = start(&bus, folder.path()).await;
+    let begun = weir_service::time::now_unix_nano() as u64;
+    let wait = async {
+        while handle.api.watermark().is_none_or(|watermark| watermark < begun) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap();
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+}
