@@ -26,6 +26,8 @@ pub(crate) struct Consumer {
     group: Option<Arc<str>>,
     /// What the owner was told that it has, and where it reads on; `None` is the committed position.
     assigned: HashMap<Partition, Option<i64>>,
+    /// A message that librdkafka gave together with a rebalance, which comes before it.
+    held: Option<Message>,
     /// One name for each topic, shared by all messages.
     topics: HashMap<String, Arc<str>>,
 }
@@ -69,7 +71,7 @@ impl Consumer {
         // librdkafka's timer lives on the runtime, and creating it elsewhere would panic.
         tokio::runtime::Handle::try_current().map_err(|_| Error::Closed)?;
         let client = Arc::new(broker.client(&config(group))?);
-        Ok(Self { client: Some(client), group: member, assigned: HashMap::new(), topics: HashMap::new() })
+        Ok(Self { client: Some(client), group: member, assigned: HashMap::new(), held: None, topics: HashMap::new() })
     }
 
     fn client(&self) -> Result<Arc<StreamConsumer<Context>>, Error> {
@@ -86,6 +88,13 @@ impl Consumer {
             if let Some(event) = event {
                 self.heard(&event);
                 return Ok(event);
+            }
+            if client.context().events.lock().is_empty()
+                && let Some(held) = self.held.take()
+                && let Some(message) = self.admit(held)
+            {
+                bytes += message.value.len() + 64;
+                batch.push(message);
             }
             let ready = client.context().events.lock().is_empty() && batch.len() < max && bytes < MAX_BATCH_BYTES;
             // Nothing is awaited once a message was taken: a dropped future loses nothing.
@@ -106,7 +115,10 @@ impl Consumer {
             };
             match received {
                 Some(Ok(message)) => {
-                    if let Some(message) = self.take(&message) {
+                    let message = self.own(&message);
+                    if !client.context().events.lock().is_empty() {
+                        self.held = Some(message);
+                    } else if let Some(message) = self.admit(message) {
                         bytes += message.value.len() + 64;
                         batch.push(message);
                     }
@@ -133,25 +145,33 @@ impl Consumer {
         }
     }
 
-    fn take(&mut self, message: &BorrowedMessage<'_>) -> Option<Message> {
-        if !self.topics.contains_key(message.topic()) {
-            self.topics.insert(message.topic().to_owned(), Arc::from(message.topic()));
-        }
-        let partition = Partition::new(self.topics.get(message.topic())?.clone(), message.partition());
-        // What was fetched before a rebalance, of a partition that is no more ours, is another's to read.
-        *self.assigned.get_mut(&partition)? = Some(message.offset() + 1);
+    /// The message, if its partition is this consumer's; reading goes on behind it.
+    fn admit(&mut self, message: Message) -> Option<Message> {
+        *self.assigned.get_mut(&message.partition)? = Some(message.offset + 1);
+        Some(message)
+    }
+
+    fn own(&mut self, message: &BorrowedMessage<'_>) -> Message {
+        let topic = match self.topics.get(message.topic()) {
+            Some(topic) => topic.clone(),
+            None => {
+                let topic: Arc<str> = Arc::from(message.topic());
+                self.topics.insert(message.topic().to_owned(), topic.clone());
+                topic
+            }
+        };
         let headers = message.headers().map_or_else(Vec::new, |headers| {
             let value = |value: Option<&[u8]>| value.map_or_else(Bytes::new, Bytes::copy_from_slice);
             headers.iter().map(|header| (header.key.to_owned(), value(header.value))).collect()
         });
-        Some(Message {
-            partition,
+        Message {
+            partition: Partition::new(topic, message.partition()),
             offset: message.offset(),
             key: message.key().map(Bytes::copy_from_slice),
             value: message.payload().map_or_else(Bytes::new, Bytes::copy_from_slice),
             headers,
             timestamp_ms: message.timestamp().to_millis().unwrap_or_default(),
-        })
+        }
     }
 
     /// Assigns all partitions anew, each at its position: librdkafka's own seek fails on a partition that it has not
@@ -163,6 +183,8 @@ impl Consumer {
             return Err(Error::Unknown(format!("{topic}/{n} is not read by this consumer")));
         }
         self.assigned.insert(to.partition.clone(), Some(to.offset));
+        // It lies behind its partition's position still, and is fetched again.
+        self.held = None;
         let mut all = TopicPartitionList::new();
         for (partition, offset) in &self.assigned {
             let offset = offset.map_or(Offset::Invalid, Offset::Offset);

@@ -107,13 +107,21 @@ fn kafka(context: &str, error: KafkaError) -> Error {
             Error::Options(format!("bus.properties: librdkafka does not take this name or value of `{key}`"))
         }
         KafkaError::ClientCreation(reason) => Error::Options(format!("bus.properties: {reason}")),
-        _ => match error.rdkafka_error_code() {
+        _ => match code(&error) {
             Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) => {
                 Error::Unknown(context.to_owned())
             }
             Some(code) if is_fenced(code) => Error::Fenced(format!("{context}: {code}")),
             _ => Error::Kafka { context: context.to_owned(), source: error },
         },
+    }
+}
+
+/// librdkafka's code for an error, for admin calls too.
+fn code(error: &KafkaError) -> Option<Code> {
+    match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        other => other.rdkafka_error_code(),
     }
 }
 
