@@ -10,18 +10,19 @@ mod seen;
 pub mod task;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use ahash::{AHashMap, AHashSet};
-use weir_proto::otlp::collector::trace::v1::ExportTraceServiceRequest;
-use weir_proto::otlp::common::v1::{KeyValue, any_value::Value};
-use weir_proto::otlp::trace::v1::{Span, span::SpanKind, status::StatusCode};
 use weir_proto::v1;
 
 pub use interface::{Rewrite, RewriteError, Rewrites};
 pub(crate) use restore::first;
 pub use seen::Seen;
+pub use wire::Undecodable;
+use wire::Call;
 
 use crate::hdr::Hdr;
 
@@ -41,6 +42,13 @@ struct Slot {
 
 type Slots = BTreeMap<u64, Slot>;
 
+/// One interface of one service of one tenant.
+#[derive(Debug)]
+struct Series {
+    names: [String; 3],
+    slots: Slots,
+}
+
 /// Folds one partition, range after range.
 #[derive(Debug)]
 pub struct Fold {
@@ -50,8 +58,11 @@ pub struct Fold {
     seen: Seen,
     watermark: u64,
     range: v1::CallDeltas,
-    series: BTreeMap<(String, String, String), Slots>,
+    series: AHashMap<String, Series>,
     bytes: usize,
+    /// Kept for their room.
+    key: String,
+    interface: String,
 }
 
 impl Fold {
@@ -64,8 +75,10 @@ impl Fold {
             seen,
             watermark: 0,
             range: v1::CallDeltas::default(),
-            series: BTreeMap::new(),
+            series: AHashMap::new(),
             bytes: 0,
+            key: String::new(),
+            interface: String::new(),
         }
     }
 
@@ -88,13 +101,13 @@ impl Fold {
     }
 
     /// Remembers the calls of a record that an earlier fold counted, so that they are told as duplicates.
-    pub fn remember(&mut self, request: &ExportTraceServiceRequest, arrival_unix_nano: u64) {
-        let scopes = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
-        for span in scopes.flat_map(|scope| &scope.spans).filter(|span| is_call(span)) {
-            if let Some(id) = countable(span) {
+    pub fn remember(&mut self, value: &[u8], arrival_unix_nano: u64) -> Result<(), Undecodable> {
+        for call in wire::read(value)?.iter().flat_map(|resource| &resource.calls) {
+            if let Some(id) = countable(call) {
                 self.seen.insert(id, arrival_unix_nano);
             }
         }
+        Ok(())
     }
 
     /// Counts a record that cannot be decoded: as one call that was rejected, since its spans are unknown.
@@ -118,27 +131,23 @@ impl Fold {
         self.bytes
     }
 
-    /// Takes one record; `arrival_unix_nano` is the record's own timestamp.
-    pub fn add(&mut self, request: &ExportTraceServiceRequest, arrival_unix_nano: u64) {
-        for resource_spans in &request.resource_spans {
-            let attributes = resource_spans.resource.as_ref().map_or(&[][..], |r| &r.attributes);
-            let tenant = clip(text(attributes, weir_proto::attribute::TENANT).unwrap_or("default"));
-            let service = clip(text(attributes, "service.name").unwrap_or("unknown_service"));
-            for span in resource_spans.scope_spans.iter().flat_map(|scope| &scope.spans) {
-                self.span(tenant, service, span, arrival_unix_nano);
+    /// Takes one record, an `ExportTraceServiceRequest`; `arrival_unix_nano` is the record's own timestamp. After an
+    /// error nothing of it was counted.
+    pub fn add(&mut self, value: &[u8], arrival_unix_nano: u64) -> Result<(), Undecodable> {
+        for resource in wire::read(value)? {
+            self.watermark = self.watermark.max(resource.latest.min(arrival_unix_nano.saturating_add(AHEAD)));
+            self.range.other_kinds += resource.others;
+            let (tenant, service) = (clip(resource.tenant), clip(resource.service));
+            for call in &resource.calls {
+                self.call(tenant, service, call, arrival_unix_nano);
             }
         }
+        Ok(())
     }
 
-    fn span(&mut self, tenant: &str, service: &str, span: &Span, arrival: u64) {
-        let end = span.end_time_unix_nano;
-        self.watermark = self.watermark.max(end.min(arrival.saturating_add(AHEAD)));
-        if !is_call(span) {
-            self.range.other_kinds += 1;
-            return;
-        }
+    fn call(&mut self, tenant: &str, service: &str, call: &Call<'_>, arrival: u64) {
         self.range.spans += 1;
-        let Some(id) = countable(span) else {
+        let Some(id) = countable(call) else {
             self.range.rejected += 1;
             return;
         };
@@ -147,55 +156,66 @@ impl Fold {
             return;
         }
         self.range.counted += 1;
-        let interface = self.rewrites.apply(clip(&interface::of(span)));
-        let interface = self.bounded(tenant, interface);
-        let names = tenant.len() + service.len() + interface.len() + 24;
-        let slots = self.series.entry((tenant.to_owned(), service.to_owned(), interface)).or_default();
-        // A slot's numbers are at most 85 bytes; each call adds at most one step (5) and its count (1, growing to 9).
-        self.bytes += if slots.is_empty() { names } else { 0 } + 8;
-        let slot = slots.entry(end / SECOND).or_insert_with(|| {
+        let mut interface = std::mem::take(&mut self.interface);
+        interface::of(call, &mut interface);
+        interface.truncate(interface.floor_char_boundary(NAME_BYTES));
+        self.rewrites.apply(&mut interface);
+        self.bound(tenant, &mut interface);
+        self.key.clear();
+        // Lengths keep names apart that would be the same one after the other.
+        let _ = write!(self.key, "{} {} {tenant}{service}{interface}", tenant.len(), service.len());
+        if !self.series.contains_key(&self.key) {
+            self.bytes += tenant.len() + service.len() + interface.len() + 24;
+            let names = [tenant, service, &interface].map(str::to_owned);
+            self.series.insert(self.key.clone(), Series { names, slots: Slots::new() });
+        }
+        self.interface = interface;
+        let Some(series) = self.series.get_mut(&self.key) else { return };
+        // A slot's numbers are at most 100 bytes; each call adds at most one step and its count to the histogram.
+        let slot = series.slots.entry(call.end / SECOND).or_insert_with(|| {
             self.bytes += 100;
             Slot::default()
         });
+        self.bytes += 8;
         let delta = &mut slot.delta;
         delta.calls += 1;
-        delta.errors += u64::from(span.status.as_ref().is_some_and(|s| s.code == StatusCode::Error as i32));
-        for (sum, name) in [
-            (&mut delta.request_bytes, "http.request.body.size"),
-            (&mut delta.response_bytes, "http.response.body.size"),
-            (&mut delta.input_tokens, "gen_ai.usage.input_tokens"),
-            (&mut delta.output_tokens, "gen_ai.usage.output_tokens"),
-        ] {
-            *sum = sum.saturating_add(number(&span.attributes, name));
-        }
-        slot.durations.record((end - span.start_time_unix_nano) / 1000);
+        delta.errors += u64::from(call.error);
+        let [request, response, input, output] = call.sums;
+        delta.request_bytes = delta.request_bytes.saturating_add(request);
+        delta.response_bytes = delta.response_bytes.saturating_add(response);
+        delta.input_tokens = delta.input_tokens.saturating_add(input);
+        delta.output_tokens = delta.output_tokens.saturating_add(output);
+        slot.durations.record((call.end - call.start) / 1000);
     }
 
-    fn bounded(&mut self, tenant: &str, interface: String) -> String {
+    /// `interface` becomes [`OTHER`] where it is one too many.
+    fn bound(&mut self, tenant: &str, interface: &mut String) {
         if !self.interfaces.contains_key(tenant) {
             self.interfaces.insert(tenant.to_owned(), AHashSet::new());
         }
-        let Some(known) = self.interfaces.get_mut(tenant) else { return interface };
-        if known.contains(&interface) {
-            return interface;
+        let Some(known) = self.interfaces.get_mut(tenant) else { return };
+        if known.contains(interface.as_str()) {
+            return;
         }
         if known.len() < self.interfaces_per_tenant {
             known.insert(interface.clone());
-            return interface;
+            return;
         }
         self.range.overflowed += 1;
-        OTHER.to_owned()
+        OTHER.clone_into(interface);
     }
 
     /// Ends the range and begins the next one.
     pub fn finish(&mut self, source_topic: &str, source_partition: i32, first: i64, end: i64) -> v1::CallDeltas {
         let mut deltas = std::mem::take(&mut self.range);
         self.bytes = 0;
-        deltas.source_topic = source_topic.to_owned();
+        source_topic.clone_into(&mut deltas.source_topic);
         deltas.source_partition = source_partition;
         (deltas.first_offset, deltas.end_offset) = (first, end);
         deltas.watermark_unix_nano = self.watermark;
-        for ((tenant, service, interface), slots) in std::mem::take(&mut self.series) {
+        let mut all: Vec<_> = self.series.drain().map(|(_, series)| series).collect();
+        all.sort_unstable_by(|a, b| a.names.cmp(&b.names));
+        for Series { names: [tenant, service, interface], slots } in all {
             let slots = slots.into_iter().map(|(unix_seconds, slot)| v1::CallSlot {
                 unix_seconds,
                 durations: Some(slot.durations.to_message()),
@@ -207,37 +227,13 @@ impl Fold {
     }
 }
 
-fn is_call(span: &Span) -> bool {
-    span.kind == SpanKind::Server as i32 || span.kind == SpanKind::Consumer as i32
-}
-
 /// Trace and span id of a call that can be counted.
-fn countable(span: &Span) -> Option<(u128, u64)> {
-    let trace = <[u8; 16]>::try_from(&span.trace_id[..]).ok()?;
-    let own = <[u8; 8]>::try_from(&span.span_id[..]).ok()?;
-    let end = span.end_time_unix_nano;
-    (end != 0 && end >= span.start_time_unix_nano).then(|| (u128::from_be_bytes(trace), u64::from_be_bytes(own)))
+fn countable(call: &Call<'_>) -> Option<(u128, u64)> {
+    let trace = <[u8; 16]>::try_from(call.trace_id).ok()?;
+    let own = <[u8; 8]>::try_from(call.span_id).ok()?;
+    (call.end != 0 && call.end >= call.start).then(|| (u128::from_be_bytes(trace), u64::from_be_bytes(own)))
 }
 
 fn clip(name: &str) -> &str {
     &name[..name.floor_char_boundary(NAME_BYTES)]
-}
-
-fn value<'a>(attributes: &'a [KeyValue], name: &str) -> Option<&'a Value> {
-    attributes.iter().find(|a| a.key == name)?.value.as_ref()?.value.as_ref()
-}
-
-fn text<'a>(attributes: &'a [KeyValue], name: &str) -> Option<&'a str> {
-    match value(attributes, name) {
-        Some(Value::StringValue(text)) if !text.is_empty() => Some(text),
-        _ => None,
-    }
-}
-
-/// Zero where the attribute is absent, negative, or no integer.
-fn number(attributes: &[KeyValue], name: &str) -> u64 {
-    match value(attributes, name) {
-        Some(Value::IntValue(number)) => u64::try_from(*number).unwrap_or(0),
-        _ => 0,
-    }
 }

@@ -154,7 +154,9 @@ mod tests {
 
     fn of(values: &[u64]) -> Hdr {
         let mut hdr = Hdr::default();
-        values.iter().for_each(|&v| hdr.record(v));
+        for &value in values {
+            hdr.record(value);
+        }
         hdr
     }
 

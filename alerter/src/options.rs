@@ -45,11 +45,11 @@ impl Default for Options {
 impl Options {
     /// What cannot work, by the key's name.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let hour = Duration::from_secs(3600);
+        let hour = Duration::from_hours(1);
         if self.lateness.0 > hour {
             return Err("lateness: more than 1h; a slot stays open for so long before rules see it".to_owned());
         }
-        if self.history.0 < Duration::from_secs(60) || self.history.0 > 24 * 7 * hour {
+        if self.history.0 < Duration::from_mins(1) || self.history.0 > 24 * 7 * hour {
             return Err("history: must be from 1m to 7d".to_owned());
         }
         for (name, value) in [("series_limit", self.series_limit), ("interfaces_per_tenant", self.interfaces_per_tenant)]

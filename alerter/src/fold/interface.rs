@@ -3,9 +3,8 @@
 use ahash::AHashMap;
 use regex::Regex;
 use serde::Deserialize;
-use weir_proto::otlp::trace::v1::Span;
 
-use super::text;
+use super::wire::Call;
 
 /// Names remembered with what became of them; above, they are forgotten and made anew.
 const CACHE: usize = 10_000;
@@ -46,35 +45,36 @@ impl Rewrites {
         Ok(Self { rules: rules.iter().map(compile).collect::<Result<_, _>>()?, cache: AHashMap::new() })
     }
 
-    /// The name by the rules.
-    pub(super) fn apply(&mut self, name: &str) -> String {
+    /// Renames by the rules.
+    pub(super) fn apply(&mut self, name: &mut String) {
         if self.rules.is_empty() {
-            return name.to_owned();
+            return;
         }
-        if let Some(known) = self.cache.get(name) {
-            return known.clone();
+        if let Some(known) = self.cache.get(name.as_str()) {
+            known.clone_into(name);
+            return;
         }
         let rule = self.rules.iter().find(|(pattern, _)| pattern.is_match(name));
-        let renamed = rule.map_or(name.into(), |(pattern, by)| pattern.replace_all(name, by.as_str()));
+        let renamed = rule.map_or(name.as_str().into(), |(pattern, by)| pattern.replace_all(name, by.as_str()));
         let renamed = super::clip(&renamed).to_owned();
         if self.cache.len() >= CACHE {
             self.cache.clear();
         }
-        self.cache.insert(name.to_owned(), renamed.clone());
-        renamed
+        self.cache.insert(std::mem::replace(name, renamed.clone()), renamed);
     }
 }
 
 /// What a caller calls: method and route, or RPC service and method, or the span's name.
-pub(super) fn of(span: &Span) -> String {
-    let get = |name| text(&span.attributes, name);
-    if let (Some(method), Some(route)) = (get("http.request.method"), get("http.route")) {
-        return format!("{method} {route}");
+pub(super) fn of(call: &Call<'_>, into: &mut String) {
+    into.clear();
+    let (first, between, second) = match call.names {
+        [Some(method), Some(route), ..] => (method, " ", route),
+        [_, _, Some(service), Some(method)] => (service, "/", method),
+        _ => (call.name, "", ""),
+    };
+    for part in [first, between, second] {
+        into.push_str(part);
     }
-    if let (Some(service), Some(method)) = (get("rpc.service"), get("rpc.method")) {
-        return format!("{service}/{method}");
-    }
-    span.name.clone()
 }
 
 #[cfg(test)]
@@ -87,9 +87,13 @@ mod tests {
             |pattern: &str, replace: &str| Rewrite { pattern: pattern.to_owned(), replace: replace.to_owned() };
         let mut rewrites = Rewrites::new(&[rule("/users/[0-9]+", "/users/{id}"), rule("^GET (.*)$", "$1")]).unwrap();
         for _ in 0..2 {
-            assert_eq!(rewrites.apply("GET /users/17/x"), "GET /users/{id}/x");
-            assert_eq!(rewrites.apply("GET /ocr"), "/ocr");
-            assert_eq!(rewrites.apply("POST /ocr"), "POST /ocr");
+            for (name, want) in
+                [("GET /users/17/x", "GET /users/{id}/x"), ("GET /ocr", "/ocr"), ("POST /ocr", "POST /ocr")]
+            {
+                let mut name = name.to_owned();
+                rewrites.apply(&mut name);
+                assert_eq!(name, want);
+            }
         }
         assert!(Rewrites::new(&[rule("(", "")]).unwrap_err().to_string().contains("alerter.interfaces"));
     }

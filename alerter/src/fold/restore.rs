@@ -5,7 +5,6 @@ use std::time::Duration;
 use ahash::AHashMap;
 use prost::Message as _;
 use weir_bus::{Bus, Error, Event, Message, Partition, Position};
-use weir_proto::otlp::collector::trace::v1::ExportTraceServiceRequest;
 use weir_proto::{topic, v1};
 
 use super::Fold;
@@ -86,10 +85,9 @@ pub(super) async fn refill(bus: &Bus, position: &Position, window_ms: i64, fold:
         }
     };
     read(bus, partition, from, end, |message| {
-        if message.timestamp_ms >= since
-            && let Ok(request) = ExportTraceServiceRequest::decode(&message.value[..])
-        {
-            fold.remember(&request, super::task::nanos(message.timestamp_ms));
+        if message.timestamp_ms >= since {
+            // What cannot be decoded became a dead letter when it was folded.
+            let _ = fold.remember(&message.value, super::task::nanos(message.timestamp_ms));
         }
     })
     .await

@@ -21,7 +21,6 @@ use prost::Message as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_bus::{Bus, Consumer, Error, Event, Message, Partition, Position, Record, TransactionalProducer};
-use weir_proto::otlp::collector::trace::v1::ExportTraceServiceRequest;
 use weir_proto::{MAX_RECORD_BYTES, header, topic, v1};
 use weir_service::health::Part as Health;
 
@@ -45,7 +44,7 @@ const HELD: Duration = Duration::from_secs(10);
 /// The bus is away when it takes longer to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long an id is remembered at least, and how many of a partition at most.
-const WINDOW: Duration = Duration::from_secs(600);
+const WINDOW: Duration = Duration::from_mins(10);
 const IDS: usize = 2_000_000;
 
 /// What the fold is to do.
@@ -261,13 +260,10 @@ impl Member<'_> {
                 source.first = low.min(message.offset);
             }
         }
-        match ExportTraceServiceRequest::decode(&message.value[..]) {
-            Ok(request) => source.fold.add(&request, nanos(message.timestamp_ms)),
-            Err(error) => {
-                source.fold.reject();
-                self.pending_bytes += message.value.len();
-                self.dead.push(dead_letter(&message, &format!("not an ExportTraceServiceRequest: {error}")));
-            }
+        if let Err(error) = source.fold.add(&message.value, nanos(message.timestamp_ms)) {
+            source.fold.reject();
+            self.pending_bytes += message.value.len();
+            self.dead.push(dead_letter(&message, &error.to_string()));
         }
         source.next = message.offset + 1;
         source.last_came = Instant::now();

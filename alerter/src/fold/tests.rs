@@ -1,5 +1,8 @@
-use weir_proto::otlp::common::v1::AnyValue;
-use weir_proto::otlp::trace::v1::{ResourceSpans, ScopeSpans, Status};
+use prost::Message as _;
+use proptest::prelude::*;
+use weir_proto::otlp::collector::trace::v1::ExportTraceServiceRequest;
+use weir_proto::otlp::common::v1::{AnyValue, KeyValue, any_value::Value};
+use weir_proto::otlp::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span::SpanKind, status::StatusCode};
 
 use super::*;
 
@@ -25,7 +28,7 @@ fn fold(spans: Vec<Span>, cap: usize) -> v1::CallDeltas {
     let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
     let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
     let mut fold = Fold::new(cap, Seen::new(600 * SECOND, 1000));
-    fold.add(&ExportTraceServiceRequest { resource_spans }, T + 10 * SECOND);
+    fold.add(&ExportTraceServiceRequest { resource_spans }.encode_to_vec(), T + 10 * SECOND).unwrap();
     fold.finish("otlp_spans", 3, 5, 6)
 }
 
@@ -68,4 +71,65 @@ fn interfaces_over_the_cap_become_other_and_are_counted() {
 #[test]
 fn a_span_from_the_future_does_not_push_the_watermark_past_its_arrival() {
     assert_eq!(fold(vec![span(1, T + 3600 * SECOND, 1)], 1).watermark_unix_nano, T + 11 * SECOND);
+}
+
+#[test]
+fn a_record_cut_short_is_refused_and_nothing_of_it_is_counted() {
+    let scope_spans = vec![ScopeSpans { spans: vec![span(1, T, 1), span(2, T, 1)], ..ScopeSpans::default() }];
+    let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
+    let whole = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
+    let mut fold = Fold::new(10, Seen::new(600 * SECOND, 1000));
+    for end in 1..whole.len() {
+        fold.add(&whole[..end], T).unwrap_err();
+    }
+    assert_eq!(fold.finish("t", 0, 0, 1), v1::CallDeltas { end_offset: 1, source_topic: "t".into(), ..Default::default() });
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_or_refused(value in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Fold::new(10, Seen::new(600 * SECOND, 1000)).add(&value, T);
+    }
+
+    #[test]
+    fn what_is_read_is_what_prost_reads(
+        name in ".{0,10}", kind in 0..6_i32, times in any::<(u64, u64)>(), code in 0..3_i32,
+        keys in prop::collection::vec((0..9_usize, prop::option::of(".{0,5}"), any::<i64>()), 0..6),
+    ) {
+        const KEYS: [&str; 9] = [
+            "http.request.method", "http.route", "rpc.service", "rpc.method", "http.request.body.size",
+            "http.response.body.size", "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "other",
+        ];
+        let value = |(_, text, number): &(usize, Option<String>, i64)| {
+            text.clone().map_or(Value::IntValue(*number), Value::StringValue)
+        };
+        let made = Span {
+            name,
+            kind,
+            start_time_unix_nano: times.0,
+            end_time_unix_nano: times.1,
+            status: Some(Status { code, message: "m".into() }),
+            attributes: keys.iter().map(|key| attribute(KEYS[key.0], value(key))).collect(),
+            ..span(1, T, 1)
+        };
+        let scope_spans = vec![ScopeSpans { spans: vec![made.clone()], ..ScopeSpans::default() }];
+        let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
+        let bytes = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
+        let read = wire::read(&bytes).unwrap().remove(0);
+        let is_call = kind == SpanKind::Server as i32 || kind == SpanKind::Consumer as i32;
+        prop_assert_eq!((read.others, read.latest), (u64::from(!is_call), times.1));
+        if let Some(call) = read.calls.first() {
+            let first = |name: &str| keys.iter().find(|key| KEYS[key.0] == name).map(value);
+            prop_assert_eq!(call.name, &made.name);
+            prop_assert_eq!((call.start, call.end, call.error), (times.0, times.1, code == StatusCode::Error as i32));
+            for (at, key) in KEYS[..4].iter().enumerate() {
+                let text = match first(key) { Some(Value::StringValue(text)) if !text.is_empty() => Some(text), _ => None };
+                prop_assert_eq!(call.names[at], text.as_deref());
+            }
+            for (at, key) in KEYS[4..8].iter().enumerate() {
+                let sum = match first(key) { Some(Value::IntValue(number)) => u64::try_from(number).unwrap_or(0), _ => 0 };
+                prop_assert_eq!(call.sums[at], sum);
+            }
+        }
+    }
 }

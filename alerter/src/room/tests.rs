@@ -63,9 +63,8 @@ async fn until(handle: &Handle, query: &str, want: f64) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    if tokio::time::timeout(Duration::from_secs(30), wait).await.is_err() {
-        panic!("{query} is {:?}, not {want}", ask(handle, query).await);
-    }
+    let came = tokio::time::timeout(Duration::from_secs(30), wait).await;
+    assert!(came.is_ok(), "{query} is {:?}, not {want}", ask(handle, query).await);
 }
 
 async fn start(bus: &Bus, folder: &Path) -> (Handle, CancellationToken, tokio::task::JoinHandle<Result<(), Error>>) {
