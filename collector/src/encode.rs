@@ -34,6 +34,15 @@ pub struct Batch {
     count: usize,
 }
 
+/// A place between two records of a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Bytes of the log records before it.
+    pub bytes: usize,
+    /// Number of log records before it.
+    pub records: usize,
+}
+
 impl Batch {
     /// Bytes of the log records so far; [`Self::finish`] adds the resource and at most 40 bytes.
     pub fn len(&self) -> usize {
@@ -89,18 +98,34 @@ impl Batch {
         self.count += 1;
     }
 
+    /// The end of what was pushed so far.
+    pub fn mark(&self) -> Mark {
+        Mark { bytes: self.records.len(), records: self.count }
+    }
+
+    /// Forgets all records.
+    pub fn clear(&mut self) {
+        self.records.clear();
+        self.count = 0;
+    }
+
     /// The whole request, under a resource made by [`resource`]; empties the batch.
     pub fn finish(&mut self, resource: &[u8]) -> Vec<u8> {
-        let scope = self.records.len();
+        self.finish_to(self.mark(), resource)
+    }
+
+    /// The request of the records before `mark`; those behind it stay, and marks taken before are void.
+    pub fn finish_to(&mut self, mark: Mark, resource: &[u8]) -> Vec<u8> {
+        let scope = mark.bytes.min(self.records.len());
         let outer = field_len(resource.len()) + field_len(scope);
         let mut out = Vec::with_capacity(field_len(outer));
         header(&mut out, 1, outer);
         header(&mut out, 1, resource.len());
         out.extend_from_slice(resource);
         header(&mut out, 2, scope);
-        out.extend_from_slice(&self.records);
-        self.records.clear();
-        self.count = 0;
+        out.extend_from_slice(&self.records[..scope]);
+        self.records.drain(..scope);
+        self.count = self.count.saturating_sub(mark.records);
         out
     }
 }

@@ -1,10 +1,15 @@
-//! The collector's core: lines as container runtimes write them, read in place and written as OTLP.
+//! The collector: log files and OTLP onto the bus.
 //!
-//! Everything here is pure: no files, no clock, no broker. [`decode`] reads one physical line, [`encode`] writes log
-//! records straight from those bytes, [`severity`] finds the level word, [`file`] keeps the positions that decide what
-//! a restart reads again.
+//! [`decode`], [`encode`] and [`severity`] are pure: lines as container runtimes write them, read in place and written
+//! as OTLP. [`file`] follows files and promises that no byte is skipped or counted twice.
 
 pub mod decode;
 pub mod encode;
+mod error;
 pub mod file;
+pub mod metrics;
+pub mod options;
 pub mod severity;
+
+pub use error::Error;
+pub use options::Options;

@@ -85,7 +85,8 @@ pub struct Pattern(pub regex::bytes::Regex);
 pub enum From {
     /// At its first byte.
     Beginning,
-    /// At its end, if it is there when the collector starts; what appears later is read whole.
+    /// At its end, if it was there when the collector first started on this data folder; what appears later is read
+    /// whole.
     End,
 }
 
@@ -161,7 +162,10 @@ impl Default for FileOptions {
 
 impl Default for OtlpOptions {
     fn default() -> Self {
-        Self { grpc: Some(SocketAddr::from(([127, 0, 0, 1], 4317))), http: Some(SocketAddr::from(([127, 0, 0, 1], 4318))) }
+        Self {
+            grpc: Some(SocketAddr::from(([127, 0, 0, 1], 4317))),
+            http: Some(SocketAddr::from(([127, 0, 0, 1], 4318))),
+        }
     }
 }
 

@@ -40,7 +40,8 @@ const fn inside(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-fn number(word: &[u8]) -> Option<u8> {
+/// OTLP's number of a level word, in any case.
+pub(crate) fn number(word: &[u8]) -> Option<u8> {
     const WORDS: [(&[u8], u8); 13] = [
         (b"INFO", 9),
         (b"WARN", 13),

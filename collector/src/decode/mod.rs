@@ -3,6 +3,7 @@
 
 pub mod cri;
 pub mod docker;
+pub mod json;
 mod timestamp;
 
 pub use timestamp::unix_nano;

@@ -64,6 +64,12 @@ impl Acks {
         self.durable
     }
 
+    /// A batch is durable though one before it is not: where the earlier one failed, going back would send again what
+    /// readers have passed.
+    pub fn has_gap(&self) -> bool {
+        self.flight.iter().any(|&(_, done)| done)
+    }
+
     /// Where the next batch starts.
     pub fn sent(&self) -> u64 {
         self.sent

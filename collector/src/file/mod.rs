@@ -1,5 +1,37 @@
-//! Positions in files.
+//! The file source: follows log files and puts their lines on the bus.
+//!
+//! # What is promised
+//! - **Identity.** A file generation has a name of its own, from when it is first seen until it is truncated, replaced
+//!   or forgotten; the name is on disk before the first record that carries it is sent.
+//! - **Ranges.** The batches of an identity follow each other without gap or overlap, in order, and every log record
+//!   carries the offset of its line. A batch ends only where nothing is open ([`Assembler`]), so records are a function
+//!   of the file alone: what is sent again after a crash are the same records with the same offsets, cut into batches
+//!   elsewhere. A reader that keeps the greatest end per identity drops what lies before it.
+//! - **Checkpoint.** A position is written after the bus made everything before it durable ([`Acks`]). A crash at any
+//!   point reads again from there.
+//! - **Bounds.** One read buffer for all files; bytes in flight and bytes waiting in batches are bounded for all files
+//!   together. When the bus takes no more, reading stops.
+//! - A line without its newline waits, until its file was rotated away and stays as it is.
+//!
+//! Lost is only what was deleted before it was read (counted, where the size was known), and what a writer still
+//! appends to a rotated file after it was still for [`Settings::grace`].
 
 mod acks;
+mod assemble;
+mod checkpoint;
+mod discover;
+mod follow;
+mod identity;
+mod names;
+mod source;
+mod tail;
+mod watch;
 
 pub use acks::{Acks, Misuse, Ticket};
+pub use assemble::{Assembler, Counts};
+pub(crate) use discover::Globs;
+pub use names::{Container, container};
+pub use source::{Settings, Source, Until};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+//! One JSON object a line, as applications write structured logs.
+
+use serde_json::Value;
+
+use super::unix_nano;
+use crate::severity;
+
+/// What is known of a line; the line itself is its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fields {
+    /// Nanoseconds since the epoch; 0 where there is none.
+    pub time_unix_nano: u64,
+    /// OTLP's number; 0 where there is none.
+    pub severity_number: u8,
+}
+
+/// Reads `time`, `timestamp`, `ts` or `@timestamp` (RFC 3339, or a number of seconds, milli-, micro- or nanoseconds) and
+/// `level`, `severity`, `lvl` or `log.level`; `None` if the line is no JSON object.
+pub fn parse(line: &[u8]) -> Option<Fields> {
+    let Value::Object(object) = serde_json::from_slice(line).ok()? else { return None };
+    let first = |names: [&str; 4]| names.into_iter().find_map(|name| object.get(name));
+    let time = match first(["time", "timestamp", "ts", "@timestamp"]) {
+        Some(Value::String(text)) => unix_nano(text.as_bytes()),
+        Some(Value::Number(number)) => number.as_f64().and_then(nanos_of_number),
+        _ => None,
+    };
+    let level = first(["level", "severity", "lvl", "log.level"]).and_then(Value::as_str);
+    Some(Fields {
+        time_unix_nano: time.unwrap_or(0),
+        severity_number: level.and_then(|word| severity::number(word.as_bytes())).unwrap_or(0),
+    })
+}
+
+/// Seconds have ten digits until the year 2286; each finer unit has three more.
+fn nanos_of_number(number: f64) -> Option<u64> {
+    let scale = match number {
+        n if n < 0.0 || !n.is_finite() => return None,
+        n if n < 1e11 => 1e9,
+        n if n < 1e14 => 1e6,
+        n if n < 1e17 => 1e3,
+        _ => 1.0,
+    };
+    let nanos = number * scale;
+    (nanos < 1.8e19).then_some(nanos as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_and_level_are_found_where_applications_write_them() {
+        for (line, time, severity) in [
+            (r#"{"time":"1970-01-01T00:00:01Z","level":"warn","msg":"x"}"#, 1_000_000_000, 13),
+            (r#"{"ts":1500000000.5,"severity":"ERROR"}"#, 1_500_000_000_500_000_000, 17),
+            (r#"{"timestamp":1500000000500,"level":30}"#, 1_500_000_000_500_000_000, 0),
+            (r#"{"msg":"中文"}"#, 0, 0),
+        ] {
+            let fields = parse(line.as_bytes()).unwrap();
+            assert_eq!((fields.time_unix_nano, fields.severity_number), (time, severity), "{line}");
+        }
+        for line in ["", "[1]", "{", "text"] {
+            assert_eq!(parse(line.as_bytes()), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! From physical lines to log records: reads a line's format, joins parts, joins lines that belong together.
+//!
+//! What comes out is a function of the bytes alone, from any clean point on: a point of the file where nothing is open.
+//! A batch ends only there, so a restart that reads again from a batch's end makes the same records with the same
+//! offsets. What waits for more is bounded: a record by the greatest line, everything since the last clean point by
+//! [`SPAN_LIMIT`].
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::decode::{Stream, cri, docker, json};
+use crate::encode::{Batch, Mark, Record};
+use crate::options::{Format, Multiline};
+use crate::severity;
+
+/// Greatest number of bytes between two clean points, as they are encoded.
+pub(super) const SPAN_LIMIT: usize = 900_000;
+
+/// What a record takes beside its body, at most.
+const OVERHEAD: usize = 256;
+
+/// Lines that were not as they should be.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Physical lines.
+    pub lines: u64,
+    /// Records that were cut.
+    pub cut: u64,
+    /// Lines that do not fit their format, taken whole as plain text.
+    pub undecodable: u64,
+}
+
+/// Joins the lines of one file.
+#[derive(Debug)]
+pub struct Assembler {
+    format: Format,
+    multiline: Arc<Multiline>,
+    max_line: usize,
+    /// By output: stdout, stderr, and lines of neither.
+    open: [Option<Open>; 3],
+    /// Encoded since the last clean point.
+    span: usize,
+    /// A clean point before the line that came last.
+    passed: Option<(Mark, u64)>,
+    /// What was seen.
+    pub counts: Counts,
+}
+
+/// A record that goes on.
+#[derive(Debug)]
+struct Open {
+    offset: u64,
+    time: u64,
+    severity: Option<u8>,
+    stream: Option<Stream>,
+    body: Vec<u8>,
+    truncated: bool,
+    /// The last line was a part; the next line of this output goes on with it.
+    partial: bool,
+    /// A Python traceback whose last line is still to come.
+    traceback: bool,
+}
+
+struct Piece<'a> {
+    time: u64,
+    severity: Option<u8>,
+    stream: Option<Stream>,
+    partial: bool,
+    text: Cow<'a, [u8]>,
+}
+
+impl Assembler {
+    /// Nothing is open. `format` is not `auto` (which is taken as plain).
+    pub fn new(format: Format, multiline: Arc<Multiline>, max_line: usize) -> Self {
+        Self { format, multiline, max_line, open: [None, None, None], span: 0, passed: None, counts: Counts::default() }
+    }
+
+    /// As soon as the first line was seen.
+    pub fn set_format(&mut self, format: Format) {
+        self.format = format;
+    }
+
+    /// The clean point in front of the line that came last, if that line ended all that was open and began anew.
+    pub fn take_passed(&mut self) -> Option<(Mark, u64)> {
+        self.passed.take()
+    }
+
+    /// The format of a file, from its first line.
+    pub fn detect(line: &[u8]) -> Format {
+        if cri::parse(line).is_some() {
+            Format::Cri
+        } else if docker::parse(line).is_some() {
+            Format::Docker
+        } else if json::parse(line).is_some() {
+            Format::Json
+        } else {
+            Format::Plain
+        }
+    }
+
+    /// Nothing is open: everything that was read is in the batch.
+    pub fn is_clean(&self) -> bool {
+        self.open.iter().all(Option::is_none)
+    }
+
+    /// Whole lines are open that only a following line would end.
+    pub fn waits_for_a_line(&self) -> bool {
+        self.open.iter().flatten().any(|open| !open.partial)
+    }
+
+    /// With one more line of `length` bytes the distance between clean points would be too great: to be closed first.
+    pub fn must_close(&self, length: usize) -> bool {
+        let open: usize = self.open.iter().flatten().map(|open| open.body.len() + OVERHEAD).sum();
+        !self.is_clean() && self.span + open + length + OVERHEAD > SPAN_LIMIT
+    }
+
+    /// Takes one physical line without its newline; `cut` says that more of it was left out.
+    pub fn line(&mut self, line: &[u8], offset: u64, cut: bool, observed: u64, batch: &mut Batch) {
+        self.counts.lines += 1;
+        let piece = self.read(line);
+        let slot = match piece.stream {
+            Some(Stream::Stdout) => 0,
+            Some(Stream::Stderr) => 1,
+            None => 2,
+        };
+        if let Some(open) = &mut self.open[slot] {
+            let goes_on = open.partial;
+            if !goes_on && (starts(&self.multiline, &piece.text, open) || self.too_long(slot, piece.text.len())) {
+                self.finish(slot, observed, batch);
+                if self.is_clean() {
+                    self.span = 0;
+                    self.passed = Some((batch.mark(), offset));
+                }
+            } else if let Some(open) = &mut self.open[slot] {
+                if !goes_on {
+                    open.body.push(b'\n');
+                }
+                append(&mut open.body, &piece.text, self.max_line, &mut open.truncated);
+                open.truncated |= cut;
+                open.partial = piece.partial;
+                if !piece.partial && matches!(*self.multiline, Multiline::None) {
+                    self.finish(slot, observed, batch);
+                }
+                self.settle();
+                return;
+            }
+        }
+        if piece.partial || !matches!(*self.multiline, Multiline::None) {
+            let mut open = Open {
+                offset,
+                time: piece.time,
+                severity: piece.severity,
+                stream: piece.stream,
+                body: Vec::with_capacity(piece.text.len()),
+                truncated: cut,
+                partial: piece.partial,
+                traceback: is_traceback(&piece.text),
+            };
+            append(&mut open.body, &piece.text, self.max_line, &mut open.truncated);
+            self.open[slot] = Some(open);
+        } else {
+            let body = &piece.text[..cut_at(&piece.text, self.max_line)];
+            let truncated = cut || body.len() < piece.text.len();
+            self.push(
+                batch,
+                &Record {
+                    time_unix_nano: piece.time,
+                    observed_time_unix_nano: observed,
+                    severity_number: piece.severity.or_else(|| severity::detect(body)).unwrap_or(0),
+                    body,
+                    stream: piece.stream,
+                    offset,
+                    truncated,
+                },
+            );
+        }
+        self.settle();
+    }
+
+    /// Ends all that is open, in the order in which it began.
+    pub fn close(&mut self, observed: u64, batch: &mut Batch) {
+        while let Some(slot) =
+            (0..3).filter(|&n| self.open[n].is_some()).min_by_key(|&n| self.open[n].as_ref().map(|o| o.offset))
+        {
+            self.finish(slot, observed, batch);
+        }
+        self.settle();
+    }
+
+    /// Forgets what is open.
+    pub fn reset(&mut self) {
+        (self.open, self.span, self.passed) = ([None, None, None], 0, None);
+    }
+
+    fn read<'a>(&mut self, line: &'a [u8]) -> Piece<'a> {
+        let plain = Piece { time: 0, severity: None, stream: None, partial: false, text: Cow::Borrowed(line) };
+        let read = match self.format {
+            Format::Auto | Format::Plain => return plain,
+            Format::Cri => cri::parse(line).map(|read| Piece {
+                time: read.time_unix_nano,
+                severity: None,
+                stream: Some(read.stream),
+                partial: read.partial,
+                text: Cow::Borrowed(read.text),
+            }),
+            Format::Docker => docker::parse(line).map(|read| Piece {
+                time: read.time_unix_nano,
+                severity: None,
+                stream: Some(read.stream),
+                partial: read.partial,
+                text: Cow::Owned(read.text.into_bytes()),
+            }),
+            Format::Json => json::parse(line).map(|fields| Piece {
+                time: fields.time_unix_nano,
+                severity: (fields.severity_number != 0).then_some(fields.severity_number),
+                ..plain_of(line)
+            }),
+        };
+        read.unwrap_or_else(|| {
+            self.counts.undecodable += 1;
+            plain
+        })
+    }
+
+    fn too_long(&self, slot: usize, more: usize) -> bool {
+        self.open[slot].as_ref().is_some_and(|open| open.body.len() + 1 + more > self.max_line)
+    }
+
+    fn finish(&mut self, slot: usize, observed: u64, batch: &mut Batch) {
+        if let Some(open) = self.open[slot].take() {
+            self.push(
+                batch,
+                &Record {
+                    time_unix_nano: open.time,
+                    observed_time_unix_nano: observed,
+                    severity_number: open.severity.or_else(|| severity::detect(&open.body)).unwrap_or(0),
+                    body: &open.body,
+                    stream: open.stream,
+                    offset: open.offset,
+                    truncated: open.truncated,
+                },
+            );
+        }
+    }
+
+    fn push(&mut self, batch: &mut Batch, record: &Record<'_>) {
+        let before = batch.len();
+        batch.push(record);
+        self.span += batch.len() - before;
+        self.counts.cut += u64::from(record.truncated);
+    }
+
+    fn settle(&mut self) {
+        if self.is_clean() {
+            self.span = 0;
+        }
+    }
+}
+
+fn plain_of(line: &[u8]) -> Piece<'_> {
+    Piece { time: 0, severity: None, stream: None, partial: false, text: Cow::Borrowed(line) }
+}
+
+/// Whether this line begins a record of its own.
+fn starts(multiline: &Multiline, text: &[u8], open: &mut Open) -> bool {
+    match multiline {
+        Multiline::None => true,
+        Multiline::Start(pattern) => pattern.0.is_match(text),
+        Multiline::Auto => {
+            const MIDDLE: [&[u8]; 6] = [
+                b"Caused by: ",
+                b"Suppressed: ",
+                b"Traceback (most recent call last)",
+                b"During handling of the above exception",
+                b"The above exception was the direct cause",
+                b"goroutine ",
+            ];
+            let indented = matches!(text.first(), Some(b' ' | b'\t'));
+            if indented || MIDDLE.iter().any(|middle| text.starts_with(middle)) {
+                open.traceback |= is_traceback(text);
+                return false;
+            }
+            // The line that names the exception ends a traceback.
+            !std::mem::take(&mut open.traceback)
+        }
+    }
+}
+
+fn is_traceback(text: &[u8]) -> bool {
+    text.starts_with(b"Traceback (most recent call last)")
+}
+
+fn append(body: &mut Vec<u8>, text: &[u8], max: usize, truncated: &mut bool) {
+    if *truncated {
+        return;
+    }
+    let end = cut_at(text, max.saturating_sub(body.len()));
+    body.extend_from_slice(&text[..end]);
+    *truncated = end < text.len();
+}
+
+/// The greatest length up to `max` that does not cut a character in two.
+fn cut_at(text: &[u8], max: usize) -> usize {
+    if text.len() <= max {
+        return text.len();
+    }
+    // A character has at most three bytes of this kind.
+    let back = (0..4.min(max + 1)).find(|&back| text[max - back] & 0xC0 != 0x80).unwrap_or(0);
+    max - back
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+use super::*;
+use crate::options::Pattern;
+use proptest::prelude::*;
+use prost::Message;
+use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
+use weir_proto::otlp::common::v1::any_value::Value;
+
+fn run(format: Format, multiline: Multiline, lines: &[&str]) -> Vec<String> {
+    let mut assembler = Assembler::new(format, Arc::new(multiline), 64);
+    let mut batch = Batch::default();
+    for (at, line) in lines.iter().enumerate() {
+        assembler.line(line.as_bytes(), at as u64, false, 1, &mut batch);
+    }
+    assembler.close(1, &mut batch);
+    let request = ExportLogsServiceRequest::decode(batch.finish(&[]).as_slice()).unwrap();
+    let records = &request.resource_logs[0].scope_logs[0].log_records;
+    let text = |value: &Option<weir_proto::otlp::common::v1::AnyValue>| match value.as_ref().unwrap().value.as_ref() {
+        Some(Value::StringValue(text)) => text.clone(),
+        Some(Value::IntValue(number)) => number.to_string(),
+        Some(Value::BoolValue(_)) => "cut".to_owned(),
+        other => format!("{other:?}"),
+    };
+    let attribute = |attributes: &[weir_proto::otlp::common::v1::KeyValue], name: &str| {
+        attributes.iter().find(|a| a.key == name).map(|a| text(&a.value)).unwrap_or_default()
+    };
+    records
+        .iter()
+        .map(|record| {
+            let cut = attribute(&record.attributes, "weir.truncated");
+            format!("{}{cut} {}", attribute(&record.attributes, "log.file.offset"), text(&record.body))
+        })
+        .collect()
+}
+
+#[test]
+fn parts_of_two_mixed_outputs_are_joined_each_with_its_own() {
+    let time = "2016-10-06T00:17:09.669794202Z";
+    let lines =
+        ["stdout P a", "stderr P x", "stdout F b", "stderr F c", "stderr F y"].map(|tail| format!("{time} {tail}"));
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    assert_eq!(run(Format::Cri, Multiline::None, &lines), ["0 ab", "1 xc", "4 y"]);
+}
+
+#[test]
+fn docker_parts_end_at_the_newline() {
+    let line = |log: &str| format!(r#"{{"log":"{log}","stream":"stdout","time":"2019-01-01T01:00:00Z"}}"#);
+    let (a, b, bad) = (line("a"), line("b\\n"), "{broken".to_owned());
+    assert_eq!(run(Format::Docker, Multiline::None, &[&a, &bad, &b]), ["1 {broken", "0 ab"]);
+}
+
+#[test]
+fn a_joined_line_is_cut_at_the_limit_between_characters() {
+    let part = format!("2016-10-06T00:17:09Z stdout P {}", "中".repeat(20));
+    let rest = format!("2016-10-06T00:17:09Z stdout F {}", "文".repeat(20));
+    let joined = run(Format::Cri, Multiline::None, &[&part, &rest]);
+    assert_eq!(joined, [format!("0cut {}文", "中".repeat(20))]);
+}
+
+#[test]
+fn lines_that_do_not_match_the_start_belong_to_the_line_before() {
+    let start = Multiline::Start(Pattern(regex::bytes::Regex::new(r"^\d").unwrap()));
+    assert_eq!(run(Format::Plain, start, &["stray", "1 a", "b", "2 c"]), ["0 stray", "1 1 a\nb", "3 2 c"]);
+}
+
+#[test]
+fn stack_traces_are_kept_whole() {
+    let java = ["ERROR x", "\tat A.b(C)", "Caused by: E", "\t... 3 more", "INFO y"];
+    assert_eq!(
+        run(Format::Plain, Multiline::Auto, &java),
+        ["0 ERROR x\n\tat A.b(C)\nCaused by: E\n\t... 3 more", "4 INFO y"]
+    );
+    let python = ["oops", "Traceback (most recent call last):", "  File x", "ValueError: 1", "next"];
+    assert_eq!(
+        run(Format::Plain, Multiline::Auto, &python),
+        ["0 oops\nTraceback (most recent call last):\n  File x\nValueError: 1", "4 next"]
+    );
+}
+
+#[test]
+fn a_group_that_grows_too_long_goes_on_as_another() {
+    let start = || Multiline::Start(Pattern(regex::bytes::Regex::new("^never").unwrap()));
+    let line = "x".repeat(40);
+    assert_eq!(run(Format::Plain, start(), &[&line, &line]), [format!("0 {line}"), format!("1 {line}")]);
+}
+
+proptest! {
+    #[test]
+    fn from_every_clean_point_the_same_records_come(
+        kinds in prop::collection::vec((0_u8..5, "[ab中]{0,30}"), 1..40)
+    ) {
+        let time = "2016-10-06T00:17:09Z";
+        let lines: Vec<String> = kinds.iter().map(|(kind, text)| match kind {
+            0 => format!("{time} stdout P {text}"), 1 => format!("{time} stdout F {text}"),
+            2 => format!("{time} stderr P {text}"), 3 => format!("{time} stderr F {text}"),
+            _ => text.clone(),
+        }).collect();
+        let new = || Assembler::new(Format::Cri, Arc::new(Multiline::None), 64);
+        let feed = |from: usize| {
+            let (mut assembler, mut batch) = (new(), Batch::default());
+            let mut marks = vec![(from, 0)];
+            for (at, line) in lines.iter().enumerate().skip(from) {
+                assembler.line(line.as_bytes(), at as u64, false, 1, &mut batch);
+                if assembler.is_clean() {
+                    marks.push((at + 1, batch.len()));
+                }
+            }
+            assembler.close(1, &mut batch);
+            let bytes = batch.finish(&[]);
+            (marks, bytes.len(), bytes)
+        };
+        let (marks, _, whole) = feed(0);
+        for (line, bytes) in marks {
+            let (_, _, rest) = feed(line);
+            let tail = |request: &[u8]| ExportLogsServiceRequest::decode(request).unwrap().resource_logs[0].scope_logs[0].log_records.clone();
+            let (all, again) = (tail(&whole), tail(&rest));
+            prop_assert!(bytes == 0 || again.len() < all.len());
+            prop_assert_eq!(&all[all.len() - again.len()..], again.as_slice());
+        }
+    }
+}

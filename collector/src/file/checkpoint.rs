@@ -1,0 +1,123 @@
+//! What is kept of files over a restart, in one file that is replaced as a whole.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::identity::{Fingerprint, Inode};
+use crate::Error;
+use crate::options::Format;
+
+/// One file generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    /// Its name on the bus.
+    pub identity: String,
+    /// Device.
+    pub device: u64,
+    /// Inode.
+    pub inode: u64,
+    /// When the inode came to be, nanoseconds since the epoch.
+    pub born: Option<u64>,
+    /// How it begins.
+    pub fingerprint: Fingerprint,
+    /// Everything before this is durable on the bus.
+    pub position: u64,
+    /// Greatest size seen.
+    pub size: u64,
+    /// Places at or behind `position` where a record was ended though the file alone does not say so. Reading again
+    /// has to end it there too, so a break is kept before the record is sent.
+    pub breaks: Vec<u64>,
+    /// How its lines are written; `auto` until the first line was seen.
+    pub format: Format,
+    /// The path that a glob matched.
+    pub path: String,
+    /// The same with symbolic links followed.
+    pub target: String,
+    /// It was read to its end after it was rotated away.
+    pub closed: bool,
+}
+
+impl Entry {
+    pub(super) fn inode(&self) -> Inode {
+        (self.device, self.inode)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Content {
+    version: u32,
+    files: Vec<Entry>,
+}
+
+/// The file in which entries lie.
+#[derive(Debug)]
+pub(super) struct Checkpoint {
+    path: PathBuf,
+}
+
+impl Checkpoint {
+    pub(super) fn new(folder: &Path) -> Self {
+        Self { path: folder.join("files.json") }
+    }
+
+    /// What was written last; `None` if nothing ever was.
+    pub(super) fn read(&self) -> Result<Option<Vec<Entry>>, Error> {
+        let fail = |source: io::Error| Error::Storage { path: self.path.clone(), source };
+        let bytes = match fs::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(fail(error)),
+        };
+        let content: Content = serde_json::from_slice(&bytes).map_err(|error| fail(error.into()))?;
+        if content.version != 1 {
+            return Err(fail(io::Error::other(format!("version {} is not known here", content.version))));
+        }
+        Ok(Some(content.files))
+    }
+
+    /// Durable when it returns; the old content stays if it fails.
+    pub(super) fn write(&self, files: Vec<Entry>) -> Result<(), Error> {
+        let write = || {
+            let temporary = self.path.with_extension("tmp");
+            let mut file = File::create(&temporary)?;
+            file.write_all(&serde_json::to_vec(&Content { version: 1, files })?)?;
+            file.sync_all()?;
+            fs::rename(&temporary, &self.path)?;
+            self.path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+        };
+        write().map_err(|source| Error::Storage { path: self.path.clone(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_damage_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = Checkpoint::new(folder.path());
+        assert_eq!(checkpoint.read().unwrap(), None);
+        let entry = Entry {
+            identity: "1-2-3".into(),
+            device: 1,
+            inode: u64::MAX,
+            born: None,
+            fingerprint: Fingerprint::default(),
+            position: 7,
+            size: 9,
+            breaks: vec![8],
+            format: Format::Cri,
+            path: "/a".into(),
+            target: "/b".into(),
+            closed: false,
+        };
+        checkpoint.write(vec![entry.clone()]).unwrap();
+        assert_eq!(checkpoint.read().unwrap(), Some(vec![entry]));
+        fs::write(folder.path().join("files.json"), "{").unwrap();
+        assert!(checkpoint.read().unwrap_err().to_string().contains("files.json"));
+    }
+}

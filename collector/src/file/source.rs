@@ -1,0 +1,533 @@
+//! The loop over all files: visits those that grew in turn, sends, keeps positions.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ahash::{AHashMap, AHashSet};
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio_util::sync::CancellationToken;
+use weir_bus::{Producer, Record};
+use weir_proto::{Origin, header, topic};
+use weir_service::health::Part;
+
+use super::acks::Ticket;
+use super::checkpoint::{Checkpoint, Entry};
+use super::discover::Globs;
+use super::identity::{self, Inode};
+use super::tail::{Sealed, Tail, Visit, buffer_size};
+use super::watch::Watch;
+use super::{follow, names};
+use crate::Error;
+use crate::encode::Batch;
+use crate::metrics::Metrics;
+use crate::options::{Format, From, Multiline, Options, TenantOptions};
+
+/// Waits and bounds.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How often files are looked for without a wake-up.
+    pub rescan: Duration,
+    /// How long a batch waits for more lines.
+    pub linger: Duration,
+    /// How long a rotated file has to be still before its last line is taken without a newline, and it is closed.
+    pub grace: Duration,
+    /// How long a group of lines waits for one more.
+    pub group_wait: Duration,
+    /// How often positions are written while they move.
+    pub checkpoint: Duration,
+    /// How long after a failure the bus is tried again.
+    pub retry: Duration,
+    /// Bytes in flight, of all files.
+    pub in_flight: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            rescan: Duration::from_secs(10),
+            linger: Duration::from_millis(100),
+            grace: Duration::from_secs(5),
+            group_wait: Duration::from_secs(1),
+            checkpoint: Duration::from_millis(250),
+            retry: Duration::from_secs(1),
+            in_flight: 16 << 20,
+        }
+    }
+}
+
+/// How long a source runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Until it is told to stop.
+    Stopped,
+    /// Until every file that is there was read to its last newline and is durable.
+    End,
+}
+
+/// Bytes that wait in batches of all files, before they are sent early.
+const WAITING_BYTES: usize = 8 << 20;
+/// Wake-ups are taken together for so long.
+const GATHER: Duration = Duration::from_millis(20);
+/// How often files are looked at that wait for time to pass.
+const TICK: Duration = Duration::from_millis(100);
+
+/// One entry of `collector.files`.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) globs: Arc<Globs>,
+    pub(super) format: Format,
+    pub(super) multiline: Arc<Multiline>,
+    pub(super) from: From,
+}
+
+struct Done {
+    tail: u64,
+    ticket: Ticket,
+    bytes: usize,
+    result: Result<(), weir_bus::Error>,
+}
+
+/// Follows files; see the module's promises.
+pub struct Source {
+    pub(super) groups: Vec<Group>,
+    pub(super) max_line: usize,
+    pub(super) tenants: TenantOptions,
+    pub(super) host: String,
+    pub(super) settings: Settings,
+    pub(super) tails: AHashMap<u64, Tail>,
+    pub(super) by_inode: AHashMap<Inode, u64>,
+    pub(super) by_target: AHashMap<PathBuf, u64>,
+    /// Generations that no open file stands for: from the last run and not found yet, or closed.
+    pub(super) known: AHashMap<Inode, Entry>,
+    pub(super) closed: VecDeque<Inode>,
+    pub(super) watch: Watch,
+    pub(super) metrics: Metrics,
+    /// Identities or breaks are new: nothing is sent before they are on disk.
+    pub(super) must_write: bool,
+    /// There was no checkpoint when it was opened.
+    pub(super) first_start: bool,
+    pub(super) timed: AHashSet<u64>,
+    next: u64,
+    ring: VecDeque<u64>,
+    lingering: VecDeque<(Instant, u64)>,
+    moved: bool,
+    checkpoint: Checkpoint,
+    producer: Producer,
+    topic: Arc<str>,
+    health: Part,
+    flight: FuturesUnordered<BoxFuture<'static, Done>>,
+    flight_bytes: usize,
+    waiting_bytes: usize,
+    buffer: Vec<u8>,
+    pool: Vec<Batch>,
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source").field("files", &self.tails.len()).finish_non_exhaustive()
+    }
+}
+
+impl Source {
+    /// Reads the checkpoint in `folder`, which is there and is this source's alone.
+    pub fn open(
+        options: &Options,
+        settings: Settings,
+        folder: &Path,
+        producer: Producer,
+        metrics: Metrics,
+        health: Part,
+    ) -> Result<Self, Error> {
+        let mut groups = Vec::new();
+        for files in &options.files {
+            groups.push(Group {
+                globs: Arc::new(Globs::new(files)?),
+                format: files.format,
+                multiline: Arc::new(files.multiline.clone()),
+                from: files.from,
+            });
+        }
+        let checkpoint = Checkpoint::new(folder);
+        let before = checkpoint.read()?;
+        let max_line = options.max_line.0 as usize;
+        let mut source = Self {
+            groups,
+            max_line,
+            tenants: options.tenant.clone(),
+            host: names::host(),
+            settings,
+            tails: AHashMap::new(),
+            by_inode: AHashMap::new(),
+            by_target: AHashMap::new(),
+            known: AHashMap::new(),
+            closed: VecDeque::new(),
+            watch: Watch::new(),
+            metrics,
+            must_write: true,
+            first_start: before.is_none(),
+            timed: AHashSet::new(),
+            next: 0,
+            ring: VecDeque::new(),
+            lingering: VecDeque::new(),
+            moved: false,
+            checkpoint,
+            producer,
+            topic: topic::LOGS.into(),
+            health,
+            flight: FuturesUnordered::new(),
+            flight_bytes: 0,
+            waiting_bytes: 0,
+            buffer: vec![0; buffer_size(max_line)],
+            pool: Vec::new(),
+        };
+        for entry in before.unwrap_or_default() {
+            if entry.closed {
+                source.closed.push_back(entry.inode());
+            }
+            source.known.insert(entry.inode(), entry);
+        }
+        Ok(source)
+    }
+
+    /// Runs; reading files blocks the thread that it runs on. When stopped it waits a few seconds for what is in flight
+    /// and writes its positions.
+    pub async fn run(mut self, until: Until, stop: CancellationToken) -> Result<(), Error> {
+        let woken = self.watch.woken();
+        let mut looked: Option<Instant> = None;
+        let mut written = Instant::now();
+        let mut ticked = Instant::now();
+        while !stop.is_cancelled() {
+            while let Some(Some(done)) = self.flight.next().now_or_never() {
+                self.done(done);
+            }
+            let now = Instant::now();
+            let structure = self.take_hints();
+            let quiet = Duration::from_millis(if structure { 100 } else { 0 });
+            if looked.is_none_or(|at| now - at >= if structure { quiet } else { self.settings.rescan }) {
+                follow::look(&mut self, looked.is_none());
+                looked = Some(Instant::now());
+            } else if structure {
+                // Asked for again as soon as it is due.
+                self.watch.again();
+            }
+            if now - ticked >= TICK {
+                ticked = now;
+                self.tick(now);
+            }
+            if self.must_write || (self.moved && now - written >= self.settings.checkpoint) {
+                written = now;
+                if let Err(error) = self.write() {
+                    tracing::error!(error = &error as &dyn std::error::Error, "positions cannot be written");
+                    self.health.not_ready("positions cannot be written");
+                    tokio::select! { () = stop.cancelled() => {} () = tokio::time::sleep(self.settings.retry) => {} }
+                    continue;
+                }
+                self.health.ready();
+            }
+            while self.lingering.front().is_some_and(|&(due, _)| due <= now) || self.waiting_bytes > WAITING_BYTES {
+                let Some((_, id)) = self.lingering.pop_front() else { break };
+                self.flush(id, &stop).await;
+            }
+            if self.flight_bytes < self.settings.in_flight
+                && let Some(id) = self.ring.pop_front()
+            {
+                self.visit(id, &stop).await;
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let idle = self.ring.is_empty() && self.lingering.is_empty() && self.flight.is_empty();
+            if until == Until::End && idle && self.timed.is_empty() {
+                break;
+            }
+            let mut due =
+                looked.unwrap_or(now) + if structure { Duration::from_millis(100) } else { self.settings.rescan };
+            due = due.min(self.lingering.front().map_or(due, |&(at, _)| at));
+            due = if self.moved { due.min(written + self.settings.checkpoint) } else { due };
+            due = if self.timed.is_empty() { due } else { due.min(ticked + TICK) };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                Some(done) = self.flight.next(), if !self.flight.is_empty() => self.done(done),
+                () = woken.notified(), if !structure => tokio::time::sleep(GATHER).await,
+                () = tokio::time::sleep_until(due.into()) => {}
+            }
+        }
+        self.drain().await
+    }
+
+    async fn drain(&mut self) -> Result<(), Error> {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+        while let Ok(Some(done)) = tokio::time::timeout_at(deadline, self.flight.next()).await {
+            self.done(done);
+        }
+        self.write()
+    }
+
+    /// Takes in a file; it is visited once its identity is on disk.
+    pub(super) fn add(&mut self, tail: Tail) -> u64 {
+        let id = self.next;
+        self.next += 1;
+        self.by_inode.insert(tail.entry.inode(), id);
+        if tail.rotated.is_none() {
+            self.by_target.insert(tail.target.clone(), id);
+        } else {
+            self.timed.insert(id);
+        }
+        self.tails.insert(id, tail);
+        self.must_write = true;
+        self.queue(id);
+        id
+    }
+
+    /// Visits this file soon.
+    pub(super) fn queue(&mut self, id: u64) {
+        if let Some(tail) = self.tails.get_mut(&id)
+            && !tail.queued
+        {
+            tail.queued = true;
+            self.ring.push_back(id);
+        }
+    }
+
+    /// Queues what changed; whether files came or went.
+    fn take_hints(&mut self) -> bool {
+        let hints = self.watch.take();
+        let mut grown: Vec<u64> = Vec::new();
+        if hints.anything {
+            grown.extend(self.tails.keys());
+        } else if !hints.paths.is_empty() {
+            let mut strange = false;
+            for path in &hints.paths {
+                match self.by_target.get(path) {
+                    Some(id) => grown.push(*id),
+                    None => strange = true,
+                }
+            }
+            if strange {
+                // A rotated file is written to under its new name.
+                grown.extend(self.timed.iter());
+            }
+        }
+        for id in grown {
+            self.queue(id);
+        }
+        hints.structure
+    }
+
+    async fn visit(&mut self, id: u64, stop: &CancellationToken) {
+        let Some(tail) = self.tails.get_mut(&id) else { return };
+        tail.queued = false;
+        if tail.failed.is_some() {
+            return;
+        }
+        if tail.batch.is_empty()
+            && let Some(batch) = self.pool.pop()
+        {
+            tail.batch = batch;
+        }
+        let before = tail.batch.len();
+        let observed = weir_service::time::now_unix_nano() as u64;
+        let visit = tail.visit(&mut self.buffer, observed);
+        let counts = std::mem::take(&mut tail.assembler.counts);
+        self.waiting_bytes = (self.waiting_bytes + tail.batch.len()).saturating_sub(before);
+        let sealed = std::mem::take(&mut tail.sealed);
+        if tail.batch.is_empty() && self.pool.len() < 8 {
+            self.pool.push(std::mem::take(&mut tail.batch));
+        }
+        if tail.open_since.is_some() {
+            self.timed.insert(id);
+        }
+        if tail.waiting() && !tail.lingering {
+            tail.lingering = true;
+            self.lingering.push_back((Instant::now() + self.settings.linger, id));
+        }
+        match visit {
+            Ok(Visit::Read { bytes, more }) => {
+                if bytes > 0 {
+                    self.metrics.read.add(bytes, &[]);
+                }
+                if more {
+                    self.queue(id);
+                }
+            }
+            Ok(Visit::Changed) => self.renew(id, stop).await,
+            Err(error) => {
+                let path = self.tails.get(&id).map(|tail| tail.entry.path.clone()).unwrap_or_default();
+                tracing::warn!(path, %error, "a file cannot be read; it is tried again at the next rescan");
+            }
+        }
+        for (counter, count) in [
+            (&self.metrics.lines, counts.lines),
+            (&self.metrics.cut, counts.cut),
+            (&self.metrics.undecodable, counts.undecodable),
+        ] {
+            if count > 0 {
+                counter.add(count, &[]);
+            }
+        }
+        for batch in sealed {
+            self.send(id, batch, stop).await;
+        }
+    }
+
+    /// Sends what waits in a file's batch.
+    async fn flush(&mut self, id: u64, stop: &CancellationToken) {
+        let Some(tail) = self.tails.get_mut(&id) else { return };
+        tail.lingering = false;
+        let before = tail.batch.len();
+        tail.seal();
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(before - tail.batch.len());
+        let sealed = std::mem::take(&mut tail.sealed);
+        if tail.batch.is_empty() && self.pool.len() < 8 {
+            self.pool.push(std::mem::take(&mut tail.batch));
+        }
+        for batch in sealed {
+            self.send(id, batch, stop).await;
+        }
+    }
+
+    async fn send(&mut self, id: u64, sealed: Sealed, stop: &CancellationToken) {
+        let Some(tail) = self.tails.get_mut(&id) else { return };
+        if tail.failed.is_some() {
+            return;
+        }
+        let origin = Origin { identity: tail.entry.identity.clone(), start: tail.acks.sent(), end: sealed.end };
+        let ticket = match tail.acks.send(sealed.end) {
+            Ok(ticket) => ticket,
+            Err(misuse) => {
+                tracing::error!(%origin, ?misuse, "a batch is out of order; it is read again");
+                return self.fail(id);
+            }
+        };
+        let bytes = sealed.value.len();
+        let record = Record {
+            topic: Arc::clone(&self.topic),
+            key: Some(Bytes::from(tail.entry.identity.clone().into_bytes())),
+            value: Bytes::from(sealed.value),
+            headers: vec![(header::ORIGIN.to_owned(), Bytes::from(origin.to_string().into_bytes()))],
+            ..Record::default()
+        };
+        // Waits while the bus is full. When stopped, the batch is read again by the next run.
+        let delivery = tokio::select! {
+            biased;
+            delivery = self.producer.send(record) => delivery,
+            () = stop.cancelled() => return,
+        };
+        match delivery {
+            Ok(delivery) => {
+                tail.in_flight += 1;
+                self.flight_bytes += bytes;
+                self.metrics.sent.add(bytes as u64, &[]);
+                self.flight.push(Box::pin(async move {
+                    Done { tail: id, ticket, bytes, result: delivery.await.map(|_| ()) }
+                }));
+            }
+            Err(error) => {
+                tracing::warn!(%origin, error = &error as &dyn std::error::Error, "the bus did not take a batch");
+                self.fail(id);
+            }
+        }
+    }
+
+    fn done(&mut self, done: Done) {
+        self.flight_bytes -= done.bytes;
+        let tail = self.tails.get_mut(&done.tail);
+        match done.result {
+            Ok(()) => {
+                self.metrics.acknowledged.add(done.bytes as u64, &[]);
+                let Some(tail) = tail else { return };
+                tail.in_flight -= 1;
+                self.moved = true;
+                if let Err(misuse) = tail.acks.acknowledge(done.ticket) {
+                    tracing::error!(?misuse, identity = tail.entry.identity, "an acknowledgement of nothing");
+                }
+            }
+            Err(error) => {
+                let path = tail.as_ref().map(|tail| tail.entry.path.clone()).unwrap_or_default();
+                tracing::warn!(path, error = &error as &dyn std::error::Error, "a batch did not become durable");
+                if let Some(tail) = tail {
+                    tail.in_flight -= 1;
+                    self.fail(done.tail);
+                }
+            }
+        }
+    }
+
+    fn fail(&mut self, id: u64) {
+        self.metrics.failed.add(1, &[]);
+        if let Some(tail) = self.tails.get_mut(&id) {
+            tail.failed = Some(Instant::now());
+            self.timed.insert(id);
+        }
+    }
+
+    /// Looks at the files that wait for time to pass.
+    fn tick(&mut self, now: Instant) {
+        for id in self.timed.iter().copied().collect::<Vec<_>>() {
+            let Some(tail) = self.tails.get_mut(&id) else {
+                self.timed.remove(&id);
+                continue;
+            };
+            if let Some(at) = tail.failed {
+                if tail.in_flight == 0 && now - at >= self.settings.retry {
+                    let gap = tail.acks.has_gap();
+                    self.waiting_bytes = self.waiting_bytes.saturating_sub(tail.batch.len());
+                    tail.rewind();
+                    if gap {
+                        // Readers have passed the failed batch: under the old name they would drop it. Twice is
+                        // better than never.
+                        tail.entry.identity = identity::fresh(tail.entry.inode());
+                        self.must_write = true;
+                        tracing::warn!(path = tail.entry.path, "a batch failed between others; lines may come twice");
+                    }
+                    self.queue(id);
+                }
+            } else if tail.rotated.is_some() {
+                let still = tail.rotated.is_some_and(|at| now - at.max(tail.grown) >= self.settings.grace);
+                if tail.at_end && still && tail.unfinished() {
+                    tail.break_after(true);
+                    self.must_write = true;
+                } else if tail.at_end && still && tail.settled() {
+                    follow::close(self, id);
+                    continue;
+                }
+                self.queue(id);
+            } else if tail.open_since.is_some_and(|at| now - at >= self.settings.group_wait) {
+                tail.break_after(false);
+                self.must_write = true;
+                self.queue(id);
+            } else if tail.open_since.is_none() {
+                self.timed.remove(&id);
+            }
+        }
+    }
+
+    /// Goes on with a file whose content is another now, as a new generation.
+    async fn renew(&mut self, id: u64, stop: &CancellationToken) {
+        let Some(tail) = self.tails.get_mut(&id) else { return };
+        let before = tail.batch.len();
+        tail.abandon(weir_service::time::now_unix_nano() as u64);
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(before);
+        for batch in std::mem::take(&mut tail.sealed) {
+            self.send(id, batch, stop).await;
+        }
+        let Some(tail) = self.tails.remove(&id) else { return };
+        tracing::info!(path = tail.entry.path, "a file was truncated or written anew: it is read from its beginning");
+        self.timed.remove(&id);
+        if let Err(error) = follow::again(self, tail) {
+            tracing::warn!(%error, "a file cannot be read anew; it is tried again at the next rescan");
+        }
+    }
+
+    fn write(&mut self) -> Result<(), Error> {
+        let mut entries: Vec<Entry> = self.tails.values_mut().map(Tail::checkpoint).collect();
+        entries.extend(self.known.values().cloned());
+        self.checkpoint.write(entries)?;
+        (self.must_write, self.moved) = (false, false);
+        Ok(())
+    }
+}

@@ -1,0 +1,320 @@
+//! One file generation: from bytes to sealed batches.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::acks::Acks;
+use super::assemble::{Assembler, SPAN_LIMIT};
+use super::checkpoint::Entry;
+use crate::encode::{Batch, Mark};
+use crate::options::{Format, Multiline};
+
+/// A batch is sealed from this size on.
+const TARGET: usize = 800_000;
+/// A physical line may be this much longer than a record: its format's prefix.
+const PREFIX: usize = 256;
+
+/// Size of a read buffer that holds any line.
+pub(super) fn buffer_size(max_line: usize) -> usize {
+    (256 << 10).max(max_line + PREFIX + (64 << 10))
+}
+
+/// A batch that is ready to be sent.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    pub(super) value: Vec<u8>,
+    pub(super) end: u64,
+}
+
+/// What came of a visit.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Visit {
+    /// So many bytes are used up; `more` may be there.
+    Read { bytes: u64, more: bool },
+    /// The file is not what it was: truncated, or written anew.
+    Changed,
+}
+
+#[derive(Debug)]
+pub(super) struct Tail {
+    pub(super) entry: Entry,
+    pub(super) file: File,
+    /// Index of the configuration's group that it came from.
+    pub(super) group: usize,
+    pub(super) target: PathBuf,
+    pub(super) resource: Arc<[u8]>,
+    pub(super) assembler: Assembler,
+    pub(super) acks: Acks,
+    pub(super) batch: Batch,
+    pub(super) sealed: VecDeque<Sealed>,
+    /// No path leads here any more, since then.
+    pub(super) rotated: Option<Instant>,
+    pub(super) grown: Instant,
+    /// Something is open that only another line would end, since then.
+    pub(super) open_since: Option<Instant>,
+    /// The bus did not take a batch.
+    pub(super) failed: Option<Instant>,
+    pub(super) in_flight: usize,
+    pub(super) at_end: bool,
+    pub(super) queued: bool,
+    pub(super) lingering: bool,
+    max_line: usize,
+    /// First byte that was not given to the assembler.
+    scan: u64,
+    /// The last clean point, and the batch's end there.
+    clean: u64,
+    mark: Mark,
+    /// The last break that was kept to.
+    broken: Option<u64>,
+    skipping: Option<Skip>,
+}
+
+/// A line that is too long; its rest is passed over.
+#[derive(Debug)]
+struct Skip {
+    offset: u64,
+    head: Vec<u8>,
+}
+
+impl Tail {
+    pub(super) fn new(
+        entry: Entry,
+        file: File,
+        group: usize,
+        resource: Arc<[u8]>,
+        multiline: Arc<Multiline>,
+        max_line: usize,
+    ) -> Self {
+        let position = entry.position;
+        Self {
+            assembler: Assembler::new(entry.format, multiline, max_line),
+            target: PathBuf::from(&entry.target),
+            entry,
+            file,
+            group,
+            resource,
+            acks: Acks::new(position),
+            batch: Batch::default(),
+            sealed: VecDeque::new(),
+            rotated: None,
+            grown: Instant::now(),
+            open_since: None,
+            failed: None,
+            in_flight: 0,
+            at_end: false,
+            queued: false,
+            lingering: false,
+            max_line,
+            scan: position,
+            clean: position,
+            mark: Mark::default(),
+            broken: None,
+            skipping: None,
+        }
+    }
+
+    /// Takes up to one buffer of the file; stops early when a batch was sealed. Blocks on the disk.
+    pub(super) fn visit(&mut self, buffer: &mut [u8], observed: u64) -> io::Result<Visit> {
+        let size = self.file.metadata()?.len();
+        if size < self.scan || !self.entry.fingerprint.follow(&self.file)? {
+            return Ok(Visit::Changed);
+        }
+        self.entry.size = size;
+        if self.next_break() == Some(self.scan) {
+            self.end_here(observed);
+        }
+        let stop = self.next_break();
+        let room = stop.map_or(buffer.len(), |stop| buffer.len().min((stop - self.scan) as usize));
+        let length = read_at(&self.file, &mut buffer[..room], self.scan)?;
+        let from = self.scan;
+        let data = &buffer[..length];
+        let at_break = length > 0 && stop == Some(from + length as u64);
+        let whole = self.lines(data, at_break, observed);
+        if whole && at_break {
+            self.end_here(observed);
+        }
+        self.at_end = whole && length < room;
+        self.open_since = match self.open_since {
+            _ if !self.assembler.waits_for_a_line() => None,
+            since => since.or_else(|| Some(Instant::now())),
+        };
+        let bytes = self.scan - from;
+        if bytes > 0 {
+            self.grown = Instant::now();
+        }
+        Ok(Visit::Read { bytes, more: !self.at_end })
+    }
+
+    /// Gives lines to the assembler; `false` if it stopped early for a sealed batch.
+    fn lines(&mut self, data: &[u8], at_break: bool, observed: u64) -> bool {
+        let base = self.scan;
+        let mut at = 0;
+        if let Some(skip) = self.skipping.take() {
+            let end = memchr::memchr(b'\n', data);
+            if end.is_none() && !at_break {
+                self.skipping = Some(skip);
+                self.scan = base + data.len() as u64;
+                return true;
+            }
+            at = end.map_or(data.len(), |end| end + 1);
+            self.scan = base + at as u64;
+            self.line(&skip.head, skip.offset, true, observed);
+        }
+        while self.sealed.is_empty() {
+            let rest = &data[at..];
+            let Some(length) = memchr::memchr(b'\n', rest) else {
+                if at_break && !rest.is_empty() {
+                    self.scan = base + data.len() as u64;
+                    self.capped(rest, base + at as u64, observed);
+                } else if rest.len() > self.max_line + PREFIX {
+                    let head = rest[..self.max_line + PREFIX].to_vec();
+                    self.skipping = Some(Skip { offset: base + at as u64, head });
+                    self.scan = base + data.len() as u64;
+                }
+                return true;
+            };
+            self.scan = base + (at + length + 1) as u64;
+            self.capped(&rest[..length], base + at as u64, observed);
+            at += length + 1;
+        }
+        false
+    }
+
+    fn capped(&mut self, line: &[u8], offset: u64, observed: u64) {
+        let cap = self.max_line + PREFIX;
+        self.line(&line[..line.len().min(cap)], offset, line.len() > cap, observed);
+    }
+
+    /// One line, behind which [`Self::scan`] is already.
+    fn line(&mut self, line: &[u8], offset: u64, cut: bool, observed: u64) {
+        if self.entry.format == Format::Auto {
+            self.entry.format = Assembler::detect(line);
+            self.assembler.set_format(self.entry.format);
+        }
+        if self.assembler.must_close(line.len()) {
+            self.assembler.close(observed, &mut self.batch);
+            self.reach(self.batch.mark(), offset);
+        }
+        self.assembler.line(line, offset, cut, observed, &mut self.batch);
+        if let Some((mark, offset)) = self.assembler.take_passed() {
+            self.reach(mark, offset);
+            self.open_since = None;
+        }
+        if self.assembler.is_clean() {
+            self.reach(self.batch.mark(), self.scan);
+        }
+    }
+
+    /// A clean point: the batch may end here.
+    fn reach(&mut self, mut mark: Mark, position: u64) {
+        let before = self.mark;
+        if mark.bytes > SPAN_LIMIT && before.bytes > 0 {
+            self.seal();
+            mark = Mark { bytes: mark.bytes - before.bytes, records: mark.records - before.records };
+        }
+        self.mark = mark;
+        self.clean = position;
+        if mark.bytes >= TARGET {
+            self.seal();
+        }
+    }
+
+    /// Seals what lies before the last clean point, if there is any.
+    pub(super) fn seal(&mut self) {
+        if self.mark.records > 0 {
+            let value = self.batch.finish_to(self.mark, &self.resource);
+            self.sealed.push_back(Sealed { value, end: self.clean });
+            self.mark = Mark::default();
+        }
+    }
+
+    /// There is something to seal.
+    pub(super) fn waiting(&self) -> bool {
+        self.mark.records > 0
+    }
+
+    /// Bytes were read that no clean point covers: an unfinished line, parts, or a group of lines.
+    pub(super) fn unfinished(&self) -> bool {
+        self.skipping.is_some() || !self.assembler.is_clean() || self.scan < self.entry.size
+    }
+
+    /// Everything is durable that was read.
+    pub(super) fn settled(&self) -> bool {
+        self.sealed.is_empty() && !self.waiting() && self.in_flight == 0 && self.acks.durable() == self.scan
+    }
+
+    /// Ends what is open at the end of what was read. The break has to be durable before the next visit.
+    pub(super) fn break_after(&mut self, whole_file: bool) {
+        let at = if whole_file { self.entry.size.max(self.scan) } else { self.scan };
+        if !self.entry.breaks.contains(&at) {
+            self.entry.breaks.push(at);
+            self.entry.breaks.sort_unstable();
+        }
+        self.broken = self.broken.filter(|&broken| broken != at);
+        self.open_since = None;
+    }
+
+    fn next_break(&self) -> Option<u64> {
+        let passed = |at: u64| self.broken.is_some_and(|broken| at <= broken);
+        self.entry.breaks.iter().copied().find(|&at| at >= self.scan && !passed(at))
+    }
+
+    fn end_here(&mut self, observed: u64) {
+        self.broken = Some(self.scan);
+        if let Some(skip) = self.skipping.take() {
+            self.line(&skip.head, skip.offset, true, observed);
+        }
+        self.assembler.close(observed, &mut self.batch);
+        self.reach(self.batch.mark(), self.scan);
+    }
+
+    /// Ends everything here and now, since the rest of this generation is gone.
+    pub(super) fn abandon(&mut self, observed: u64) {
+        if let Some(skip) = self.skipping.take() {
+            self.line(&skip.head, skip.offset, true, observed);
+        }
+        self.assembler.close(observed, &mut self.batch);
+        self.reach(self.batch.mark(), self.scan);
+        self.seal();
+    }
+
+    /// Reads again from the last durable position. Nothing may be in flight.
+    pub(super) fn rewind(&mut self) {
+        let position = self.acks.durable();
+        self.acks = Acks::new(position);
+        self.assembler.reset();
+        self.batch.clear();
+        self.sealed.clear();
+        self.mark = Mark::default();
+        (self.scan, self.clean) = (position, position);
+        (self.broken, self.skipping, self.open_since, self.failed) = (None, None, None, None);
+        self.at_end = false;
+    }
+
+    /// What is to be kept of it now.
+    pub(super) fn checkpoint(&mut self) -> Entry {
+        let position = self.acks.durable();
+        self.entry.position = position;
+        self.entry.breaks.retain(|&at| at > position || (at == position && self.scan == position));
+        self.entry.clone()
+    }
+}
+
+/// Reads until the buffer is full or the file ends.
+fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match file.read_at(&mut buffer[length..], offset + length as u64) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
+}

@@ -1,0 +1,339 @@
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use prost::Message;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use weir_bus::{Bus, Event, Partition, Position};
+use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
+use weir_proto::otlp::common::v1::any_value::Value;
+use weir_proto::{Origin, header, topic};
+
+use super::{Settings, Source, Until};
+use crate::Error;
+use crate::metrics::Metrics;
+use crate::options::{FileOptions, Format, From, Multiline, Options, Pattern};
+
+/// A folder of logs, a state folder and an embedded bus.
+struct World {
+    folder: TempDir,
+    bus: Bus,
+    options: Options,
+}
+
+type Running = (JoinHandle<Result<(), Error>>, CancellationToken);
+
+impl World {
+    async fn new(format: Format) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("logs")).unwrap();
+        fs::create_dir(folder.path().join("state")).unwrap();
+        let bus = Bus::open(&weir_bus::Options::default(), folder.path()).await.unwrap();
+        bus.ensure_topics(&[bus.topic_spec(topic::LOGS)]).await.unwrap();
+        let include = vec![folder.path().join("logs/*.log").to_str().unwrap().to_owned()];
+        let files = vec![FileOptions { include, format, ..FileOptions::default() }];
+        Self { folder, bus, options: Options { files, ..Options::default() } }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join("logs").join(name)
+    }
+
+    fn append(&self, name: &str, text: impl AsRef<[u8]>) {
+        let mut file = OpenOptions::new().append(true).create(true).open(self.path(name)).unwrap();
+        file.write_all(text.as_ref()).unwrap();
+    }
+
+    fn source(&self) -> Source {
+        let settings = Settings {
+            grace: Duration::from_millis(200),
+            group_wait: Duration::from_millis(50),
+            linger: Duration::from_millis(5),
+            checkpoint: Duration::from_millis(5),
+            in_flight: 100_000,
+            ..Settings::default()
+        };
+        let metrics = Metrics::new(&opentelemetry::global::meter("test"));
+        let part = weir_service::health::Health::default().part("files");
+        let state = self.folder.path().join("state");
+        Source::open(&self.options, settings, &state, self.bus.producer().unwrap(), metrics, part).unwrap()
+    }
+
+    fn start(&self) -> Running {
+        let stop = CancellationToken::new();
+        (tokio::spawn(self.source().run(Until::Stopped, stop.clone())), stop)
+    }
+
+    async fn to_the_end(&self) {
+        self.source().run(Until::End, CancellationToken::new()).await.unwrap();
+    }
+
+    /// What a reader that keeps to the contract sees: bodies by identity and offset, each once.
+    async fn read(&self) -> BTreeMap<(String, u64), Vec<u8>> {
+        let mut ends: BTreeMap<String, u64> = BTreeMap::new();
+        let mut lines = BTreeMap::new();
+        for number in 0..self.bus.partitions(topic::LOGS).await.unwrap() {
+            let partition = Partition::new(topic::LOGS, number);
+            let (low, high) = self.bus.offsets(&partition).await.unwrap();
+            let mut consumer = self.bus.consumer(&[Position { partition, offset: low }]).unwrap();
+            let mut next = low;
+            while next < high {
+                let Event::Batch(messages) = consumer.next(1000, Duration::from_secs(5)).await.unwrap() else {
+                    continue;
+                };
+                for message in messages {
+                    next = message.offset + 1;
+                    let origin = std::str::from_utf8(message.header(header::ORIGIN).unwrap()).unwrap();
+                    let origin: Origin = origin.parse().unwrap();
+                    let seen = ends.entry(origin.identity.clone()).or_insert(origin.start);
+                    assert!(origin.start <= *seen, "a gap before {origin}: {seen}");
+                    let request = ExportLogsServiceRequest::decode(&*message.value).unwrap();
+                    for record in &request.resource_logs[0].scope_logs[0].log_records {
+                        let offset = record.attributes.iter().find(|a| a.key == "log.file.offset").unwrap();
+                        let Some(Value::IntValue(offset)) = offset.value.as_ref().unwrap().value else { panic!() };
+                        assert!(origin.start <= offset as u64 && (offset as u64) < origin.end);
+                        let body = match record.body.as_ref().unwrap().value.as_ref().unwrap() {
+                            Value::StringValue(text) => text.clone().into_bytes(),
+                            Value::BytesValue(bytes) => bytes.clone(),
+                            other => panic!("{other:?}"),
+                        };
+                        if offset as u64 >= *seen {
+                            let before = lines.insert((origin.identity.clone(), offset as u64), body);
+                            assert_eq!(before, None, "twice within one pass: {origin} {offset}");
+                        }
+                    }
+                    *seen = (*seen).max(origin.end);
+                }
+            }
+        }
+        lines
+    }
+
+    async fn bodies(&self) -> Vec<String> {
+        let mut bodies: Vec<_> =
+            self.read().await.into_values().map(|body| String::from_utf8_lossy(&body).into_owned()).collect();
+        bodies.sort();
+        bodies
+    }
+
+    async fn wait_for(&self, count: usize) -> Vec<String> {
+        for _ in 0..600 {
+            let bodies = self.bodies().await;
+            if bodies.len() >= count {
+                return bodies;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("only {} of {count} lines came: {:?}", self.bodies().await.len(), self.bodies().await);
+    }
+}
+
+async fn stop((task, stop): Running) {
+    stop.cancel();
+    task.await.unwrap().unwrap();
+}
+
+async fn kill((task, _): Running) {
+    task.abort();
+    let _ = task.await;
+}
+
+fn cri(text: &str) -> String {
+    format!("2016-10-06T00:17:09.669794202Z stdout F {text}\n")
+}
+
+#[tokio::test]
+async fn lines_of_every_format_come_back_byte_for_byte() {
+    let world = World::new(Format::Auto).await;
+    world.append("cri.log", cri("识别") + &cri("nul \0 and tab\t"));
+    world.append("docker.log", "{\"log\":\"d\\n\",\"stream\":\"stderr\",\"time\":\"2019-01-01T01:00:00Z\"}\n");
+    world.append("json.log", "{\"level\":\"warn\"}\n");
+    world.append("plain.log", b"\xff\xfe plain\r\n\nlast");
+    world.to_the_end().await;
+    let bodies: Vec<Vec<u8>> = world.read().await.into_values().collect();
+    let expected: [&[u8]; 7] =
+        ["识别".as_bytes(), b"nul \0 and tab\t", b"d", b"{\"level\":\"warn\"}", b"\xff\xfe plain\r", b"", b""];
+    for line in &expected[..6] {
+        assert!(bodies.iter().any(|body| body == line), "{}", String::from_utf8_lossy(line));
+    }
+    assert_eq!(bodies.len(), 6);
+}
+
+#[tokio::test]
+async fn a_rotated_file_is_read_to_its_end_and_the_new_one_from_its_beginning() {
+    let world = World::new(Format::Cri).await;
+    world.append("a.log", cri("1"));
+    let running = world.start();
+    world.wait_for(1).await;
+    fs::rename(world.path("a.log"), world.path("a.log.1")).unwrap();
+    world.append("a.log.1", cri("2") + "2016-10-06T00:17:09Z stdout F the last, without its newline");
+    world.append("a.log", cri("3"));
+    let bodies = world.wait_for(4).await;
+    assert_eq!(bodies, ["1", "2", "3", "the last, without its newline"]);
+    world.append("a.log", cri("4"));
+    assert_eq!(world.wait_for(5).await.len(), 5);
+    stop(running).await;
+}
+
+#[tokio::test]
+async fn a_deleted_file_that_is_open_is_read_to_its_end() {
+    let world = World::new(Format::Plain).await;
+    world.append("a.log", "1\n");
+    let running = world.start();
+    world.wait_for(1).await;
+    let mut writer = OpenOptions::new().append(true).open(world.path("a.log")).unwrap();
+    fs::remove_file(world.path("a.log")).unwrap();
+    writer.write_all(b"2\n").unwrap();
+    assert_eq!(world.wait_for(2).await, ["1", "2"]);
+    stop(running).await;
+}
+
+#[tokio::test]
+async fn what_was_rotated_while_the_collector_was_down_is_found() {
+    let world = World::new(Format::Plain).await;
+    world.append("a.log", "1\n2\n");
+    world.to_the_end().await;
+    world.append("a.log", "3\n");
+    fs::rename(world.path("a.log"), world.path("a.log.20260101-000000")).unwrap();
+    // Birth times are as coarse as the kernel's tick.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    world.append("a.log", "4\n");
+    fs::rename(world.path("a.log"), world.path("a.log.20260101-000001")).unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    world.append("a.log", "5\n");
+    let running = world.start();
+    assert_eq!(world.wait_for(5).await, ["1", "2", "3", "4", "5"]);
+    stop(running).await;
+    let again = world.start();
+    world.append("a.log", "6\n");
+    assert_eq!(world.wait_for(6).await.len(), 6);
+    stop(again).await;
+}
+
+#[tokio::test]
+async fn a_truncated_file_is_another_generation() {
+    let world = World::new(Format::Plain).await;
+    world.append("a.log", "one\ntwo\n");
+    let running = world.start();
+    world.wait_for(2).await;
+    File::create(world.path("a.log")).unwrap().write_all(b"three\n").unwrap();
+    assert_eq!(world.wait_for(3).await, ["one", "three", "two"]);
+    stop(running).await;
+}
+
+#[tokio::test]
+async fn an_inode_that_was_used_again_while_down_is_another_file() {
+    let world = World::new(Format::Plain).await;
+    world.append("a.log", "old 1\nold 2\n");
+    world.to_the_end().await;
+    fs::write(world.path("a.log"), "new 1, and longer\nnew 2, and longer\n").unwrap();
+    world.to_the_end().await;
+    assert_eq!(world.bodies().await, ["new 1, and longer", "new 2, and longer", "old 1", "old 2"]);
+}
+
+#[tokio::test]
+async fn kills_at_any_moment_lose_nothing_and_double_nothing() {
+    let mut world = World::new(Format::Auto).await;
+    let mut expected = Vec::new();
+    let mut number = 0;
+    for round in 0..12 {
+        for file in ["a.log", "b.log"] {
+            let mut text = String::new();
+            for _ in 0..400 {
+                number += 1;
+                expected.push(format!("{number:06} {}", "x".repeat(number % 300)));
+                let line = expected.last().unwrap().clone();
+                let time = "2016-10-06T00:17:09Z";
+                if number % 7 == 0 {
+                    let (head, tail) = line.split_at(3);
+                    text += &format!("{time} stderr P {head}\n");
+                    expected.push(format!("{number:06} mixed"));
+                    text += &format!("{time} stdout F {}\n{time} stderr F {tail}\n", format_args!("{number:06} mixed"));
+                } else {
+                    text += &format!("{time} stdout F {line}\n");
+                }
+            }
+            world.append(file, text);
+        }
+        let running = world.start();
+        tokio::time::sleep(Duration::from_millis(round * 3)).await;
+        if round % 4 == 2 {
+            let old = world.path(&format!("a.log.{round}"));
+            fs::rename(world.path("a.log"), old).unwrap();
+        }
+        kill(running).await;
+        world.options.files[0].from = From::Beginning;
+    }
+    expected.sort();
+    let running = world.start();
+    assert_eq!(world.wait_for(expected.len()).await, expected);
+    stop(running).await;
+}
+
+#[tokio::test]
+async fn a_group_ended_by_time_is_ended_there_after_a_restart_too() {
+    let mut world = World::new(Format::Plain).await;
+    world.options.files[0].multiline = Multiline::Start(Pattern(regex::bytes::Regex::new("^start").unwrap()));
+    world.append("a.log", "start 1\n more\n");
+    let running = world.start();
+    world.wait_for(1).await;
+    kill(running).await;
+    world.append("a.log", " late\nstart 2\n");
+    let running = world.start();
+    let bodies = world.wait_for(3).await;
+    assert_eq!(bodies, [" late", "start 1\n more", "start 2"]);
+    stop(running).await;
+}
+
+#[tokio::test]
+async fn a_long_line_is_cut_and_the_next_one_is_whole() {
+    let mut world = World::new(Format::Plain).await;
+    world.options.max_line = weir_service::config::Size(1000);
+    world.append("a.log", format!("{}\nnext\n", "x".repeat(5_000_000)));
+    world.to_the_end().await;
+    let bodies = world.bodies().await;
+    assert_eq!((bodies[0].as_str(), bodies[1].len()), ("next", 1000));
+}
+
+#[tokio::test]
+async fn much_more_than_may_be_in_flight_goes_through_in_records_under_the_limit() {
+    let world = World::new(Format::Plain).await;
+    let line = "y".repeat(99);
+    for name in ["a.log", "b.log", "c.log"] {
+        world.append(name, format!("{line}\n").repeat(30_000));
+    }
+    world.to_the_end().await;
+    assert_eq!(world.read().await.len(), 90_000);
+}
+
+#[tokio::test]
+async fn from_the_end_only_what_comes_later_is_read() {
+    let mut world = World::new(Format::Plain).await;
+    world.options.files[0].from = From::End;
+    world.append("a.log", "before\n");
+    world.to_the_end().await;
+    world.append("a.log", "after\n");
+    world.append("b.log", "new file\n");
+    world.to_the_end().await;
+    assert_eq!(world.bodies().await, ["after", "new file"]);
+}
+
+#[tokio::test]
+async fn links_as_the_kubelet_makes_them_are_followed() {
+    let world = World::new(Format::Cri).await;
+    let pod = world.folder.path().join("pods/team-a_ocr_uid-1/main");
+    fs::create_dir_all(&pod).unwrap();
+    fs::write(pod.join("0.log"), cri("1")).unwrap();
+    let link = world.path(&format!("ocr_team-a_main-{}.log", "ab".repeat(32)));
+    std::os::unix::fs::symlink(pod.join("0.log"), &link).unwrap();
+    let running = world.start();
+    world.wait_for(1).await;
+    fs::rename(pod.join("0.log"), pod.join("0.log.20260101-000000")).unwrap();
+    fs::write(pod.join("0.log"), cri("2")).unwrap();
+    assert_eq!(world.wait_for(2).await, ["1", "2"]);
+    stop(running).await;
+}
