@@ -44,7 +44,7 @@ impl Default for Options {
 
 impl Options {
     /// What cannot work, by the key's name.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), String> {
         let hour = Duration::from_hours(1);
         if self.lateness.0 > hour {
             return Err("lateness: more than 1h; a slot stays open for so long before rules see it".to_owned());

@@ -40,7 +40,7 @@ impl Default for Options {
 
 impl Options {
     /// What cannot work, by the key's name.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    pub fn check(&self) -> Result<(), Error> {
         let wrong = |text: &str| Err(Error::Options(text.to_owned()));
         if self.partitions < 1 {
             return wrong("bus.partitions: must be at least 1");
