@@ -8,7 +8,10 @@ mod engine;
 pub mod fold;
 pub mod hdr;
 pub mod options;
+pub mod pipeline;
+pub mod notify;
 pub mod promql;
+pub mod rules;
 mod room;
 pub mod series;
 

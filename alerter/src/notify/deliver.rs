@@ -1,0 +1,174 @@
+//! The half of the notifier that waits: delivery over HTTP, with retry.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Meter};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use weir_proto::v1;
+
+use super::group::{Alert, Delivery, Groups, Outcome};
+use super::options::{Options, OptionsError};
+use super::webhook;
+
+/// Deliveries at the same time.
+const AT_ONCE: usize = 16;
+/// How long deliveries under way may take when the program stops.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// The notifier cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
+    /// The HTTP client.
+    #[error("cannot make an HTTP client")]
+    Client(#[from] reqwest::Error),
+}
+
+/// Tells receivers of alerts; cheap to clone.
+#[derive(Clone)]
+pub struct Notifier {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    groups: Mutex<Groups>,
+    changed: watch::Sender<u64>,
+    wake: Notify,
+    client: reqwest::Client,
+    external_url: String,
+    at_once: Arc<Semaphore>,
+    sent: Counter<u64>,
+}
+
+impl std::fmt::Debug for Notifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Notifier").finish_non_exhaustive()
+    }
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+impl Notifier {
+    /// Made from the configuration and from what a snapshot says was told already. Nothing is sent before
+    /// [`Notifier::run`].
+    pub fn new(options: &Options, notified: Vec<v1::NotifiedGroup>, meter: &Meter) -> Result<Self, Error> {
+        options.check()?;
+        // The client asks for the process' default; whoever came first has set it, and it is the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("weir/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(Duration::from_secs(5))
+            .build()?;
+        let shared = Shared {
+            groups: Mutex::new(Groups::new(options, notified)),
+            changed: watch::Sender::new(0),
+            wake: Notify::new(),
+            client,
+            external_url: options.external_url.clone(),
+            at_once: Arc::new(Semaphore::new(AT_ONCE)),
+            sent: meter
+                .u64_counter("weir_alerter_notifications")
+                .with_description(
+                    "Deliveries to receivers, by receiver and outcome: taken, failed (tried again), refused",
+                )
+                .build(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Takes all alerts that fire or were resolved lately, in place of those of the call before. Never waits.
+    pub fn update(&self, alerts: Vec<Alert>) {
+        self.shared.groups.lock().update(alerts, now_ms());
+        self.shared.wake.notify_one();
+    }
+
+    /// What was told, for the snapshot.
+    pub fn notified(&self) -> Vec<v1::NotifiedGroup> {
+        self.shared.groups.lock().notified(now_ms())
+    }
+
+    /// Changes whenever a receiver took a notification: a snapshot is then to be written at once.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.shared.changed.subscribe()
+    }
+
+    /// Delivers until it is stopped; deliveries under way then have some seconds to end.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        let mut under_way = JoinSet::new();
+        loop {
+            let (due, next) = {
+                let mut groups = self.shared.groups.lock();
+                (groups.due(now_ms()), groups.next_ms())
+            };
+            for delivery in due {
+                let notifier = self.clone();
+                under_way.spawn(async move { notifier.deliver(delivery).await });
+            }
+            let wait = next.map_or(3_600_000, |next| next.saturating_sub(now_ms()).clamp(1, 3_600_000));
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = self.shared.wake.notified() => {}
+                () = tokio::time::sleep(Duration::from_millis(wait.unsigned_abs())) => {}
+                Some(_) = under_way.join_next() => {}
+            }
+        }
+        let drained = tokio::time::timeout(DRAIN, async { while under_way.join_next().await.is_some() {} }).await;
+        if drained.is_err() {
+            tracing::warn!(deliveries = under_way.len(), "stopped before all receivers answered");
+        }
+    }
+
+    async fn deliver(&self, delivery: Delivery) {
+        let Ok(_permit) = self.shared.at_once.acquire().await else { return };
+        let body = webhook::message(&delivery, &self.shared.external_url);
+        let webhook = &delivery.webhook;
+        let sent = self.shared.client.post(&webhook.url).timeout(webhook.timeout.0).json(&body).send().await;
+        let receiver = delivery.receiver.as_str();
+        let outcome = match sent {
+            Ok(answer) if answer.status().is_success() => Outcome::Taken,
+            Ok(answer) => {
+                let status = answer.status();
+                let again = status.is_server_error() || status == reqwest::StatusCode::TOO_MANY_REQUESTS;
+                tracing::warn!(receiver, group = delivery.group_key, %status, again, "a receiver did not take a notification");
+                if again { Outcome::Failed } else { Outcome::Refused }
+            }
+            Err(error) => {
+                // Without the address: it may hold a secret.
+                let error = with_causes(&error.without_url());
+                tracing::warn!(receiver, group = delivery.group_key, error, "a receiver was not reached; trying again");
+                Outcome::Failed
+            }
+        };
+        let name = match outcome {
+            Outcome::Taken => "taken",
+            Outcome::Failed => "failed",
+            Outcome::Refused => "refused",
+        };
+        self.shared.sent.add(1, &[KeyValue::new("receiver", receiver.to_owned()), KeyValue::new("outcome", name)]);
+        if self.shared.groups.lock().done(&delivery, outcome, now_ms()) {
+            self.shared.changed.send_modify(|version| *version += 1);
+        }
+        self.shared.wake.notify_one();
+    }
+}
+
+/// An error with its causes, for a log.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,272 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::group::{Delivery, Groups, Outcome};
+use super::*;
+
+fn options(route: &str, receivers: &str) -> Options {
+    Options {
+        route: serde_saphyr::from_str(route).unwrap(),
+        receivers: serde_saphyr::from_str(receivers).unwrap(),
+        external_url: "http://weir:7400".to_owned(),
+    }
+}
+
+const OPS: &str = "[{name: ops, webhook_configs: [{url: 'http://127.0.0.1:1/hook'}]}]";
+
+fn alert(labels: &[(&str, &str)], ends_at_ms: Option<i64>) -> Alert {
+    let map = |of: &[(&str, &str)]| -> Arc<BTreeMap<String, String>> {
+        Arc::new(of.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect())
+    };
+    Alert {
+        labels: map(labels),
+        annotations: map(&[("summary", "slow")]),
+        starts_at_ms: 1_700_000_000_000,
+        ends_at_ms,
+        generator_url: "http://weir:7400/q".to_owned(),
+    }
+}
+
+fn slow(interface: &str, ends_at_ms: Option<i64>) -> Alert {
+    alert(&[("alertname", "Slow"), ("interface", interface)], ends_at_ms)
+}
+
+/// Receivers and alerts (`interface` and `+` firing or `-` resolved) of what is due.
+fn told(deliveries: &[Delivery]) -> String {
+    let one = |delivery: &Delivery| {
+        let alerts = delivery.alerts.iter().map(|a| {
+            format!(
+                "{}{}",
+                a.labels.get("interface").map_or("", String::as_str),
+                if a.ends_at_ms.is_none() { "+" } else { "-" }
+            )
+        });
+        format!("{}:{}", delivery.receiver, alerts.collect::<Vec<_>>().join(","))
+    };
+    deliveries.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+fn take(groups: &mut Groups, now: i64) -> String {
+    let due = groups.due(now);
+    for delivery in &due {
+        assert!(groups.done(delivery, Outcome::Taken, now));
+    }
+    told(&due)
+}
+
+const ROUTE: &str = "{receiver: ops, group_by: [alertname], group_wait: 5s, group_interval: 1m, repeat_interval: 1h}";
+
+#[test]
+fn a_group_waits_then_tells_of_changes_each_interval_and_repeats() {
+    let mut groups = Groups::new(&options(ROUTE, OPS), Vec::new());
+    groups.update(vec![slow("a", None)], 0);
+    assert_eq!(take(&mut groups, 4_999), "");
+    groups.update(vec![slow("a", None), slow("b", None)], 4_999);
+    assert_eq!(groups.next_ms(), Some(5_000));
+    assert_eq!(take(&mut groups, 5_000), "ops:a+,b+");
+    assert_eq!(take(&mut groups, 65_000), "", "nothing new");
+    groups.update(vec![slow("a", None), slow("b", Some(1))], 70_000);
+    assert_eq!(take(&mut groups, 100_000), "", "before the group's next turn");
+    assert_eq!(take(&mut groups, 125_000), "ops:a+,b-");
+    assert_eq!(take(&mut groups, 125_000 + 3_599_999), "");
+    assert_eq!(take(&mut groups, 125_000 + 3_660_000), "ops:a+,b-", "repeated");
+    groups.update(vec![slow("a", Some(2))], 4_000_000);
+    assert_eq!(take(&mut groups, 4_000_000), "ops:a-");
+    assert_eq!(take(&mut groups, 40_000_000), "", "a resolved group is not repeated");
+}
+
+#[test]
+fn what_was_never_told_as_firing_is_not_told_as_resolved() {
+    let mut groups = Groups::new(&options(ROUTE, OPS), Vec::new());
+    groups.update(vec![slow("a", Some(1))], 0);
+    assert_eq!(take(&mut groups, 10_000), "");
+}
+
+#[test]
+fn after_a_restart_nothing_is_told_twice() {
+    let options = options(ROUTE, OPS);
+    let mut groups = Groups::new(&options, Vec::new());
+    groups.update(vec![slow("a", None)], 0);
+    assert_eq!(take(&mut groups, 5_000), "ops:a+");
+    let mut groups = Groups::new(&options, groups.notified(6_000));
+    groups.update(vec![slow("a", None)], 10_000);
+    assert_eq!(take(&mut groups, 20_000), "");
+    groups.update(vec![slow("a", Some(1))], 20_000);
+    assert_eq!(take(&mut groups, 80_000), "ops:a-");
+}
+
+#[test]
+fn a_failed_delivery_is_tried_again_with_pauses_and_with_what_is_true_by_then() {
+    let mut groups = Groups::new(&options(ROUTE, OPS), Vec::new());
+    groups.update(vec![slow("a", None)], 0);
+    let mut now = 5_000;
+    for pause in [500, 1000, 2000, 4000] {
+        let due = groups.due(now);
+        assert_eq!(told(&due), "ops:a+");
+        assert_eq!(told(&groups.due(now)), "", "one at a time");
+        assert!(!groups.done(&due[0], Outcome::Failed, now));
+        assert_eq!(groups.next_ms(), Some(now + pause));
+        now += pause;
+    }
+    groups.update(vec![slow("a", None), slow("b", None)], now);
+    assert_eq!(take(&mut groups, now), "ops:a+,b+");
+}
+
+#[test]
+fn a_refused_delivery_waits_for_the_groups_next_turn() {
+    let mut groups = Groups::new(&options(ROUTE, OPS), Vec::new());
+    groups.update(vec![slow("a", None)], 0);
+    let due = groups.due(5_000);
+    groups.done(&due[0], Outcome::Refused, 5_000);
+    assert_eq!(told(&groups.due(64_999)), "");
+    assert_eq!(told(&groups.due(65_000)), "ops:a+");
+}
+
+#[test]
+fn the_first_route_that_matches_takes_an_alert_and_continue_goes_on() {
+    let route = r#"
+receiver: ops
+group_by: [alertname]
+routes:
+  - {matchers: ['severity="page"'], receiver: pager, continue: true}
+  - {matchers: ['severity=~"page|ticket"', team!=b], receiver: tickets, group_by: ["..."]}
+"#;
+    let receivers = "[{name: ops, webhook_configs: [{url: 'http://h/'}]}, \
+        {name: pager, webhook_configs: [{url: 'http://h/', send_resolved: false}]}, \
+        {name: tickets, webhook_configs: [{url: 'http://h/'}]}]";
+    let mut groups = Groups::new(&options(route, receivers), Vec::new());
+    let of =
+        |severity: &str, team: &str| alert(&[("interface", severity), ("severity", severity), ("team", team)], None);
+    groups.update(vec![of("page", "a"), of("ticket", "b"), of("none", "a")], 0);
+    let due = groups.due(0);
+    assert_eq!(told(&due), "ops:none+,ticket+ pager:page+ tickets:page+");
+    assert_eq!(due[1].group_key, r#"{}/{severity="page"}:{}"#);
+    assert_eq!(
+        due[2].group_key,
+        r#"{}/{severity=~"page|ticket",team!="b"}:{interface="page", severity="page", team="a"}"#
+    );
+}
+
+#[test]
+fn a_receiver_that_does_not_want_resolved_alerts_gets_none() {
+    let mut groups = Groups::new(
+        &options(ROUTE, "[{name: ops, webhook_configs: [{url: 'http://h/', send_resolved: false}]}]"),
+        Vec::new(),
+    );
+    groups.update(vec![slow("a", None)], 0);
+    assert_eq!(take(&mut groups, 5_000), "ops:a+");
+    groups.update(vec![slow("a", Some(1))], 6_000);
+    assert_eq!(take(&mut groups, 70_000), "");
+    groups.update(vec![slow("a", None)], 71_000);
+    assert_eq!(take(&mut groups, 140_000), "ops:a+", "that it fires again is news");
+}
+
+#[test]
+fn configuration_that_cannot_work_is_refused_by_name() {
+    let check = |route: &str, receivers: &str| options(route, receivers).check().map_err(|e| e.to_string());
+    assert_eq!(check("{}", "[]"), Ok(()));
+    assert_eq!(check(ROUTE, OPS), Ok(()));
+    for (route, receivers, part) in [
+        ("{}", OPS, "route.receiver"),
+        ("{receiver: nobody}", OPS, "`nobody`"),
+        ("{receiver: ops, routes: [{receiver: nobody}]}", OPS, "`nobody`"),
+        ("{receiver: ops, matchers: [a=b]}", OPS, "root"),
+        ("{receiver: ops, group_interval: 0}", OPS, "group_interval"),
+        (ROUTE, "[{name: ops}, {name: ops}]", "two named `ops`"),
+        (ROUTE, "[{name: ops, webhook_configs: [{url: 'not an address'}]}]", "`ops`"),
+    ] {
+        let error = check(route, receivers).unwrap_err();
+        assert!(error.contains(part), "{error}");
+    }
+    for (text, part) in [
+        ("[{name: ops, dingtalk_configs: [{url: x}]}]", "`dingtalk_configs` is not supported"),
+        ("[{name: ops, webhok_configs: []}]", "`webhok_configs`"),
+        ("[{name: ops, webhook_configs: [{url: x, http_config: {}}]}]", "http_config"),
+    ] {
+        let error = serde_saphyr::from_str::<Vec<Receiver>>(text).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    assert!(serde_saphyr::from_str::<Route>("{matchers: [nonsense]}").is_err());
+    assert!(serde_saphyr::from_str::<Route>("{matchers: ['a=~\"[\"']}").is_err());
+    assert!(!format!("{:?}", options(ROUTE, OPS)).contains("127.0.0.1"));
+}
+
+#[test]
+fn the_fingerprint_is_that_of_prometheus() {
+    assert_eq!(fingerprint(&BTreeMap::new()), 0xcbf2_9ce4_8422_2325);
+    let labels = slow("a", None).labels;
+    assert_ne!(fingerprint(&labels), fingerprint(&slow("b", None).labels));
+}
+
+/// An HTTP server that answers with these statuses, then 200, and hands out what it was told.
+async fn catcher(answers: &'static [u16]) -> (String, mpsc::UnboundedReceiver<serde_json::Value>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let count = Arc::new(AtomicUsize::new(0));
+    let app = axum::Router::new().route(
+        "/hook",
+        axum::routing::post(move |axum::Json(body): axum::Json<serde_json::Value>| {
+            let at = count.fetch_add(1, Ordering::SeqCst);
+            sender.send(body).unwrap();
+            let status = answers.get(at).copied().unwrap_or(200);
+            async move { axum::http::StatusCode::from_u16(status).unwrap() }
+        }),
+    );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (format!("http://{address}/hook"), receiver)
+}
+
+#[tokio::test]
+async fn a_webhook_gets_alertmanagers_json_until_it_answers_2xx() {
+    let (url, mut bodies) = catcher(&[500, 429]).await;
+    let options = options(
+        "{receiver: ops, group_by: [alertname]}",
+        &format!("[{{name: ops, webhook_configs: [{{url: '{url}', max_alerts: 2}}]}}]"),
+    );
+    let meter = opentelemetry::global::meter("test");
+    let notifier = Notifier::new(&options, Vec::new(), &meter).unwrap();
+    let mut changed = notifier.changed();
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn({
+        let (notifier, shutdown) = (notifier.clone(), shutdown.clone());
+        async move { notifier.run(shutdown).await }
+    });
+    notifier.update(vec![slow("a", None), slow("b", None), slow("c", Some(1_700_000_001_500))]);
+    let first = bodies.recv().await.unwrap();
+    assert_eq!(bodies.recv().await.unwrap(), first);
+    assert_eq!(bodies.recv().await.unwrap(), first);
+    changed.changed().await.unwrap();
+    let fingerprint_of = |alert: &Alert| format!("{:016x}", fingerprint(&alert.labels));
+    let one = |interface: &str| {
+        serde_json::json!({
+            "status": "firing",
+            "labels": {"alertname": "Slow", "interface": interface},
+            "annotations": {"summary": "slow"},
+            "startsAt": "2023-11-14T22:13:20Z",
+            "endsAt": "0001-01-01T00:00:00Z",
+            "generatorURL": "http://weir:7400/q",
+            "fingerprint": fingerprint_of(&slow(interface, None)),
+        })
+    };
+    let expected = serde_json::json!({
+        "receiver": "ops",
+        "status": "firing",
+        "alerts": [one("a"), one("b")],
+        "groupLabels": {"alertname": "Slow"},
+        "commonLabels": {"alertname": "Slow"},
+        "commonAnnotations": {"summary": "slow"},
+        "externalURL": "http://weir:7400",
+        "version": "4",
+        "groupKey": "{}:{alertname=\"Slow\"}",
+        "truncatedAlerts": 1,
+    });
+    assert_eq!(first, expected);
+    assert_eq!(notifier.notified().len(), 1);
+    shutdown.cancel();
+    running.await.unwrap();
+}

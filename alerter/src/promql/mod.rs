@@ -1,0 +1,148 @@
+//! PromQL over whatever implements [`Read`]: pure, no I/O, no clock; the same data and time give the same answer.
+//!
+//! Supported: selectors with all four matchers and `offset`; arithmetic, comparison (`bool` too) and set operators with
+//! `on`, `ignoring`, `group_left`, `group_right`; `sum avg min max count group` with `by` and `without`; the functions
+//! of [`FUNCTIONS`]. Anything else is refused by [`Query::parse`] by name, never ignored.
+//!
+//! Where this differs from Prometheus:
+//! * `rate` and `increase` over counters kept as increases are exact: the sum of what was added in `(t - range, t]`,
+//!   over the range. Nothing is extrapolated, and the first increase of a new series counts. Over gauges they follow
+//!   Prometheus' extrapolation.
+//! * A counter's value is its running total, for as long as the store knows the series.
+//! * A histogram sample is what ended within one second, not a running total; as an instant vector it is the latest.
+//!   `histogram_quantile` takes the quantile of merged HDR histograms in seconds; classic `le` buckets are an error.
+//! * Operations that Prometheus answers by silently dropping histograms are errors.
+
+mod aggregate;
+mod binary;
+mod eval;
+mod functions;
+mod plan;
+#[cfg(test)]
+pub(crate) mod tests;
+mod value;
+
+pub use functions::FUNCTIONS;
+pub use value::{Histogram, Number, Range, STALE, Sample, Value, is_stale};
+
+use crate::series::read::{Matcher, Read};
+
+/// How far an instant selector looks back for the latest sample, in milliseconds.
+pub const LOOKBACK_MS: i64 = 300_000;
+/// Points of one range query's series.
+pub const MAX_STEPS: i64 = 11_000;
+/// Series that one selector may take.
+pub const MAX_SERIES: usize = 200_000;
+/// Samples that one query may touch.
+pub const MAX_SAMPLES: u64 = 50_000_000;
+/// Bytes of one query's text.
+pub const MAX_QUERY_BYTES: usize = 16_384;
+/// Nested expressions.
+pub const MAX_DEPTH: usize = 100;
+
+/// A query was refused, or could not be answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Not PromQL.
+    #[error("not a valid expression: {0}")]
+    Parse(String),
+    /// PromQL that is not supported, by kind and name.
+    #[error("{kind} `{name}` is not supported")]
+    Unsupported {
+        /// `function`, `aggregation`, `modifier`, …
+        kind: &'static str,
+        /// As it is written in the query.
+        name: String,
+    },
+    /// An expression of another type was needed.
+    #[error("{0}")]
+    Type(String),
+    /// Over a limit.
+    #[error("the query is over the limit of {limit} {what}")]
+    Limit {
+        /// Of what there is too much.
+        what: &'static str,
+        /// How much is allowed.
+        limit: u64,
+    },
+    /// The data do not allow the operation: series that match more than once, a histogram where a number is needed.
+    #[error("{0}")]
+    Data(String),
+}
+
+/// A checked query.
+#[derive(Debug, Clone)]
+pub struct Query {
+    text: String,
+    plan: plan::Plan,
+}
+
+impl Query {
+    /// Reads and checks a query; everything that is not supported is refused here.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        Ok(Self { text: text.to_owned(), plan: plan::parse(text)? })
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The answer at one time, in unix milliseconds. A vector is in the order of its labels.
+    pub fn at(&self, read: &dyn Read, time_ms: i64) -> Result<Value, Error> {
+        let loaded = eval::Evaluation::load(&self.plan, read, time_ms, time_ms)?;
+        let mut value = loaded.top(time_ms)?;
+        if let Value::Vector(samples) = &mut value {
+            samples.sort_by(|a, b| a.labels.cmp(&b.labels));
+        }
+        Ok(value)
+    }
+
+    /// The answers at `start_ms`, `start_ms + step_ms`, … up to `end_ms`, by series, in the order of their labels; a
+    /// scalar is one series without labels. At most [`MAX_STEPS`] steps.
+    pub fn range(&self, read: &dyn Read, start_ms: i64, end_ms: i64, step_ms: i64) -> Result<Vec<Range>, Error> {
+        if step_ms <= 0 {
+            return Err(Error::Type("the step of a range query must be positive".to_owned()));
+        }
+        if end_ms < start_ms {
+            return Err(Error::Type("the end of a range query must not be before its start".to_owned()));
+        }
+        let span = end_ms.checked_sub(start_ms).unwrap_or(i64::MAX);
+        if span / step_ms >= MAX_STEPS {
+            return Err(Error::Limit { what: "points per series; use a longer step", limit: MAX_STEPS as u64 });
+        }
+        let loaded = eval::Evaluation::load(&self.plan, read, start_ms, end_ms)?;
+        let mut series = std::collections::BTreeMap::new();
+        for at in 0..=span / step_ms {
+            let time = start_ms + at * step_ms;
+            match loaded.top(time)? {
+                Value::Scalar(value) => {
+                    series
+                        .entry(crate::series::read::Labels::default())
+                        .or_insert_with(Vec::new)
+                        .push((time, Number::Float(value)));
+                }
+                Value::Vector(samples) => {
+                    for sample in samples {
+                        series.entry(sample.labels).or_insert_with(Vec::new).push((time, sample.value));
+                    }
+                }
+            }
+        }
+        Ok(series.into_iter().map(|(labels, points)| Range { labels, points }).collect())
+    }
+
+    /// The conditions of each selector, in the order in which they are written.
+    pub fn selectors(&self) -> impl Iterator<Item = &[Matcher]> {
+        self.plan.selectors.iter().map(|selector| selector.matchers.as_slice())
+    }
+}
+
+/// Reads a single series selector, as `match[]` of Prometheus' API holds it.
+pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, Error> {
+    let query = Query::parse(text)?;
+    match (&query.plan.root, query.plan.selectors.as_slice()) {
+        (plan::Node::Selector(_), [selector]) => Ok(selector.matchers.clone()),
+        _ => Err(Error::Type(format!("«{text}» is not a series selector"))),
+    }
+}

@@ -1,0 +1,297 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::hdr::Hdr;
+use crate::series::read::{Data, Labels, MatchOp, Series};
+
+/// A store for tests: series as they are, cut to the range asked for.
+#[derive(Default)]
+pub(crate) struct Store(pub(crate) Vec<Series>);
+
+pub(crate) fn labels(of: &[(&str, &str)]) -> Labels {
+    Arc::new(of.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>())
+}
+
+impl Read for Store {
+    fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series> {
+        let within = |ms: i64| ms > start_ms && ms <= end_ms;
+        let keep = |series: &&Series| {
+            matchers.iter().all(|m| {
+                let value = series.labels.get(&m.name).map_or("", String::as_str);
+                let regex = || regex::Regex::new(&format!("^(?:{})$", m.value)).unwrap();
+                match m.op {
+                    MatchOp::Equal => value == m.value,
+                    MatchOp::NotEqual => value != m.value,
+                    MatchOp::Match => regex().is_match(value),
+                    MatchOp::NoMatch => !regex().is_match(value),
+                }
+            })
+        };
+        let cut = |series: &Series| {
+            let data = match &series.data {
+                Data::Counter { before, deltas } => Data::Counter {
+                    before: before + deltas.iter().filter(|d| d.0 * 1000 <= start_ms).map(|d| d.1).sum::<f64>(),
+                    deltas: deltas.iter().copied().filter(|d| within(d.0 * 1000)).collect(),
+                },
+                Data::Gauge(samples) => Data::Gauge(samples.iter().copied().filter(|s| within(s.0)).collect()),
+                Data::Histogram(slots) => {
+                    Data::Histogram(slots.iter().filter(|s| within(s.0 * 1000)).cloned().collect())
+                }
+            };
+            Series { labels: series.labels.clone(), data }
+        };
+        self.0.iter().filter(keep).map(cut).collect()
+    }
+}
+
+fn counter(of: &[(&str, &str)], deltas: &[(i64, f64)]) -> Series {
+    Series { labels: labels(of), data: Data::Counter { before: 0.0, deltas: deltas.to_vec() } }
+}
+
+pub(crate) fn gauge(of: &[(&str, &str)], samples: &[(i64, f64)]) -> Series {
+    Series { labels: labels(of), data: Data::Gauge(samples.to_vec()) }
+}
+
+fn calls() -> Store {
+    let histogram = |interface: &str, millis: std::ops::RangeInclusive<u64>| {
+        let mut hdr = Hdr::default();
+        millis.for_each(|m| hdr.record(m * 1000));
+        Series {
+            labels: labels(&[("__name__", "d"), ("interface", interface)]),
+            data: Data::Histogram(vec![(100, Arc::new(hdr))]),
+        }
+    };
+    Store(vec![
+        counter(&[("__name__", "c"), ("interface", "a"), ("outcome", "ok")], &[(50, 4.0), (100, 6.0)]),
+        counter(&[("__name__", "c"), ("interface", "a"), ("outcome", "error")], &[(100, 2.0)]),
+        counter(&[("__name__", "c"), ("interface", "b"), ("outcome", "ok")], &[(90, 30.0)]),
+        gauge(&[("__name__", "limit"), ("interface", "a")], &[(10_000, 3.0)]),
+        gauge(&[("__name__", "limit"), ("interface", "b")], &[(10_000, 40.0)]),
+        gauge(&[("__name__", "gone")], &[(10_000, 1.0), (20_000, STALE)]),
+        histogram("a", 1..=100),
+        histogram("b", 101..=200),
+    ])
+}
+
+/// The answer as text: `{labels} value` by line.
+fn ask(query: &str, seconds: i64) -> String {
+    let value = Query::parse(query).and_then(|q| q.at(&calls(), seconds * 1000));
+    match value {
+        Ok(Value::Scalar(value)) => value.to_string(),
+        Ok(Value::Vector(samples)) => samples
+            .iter()
+            .map(|s| {
+                let labels: Vec<String> = s.labels.iter().map(|(n, v)| format!("{n}={v}")).collect();
+                match &s.value {
+                    Number::Float(value) => format!("{{{}}} {value}", labels.join(",")),
+                    Number::Histogram(h) => format!("{{{}}} histogram of {}", labels.join(","), h.count()),
+                }
+            })
+            .collect::<Vec<_>>()
+            .join("\n"),
+        Err(error) => format!("error: {error}"),
+    }
+}
+
+#[test]
+fn answers_are_as_written() {
+    let cases: &[(&str, i64, &str)] = &[
+        ("1 + 2 * 3 ^ 2", 0, "19"),
+        ("-(2 - 5) % 2", 0, "1"),
+        ("1 < bool 2", 0, "1"),
+        ("time()", 7, "7"),
+        // Counters: increases are exact, the first one counts, and the window is open at its start.
+        (r#"increase(c{interface="a",outcome="ok"}[50s])"#, 100, "{interface=a,outcome=ok} 6"),
+        (r#"increase(c{interface="a",outcome="ok"}[51s])"#, 100, "{interface=a,outcome=ok} 10"),
+        (r#"rate(c{outcome="error"}[1s])"#, 100, "{interface=a,outcome=error} 2"),
+        (r#"rate(c{outcome="error"}[10s])"#, 200, "{interface=a,outcome=error} 0"),
+        (r#"increase(c{interface="b"}[1m] offset 1m)"#, 150, "{interface=b,outcome=ok} 30"),
+        (r#"c{interface="b"}"#, 1000, "{__name__=c,interface=b,outcome=ok} 30"),
+        (r#"c{interface="b"}"#, 80, ""),
+        (r#"c{interface=~"a|x",outcome!="ok"}"#, 100, "{__name__=c,interface=a,outcome=error} 2"),
+        (r#"c{interface!~"a.*"}"#, 100, "{__name__=c,interface=b,outcome=ok} 30"),
+        // Gauges: five minutes of memory.
+        ("limit > 5", 100, "{__name__=limit,interface=b} 40"),
+        ("limit > bool 5", 100, "{interface=a} 0\n{interface=b} 1"),
+        ("5 < limit", 100, "{__name__=limit,interface=b} 40"),
+        ("limit", 310, ""),
+        ("gone", 15, "{__name__=gone} 1"),
+        ("gone", 25, ""),
+        ("-limit + 1", 100, "{interface=a} -2\n{interface=b} -39"),
+        // Aggregations.
+        ("sum(increase(c[100s]))", 100, "{} 42"),
+        ("sum by (interface) (increase(c[100s]))", 100, "{interface=a} 12\n{interface=b} 30"),
+        ("count without (outcome) (c)", 100, "{interface=a} 2\n{interface=b} 1"),
+        ("max(limit) - min(limit)", 100, "{} 37"),
+        ("avg(limit)", 100, "{} 21.5"),
+        // Matching.
+        (
+            r#"sum by (interface) (increase(c{outcome="error"}[1m])) / sum by (interface) (increase(c[1m]))"#,
+            100,
+            "{interface=a} 0.16666666666666666",
+        ),
+        (
+            "increase(c[100s]) / ignoring(outcome) group_left limit > 1",
+            100,
+            "{interface=a,outcome=ok} 3.3333333333333335",
+        ),
+        ("limit and on (interface) c{outcome=\"error\"}", 100, "{__name__=limit,interface=a} 3"),
+        ("limit unless on (interface) c{outcome=\"error\"}", 100, "{__name__=limit,interface=b} 40"),
+        ("sum(limit) or limit", 100, "{} 43\n{__name__=limit,interface=a} 3\n{__name__=limit,interface=b} 40"),
+        ("vector(2) * 3", 0, "{} 6"),
+        ("scalar(sum(limit)) + 1", 100, "44"),
+        ("absent(nothing{a=\"b\",c=~\"d\"})", 0, "{a=b} 1"),
+        ("absent(limit)", 100, ""),
+        // Histograms.
+        ("sum(rate(d[10s]))", 100, "{} histogram of 20"),
+        ("histogram_count(increase(d[10s]))", 100, "{interface=a} 100\n{interface=b} 100"),
+        ("histogram_quantile(1, sum(rate(d[1m])))", 100, "{} 0.2"),
+        ("histogram_quantile(0, sum(rate(d[1m])))", 100, "{} 0.001001"),
+        ("histogram_avg(d{interface=\"a\"})", 100, "{interface=a} 0.0505"),
+        ("histogram_quantile(0.99, d)", 500, ""),
+        ("round(histogram_quantile(0.5, d), 0.01)", 100, "{interface=a} 0.05\n{interface=b} 0.15"),
+    ];
+    for (query, seconds, expected) in cases {
+        assert_eq!(ask(query, *seconds), *expected, "{query}");
+    }
+}
+
+#[test]
+fn what_is_not_supported_is_refused_by_name() {
+    for (query, named) in [
+        ("deriv(x[5m])", "function `deriv`"),
+        ("label_replace(x, \"a\", \"b\", \"c\", \"d\")", "function `label_replace`"),
+        ("topk(3, x)", "aggregation `topk`"),
+        ("quantile(0.9, x)", "aggregation `quantile`"),
+        ("max_over_time(x[1h:1m])", "subquery"),
+        ("x @ 100", "modifier"),
+        ("x{a=\"b\" or c=\"d\"}", "matcher `or`"),
+        ("a + fill(0) b", "modifier `fill`"),
+        ("\"text\"", "string"),
+        ("x[5m]", "range vector"),
+        ("sum(1)", "vector"),
+        ("rate(x)", "type matrix"),
+        ("1 < 2", "BOOL"),
+        ("x +", "not a valid expression"),
+        ("nosuch(x)", "nosuch"),
+    ] {
+        let error = Query::parse(query).unwrap_err().to_string();
+        assert!(error.contains(named) || (named == "vector" && error.contains("type")), "{query}: {error}");
+    }
+}
+
+#[test]
+fn what_the_data_do_not_allow_is_an_error_and_not_silence() {
+    for (query, part) in [
+        ("limit / on () c", "many-to-many"),
+        ("c / ignoring (outcome) limit", "many-to-one"),
+        ("d > 1", "does not take histograms"),
+        ("rate(d[1m]) + ignoring (interface) group_left sum(rate(d[2m]))", "different ranges"),
+        ("histogram_quantile(0.9, limit)", "classic buckets"),
+        ("max(d)", "least"),
+        ("sum_over_time({interface=\"b\",__name__=~\"limit|d\"}[5m])", "two series"),
+    ] {
+        let answer = ask(query, 100);
+        assert!(answer.contains(part), "{query}: {answer}");
+    }
+}
+
+#[test]
+fn a_range_query_gives_each_step_what_an_instant_query_gives() {
+    let store = calls();
+    for text in
+        ["sum by (interface) (rate(c[20s]))", "c", "limit * 2", "histogram_quantile(0.9, rate(d[30s]))", "time()"]
+    {
+        let query = Query::parse(text).unwrap();
+        let ranges = query.range(&store, 0, 400_000, 7_000).unwrap();
+        let mut points = 0;
+        for time in (0..=400_000).step_by(7_000) {
+            match query.at(&store, time).unwrap() {
+                Value::Scalar(value) => {
+                    assert!(ranges[0].points.contains(&(time, Number::Float(value))));
+                    points += 1;
+                }
+                Value::Vector(samples) => {
+                    for sample in samples {
+                        let range = ranges.iter().find(|r| r.labels == sample.labels).unwrap();
+                        assert!(range.points.contains(&(time, sample.value)), "{text} at {time}");
+                        points += 1;
+                    }
+                }
+            }
+        }
+        assert_eq!(points, ranges.iter().map(|r| r.points.len()).sum::<usize>(), "{text}");
+    }
+}
+
+#[test]
+fn a_rate_over_samples_of_a_total_is_extrapolated_as_prometheus_does() {
+    let samples: Vec<(i64, f64)> = (0..=10).map(|i| (i * 10_000, i as f64 * 10.0)).collect();
+    let store = Store(vec![gauge(&[("__name__", "x")], &samples)]);
+    let at = |text: &str| match Query::parse(text).unwrap().at(&store, 100_000).unwrap() {
+        Value::Vector(samples) => samples[0].value.clone(),
+        Value::Scalar(_) => unreachable!(),
+    };
+    assert_eq!(at("rate(x[50s])"), Number::Float(1.0));
+    assert_eq!(at("increase(x[50s])"), Number::Float(50.0));
+    assert_eq!(at("avg_over_time(x[30s])"), Number::Float(90.0));
+    assert_eq!(at("count_over_time(x[30s])"), Number::Float(3.0));
+}
+
+#[test]
+fn a_range_query_over_the_limits_is_refused() {
+    let query = Query::parse("x").unwrap();
+    assert!(query.range(&Store::default(), 0, 11_000_000, 1_000).is_err());
+    assert!(query.range(&Store::default(), 0, 10_999_000, 1_000).is_ok());
+    assert!(query.range(&Store::default(), 0, 1, 0).is_err());
+    assert!(query.range(&Store::default(), 1, 0, 1).is_err());
+    assert!(query.range(&Store::default(), i64::MIN, i64::MAX, 1).is_err());
+}
+
+#[test]
+fn deep_long_or_mad_text_is_refused_and_does_not_end_the_program() {
+    for text in [
+        "(".repeat(5000),
+        format!("{}1{}", "(".repeat(200), ")".repeat(200)),
+        "-".repeat(5000) + "x",
+        vec!["1"; 3000].join("+"),
+        "x".repeat(20_000),
+        "x[1e300]".to_owned(),
+        "x offset -1e300".to_owned(),
+        "x[99999999999y]".to_owned(),
+        "rate(x[-5])".to_owned(),
+        "rate(x[5:1e300])".to_owned(),
+        "x @ 1e300".to_owned(),
+    ] {
+        assert!(Query::parse(&text).is_err(), "{}", &text[..text.len().min(30)]);
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in r#"[-+*/a-z(){}\[\]"=~!<>0-9:., @\\é]{0,60}"#) {
+        if let Ok(query) = Query::parse(&text) {
+            let _ = query.at(&calls(), 100_000);
+        }
+    }
+
+    #[test]
+    fn the_increases_of_neighbouring_windows_add_up(
+        deltas in prop::collection::btree_map(1_i64..200, 1_u32..1000, 0..50), cut in 0_i64..200,
+    ) {
+        let deltas: Vec<(i64, f64)> = deltas.into_iter().map(|(s, d)| (s, f64::from(d))).collect();
+        let all: f64 = deltas.iter().map(|d| d.1).sum();
+        let store = Store(vec![counter(&[("__name__", "c")], &deltas)]);
+        let increase = |seconds: i64, at: i64| {
+            if seconds == 0 { return 0.0 }
+            match Query::parse(&format!("increase(c[{seconds}s])")).unwrap().at(&store, at * 1000).unwrap() {
+                Value::Vector(samples) => match samples[0].value { Number::Float(v) => v, Number::Histogram(_) => f64::NAN },
+                Value::Scalar(_) => f64::NAN,
+            }
+        };
+        prop_assert_eq!(increase(cut, cut) + increase(200 - cut, 200), all);
+    }
+}

@@ -1,0 +1,85 @@
+//! What queries give.
+
+use std::sync::Arc;
+
+use crate::hdr::Hdr;
+use crate::series::read::Labels;
+
+/// The sample that ends a series, as Prometheus writes it: a NaN of its own. A selector that finds it last finds
+/// nothing.
+pub const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
+
+/// Whether a sample is [`STALE`]; any other NaN is a value.
+pub fn is_stale(value: f64) -> bool {
+    value.to_bits() == STALE.to_bits()
+}
+
+/// A histogram of durations whose counts are multiplied by a factor: `1 / range` behind `rate`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Histogram {
+    /// The durations in microseconds.
+    pub hdr: Arc<Hdr>,
+    /// What each count stands for.
+    pub scale: f64,
+}
+
+impl Histogram {
+    /// Values, as scaled.
+    pub fn count(&self) -> f64 {
+        self.hdr.count() as f64 * self.scale
+    }
+
+    /// Sum of the values in seconds, as scaled.
+    pub fn sum(&self) -> f64 {
+        self.hdr.sum() as f64 / 1e6 * self.scale
+    }
+
+    /// The quantile in seconds: NaN without values, infinite outside 0 to 1, as Prometheus has it.
+    pub fn quantile(&self, q: f64) -> f64 {
+        if q.is_nan() || self.hdr.count() == 0 {
+            f64::NAN
+        } else if q < 0.0 {
+            f64::NEG_INFINITY
+        } else if q > 1.0 {
+            f64::INFINITY
+        } else {
+            self.hdr.quantile(q).map_or(f64::NAN, |micros| micros as f64 / 1e6)
+        }
+    }
+}
+
+/// A sample's value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Number {
+    /// A float.
+    Float(f64),
+    /// A histogram of durations.
+    Histogram(Histogram),
+}
+
+/// One series at one time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// Its labels.
+    pub labels: Labels,
+    /// Its value.
+    pub value: Number,
+}
+
+/// The answer at one time.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// A number without labels.
+    Scalar(f64),
+    /// Series that have a value at that time; no two have the same labels.
+    Vector(Vec<Sample>),
+}
+
+/// One series over time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Range {
+    /// Its labels.
+    pub labels: Labels,
+    /// Unix milliseconds and the value, oldest first.
+    pub points: Vec<(i64, Number)>,
+}

@@ -1,0 +1,374 @@
+//! All rules, evaluated tick by tick of event time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use weir_proto::v1;
+
+use super::alert::{Alert, State};
+use super::file::{Group, Rule, RuleKind};
+use super::load::RuleSet;
+use super::overlay::{Overlay, Recorded};
+use super::status::{GroupStatus, Health, RuleStatus};
+use crate::promql::{self, Number, STALE, Value};
+use crate::series::read::{Labels, Read};
+
+/// Alerts or series that one rule may make.
+const MAX_PER_RULE: usize = 10_000;
+
+/// How rules are evaluated.
+#[derive(Debug, Clone)]
+pub struct EvaluatorOptions {
+    /// Milliseconds between two evaluations of a group that does not say.
+    pub interval_ms: i64,
+    /// How many milliseconds of event time are evaluated tick by tick after a pause; what lies before is passed over.
+    pub catch_up_ms: i64,
+    /// Where this alerter can be reached; `$externalURL` of templates.
+    pub external_url: String,
+}
+
+impl Default for EvaluatorOptions {
+    fn default() -> Self {
+        Self { interval_ms: 1000, catch_up_ms: 15 * 60_000, external_url: String::new() }
+    }
+}
+
+/// What one tick gave.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Step {
+    /// The tick, in unix milliseconds of event time.
+    pub time_ms: i64,
+    /// To be written to the store before the next tick, `ALERTS` among them.
+    pub recorded: Vec<Recorded>,
+    /// Rules evaluated.
+    pub rules: usize,
+    /// Rules that failed.
+    pub failed: usize,
+    /// Whether an alert changed its state.
+    pub changed: bool,
+}
+
+#[derive(Debug, Default)]
+struct RuleState {
+    identity: String,
+    alerts: BTreeMap<Labels, Alert>,
+    /// What it recorded at the last tick.
+    recorded: BTreeSet<Labels>,
+    health: Health,
+}
+
+#[derive(Debug)]
+struct GroupState {
+    group: Group,
+    identity: String,
+    interval_ms: i64,
+    evaluated_ms: Option<i64>,
+    rules: Vec<RuleState>,
+}
+
+/// The rules and the state of their alerts.
+///
+/// A group is evaluated at the multiples of its interval, and each time sees all that was recorded before. Where a rule
+/// fails, its alerts stay as they were.
+#[derive(Debug)]
+pub struct Evaluator {
+    options: EvaluatorOptions,
+    groups: Vec<GroupState>,
+    /// Resolved alerts of rules that are no longer there, with their group and rule.
+    orphans: Vec<(String, String, Alert)>,
+    evaluated_ms: Option<i64>,
+}
+
+impl Evaluator {
+    /// No rule has been evaluated; the first step is at the event time that it is given.
+    pub fn new(rules: RuleSet, options: EvaluatorOptions) -> Self {
+        let mut made = Self { options, groups: Vec::new(), orphans: Vec::new(), evaluated_ms: None };
+        made.replace(rules);
+        made
+    }
+
+    /// Takes other rules. A rule of the same file, group, name and labels keeps its alerts; firing alerts of rules that
+    /// are no longer there are resolved.
+    pub fn replace(&mut self, rules: RuleSet) {
+        let mut kept: BTreeMap<(String, String), Vec<RuleState>> = BTreeMap::new();
+        for group in std::mem::take(&mut self.groups) {
+            for rule in group.rules.into_iter().rev() {
+                kept.entry((group.identity.clone(), rule.identity.clone())).or_default().push(rule);
+            }
+        }
+        for group in rules.groups {
+            let identity = group.identity();
+            let rules = group.rules.iter().map(|rule| {
+                let key = (identity.clone(), rule.identity());
+                let old = kept.get_mut(&key).and_then(Vec::pop);
+                old.unwrap_or_else(|| RuleState { identity: key.1, ..RuleState::default() })
+            });
+            let rules = rules.collect();
+            let interval_ms = group.interval_ms.unwrap_or(self.options.interval_ms).max(1);
+            self.groups.push(GroupState { rules, identity, interval_ms, evaluated_ms: self.evaluated_ms, group });
+        }
+        for ((group, _), states) in kept {
+            for state in states {
+                for (_, alert) in state.alerts {
+                    self.orphan(group.clone(), state.identity.clone(), alert);
+                }
+            }
+        }
+    }
+
+    fn orphan(&mut self, group: String, rule: String, mut alert: Alert) {
+        if alert.state == State::Firing {
+            alert.ceases(self.evaluated_ms.unwrap_or(alert.active_at_ms), 0);
+        }
+        if alert.state == State::Resolved {
+            self.orphans.push((group, rule, alert));
+        }
+    }
+
+    /// Evaluates the next tick that is due at the event time `time_ms`; `None` where none is. To be called again until
+    /// then, with what was recorded written in between. An event time that falls evaluates nothing.
+    pub fn step(&mut self, read: &dyn Read, time_ms: i64) -> Option<Step> {
+        let oldest = time_ms.saturating_sub(self.options.catch_up_ms);
+        let next = |group: &GroupState| {
+            let interval = group.interval_ms;
+            match group.evaluated_ms {
+                Some(last) => (last.max(oldest).div_euclid(interval) + 1) * interval,
+                None => time_ms.div_euclid(interval) * interval,
+            }
+        };
+        let tick = self.groups.iter().map(next).min().filter(|tick| *tick <= time_ms)?;
+        let mut step = Step { time_ms: tick, ..Step::default() };
+        let mut overlay = Overlay::new(read);
+        for group in &mut self.groups {
+            if next(group) == tick {
+                group.evaluate(&mut overlay, &self.options, &mut step);
+                group.evaluated_ms = Some(tick);
+            }
+        }
+        self.orphans.retain(|(_, _, alert)| !alert.is_over(tick));
+        self.evaluated_ms = self.evaluated_ms.max(Some(tick));
+        Some(step)
+    }
+
+    /// Event time up to which the rules were evaluated.
+    pub fn evaluated_ms(&self) -> Option<i64> {
+        self.evaluated_ms
+    }
+
+    /// All groups as they are.
+    pub fn status(&self) -> Vec<GroupStatus> {
+        let group = |state: &GroupState| GroupStatus {
+            name: state.group.name.clone(),
+            file: state.group.file.clone(),
+            interval_ms: state.interval_ms,
+            limit: state.group.limit,
+            evaluated_ms: state.evaluated_ms,
+            rules: state
+                .group
+                .rules
+                .iter()
+                .zip(&state.rules)
+                .map(|(rule, state)| RuleStatus {
+                    rule: rule.clone(),
+                    health: state.health.clone(),
+                    alerts: state.alerts.values().cloned().collect(),
+                })
+                .collect(),
+        };
+        self.groups.iter().map(group).collect()
+    }
+
+    /// Firing and lately resolved alerts with their expression, as the notifier takes them.
+    pub fn notifiable(&self) -> Vec<(Alert, String)> {
+        let of_rules = self.groups.iter().flat_map(|group| group.group.rules.iter().zip(&group.rules));
+        let told = |alert: &&Alert| alert.state != State::Pending;
+        of_rules
+            .flat_map(|(rule, state)| {
+                state.alerts.values().filter(told).map(|a| (a.clone(), rule.query.text().to_owned()))
+            })
+            .chain(self.orphans.iter().map(|(_, _, alert)| (alert.clone(), String::new())))
+            .collect()
+    }
+
+    /// What a restart needs; the notifier's part is left empty.
+    pub fn snapshot(&self) -> v1::AlertSnapshot {
+        let nanos = |ms: i64| u64::try_from(ms).unwrap_or(0).saturating_mul(1_000_000);
+        let of_rules = self.groups.iter().flat_map(|group| {
+            group
+                .rules
+                .iter()
+                .flat_map(|rule| rule.alerts.values().map(|a| a.to_message(&group.identity, &rule.identity)))
+        });
+        let orphans = self.orphans.iter().map(|(group, rule, alert)| alert.to_message(group, rule));
+        v1::AlertSnapshot {
+            evaluated_until_unix_nano: self.evaluated_ms.map_or(0, nanos),
+            alerts: of_rules.chain(orphans).collect(),
+            notified: Vec::new(),
+        }
+    }
+
+    /// Takes over the alerts of a snapshot; evaluation goes on behind it. Firing alerts whose rule is no longer there
+    /// are resolved.
+    pub fn restore(&mut self, snapshot: &v1::AlertSnapshot) {
+        if snapshot.evaluated_until_unix_nano > 0 {
+            let until = (snapshot.evaluated_until_unix_nano / 1_000_000) as i64;
+            self.evaluated_ms = Some(until);
+            self.groups.iter_mut().for_each(|group| group.evaluated_ms = Some(until));
+        }
+        for message in &snapshot.alerts {
+            let Some(alert) = Alert::from_message(message) else { continue };
+            let rule = self
+                .groups
+                .iter_mut()
+                .filter(|group| group.identity == message.group)
+                .flat_map(|group| &mut group.rules)
+                .find(|rule| rule.identity == message.rule && !rule.alerts.contains_key(&alert.labels));
+            match rule {
+                Some(rule) => {
+                    rule.alerts.insert(alert.labels.clone(), alert);
+                }
+                None => self.orphan(message.group.clone(), message.rule.clone(), alert),
+            }
+        }
+    }
+}
+
+impl GroupState {
+    fn evaluate(&mut self, overlay: &mut Overlay<'_>, options: &EvaluatorOptions, step: &mut Step) {
+        let limit = if self.group.limit == 0 { MAX_PER_RULE } else { self.group.limit.min(MAX_PER_RULE) };
+        for (rule, state) in self.group.rules.iter().zip(&mut self.rules) {
+            step.rules += 1;
+            let asked = rule.query.at(overlay, step.time_ms.saturating_sub(self.group.query_offset_ms));
+            let made = asked.and_then(|value| match &rule.kind {
+                RuleKind::Alert { .. } => state.alert(rule, value, options, limit, step),
+                RuleKind::Record(name) => record(rule, name, value, limit),
+            });
+            match made {
+                Ok(made) => {
+                    state.health = Health::Ok;
+                    let time_ms = step.time_ms;
+                    let ended = state.recorded.iter().filter(|labels| !made.contains_key(*labels));
+                    let ended = ended.map(|labels| Recorded { labels: labels.clone(), time_ms, value: STALE });
+                    let mut recorded: Vec<Recorded> = ended.collect();
+                    recorded.extend(made.iter().map(|(labels, value)| Recorded {
+                        labels: labels.clone(),
+                        time_ms,
+                        value: *value,
+                    }));
+                    state.recorded = made.into_keys().collect();
+                    overlay.add(&recorded);
+                    step.recorded.append(&mut recorded);
+                }
+                Err(error) => {
+                    step.failed += 1;
+                    state.health = Health::Failed(error.to_string());
+                }
+            }
+        }
+    }
+}
+
+type Made = BTreeMap<Labels, f64>;
+
+fn samples(value: Value, limit: usize) -> Result<Vec<(Labels, f64)>, promql::Error> {
+    let samples = match value {
+        Value::Scalar(value) => vec![(Labels::default(), value)],
+        Value::Vector(samples) => samples
+            .into_iter()
+            .map(|sample| match sample.value {
+                Number::Float(value) => Ok((sample.labels, value)),
+                Number::Histogram(_) => {
+                    Err(promql::Error::Data("the result of a rule must be numbers, not histograms".to_owned()))
+                }
+            })
+            .collect::<Result<Vec<_>, _>>()?,
+    };
+    if samples.len() > limit {
+        return Err(promql::Error::Limit { what: "alerts or series of one rule", limit: limit as u64 });
+    }
+    Ok(samples)
+}
+
+fn twice(labels: &Labels) -> promql::Error {
+    promql::Error::Data(format!("two series have the labels {labels:?} after the rule's were put on them"))
+}
+
+fn record(rule: &Rule, name: &str, value: Value, limit: usize) -> Result<Made, promql::Error> {
+    let mut made = Made::new();
+    for (labels, value) in samples(value, limit)? {
+        let mut labels = (*labels).clone();
+        for (name, value) in &rule.labels {
+            labels.insert(name.clone(), value.source().to_owned());
+        }
+        labels.insert("__name__".to_owned(), name.to_owned());
+        labels.retain(|_, value| !value.is_empty());
+        let labels = Arc::new(labels);
+        if made.insert(labels.clone(), value).is_some() {
+            return Err(twice(&labels));
+        }
+    }
+    Ok(made)
+}
+
+impl RuleState {
+    fn alert(
+        &mut self,
+        rule: &Rule,
+        value: Value,
+        options: &EvaluatorOptions,
+        limit: usize,
+        step: &mut Step,
+    ) -> Result<Made, promql::Error> {
+        let RuleKind::Alert { name, for_ms, keep_firing_ms, annotations } = &rule.kind else {
+            return Ok(Made::new());
+        };
+        let time = step.time_ms;
+        // Nothing is changed before all series were seen to be right.
+        let mut held = BTreeMap::new();
+        for (series, value) in samples(value, limit)? {
+            let mut labels = (*series).clone();
+            labels.remove("__name__");
+            let original = labels.clone();
+            for (name, text) in &rule.labels {
+                labels.insert(name.clone(), text.render(&original, value, &options.external_url));
+            }
+            labels.insert("alertname".to_owned(), name.clone());
+            labels.retain(|_, value| !value.is_empty());
+            let labels = Arc::new(labels);
+            let rendered: BTreeMap<String, String> = annotations
+                .iter()
+                .map(|(name, text)| (name.clone(), text.render(&original, value, &options.external_url)))
+                .collect();
+            if held.insert(labels.clone(), (value, Arc::new(rendered))).is_some() {
+                return Err(twice(&labels));
+            }
+        }
+        for (labels, alert) in &mut self.alerts {
+            if !held.contains_key(labels) {
+                step.changed |= alert.ceases(time, *keep_firing_ms);
+            }
+        }
+        self.alerts.retain(|labels, alert| {
+            held.contains_key(labels) || (alert.state != State::Pending && !alert.is_over(time))
+        });
+        for (labels, (value, annotations)) in held {
+            let alert = self.alerts.entry(labels.clone()).or_insert_with(|| {
+                step.changed = true;
+                Alert::begin(labels, time)
+            });
+            step.changed |= alert.state == State::Resolved;
+            step.changed |= alert.holds(time, *for_ms);
+            alert.value = value;
+            alert.annotations = annotations;
+        }
+        let active = self.alerts.values().filter(|alert| alert.state != State::Resolved);
+        Ok(active
+            .map(|alert| {
+                let mut labels = (*alert.labels).clone();
+                labels.insert("__name__".to_owned(), "ALERTS".to_owned());
+                labels.insert("alertstate".to_owned(), alert.state.name().to_owned());
+                (Arc::new(labels), 1.0)
+            })
+            .collect())
+    }
+}

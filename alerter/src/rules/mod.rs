@@ -1,0 +1,26 @@
+//! Prometheus rule files, and their evaluation in event time.
+//!
+//! [`load_files`] reads and checks files; [`Evaluator`] holds the state of their alerts. Evaluation is pure: it reads
+//! series through [`Read`](crate::series::read::Read), never waits, and knows no clock but the event time that it is
+//! given. The same data and the same times give the same alerts, so that a snapshot and a replay of the data after it
+//! end where an alerter that never stopped would be.
+
+mod alert;
+mod duration;
+mod evaluator;
+mod file;
+mod humanize;
+mod load;
+mod overlay;
+mod status;
+mod template;
+#[cfg(test)]
+mod tests;
+
+pub use alert::{Alert, RESOLVED_KEPT_MS, State};
+pub use duration::parse_duration;
+pub use evaluator::{Evaluator, EvaluatorOptions, Step};
+pub use file::{Group, Rule, RuleKind};
+pub use load::{LoadError, LoadErrors, Problem, RuleFiles, RuleSet, load_files};
+pub use overlay::Recorded;
+pub use status::{GroupStatus, Health, RuleStatus};

@@ -1,0 +1,97 @@
+//! What rules recorded at a time, seen by the rules after them before it is in the store.
+
+use std::collections::BTreeMap;
+
+use crate::series::read::{Data, Labels, MatchOp, Matcher, Read, Series};
+
+/// A sample that a rule made; its value may be [`STALE`](crate::promql::STALE), which ends the series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// The name among them.
+    pub labels: Labels,
+    /// Event time in unix milliseconds.
+    pub time_ms: i64,
+    /// The value.
+    pub value: f64,
+}
+
+pub(super) struct Overlay<'a> {
+    inner: &'a dyn Read,
+    by_name: BTreeMap<String, Vec<Recorded>>,
+}
+
+impl<'a> Overlay<'a> {
+    pub(super) fn new(inner: &'a dyn Read) -> Self {
+        Self { inner, by_name: BTreeMap::new() }
+    }
+
+    pub(super) fn add(&mut self, recorded: &[Recorded]) {
+        for one in recorded {
+            let name = one.labels.get("__name__").cloned().unwrap_or_default();
+            self.by_name.entry(name).or_default().push(one.clone());
+        }
+    }
+}
+
+enum Compiled<'a> {
+    Is(&'a str, &'a str, bool),
+    Matches(&'a str, regex::Regex, bool),
+    Never,
+}
+
+fn compile(matcher: &Matcher) -> Compiled<'_> {
+    match matcher.op {
+        MatchOp::Equal => Compiled::Is(&matcher.name, &matcher.value, true),
+        MatchOp::NotEqual => Compiled::Is(&matcher.name, &matcher.value, false),
+        MatchOp::Match | MatchOp::NoMatch => regex::Regex::new(&format!("^(?:{})$", matcher.value))
+            .map_or(Compiled::Never, |regex| Compiled::Matches(&matcher.name, regex, matcher.op == MatchOp::Match)),
+    }
+}
+
+impl Compiled<'_> {
+    fn accepts(&self, labels: &Labels) -> bool {
+        let value = |name: &str| labels.get(name).map_or("", String::as_str);
+        match self {
+            Self::Is(name, text, wanted) => (value(name) == *text) == *wanted,
+            Self::Matches(name, regex, wanted) => regex.is_match(value(name)) == *wanted,
+            Self::Never => false,
+        }
+    }
+}
+
+impl Read for Overlay<'_> {
+    fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series> {
+        let mut series = self.inner.select(matchers, start_ms, end_ms);
+        let name = matchers.iter().find(|m| m.name == "__name__" && m.op == MatchOp::Equal).map(|m| &m.value);
+        let candidates: Vec<&Recorded> = match name {
+            Some(name) => self.by_name.get(name).into_iter().flatten().collect(),
+            None => self.by_name.values().flatten().collect(),
+        };
+        if candidates.is_empty() {
+            return series;
+        }
+        let compiled: Vec<Compiled<'_>> = matchers.iter().map(compile).collect();
+        let mut at: BTreeMap<Labels, usize> = series.iter().enumerate().map(|(i, s)| (s.labels.clone(), i)).collect();
+        for one in candidates {
+            let inside = one.time_ms > start_ms && one.time_ms <= end_ms;
+            if !inside || !compiled.iter().all(|matcher| matcher.accepts(&one.labels)) {
+                continue;
+            }
+            let sample = (one.time_ms, one.value);
+            match at.get(&one.labels) {
+                Some(&i) => {
+                    if let Data::Gauge(samples) = &mut series[i].data
+                        && samples.last().is_none_or(|last| last.0 < one.time_ms)
+                    {
+                        samples.push(sample);
+                    }
+                }
+                None => {
+                    at.insert(one.labels.clone(), series.len());
+                    series.push(Series { labels: one.labels.clone(), data: Data::Gauge(vec![sample]) });
+                }
+            }
+        }
+        series
+    }
+}

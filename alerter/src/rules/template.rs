@@ -1,0 +1,219 @@
+//! Texts of labels and annotations: Go templates over the labels and the value of an alert.
+//!
+//! `$labels`, `$value`, `$externalLabels`, `$externalURL`, Go's own functions, and Prometheus' `humanize`,
+//! `humanize1024`, `humanizeDuration`, `humanizePercentage`, `humanizeTimestamp`, `title`, `toUpper`, `toLower`,
+//! `match`, `reReplaceAll`, `stripPort`, `stripDomain`, `parseDuration`, `safeHtml`. Those that ask the store
+//! (`query`, …) are not there: a text that uses one is refused when it is loaded.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use gotmpl::{FuncMap, Template, TemplateError, Value};
+
+use super::{humanize, parse_duration};
+
+/// Stands behind every text: a stray `{{ end }}` ends a template early without an error, and so is seen.
+const END: char = '\u{1}';
+
+const PREAMBLE: &str = "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}\
+    {{$externalURL := .ExternalURL}}{{$value := .Value}}";
+
+/// A text that may be a template.
+#[derive(Clone)]
+pub struct Text {
+    source: String,
+    template: Option<Arc<Template>>,
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(f)
+    }
+}
+
+impl Text {
+    /// As it was written.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    pub(super) fn plain(text: &str) -> Self {
+        Self { source: text.to_owned(), template: None }
+    }
+
+    pub(super) fn parse(text: &str) -> Result<Self, TemplateError> {
+        if !text.contains("{{") {
+            return Ok(Self::plain(text));
+        }
+        let template = Template::new("text").funcs(functions()).parse(&format!("{PREAMBLE}{text}{END}"))?;
+        // What is not there shows only when it is run; what else fails may be for want of real labels.
+        match template.execute_to_string(&data(&BTreeMap::new(), 0.0, "")) {
+            Err(
+                error @ (TemplateError::UndefinedFunction(_)
+                | TemplateError::UndefinedTemplate(_)
+                | TemplateError::UndefinedVariable(_)),
+            ) => Err(error),
+            Ok(text) if !text.ends_with(END) => Err(TemplateError::Exec("unexpected {{end}}".to_owned())),
+            _ => Ok(Self { source: text.to_owned(), template: Some(Arc::new(template)) }),
+        }
+    }
+
+    /// The text for an alert; where the template fails, the text says so, as Prometheus' does.
+    pub(super) fn render(&self, labels: &BTreeMap<String, String>, value: f64, external_url: &str) -> String {
+        let Some(template) = &self.template else { return self.source.clone() };
+        match template.execute_to_string(&data(labels, value, external_url)) {
+            // Labels are text to Go, so one that is not there is empty.
+            Ok(text) => text.trim_end_matches(END).replace("<no value>", ""),
+            Err(error) => format!("<error expanding template: {error}>"),
+        }
+    }
+}
+
+fn data(labels: &BTreeMap<String, String>, value: f64, external_url: &str) -> Value {
+    let labels: BTreeMap<String, Value> =
+        labels.iter().map(|(name, value)| (name.clone(), Value::from(value.clone()))).collect();
+    Value::from(BTreeMap::from([
+        ("Labels".to_owned(), Value::from(labels)),
+        ("ExternalLabels".to_owned(), Value::from(BTreeMap::<String, Value>::new())),
+        ("ExternalURL".to_owned(), Value::from(external_url)),
+        ("Value".to_owned(), Value::Float(value)),
+    ]))
+}
+
+fn number(arguments: &[Value]) -> Result<f64, TemplateError> {
+    match arguments {
+        [Value::Float(value)] => Ok(*value),
+        [Value::Int(value)] => Ok(*value as f64),
+        [Value::Uint(value)] => Ok(*value as f64),
+        [Value::String(text)] => text.parse().map_err(|_| TemplateError::Exec(format!("«{text}» is not a number"))),
+        _ => Err(TemplateError::Exec("one number is needed".to_owned())),
+    }
+}
+
+fn strings<const N: usize>(arguments: &[Value]) -> Result<[&str; N], TemplateError> {
+    let wrong = || TemplateError::Exec(format!("{N} strings are needed"));
+    let texts: Vec<&str> = arguments.iter().map(|a| a.as_str().ok_or_else(wrong)).collect::<Result<_, _>>()?;
+    texts.try_into().map_err(|_| wrong())
+}
+
+fn regex(pattern: &str) -> Result<regex::Regex, TemplateError> {
+    regex::Regex::new(pattern).map_err(|error| TemplateError::Exec(error.to_string()))
+}
+
+fn title(text: &str) -> String {
+    let mut start = true;
+    text.chars()
+        .flat_map(|c| {
+            let upper = std::mem::replace(&mut start, c.is_whitespace());
+            if upper { c.to_uppercase().collect::<Vec<_>>() } else { vec![c] }
+        })
+        .collect()
+}
+
+fn functions() -> FuncMap {
+    let mut map = FuncMap::new();
+    let numbers: [(&str, fn(f64) -> String); 5] = [
+        ("humanize", humanize::humanize),
+        ("humanize1024", humanize::humanize1024),
+        ("humanizeDuration", humanize::duration),
+        ("humanizePercentage", humanize::percentage),
+        ("humanizeTimestamp", humanize::timestamp),
+    ];
+    for (name, function) in numbers {
+        map.insert(name.to_owned(), Arc::new(move |arguments: &[Value]| Ok(Value::from(function(number(arguments)?)))));
+    }
+    let texts: [(&str, fn(&str) -> String); 6] = [
+        ("title", title),
+        ("toUpper", str::to_uppercase),
+        ("toLower", str::to_lowercase),
+        ("safeHtml", str::to_owned),
+        ("stripPort", |text| {
+            text.rsplit_once(':')
+                .filter(|(host, port)| {
+                    port.bytes().all(|b| b.is_ascii_digit()) && (!host.contains(':') || host.ends_with(']'))
+                })
+                .map_or(text, |(host, _)| host.trim_start_matches('[').trim_end_matches(']'))
+                .to_owned()
+        }),
+        ("stripDomain", |text| {
+            let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
+            let short =
+                if host.parse::<std::net::IpAddr>().is_ok() { host } else { host.split('.').next().unwrap_or(host) };
+            port.map_or_else(|| short.to_owned(), |port| format!("{short}:{port}"))
+        }),
+    ];
+    for (name, function) in texts {
+        map.insert(
+            name.to_owned(),
+            Arc::new(move |arguments: &[Value]| {
+                let [text] = strings(arguments)?;
+                Ok(Value::from(function(text)))
+            }),
+        );
+    }
+    map.insert(
+        "match".to_owned(),
+        Arc::new(|arguments: &[Value]| {
+            let [pattern, text] = strings(arguments)?;
+            Ok(Value::Bool(regex(pattern)?.is_match(text)))
+        }),
+    );
+    map.insert(
+        "reReplaceAll".to_owned(),
+        Arc::new(|arguments: &[Value]| {
+            let [pattern, by, text] = strings(arguments)?;
+            Ok(Value::from(regex(pattern)?.replace_all(text, by).into_owned()))
+        }),
+    );
+    map.insert(
+        "parseDuration".to_owned(),
+        Arc::new(|arguments: &[Value]| {
+            let [text] = strings(arguments)?;
+            let millis =
+                parse_duration(text).ok_or_else(|| TemplateError::Exec(format!("«{text}» is not a duration")))?;
+            Ok(Value::Float(millis as f64 / 1000.0))
+        }),
+    );
+    map
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn render(text: &str) -> String {
+        let labels = BTreeMap::from([("instance".to_owned(), "gpu-1.example.com:9400".to_owned())]);
+        Text::parse(text).map_or_else(|e| format!("error: {e}"), |text| text.render(&labels, 1234.5, "http://weir"))
+    }
+
+    #[test]
+    fn templates_render_as_prometheus_renders_them() {
+        for (text, expected) in [
+            ("plain", "plain"),
+            ("{{ $labels.instance }} at {{ $value }}", "gpu-1.example.com:9400 at 1234.5"),
+            ("{{ .Labels.instance }}{{ $labels.nothing }}|", "gpu-1.example.com:9400|"),
+            ("{{ $value | humanize }} {{ humanizeDuration $value }}", "1.234k 20m 34s"),
+            ("{{ printf \"%.2f\" $value }}", "1234.50"),
+            ("{{ $labels.instance | stripPort | toUpper }}", "GPU-1.EXAMPLE.COM"),
+            ("{{ stripDomain $labels.instance }}", "gpu-1:9400"),
+            ("{{ if gt $value 1000.0 }}high{{ else }}low{{ end }}", "high"),
+            ("{{ reReplaceAll \"(.*):.*\" \"$1\" $labels.instance }}", "gpu-1.example.com"),
+            ("{{ if match \"^gpu\" $labels.instance }}gpu{{ end }}", "gpu"),
+            ("服务 {{ $labels.instance }} 延迟", "服务 gpu-1.example.com:9400 延迟"),
+            ("{{ $externalURL }} {{ title \"a word\" }}", "http://weir A Word"),
+        ] {
+            assert_eq!(render(text), expected, "{text}");
+        }
+        assert!(render("{{ humanize \"x\" }}").starts_with("<error expanding template:"));
+    }
+
+    #[test]
+    fn a_template_that_cannot_work_is_refused_when_loaded() {
+        for text in
+            ["{{ $labels.x", "{{ nosuch 1 }}", "{{ $nosuch }}", "{{ with query \"up\" }}{{ . }}{{ end }}", "{{ end }}"]
+        {
+            assert!(render(text).starts_with("error: "), "{text}: {}", render(text));
+        }
+    }
+}

@@ -1,0 +1,244 @@
+use std::path::Path;
+
+use super::*;
+use crate::promql::tests::{Store, gauge};
+
+fn rules(yaml: &str) -> RuleSet {
+    let groups = file::parse(Path::new("rules.yaml"), yaml).map_err(|e| LoadErrors(e).to_string()).unwrap();
+    RuleSet { groups, files: Vec::new() }
+}
+
+fn errors(yaml: &str) -> String {
+    file::parse(Path::new("rules.yaml"), yaml).map_or_else(|e| LoadErrors(e).to_string(), |_| "loaded".to_owned())
+}
+
+fn evaluator(yaml: &str) -> Evaluator {
+    Evaluator::new(rules(yaml), EvaluatorOptions::default())
+}
+
+const SLOW: &str = r#"
+groups:
+  - name: latency
+    rules:
+      - alert: Slow
+        expr: p99 > 0.8
+        for: 3s
+        labels: {severity: page, where: "{{ $labels.interface }}"}
+        annotations: {summary: "{{ $labels.interface }} at {{ humanizeDuration $value }}"}
+"#;
+
+/// A series that has these values, second by second, from second 1.
+fn p99(values: &[f64]) -> Store {
+    let samples: Vec<(i64, f64)> = values.iter().zip(1..).map(|(v, s)| (s * 1000, *v)).collect();
+    Store(vec![gauge(&[("__name__", "p99"), ("interface", "/ocr")], &samples)])
+}
+
+/// The states of the first rule's alerts after each second.
+fn timeline(evaluator: &mut Evaluator, store: &Store, seconds: std::ops::RangeInclusive<i64>) -> String {
+    let mut shown = Vec::new();
+    for second in seconds {
+        while evaluator.step(store, second * 1000).is_some() {}
+        let states: Vec<String> =
+            evaluator.status()[0].rules[0].alerts.iter().map(|a| a.state.name()[..1].to_owned()).collect();
+        shown.push(if states.is_empty() { "-".to_owned() } else { states.concat() });
+    }
+    shown.join("")
+}
+
+const HIGH: f64 = 1.0;
+const LOW: f64 = 0.1;
+
+#[test]
+fn an_alert_goes_from_pending_to_firing_to_resolved_in_event_time() {
+    let store = p99(&[LOW, HIGH, HIGH, LOW, HIGH, HIGH, HIGH, HIGH, HIGH, LOW, LOW, HIGH]);
+    let mut evaluator = evaluator(SLOW);
+    assert_eq!(timeline(&mut evaluator, &store, 1..=12), "-pp-pppffrrp");
+}
+
+#[test]
+fn keep_firing_for_bridges_a_gap() {
+    let yaml = SLOW.replace("for: 3s", "for: 1s\n        keep_firing_for: 3s");
+    let store = p99(&[HIGH, HIGH, LOW, LOW, HIGH, LOW, LOW, LOW, LOW, LOW]);
+    assert_eq!(timeline(&mut evaluator(&yaml), &store, 1..=10), "pfffffffrr");
+}
+
+#[test]
+fn an_alert_carries_labels_and_annotations_of_its_rule() {
+    let mut evaluator = evaluator(SLOW);
+    timeline(&mut evaluator, &p99(&[HIGH; 5]), 1..=5);
+    let (alert, expression) = evaluator.notifiable().remove(0);
+    let labels: Vec<String> = alert.labels.iter().map(|(n, v)| format!("{n}={v}")).collect();
+    assert_eq!(labels.join(","), "alertname=Slow,interface=/ocr,severity=page,where=/ocr");
+    assert_eq!(alert.annotations["summary"], "/ocr at 1s");
+    assert_eq!((alert.active_at_ms, alert.fired_at_ms, alert.value), (1000, Some(4000), 1.0));
+    assert_eq!(expression, "p99 > 0.8");
+}
+
+#[test]
+fn without_progress_of_event_time_nothing_fires_and_nothing_resolves() {
+    let mut evaluator = evaluator(SLOW);
+    let store = p99(&[HIGH, HIGH]);
+    timeline(&mut evaluator, &store, 1..=2);
+    for _ in 0..10 {
+        assert_eq!(evaluator.step(&Store::default(), 2999), None);
+    }
+    assert_eq!(timeline(&mut evaluator, &store, 2..=2), "p");
+    assert_eq!(evaluator.step(&store, -5), None);
+}
+
+#[test]
+fn a_jump_of_event_time_is_evaluated_tick_by_tick() {
+    let values = [LOW, HIGH, HIGH, HIGH, HIGH, LOW, LOW];
+    let mut at_once = evaluator(SLOW);
+    timeline(&mut at_once, &p99(&values), 1..=1);
+    timeline(&mut at_once, &p99(&values), 7..=7);
+    let alert = at_once.notifiable().remove(0).0;
+    assert_eq!((alert.state, alert.fired_at_ms, alert.resolved_at_ms), (State::Resolved, Some(5000), Some(6000)));
+}
+
+#[test]
+fn a_restart_from_any_moment_ends_where_no_restart_would() {
+    let values: Vec<f64> = [LOW, HIGH, HIGH, HIGH, HIGH, HIGH, LOW, LOW, HIGH, HIGH, HIGH, HIGH].to_vec();
+    let yaml = SLOW.replace("for: 3s", "for: 2s\n        keep_firing_for: 1s");
+    let mut whole = evaluator(&yaml);
+    timeline(&mut whole, &p99(&values), 1..=12);
+    for stop in 1..12 {
+        let mut before = evaluator(&yaml);
+        timeline(&mut before, &p99(&values), 1..=stop);
+        let mut after = evaluator(&yaml);
+        after.restore(&before.snapshot());
+        timeline(&mut after, &p99(&values), stop + 1..=12);
+        assert_eq!(after.snapshot(), whole.snapshot(), "stopped after {stop} s");
+    }
+}
+
+#[test]
+fn a_resolved_alert_is_forgotten_after_a_while() {
+    let mut evaluator = evaluator(SLOW);
+    let mut values = vec![HIGH; 5];
+    values.extend(vec![LOW; 1000]);
+    timeline(&mut evaluator, &p99(&values), 1..=906);
+    assert_eq!(evaluator.notifiable().len(), 1);
+    timeline(&mut evaluator, &p99(&values), 907..=907);
+    assert_eq!(evaluator.notifiable().len(), 0);
+}
+
+#[test]
+fn other_rules_keep_the_alerts_of_those_that_stay_and_resolve_those_of_the_rest() {
+    let mut evaluator = evaluator(SLOW);
+    let store = p99(&[HIGH; 20]);
+    timeline(&mut evaluator, &store, 1..=5);
+    evaluator.replace(rules(&SLOW.replace("0.8", "0.7")));
+    assert_eq!(timeline(&mut evaluator, &store, 6..=7), "ff");
+    let firing = evaluator.snapshot();
+    evaluator.replace(rules("groups: []"));
+    let resolved = evaluator.notifiable();
+    assert_eq!((resolved[0].0.state, resolved[0].0.resolved_at_ms), (State::Resolved, Some(7000)));
+    let mut restarted = Evaluator::new(rules("groups: []"), EvaluatorOptions::default());
+    restarted.restore(&firing);
+    assert_eq!(restarted.notifiable()[0].0.state, State::Resolved);
+}
+
+#[test]
+fn a_rule_that_fails_leaves_its_alerts_as_they_were() {
+    let mut evaluator = evaluator(SLOW);
+    timeline(&mut evaluator, &p99(&[HIGH; 5]), 1..=5);
+    let mut two = p99(&[HIGH; 6]);
+    two.0.push(gauge(&[("__name__", "p99"), ("interface", "/ocr")], &[(6000, HIGH)]));
+    let step = evaluator.step(&two, 6000).unwrap();
+    assert_eq!((step.rules, step.failed, step.changed), (1, 1, false));
+    let rule = evaluator.status()[0].rules[0].clone();
+    assert!(matches!(rule.health, Health::Failed(error) if error.contains("two series")));
+    assert_eq!(rule.alerts[0].state, State::Firing);
+}
+
+#[test]
+fn a_rule_sees_what_the_rule_before_it_recorded_and_a_series_that_ends_is_ended() {
+    let yaml = r#"
+groups:
+  - name: g
+    interval: 2s
+    labels: {team: a}
+    rules:
+      - {record: 'x:double', expr: 'p99 * 2 > 1', labels: {kind: slow}}
+      - {alert: Double, expr: 'x:double{kind="slow"}'}
+"#;
+    let mut evaluator = evaluator(yaml);
+    let store = p99(&[LOW, HIGH, HIGH, LOW]);
+    let step = evaluator.step(&store, 3000).unwrap();
+    assert_eq!((step.time_ms, step.changed), (2000, true));
+    let shown: Vec<String> = step.recorded.iter().map(|r| format!("{:?}={}", r.labels, r.value)).collect();
+    assert!(
+        shown[0].contains(r#""__name__": "x:double", "interface": "/ocr", "kind": "slow", "team": "a"}=2"#),
+        "{shown:?}"
+    );
+    assert!(shown[1].contains(r#""alertstate": "firing""#), "{shown:?}");
+    assert_eq!(evaluator.step(&store, 3999), None);
+    let step = evaluator.step(&store, 4000).unwrap();
+    assert!(step.recorded.len() == 2 && step.recorded.iter().all(|r| crate::promql::is_stale(r.value)));
+}
+
+#[test]
+fn the_limit_of_a_group_is_an_error_of_the_rule() {
+    let mut store = p99(&[HIGH]);
+    store.0.push(gauge(&[("__name__", "p99"), ("interface", "/asr")], &[(1000, HIGH)]));
+    let mut evaluator = evaluator(&SLOW.replace("rules:", "limit: 1\n    rules:"));
+    assert_eq!(evaluator.step(&store, 1000).unwrap().failed, 1);
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_told_with_its_place() {
+    for (from, to, expected) in [
+        ("expr:", "exprr:", "rules.yaml:6: unknown key `exprr`; did you mean `expr`?"),
+        (
+            "p99 > 0.8",
+            "deriv(p99[1m]) > 0.8",
+            "rules.yaml:6: group `latency`: rule `Slow`: function `deriv` is not supported",
+        ),
+        ("p99 > 0.8", "p99 >", "rules.yaml:6: group `latency`: rule `Slow`: not a valid expression"),
+        ("for: 3s", "for: 3 seconds", "is not a duration"),
+        ("for: 3s", "record: x", "either `alert` or `record`"),
+        ("alert: Slow", "record: a b", "must be a metric name"),
+        ("alert: Slow", "record: slow", "`for` is only for alerts"),
+        ("$value }}", "$valu }}", "rule `Slow`: template of annotation `summary`"),
+        ("severity", "__name__", "`__name__` is not a name for label"),
+        ("groups:", "grups:", "rules.yaml:2: unknown key `grups`; did you mean `groups`?"),
+        ("- name: latency", "- name: latency\n    interval: 0s", "must not be 0"),
+        ("- name: latency", "- name: latency\n  - name: latency", "two groups of this name"),
+        ("- name: latency", "- name: [", "rules.yaml"),
+    ] {
+        let shown = errors(&SLOW.replacen(from, to, 1));
+        assert!(shown.contains(expected), "{to}: {shown}");
+    }
+    assert_eq!(errors("# only words\n\n"), "loaded");
+    assert_eq!(errors("groups:\n"), "loaded");
+    assert_eq!(errors("groups: [{name: a, rules: [{record: b, expr: 1, labels: {c: 2}}]}]"), "loaded");
+}
+
+#[test]
+fn files_are_found_by_globs_and_a_folder_that_is_gone_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::create_dir(path("rules")).unwrap();
+    let globs = vec![path("rules/*.yaml").display().to_string()];
+    let mut files = RuleFiles::new(globs.clone());
+    assert!(files.poll().unwrap().unwrap().groups.is_empty());
+    assert!(files.poll().is_none());
+
+    std::fs::write(path("rules/a.yaml"), SLOW).unwrap();
+    std::fs::write(path("rules/not.txt"), "nonsense").unwrap();
+    assert_eq!(files.poll().unwrap().unwrap().groups.len(), 1);
+    assert!(files.poll().is_none());
+
+    std::fs::write(path("rules/a.yaml"), SLOW.replace("expr", "exp")).unwrap();
+    assert!(files.poll().unwrap().unwrap_err().to_string().contains("did you mean `expr`"));
+    assert!(files.poll().is_none(), "the same error is told once");
+    std::fs::write(path("rules/a.yaml"), SLOW).unwrap();
+    assert_eq!(files.poll().unwrap().unwrap().groups.len(), 1, "that it is well again is told");
+
+    std::fs::rename(path("rules"), path("gone")).unwrap();
+    assert!(files.poll().unwrap().unwrap_err().to_string().ends_with("rules: is not there"));
+    assert!(load_files(&[path("rules/one.yaml").display().to_string()]).is_err());
+    assert!(load_files(&["a[".to_owned()]).is_err());
+    assert_eq!(load_files(&[]).unwrap().groups.len(), 0);
+}
