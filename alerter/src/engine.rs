@@ -1,33 +1,267 @@
-//! Evaluates rules at event time.
+//! Evaluates the rules as event time goes on, writes what they record, and keeps their state over a restart.
+//!
+//! A tick is evaluated when the watermark has passed it by the lateness, and only then: while the pipeline is held back
+//! the watermark stands still, so nothing fires and nothing is resolved. The state is written whole at each change,
+//! before anybody is told of it, and every few seconds; a restart takes it up, reads the series again from the bus, and
+//! evaluates from there on.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-use opentelemetry::metrics::Meter;
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Meter};
+use parking_lot::Mutex;
+use prost::Message as _;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use weir_proto::v1;
 
 use crate::options::Options;
+use crate::room::write_whole;
+use crate::rules::{Evaluator, EvaluatorOptions, GroupStatus, LoadErrors, RuleFiles, State, Step};
 use crate::series::feed::Shared;
+use crate::series::store::Refused;
+
+/// How often the watermark is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+/// How often rule files are read again.
+const RELOAD: Duration = Duration::from_secs(2);
+/// How often the state is written without a change.
+const SAVE: Duration = Duration::from_secs(5);
 
 /// The rules cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {}
+pub enum Error {
+    /// Rule files; all that is wrong with them.
+    #[error("alerter.rules: {0}")]
+    Rules(#[from] LoadErrors),
+    /// The state cannot be read.
+    #[error("alerter: cannot read {path}")]
+    Snapshot {
+        /// File.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A task of the program ended before its time.
+    #[error("alerter: the rules were not read to the end")]
+    Ended(#[from] tokio::task::JoinError),
+}
 
-/// What the API sees.
+/// What the API sees; cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Engine;
+pub(crate) struct Engine {
+    evaluator: Arc<Mutex<Evaluator>>,
+    /// What is wrong with the rule files as they are; the rules before them are kept.
+    bad_files: Arc<Mutex<Option<String>>>,
+}
 
 /// The evaluating task.
 #[derive(Debug)]
-pub(crate) struct Run;
+pub(crate) struct Run {
+    engine: Engine,
+    files: RuleFiles,
+    shared: Shared,
+    lateness: Duration,
+    snapshot: PathBuf,
+    evaluations: Counter<u64>,
+    failures: Counter<u64>,
+    reloads: Counter<u64>,
+    refused: Counter<u64>,
+}
 
 impl Engine {
-    pub(crate) async fn open(_: Options, _: &Path, _: Shared, _: &Meter) -> Result<(Self, Run), Error> {
-        Ok((Self, Run))
+    /// Reads the rules and the state of before.
+    pub(crate) async fn open(
+        options: &Options,
+        folder: &Path,
+        shared: Shared,
+        meter: &Meter,
+    ) -> Result<(Self, Run), Error> {
+        let mut files = RuleFiles::new(options.rules.clone());
+        let (files, rules) = tokio::task::spawn_blocking(move || {
+            let rules = files.poll();
+            (files, rules)
+        })
+        .await?;
+        let evaluator_options = EvaluatorOptions {
+            external_url: options.external_url.clone().unwrap_or_default(),
+            ..EvaluatorOptions::default()
+        };
+        let mut evaluator = Evaluator::new(rules.transpose()?.unwrap_or_default(), evaluator_options);
+        let snapshot = folder.join("snapshot");
+        if let Some(state) = read(&snapshot)? {
+            evaluator.restore(&state);
+        }
+        let engine = Self { evaluator: Arc::new(Mutex::new(evaluator)), bad_files: Arc::default() };
+        engine.observe(meter);
+        let counter = |name, text| meter.u64_counter(name).with_description(text).build();
+        let run = Run {
+            engine: engine.clone(),
+            files,
+            shared,
+            lateness: options.lateness.0,
+            snapshot,
+            evaluations: counter("weir_rule_evaluations", "Rules evaluated"),
+            failures: counter("weir_rule_failures", "Rules whose evaluation failed"),
+            reloads: counter("weir_rule_reloads", "Changes of rule files, by whether they were taken"),
+            refused: counter("weir_rule_refused_samples", "Samples of rules that the store did not take"),
+        };
+        Ok((engine, run))
+    }
+
+    /// All groups as they are.
+    pub(crate) fn status(&self) -> Vec<GroupStatus> {
+        self.evaluator.lock().status()
+    }
+
+    /// Event time up to which the rules were evaluated, in unix milliseconds.
+    pub(crate) fn evaluated_ms(&self) -> Option<i64> {
+        self.evaluator.lock().evaluated_ms()
+    }
+
+    /// What is wrong with the rule files as they are.
+    pub(crate) fn bad_files(&self) -> Option<String> {
+        self.bad_files.lock().clone()
+    }
+
+    fn observe(&self, meter: &Meter) {
+        let engine = self.clone();
+        meter
+            .u64_observable_gauge("weir_alerts")
+            .with_description("Alerts by state")
+            .with_callback(move |gauge| {
+                let status = engine.status();
+                let alerts = || status.iter().flat_map(|group| &group.rules).flat_map(|rule| &rule.alerts);
+                for state in [State::Pending, State::Firing] {
+                    let count = alerts().filter(|alert| alert.state == state).count() as u64;
+                    gauge.observe(count, &[KeyValue::new("state", state.name())]);
+                }
+            })
+            .build();
+        let bad = self.bad_files.clone();
+        meter
+            .u64_observable_gauge("weir_rule_files_bad")
+            .with_description("1 while the rule files as they are cannot be used, and older rules are kept")
+            .with_callback(move |gauge| gauge.observe(u64::from(bad.lock().is_some()), &[]))
+            .build();
     }
 }
 
 impl Run {
-    pub(crate) async fn run(self, shutdown: CancellationToken) {
-        shutdown.cancelled().await;
+    /// Evaluates until `shutdown`, then writes the state.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (mut reload_at, mut save_at) = (Instant::now() + RELOAD, Instant::now() + SAVE);
+        let mut last_ms = i64::MIN;
+        while !shutdown.is_cancelled() {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                _ = look.tick() => {}
+            }
+            let mut changed = false;
+            if Instant::now() >= reload_at {
+                reload_at = Instant::now() + RELOAD;
+                changed |= self.reload().await;
+            }
+            if let Some(watermark) = self.shared.watermark() {
+                let until = watermark.saturating_sub(self.lateness.as_nanos() as u64);
+                let until_ms = (until / 1_000_000) as i64;
+                // The least interval of a group is longer than this.
+                if changed || until_ms.div_euclid(100) > last_ms.div_euclid(100) {
+                    last_ms = until_ms;
+                    changed |= self.evaluate(until_ms, &shutdown).await;
+                }
+            }
+            if changed || Instant::now() >= save_at {
+                save_at = Instant::now() + SAVE;
+                self.save().await;
+            }
+        }
+        self.save().await;
+    }
+
+    /// Evaluates all ticks up to `until_ms`; true where an alert changed its state.
+    async fn evaluate(&self, until_ms: i64, shutdown: &CancellationToken) -> bool {
+        let mut changed = false;
+        while !shutdown.is_cancelled() {
+            let (engine, shared) = (self.engine.clone(), self.shared.clone());
+            let step = tokio::task::spawn_blocking(move || engine.evaluator.lock().step(&shared, until_ms)).await;
+            let Ok(Some(step)) = step else { return changed };
+            self.evaluations.add(step.rules as u64, &[]);
+            self.failures.add(step.failed as u64, &[]);
+            changed |= step.changed;
+            self.record(&step);
+        }
+        changed
+    }
+
+    fn record(&self, step: &Step) {
+        if step.recorded.is_empty() {
+            return;
+        }
+        let mut refused = Refused::default();
+        let mut store = self.shared.store.write();
+        for sample in &step.recorded {
+            store.record(&sample.labels, sample.time_ms, sample.value, &mut refused);
+        }
+        drop(store);
+        self.refused.add(refused.over_limit + refused.out_of_range + refused.unsupported, &[]);
+    }
+
+    /// Takes rule files that have changed; true where rules were replaced.
+    async fn reload(&mut self) -> bool {
+        let mut files = std::mem::replace(&mut self.files, RuleFiles::new(Vec::new()));
+        let polled = tokio::task::spawn_blocking(move || {
+            let rules = files.poll();
+            (files, rules)
+        })
+        .await;
+        let Ok((files, rules)) = polled else { return false };
+        self.files = files;
+        match rules {
+            None => false,
+            Some(Ok(rules)) => {
+                tracing::info!(groups = rules.groups.len(), files = rules.files.len(), "rules were read again");
+                self.reloads.add(1, &[KeyValue::new("result", "taken")]);
+                *self.engine.bad_files.lock() = None;
+                self.engine.evaluator.lock().replace(rules);
+                true
+            }
+            Some(Err(errors)) => {
+                tracing::error!(%errors, "rule files cannot be used; the rules of before are kept");
+                self.reloads.add(1, &[KeyValue::new("result", "refused")]);
+                *self.engine.bad_files.lock() = Some(errors.to_string());
+                false
+            }
+        }
+    }
+
+    async fn save(&self) {
+        let state = self.engine.evaluator.lock().snapshot();
+        let path = self.snapshot.clone();
+        let written = tokio::task::spawn_blocking(move || write_whole(&path, &state.encode_to_vec())).await;
+        if let Ok(Err(error)) = written {
+            tracing::error!(error = &error as &dyn std::error::Error, path = %self.snapshot.display(),
+                "the state of alerts cannot be written; after a restart they may be told of twice");
+        }
+    }
+}
+
+/// The state of before. One that cannot be decoded is left aside, since alerts told twice are better than none.
+fn read(path: &Path) -> Result<Option<v1::AlertSnapshot>, Error> {
+    match std::fs::read(path) {
+        Ok(bytes) => match v1::AlertSnapshot::decode(&bytes[..]) {
+            Ok(state) => Ok(Some(state)),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, path = %path.display(), "the state of alerts is damaged; beginning without it");
+                Ok(None)
+            }
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Snapshot { path: path.to_owned(), source }),
     }
 }

@@ -23,6 +23,8 @@ pub struct Options {
     pub interfaces_per_tenant: usize,
     /// How interfaces are renamed; the first rule that matches.
     pub interfaces: Vec<Rewrite>,
+    /// Where this alerter can be reached by those who are told of an alert; `$externalURL` of templates.
+    pub external_url: Option<String>,
     /// The pipeline is told as late when event time is further behind the wall clock.
     pub late_after: Span,
 }
@@ -37,6 +39,7 @@ impl Default for Options {
             series_limit: 200_000,
             interfaces_per_tenant: 1000,
             interfaces: Vec::new(),
+            external_url: None,
             late_after: seconds(30),
         }
     }

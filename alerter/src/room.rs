@@ -81,7 +81,7 @@ impl Alerter {
         let shared = Shared::new(Store::new(options.history.0.as_millis() as i64, options.series_limit));
         let feed = Feed::new(bus, shared.clone(), options.history.0, meter, health.part("alerter series"));
         let late_after = options.late_after.0;
-        let (engine, run) = Engine::open(options, &folder, shared.clone(), meter).await?;
+        let (engine, run) = Engine::open(&options, &folder, shared.clone(), meter).await?;
         observe(&shared, meter);
         let handle = Handle { api: Api::new(shared, engine, late_after) };
         Ok(Self { fold, feed, engine: run, handle })

@@ -52,7 +52,7 @@ impl IntoResponse for Failure {
 
 /// `data` as Prometheus wraps it.
 #[allow(clippy::unnecessary_wraps, reason = "what handlers return")]
-pub(super) fn success(data: Json_) -> Answer {
+pub(super) fn success(data: &Json_) -> Answer {
     Ok(Json(json!({"status": "success", "data": data})))
 }
 

@@ -3,6 +3,7 @@
 
 mod answer;
 mod prometheus;
+mod state;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,12 +41,16 @@ impl Api {
 
     pub(crate) fn router(self) -> Router {
         Router::new()
+            .route("/api/v1/alerts", get(state::alerts))
+            .route("/api/v1/rules", get(state::rules))
             .route("/prometheus/api/v1/query", get(prometheus::query).post(prometheus::query))
             .route("/prometheus/api/v1/query_range", get(prometheus::query_range).post(prometheus::query_range))
             .route("/prometheus/api/v1/series", get(prometheus::series).post(prometheus::series))
             .route("/prometheus/api/v1/labels", get(prometheus::labels).post(prometheus::labels))
             .route("/prometheus/api/v1/label/{name}/values", get(prometheus::values))
             .route("/prometheus/api/v1/metadata", get(prometheus::metadata))
+            .route("/prometheus/api/v1/rules", get(state::prometheus_rules))
+            .route("/prometheus/api/v1/alerts", get(state::prometheus_alerts))
             .route("/prometheus/api/v1/status/buildinfo", get(prometheus::buildinfo))
             .with_state(self)
     }

@@ -80,7 +80,7 @@ pub(super) async fn query(State(api): State<Api>, Form(parameters): Parameters) 
     let query = expression(&parameters)?;
     let time = time(&parameters, "time")?.unwrap_or_else(|| api.present_ms());
     let value = api.run(move |api| query.at(&api.shared, time)).await?;
-    success(instant(&value, time))
+    success(&instant(&value, time))
 }
 
 pub(super) async fn query_range(State(api): State<Api>, Form(parameters): Parameters) -> Answer {
@@ -90,7 +90,7 @@ pub(super) async fn query_range(State(api): State<Api>, Form(parameters): Parame
     let end = time(&parameters, "end")?.ok_or_else(|| missing("end"))?;
     let step = step(parameter(&parameters, "step").ok_or_else(|| missing("step"))?)?;
     let ranges = api.run(move |api| query.range(&api.shared, start, end, step)).await?;
-    success(matrix(&ranges))
+    success(&matrix(&ranges))
 }
 
 /// The labels of the series that any of `match[]` selects; all, where there is none and none is asked for.
@@ -111,12 +111,12 @@ async fn selected(api: &Api, parameters: &[(String, String)], all: bool) -> Resu
 
 pub(super) async fn series(State(api): State<Api>, Form(parameters): Parameters) -> Answer {
     let found = selected(&api, &parameters, false).await?;
-    success(found.iter().map(|labels| json!(**labels)).collect())
+    success(&found.iter().map(|labels| json!(**labels)).collect())
 }
 
 pub(super) async fn labels(State(api): State<Api>, Form(parameters): Parameters) -> Answer {
     let found = selected(&api, &parameters, true).await?;
-    success(json!(found.iter().flat_map(|labels| labels.keys()).collect::<BTreeSet<_>>()))
+    success(&json!(found.iter().flat_map(|labels| labels.keys()).collect::<BTreeSet<_>>()))
 }
 
 pub(super) async fn values(
@@ -126,7 +126,7 @@ pub(super) async fn values(
 ) -> Answer {
     parameters.retain(|(key, _)| key == "match[]");
     let found = selected(&api, &parameters, true).await?;
-    success(json!(found.iter().filter_map(|labels| labels.get(&name)).collect::<BTreeSet<_>>()))
+    success(&json!(found.iter().filter_map(|labels| labels.get(&name)).collect::<BTreeSet<_>>()))
 }
 
 pub(super) async fn metadata(State(api): State<Api>) -> Answer {
@@ -135,12 +135,12 @@ pub(super) async fn metadata(State(api): State<Api>) -> Answer {
         let help = HELP.iter().find(|(own, _, _)| *own == name).map_or("", |(_, _, help)| help);
         (name, json!([{"type": kind, "help": help, "unit": ""}]))
     };
-    success(Value::Object(kinds.into_iter().map(entry).collect()))
+    success(&Value::Object(kinds.into_iter().map(entry).collect()))
 }
 
 /// Grafana asks for the version to know what it may ask; it is that of the API that is spoken here.
 pub(super) async fn buildinfo() -> Answer {
-    success(json!({
+    success(&json!({
         "version": "2.55.0", "revision": "weir", "branch": "weir", "buildUser": "", "buildDate": "", "goVersion": ""
     }))
 }

@@ -1,0 +1,171 @@
+//! Alerts and rules, in weir's own form and in Prometheus'.
+
+use axum::Json;
+use axum::extract::State as Of;
+use serde_json::{Value, json};
+
+use super::Api;
+use super::answer::{Answer, float, success};
+use crate::pipeline::Pipeline;
+use crate::rules::{Alert, GroupStatus, Health, RuleKind, RuleStatus, State};
+
+fn time(unix_ms: i64) -> String {
+    weir_service::time::format(unix_ms.saturating_mul(1_000_000))
+}
+
+impl Api {
+    /// How the pipeline is, and how far event time has come.
+    fn pipeline(&self) -> Value {
+        let now = u64::try_from(weir_service::time::now_unix_nano()).unwrap_or(0);
+        let watermark = self.shared.watermark();
+        let last_call = self.shared.store.read().last_call_unix_nano();
+        let state = Pipeline::of(watermark, last_call, now, self.late_after);
+        json!({
+            "state": state.name(),
+            "event_time": watermark.map(|nano| weir_service::time::format(nano as i64)),
+            "lag_seconds": watermark.map(|nano| now.saturating_sub(nano) as f64 / 1e9),
+            "last_call": (last_call > 0).then(|| weir_service::time::format(last_call as i64)),
+            "evaluated_until": self.engine.evaluated_ms().map(time),
+        })
+    }
+}
+
+/// Pending, firing and lately resolved alerts, with the state of the pipeline that they rest on.
+pub(super) async fn alerts(Of(api): Of<Api>) -> Json<Value> {
+    let mut alerts = Vec::new();
+    for group in api.engine.status() {
+        for rule in &group.rules {
+            for alert in &rule.alerts {
+                alerts.push(json!({
+                    "state": alert.state.name(),
+                    "labels": *alert.labels,
+                    "annotations": *alert.annotations,
+                    "value": number(alert.value),
+                    "active_at": time(alert.active_at_ms),
+                    "fired_at": alert.fired_at_ms.map(time),
+                    "resolved_at": alert.resolved_at_ms.map(time),
+                    "group": group.name,
+                    "file": group.file,
+                    "rule": rule.rule.name(),
+                    "expr": rule.rule.query.text(),
+                }));
+            }
+        }
+    }
+    Json(json!({"alerts": alerts, "pipeline": api.pipeline(), "rules_error": api.engine.bad_files()}))
+}
+
+/// All groups with their rules, and how their last evaluation went.
+pub(super) async fn rules(Of(api): Of<Api>) -> Json<Value> {
+    let rule = |status: &RuleStatus| {
+        let (kind, hold_ms, keep_ms) = kind(status);
+        json!({
+            "name": status.rule.name(),
+            "type": kind,
+            "expr": status.rule.query.text(),
+            "line": status.rule.line,
+            "for_seconds": hold_ms as f64 / 1000.0,
+            "keep_firing_for_seconds": keep_ms as f64 / 1000.0,
+            "health": health(&status.health).0,
+            "error": health(&status.health).1,
+            "alerts": status.alerts.iter().filter(|alert| alert.state != State::Resolved).count(),
+        })
+    };
+    let group = |group: &GroupStatus| {
+        json!({
+            "name": group.name,
+            "file": group.file,
+            "interval_seconds": group.interval_ms as f64 / 1000.0,
+            "evaluated_until": group.evaluated_ms.map(time),
+            "rules": group.rules.iter().map(rule).collect::<Vec<_>>(),
+        })
+    };
+    let groups: Vec<_> = api.engine.status().iter().map(group).collect();
+    Json(json!({"groups": groups, "pipeline": api.pipeline(), "rules_error": api.engine.bad_files()}))
+}
+
+/// JSON has no NaN and no infinity; they are text.
+fn number(value: f64) -> Value {
+    if value.is_finite() { json!(value) } else { json!(float(value)) }
+}
+
+fn kind(status: &RuleStatus) -> (&'static str, i64, i64) {
+    match &status.rule.kind {
+        RuleKind::Alert { for_ms, keep_firing_ms, .. } => ("alerting", *for_ms, *keep_firing_ms),
+        RuleKind::Record(_) => ("recording", 0, 0),
+    }
+}
+
+fn health(health: &Health) -> (&'static str, Option<&str>) {
+    match health {
+        Health::Unknown => ("unknown", None),
+        Health::Ok => ("ok", None),
+        Health::Failed(error) => ("err", Some(error)),
+    }
+}
+
+fn active(alerts: &[Alert]) -> Vec<Value> {
+    let alert = |alert: &Alert| {
+        json!({
+            "labels": *alert.labels,
+            "annotations": *alert.annotations,
+            "state": alert.state.name(),
+            "activeAt": time(alert.active_at_ms),
+            "value": float(alert.value),
+        })
+    };
+    alerts.iter().filter(|alert| alert.state != State::Resolved).map(alert).collect()
+}
+
+pub(super) async fn prometheus_alerts(Of(api): Of<Api>) -> Answer {
+    let status = api.engine.status();
+    let rules = status.iter().flat_map(|group| &group.rules);
+    let alerts: Vec<_> = rules.flat_map(|rule| active(&rule.alerts)).collect();
+    success(&json!({"alerts": alerts}))
+}
+
+pub(super) async fn prometheus_rules(Of(api): Of<Api>) -> Answer {
+    let never = "0001-01-01T00:00:00Z";
+    let group = |group: &GroupStatus| {
+        let evaluated = group.evaluated_ms.map_or_else(|| never.to_owned(), time);
+        let rule = |status: &RuleStatus| {
+            let (kind, hold_ms, keep_ms) = kind(status);
+            let mut rule = json!({
+                "name": status.rule.name(),
+                "query": status.rule.query.text(),
+                "type": kind,
+                "health": health(&status.health).0,
+                "lastError": health(&status.health).1.unwrap_or_default(),
+                "labels": {},
+                "evaluationTime": 0,
+                "lastEvaluation": evaluated,
+            });
+            if let (Value::Object(rule), "alerting") = (&mut rule, kind) {
+                let is = |state| status.alerts.iter().any(|alert| alert.state == state);
+                let state = if is(State::Firing) {
+                    "firing"
+                } else if is(State::Pending) {
+                    "pending"
+                } else {
+                    "inactive"
+                };
+                rule.insert("state".to_owned(), json!(state));
+                rule.insert("duration".to_owned(), json!(hold_ms as f64 / 1000.0));
+                rule.insert("keepFiringFor".to_owned(), json!(keep_ms as f64 / 1000.0));
+                rule.insert("annotations".to_owned(), json!({}));
+                rule.insert("alerts".to_owned(), json!(active(&status.alerts)));
+            }
+            rule
+        };
+        json!({
+            "name": group.name,
+            "file": group.file,
+            "interval": group.interval_ms as f64 / 1000.0,
+            "limit": group.limit,
+            "rules": group.rules.iter().map(rule).collect::<Vec<_>>(),
+            "evaluationTime": 0,
+            "lastEvaluation": evaluated,
+        })
+    };
+    success(&json!({"groups": api.engine.status().iter().map(group).collect::<Vec<_>>()}))
+}
