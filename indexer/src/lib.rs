@@ -1,5 +1,19 @@
-//! Logs and spans off the bus into tantivy, and the search API. Here so far: the query grammar and the words of a text;
-//! nothing is read, kept or served yet.
+//! Logs and spans off the bus into tantivy, and the search API.
 
+mod api;
+pub mod chunk;
+mod error;
+pub mod fields;
+pub mod head;
+pub mod ingest;
+pub mod line;
+mod options;
 pub mod query;
+pub mod search;
+mod severity;
+pub mod snapshot;
+pub mod store;
 pub mod words;
+
+pub use error::Error;
+pub use options::{All, Options, Partitions, Retention, Seal};

@@ -1,0 +1,272 @@
+//! What a chunk is listed under. The first byte of a term says what it is:
+//!
+//! | term | is |
+//! |---|---|
+//! | `w` word | a word of the body |
+//! | `h` hash | a word of the body that is an id or a number ([`words::is_hashed`]), by 18 bits |
+//! | `x` start | the first [`START`] characters of such a word, for queries by prefix |
+//! | `f` field NUL value | a field's whole value in lowercase |
+//! | `g` hash | the same for a value that is long, an id or a number, by 18 bits |
+//! | `e` field | the field is there |
+//!
+//! Fields are `tenant`, `service`, `trace_id`, `span_id`, `record` (`PARTITION-OFFSET` on the bus), `resource.X` and
+//! `attributes.X`, with the values that [`crate::fields`] finds in lists and maps. What all lines share is listed once; everything else with the number of lines that hold it.
+
+use std::fmt::Write as _;
+
+use ahash::AHashMap;
+use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
+use weir_proto::otlp::common::v1::any_value::Value;
+
+use crate::line::{Line, Source};
+use crate::{fields, words};
+
+/// Name under which the tokenizer is known to the indices.
+pub const TOKENIZER: &str = "weir_terms";
+
+/// Characters of a hashed word that are listed as they are.
+pub const START: usize = 3;
+
+const COUNT: char = '\u{1}';
+const END: char = '\u{2}';
+
+/// Terms of a chunk, each with the number of lines that hold it.
+#[derive(Debug, Default)]
+pub struct Terms {
+    counts: AHashMap<Box<str>, Seen>,
+    line: u32,
+    term: String,
+}
+
+#[derive(Debug)]
+struct Seen {
+    lines: u32,
+    last: u32,
+}
+
+impl Terms {
+    /// The terms of `lines`, which all have the source of the first; bodies that are no text are left out.
+    pub fn of(lines: &[&Line], with_bodies: bool) -> Self {
+        let mut terms = Self::default();
+        if let Some(first) = lines.first() {
+            terms.source(&first.source);
+        }
+        for line in lines {
+            terms.line += 1;
+            terms.add_line(line, with_bodies);
+        }
+        terms
+    }
+
+    /// The text from which the tokenizer makes each term as often as there are lines that hold it.
+    pub fn into_text(self) -> String {
+        let mut text = String::with_capacity(self.counts.len() * 12);
+        for (term, seen) in &self.counts {
+            // A String takes what is written to it.
+            let _ = write!(text, "{term}{COUNT}{}{END}", seen.lines);
+        }
+        text
+    }
+
+    /// Number of lines that hold a term.
+    pub fn lines(&self, term: &str) -> u32 {
+        self.counts.get(term).map_or(0, |seen| seen.lines)
+    }
+
+    fn source(&mut self, source: &Source) {
+        self.line = 1;
+        self.text_field("tenant", &source.tenant);
+        self.text_field("service", &source.service);
+        self.fields("resource.", &source.resource);
+        self.line = 0;
+        for seen in self.counts.values_mut() {
+            seen.last = 0;
+        }
+    }
+
+    fn add_line(&mut self, line: &Line, with_bodies: bool) {
+        if with_bodies {
+            words::each_word(&line.body.text(), |word| self.word(word));
+        }
+        self.fields("attributes.", &line.attributes);
+        if !line.trace_id.is_empty() {
+            self.text_field("trace_id", &hex::encode(&line.trace_id));
+        }
+        if !line.span_id.is_empty() {
+            self.text_field("span_id", &hex::encode(&line.span_id));
+        }
+        self.text_field("record", &format!("{}-{}", line.id.partition, line.id.offset));
+    }
+
+    fn word(&mut self, word: &str) {
+        if words::is_hashed(word) {
+            self.add(|term| put_start(term, word));
+        }
+        self.add(|term| put_word(term, word));
+    }
+
+    fn fields(&mut self, kind: &str, attributes: &[(String, Value)]) {
+        let mut field = String::from(kind);
+        for (key, _) in attributes {
+            field.truncate(kind.len());
+            field.push_str(key);
+            self.add(|term| put_named(term, &field));
+        }
+        fields::each(attributes, |name, text| {
+            field.truncate(kind.len());
+            field.push_str(name);
+            self.text_field(&field, text);
+        });
+    }
+
+    fn text_field(&mut self, field: &str, value: &str) {
+        self.add(|term| put_named(term, field));
+        self.add(|term| put_field(term, field, &value.to_lowercase()));
+    }
+
+    fn add(&mut self, put: impl FnOnce(&mut String)) {
+        self.term.clear();
+        put(&mut self.term);
+        match self.counts.get_mut(self.term.as_str()) {
+            Some(seen) if seen.last == self.line => {}
+            Some(seen) => {
+                seen.lines += 1;
+                seen.last = self.line;
+            }
+            None => {
+                self.counts.insert(self.term.as_str().into(), Seen { lines: 1, last: self.line });
+            }
+        }
+    }
+}
+
+/// The term of a whole word of the body, lowercase.
+pub fn put_word(term: &mut String, word: &str) {
+    if words::is_hashed(word) {
+        put_hash(term, 'h', word.as_bytes());
+    } else {
+        term.push('w');
+        term.push_str(word);
+    }
+}
+
+/// The term of the start of a hashed word.
+pub fn put_start(term: &mut String, word: &str) {
+    term.push('x');
+    term.extend(word.chars().take(START));
+}
+
+/// The term of a field's whole value, lowercase.
+pub fn put_field(term: &mut String, field: &str, value: &str) {
+    if words::is_hashed(value) || is_odd(field) || is_odd(value) {
+        put_hash(term, 'g', format!("{field}\0{value}").as_bytes());
+    } else {
+        term.push('f');
+        term.push_str(field);
+        term.push('\0');
+        term.push_str(value);
+    }
+}
+
+/// The term of a field that is there.
+pub fn put_named(term: &mut String, field: &str) {
+    if is_odd(field) {
+        put_hash(term, 'e', field.as_bytes());
+    } else {
+        term.push('e');
+        term.push_str(field);
+    }
+}
+
+/// Whether a text cannot stand in a term as it is.
+fn is_odd(text: &str) -> bool {
+    text.len() > 200 || text.contains([COUNT, END, '\0'])
+}
+
+fn put_hash(term: &mut String, kind: char, bytes: &[u8]) {
+    let _ = write!(term, "{kind}{:05x}", words::short_hash(bytes));
+}
+
+/// Makes each `term \x01 count \x02` of its input that many times, which is how tantivy is told a frequency.
+#[derive(Debug, Clone, Default)]
+pub struct TermTokenizer;
+
+/// What [`TermTokenizer`] makes of a text.
+#[derive(Debug)]
+pub struct TermStream<'a> {
+    rest: &'a str,
+    left: u32,
+    token: Token,
+}
+
+impl Tokenizer for TermTokenizer {
+    type TokenStream<'a> = TermStream<'a>;
+
+    fn token_stream<'a>(&'a mut self, text: &'a str) -> TermStream<'a> {
+        TermStream { rest: text, left: 0, token: Token { position: 0, ..Token::default() } }
+    }
+}
+
+impl TokenStream for TermStream<'_> {
+    fn advance(&mut self) -> bool {
+        while self.left == 0 {
+            let Some((entry, rest)) = self.rest.split_once(END) else { return false };
+            self.rest = rest;
+            let Some((term, count)) = entry.split_once(COUNT) else { continue };
+            self.left = count.parse().unwrap_or(0);
+            self.token.text.clear();
+            self.token.text.push_str(term);
+        }
+        self.left -= 1;
+        true
+    }
+
+    fn token(&self) -> &Token {
+        &self.token
+    }
+
+    fn token_mut(&mut self) -> &mut Token {
+        &mut self.token
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::line::{Body, LineId};
+    use bytes::Bytes;
+
+    fn line(body: &str) -> Line {
+        Line {
+            id: LineId { partition: 0, offset: 1, index: 0 },
+            time: 0,
+            severity: 0,
+            severity_text: String::new(),
+            body: Body::Text(body.into()),
+            trace_id: Bytes::new(),
+            span_id: Bytes::new(),
+            attributes: vec![("code".into(), Value::IntValue(42)), ("ratio".into(), Value::DoubleValue(0.5))],
+            source: std::sync::Arc::new(Source { tenant: "Acme".into(), ..Source::default() }),
+        }
+    }
+
+    #[test]
+    fn a_term_counts_the_lines_that_hold_it() {
+        let lines = [line("retry retry 显存"), line("retry a1b2c3")];
+        let terms = Terms::of(&lines.iter().collect::<Vec<_>>(), true);
+        assert_eq!(terms.lines("wretry"), 2);
+        assert_eq!(terms.lines("w显"), 1);
+        assert_eq!(terms.lines("xa1b"), 1);
+        assert_eq!(terms.lines("ftenant\0acme"), 1);
+        assert_eq!(terms.lines("fattributes.code\u{0}42"), 2);
+        assert_eq!(terms.lines("fattributes.ratio\u{0}0.5"), 2);
+        let text = terms.into_text();
+        let mut tokenizer = TermTokenizer;
+        let mut stream = tokenizer.token_stream(&text);
+        let mut retries = 0;
+        while stream.advance() {
+            retries += usize::from(stream.token().text == "wretry");
+        }
+        assert_eq!(retries, 2);
+    }
+}

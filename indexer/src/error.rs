@@ -1,0 +1,57 @@
+use std::io;
+use std::path::PathBuf;
+
+/// What can go wrong in the indexer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration cannot work; the text names the key.
+    #[error("{0}")]
+    Options(String),
+    /// A file or folder cannot be used.
+    #[error("cannot use {path}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Cause.
+        source: io::Error,
+    },
+    /// A file of the index does not hold what it should.
+    #[error("{path} is damaged")]
+    Manifest {
+        /// Which.
+        path: PathBuf,
+        /// Cause.
+        source: serde_json::Error,
+    },
+    /// An index cannot be read or written.
+    #[error("index {path}")]
+    Index {
+        /// Its folder.
+        path: PathBuf,
+        /// Cause.
+        source: tantivy::TantivyError,
+    },
+    /// A chunk does not hold what it should.
+    #[error("damaged chunk: {0}")]
+    Chunk(&'static str),
+    /// The bus failed.
+    #[error(transparent)]
+    Bus(#[from] weir_bus::Error),
+    /// A thread of the room ended before its work was done.
+    #[error("a thread of the indexer failed")]
+    Thread(#[from] tokio::task::JoinError),
+}
+
+impl Error {
+    /// For `map_err` around a call on a file.
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+
+    /// For `map_err` around a call on an index.
+    pub(crate) fn index(path: impl Into<PathBuf>) -> impl FnOnce(tantivy::TantivyError) -> Self {
+        let path = path.into();
+        move |source| Self::Index { path, source }
+    }
+}

@@ -1,0 +1,80 @@
+//! The head: lines that were read and are not on disk yet, by batch and source, searchable as they are.
+
+use std::sync::Arc;
+
+use crate::Error;
+use crate::line::Line;
+use crate::snapshot::Lines;
+
+/// Lines of one source that came at once; never empty.
+#[derive(Debug)]
+pub struct Batch {
+    lines: Arc<Vec<Line>>,
+    min: i64,
+    max: i64,
+}
+
+/// Batches in the order in which they came. A clone is a moment of it, and costs nothing until the head grows on.
+#[derive(Debug, Clone, Default)]
+pub struct Head {
+    batches: Arc<Vec<Arc<Batch>>>,
+    bytes: usize,
+}
+
+impl Batch {
+    /// A batch; `None` of no lines.
+    pub fn new(lines: Vec<Line>) -> Option<Self> {
+        let min = lines.iter().map(|line| line.time).min()?;
+        let max = lines.iter().map(|line| line.time).max()?;
+        Some(Self { lines: Arc::new(lines), min, max })
+    }
+
+    /// Its lines, shared.
+    pub fn shared(&self) -> &Arc<Vec<Line>> {
+        &self.lines
+    }
+}
+
+impl Lines for Batch {
+    fn min_time(&self) -> i64 {
+        self.min
+    }
+
+    fn max_time(&self) -> i64 {
+        self.max
+    }
+
+    fn count(&self) -> usize {
+        self.lines.len()
+    }
+
+    fn lines(&self) -> Result<Arc<Vec<Line>>, Error> {
+        Ok(self.lines.clone())
+    }
+}
+
+impl Head {
+    /// Takes batches in.
+    pub fn extend(&mut self, batches: impl IntoIterator<Item = Arc<Batch>>) {
+        let kept = Arc::make_mut(&mut self.batches);
+        for batch in batches {
+            self.bytes += batch.lines.iter().map(Line::memory).sum::<usize>();
+            kept.push(batch);
+        }
+    }
+
+    /// About the memory that it takes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Its batches.
+    pub fn batches(&self) -> &[Arc<Batch>] {
+        &self.batches
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+}

@@ -1,0 +1,302 @@
+//! Records of the bus into lines.
+//!
+//! A record that came from a file says which bytes of it it holds ([`Origin`]). [`Marks`] keeps, for each partition and
+//! file, the greatest end seen: what lies below it was read before, and is dropped. The producer sends one file's ranges
+//! in order and with one key, so into one partition.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ahash::AHashMap;
+use bytes::Bytes;
+use prost::Message as _;
+use serde::{Deserialize, Serialize};
+use weir_bus::Message;
+use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
+use weir_proto::otlp::collector::trace::v1::ExportTraceServiceRequest;
+use weir_proto::otlp::common::v1::any_value::Value;
+use weir_proto::otlp::common::v1::{AnyValue, KeyValue};
+use weir_proto::otlp::logs::v1::LogRecord;
+use weir_proto::otlp::trace::v1::Span;
+use weir_proto::{Origin, attribute, header};
+
+use crate::fields;
+use crate::line::{Body, Line, LineId, Source};
+
+/// What a store keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// Log lines.
+    Logs,
+    /// Spans, each as a line: see [`span_of`].
+    Spans,
+}
+
+/// Sources that were seen, so that lines of one share it. At [`Sources::MOST`] it forgets all and begins anew.
+#[derive(Debug, Default)]
+pub struct Sources(AHashMap<Vec<u8>, Arc<Source>>);
+
+/// How far each file was read, by partition.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Marks(HashMap<i32, HashMap<String, Mark>>);
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Mark {
+    end: u64,
+    /// Milliseconds since the epoch, by the records' own times.
+    seen: i64,
+}
+
+/// What is to be done with a record of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// All of it is new.
+    New,
+    /// What starts before this byte was read before.
+    From(u64),
+    /// All of it was read before.
+    Seen,
+}
+
+/// Lines of one record, and how many of it were dropped since they were read before.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    /// New lines.
+    pub lines: Vec<Line>,
+    /// Lines that were read before.
+    pub duplicates: usize,
+}
+
+impl Marks {
+    /// Most files that are remembered; the ones silent for longest are forgotten first.
+    pub const MOST: usize = 200_000;
+    /// Files that were silent for so long are forgotten.
+    pub const SILENT_MS: i64 = 7 * 86_400_000;
+
+    /// Whether a record is new.
+    pub fn fate(&self, partition: i32, origin: &Origin) -> Fate {
+        match self.0.get(&partition).and_then(|marks| marks.get(&origin.identity)) {
+            Some(mark) if origin.end <= mark.end => Fate::Seen,
+            Some(mark) if origin.start < mark.end => Fate::From(mark.end),
+            _ => Fate::New,
+        }
+    }
+
+    /// The record's lines are in the head; `now_ms` is the record's time.
+    pub fn advance(&mut self, partition: i32, origin: &Origin, now_ms: i64) {
+        let marks = self.0.entry(partition).or_default();
+        if let Some(mark) = marks.get_mut(&origin.identity) {
+            mark.end = mark.end.max(origin.end);
+            mark.seen = mark.seen.max(now_ms);
+        } else {
+            marks.insert(origin.identity.clone(), Mark { end: origin.end, seen: now_ms });
+        }
+    }
+
+    /// Forgets files that have been silent for long, measured from the newest record.
+    pub fn forget(&mut self) {
+        let mut seen: Vec<i64> = self.0.values().flat_map(HashMap::values).map(|mark| mark.seen).collect();
+        let Some(newest) = seen.iter().max().copied() else { return };
+        let mut oldest_kept = newest.saturating_sub(Self::SILENT_MS);
+        if seen.len() > Self::MOST {
+            let cut = seen.len() - Self::MOST;
+            oldest_kept = oldest_kept.max(*seen.select_nth_unstable(cut).1);
+        }
+        for marks in self.0.values_mut() {
+            marks.retain(|_, mark| mark.seen >= oldest_kept);
+        }
+    }
+}
+
+impl Sources {
+    /// Most sources that are remembered.
+    pub const MOST: usize = 10_000;
+
+    fn get(&mut self, resource: Vec<KeyValue>, scope: String) -> Arc<Source> {
+        let mut key = scope.as_bytes().to_vec();
+        for pair in &resource {
+            key.push(0);
+            // A Vec takes all that is written to it.
+            let _ = pair.encode_length_delimited(&mut key);
+        }
+        if let Some(source) = self.0.get(&key) {
+            return source.clone();
+        }
+        if self.0.len() >= Self::MOST {
+            self.0.clear();
+        }
+        let resource = attributes(resource);
+        let text = |name: &str| resource.iter().find(|(key, _)| key == name).map(|(_, value)| fields::text(value));
+        let source = Arc::new(Source {
+            tenant: text(attribute::TENANT).filter(|t| !t.is_empty()).unwrap_or_else(|| "default".to_owned()),
+            service: text("service.name").unwrap_or_default(),
+            resource,
+            scope,
+        });
+        self.0.insert(key, source.clone());
+        source
+    }
+}
+
+/// The origin that a record's header names; a header that is none is as good as no header.
+pub fn origin(message: &Message) -> Option<Origin> {
+    std::str::from_utf8(message.header(header::ORIGIN)?).ok()?.parse().ok()
+}
+
+/// The lines of a record, without those whose byte offset in their file lies before `from`.
+pub fn decode(
+    signal: Signal,
+    message: &Message,
+    from: Option<u64>,
+    sources: &mut Sources,
+) -> Result<Decoded, prost::DecodeError> {
+    match signal {
+        Signal::Logs => logs(message, from, sources),
+        Signal::Spans => spans(message, sources),
+    }
+}
+
+fn logs(message: &Message, from: Option<u64>, sources: &mut Sources) -> Result<Decoded, prost::DecodeError> {
+    let request = ExportLogsServiceRequest::decode(message.value.clone())?;
+    let mut decoded = Decoded::default();
+    let mut index = 0;
+    for resource_logs in request.resource_logs {
+        let resource = resource_logs.resource.map(|r| r.attributes).unwrap_or_default();
+        for scope_logs in resource_logs.scope_logs {
+            let scope = scope_logs.scope.map(|s| s.name).unwrap_or_default();
+            let source = sources.get(resource.clone(), scope);
+            for record in scope_logs.log_records {
+                let id = LineId { partition: message.partition.partition, offset: message.offset, index };
+                index += 1;
+                if from.is_some_and(|from| file_offset(&record).is_some_and(|offset| offset < from)) {
+                    decoded.duplicates += 1;
+                } else {
+                    decoded.lines.push(line(record, id, message.timestamp_ms, source.clone()));
+                }
+            }
+        }
+    }
+    Ok(decoded)
+}
+
+fn file_offset(record: &LogRecord) -> Option<u64> {
+    let pair = record.attributes.iter().find(|pair| pair.key == attribute::FILE_OFFSET)?;
+    match pair.value.as_ref()?.value.as_ref()? {
+        Value::IntValue(offset) => u64::try_from(*offset).ok(),
+        _ => None,
+    }
+}
+
+fn line(record: LogRecord, id: LineId, arrival_ms: i64, source: Arc<Source>) -> Line {
+    Line {
+        id,
+        time: time([record.time_unix_nano, record.observed_time_unix_nano], arrival_ms),
+        severity: u8::try_from(record.severity_number).ok().filter(|number| *number <= 24).unwrap_or(0),
+        severity_text: record.severity_text,
+        body: body(record.body),
+        trace_id: record.trace_id.into(),
+        span_id: record.span_id.into(),
+        attributes: attributes(record.attributes),
+        source,
+    }
+}
+
+/// The first time that is set, else the record's arrival.
+fn time(times: [u64; 2], arrival_ms: i64) -> i64 {
+    let set = times.into_iter().find(|time| *time != 0);
+    set.map_or(arrival_ms.saturating_mul(1_000_000), |time| i64::try_from(time).unwrap_or(i64::MAX))
+}
+
+fn body(value: Option<AnyValue>) -> Body {
+    match value.and_then(|any| any.value) {
+        None => Body::Text(String::new()),
+        Some(Value::StringValue(text)) => Body::Text(text),
+        Some(Value::BytesValue(bytes)) => {
+            String::from_utf8(bytes).map_or_else(|error| Body::Bytes(error.into_bytes().into()), Body::Text)
+        }
+        Some(other) => Body::Json(fields::json(&other).to_string()),
+    }
+}
+
+fn attributes(pairs: Vec<KeyValue>) -> Vec<(String, Value)> {
+    pairs.into_iter().filter_map(|pair| Some((pair.key, pair.value?.value?))).collect()
+}
+
+fn spans(message: &Message, sources: &mut Sources) -> Result<Decoded, prost::DecodeError> {
+    let request = ExportTraceServiceRequest::decode(message.value.clone())?;
+    let mut decoded = Decoded::default();
+    let mut index = 0;
+    for resource_spans in request.resource_spans {
+        let resource = resource_spans.resource.map(|r| r.attributes).unwrap_or_default();
+        for scope_spans in resource_spans.scope_spans {
+            let scope = scope_spans.scope.map(|s| s.name).unwrap_or_default();
+            let source = sources.get(resource.clone(), scope);
+            for span in scope_spans.spans {
+                let id = LineId { partition: message.partition.partition, offset: message.offset, index };
+                index += 1;
+                decoded.lines.push(span_line(span, id, message.timestamp_ms, source.clone()));
+            }
+        }
+    }
+    Ok(decoded)
+}
+
+/// A span as a line: its start is the time, its own protobuf bytes are the body, and its attributes, with `span.name`,
+/// `span.kind` and `span.status` (the numbers of OTLP) and `span.duration_ns` before them, are what it is found by.
+fn span_line(span: Span, id: LineId, arrival_ms: i64, source: Arc<Source>) -> Line {
+    let bytes = Bytes::from(span.encode_to_vec());
+    let duration = span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano);
+    let mut found_by = vec![
+        ("span.name".to_owned(), Value::StringValue(span.name)),
+        ("span.kind".to_owned(), Value::IntValue(span.kind.into())),
+        ("span.status".to_owned(), Value::IntValue(span.status.map_or(0, |status| status.code).into())),
+        ("span.duration_ns".to_owned(), Value::IntValue(i64::try_from(duration).unwrap_or(i64::MAX))),
+    ];
+    found_by.extend(attributes(span.attributes));
+    Line {
+        id,
+        time: time([span.start_time_unix_nano, span.end_time_unix_nano], arrival_ms),
+        severity: 0,
+        severity_text: String::new(),
+        body: Body::Bytes(bytes),
+        trace_id: span.trace_id.into(),
+        span_id: span.span_id.into(),
+        attributes: found_by,
+        source,
+    }
+}
+
+/// The span that a line of a span store is; `None` for a line that is none.
+pub fn span_of(line: &Line) -> Option<Span> {
+    Span::decode(line.body.bytes()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(start: u64, end: u64) -> Origin {
+        Origin { identity: "a".into(), start, end }
+    }
+
+    #[test]
+    fn a_range_below_the_mark_was_seen_and_one_across_it_is_new_from_there() {
+        let mut marks = Marks::default();
+        assert_eq!(marks.fate(0, &origin(0, 10)), Fate::New);
+        marks.advance(0, &origin(0, 10), 1);
+        assert_eq!(marks.fate(0, &origin(0, 10)), Fate::Seen);
+        assert_eq!(marks.fate(0, &origin(5, 15)), Fate::From(10));
+        assert_eq!(marks.fate(0, &origin(10, 20)), Fate::New);
+        assert_eq!(marks.fate(1, &origin(0, 10)), Fate::New, "another partition has marks of its own");
+    }
+
+    #[test]
+    fn silent_files_are_forgotten() {
+        let mut marks = Marks::default();
+        marks.advance(0, &origin(0, 10), 0);
+        marks.advance(0, &Origin { identity: "b".into(), start: 0, end: 1 }, Marks::SILENT_MS + 1);
+        marks.forget();
+        assert_eq!(marks.fate(0, &origin(0, 10)), Fate::New);
+        assert_eq!(marks.fate(0, &Origin { identity: "b".into(), start: 0, end: 1 }), Fate::Seen);
+    }
+}

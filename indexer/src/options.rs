@@ -1,0 +1,112 @@
+use std::time::Duration;
+
+use serde::Deserialize;
+use weir_service::config::{Size, Span};
+
+use crate::Error;
+
+/// Section `indexer` of the configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// One index for each signal and window of event time.
+    pub window: Span,
+    /// When the head becomes chunks on disk.
+    pub seal: Seal,
+    /// How long data is kept.
+    pub retention: Retention,
+    /// Partitions whose home this indexer is.
+    pub partitions: Partitions,
+    /// Addresses of other indexers; must be empty in this version.
+    pub peers: Vec<String>,
+}
+
+/// When the head becomes chunks on disk: whichever comes first.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Seal {
+    /// Age of the oldest line in the head.
+    pub age: Span,
+    /// Memory that the head takes, for each signal.
+    pub size: Size,
+}
+
+/// What is dropped, whole windows at a time: the oldest first.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// A window goes when it ended, and was last written, longer ago than this.
+    pub age: Span,
+    /// Greatest size on disk, for each signal; the newest window always stays.
+    pub size: Size,
+}
+
+/// Partitions whose home this indexer is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Partitions {
+    /// The word `all`.
+    All(All),
+    /// These.
+    List(Vec<i32>),
+}
+
+/// The word `all`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum All {
+    /// Every partition there is.
+    #[serde(rename = "all")]
+    All,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            window: Span(Duration::from_secs(86_400)),
+            seal: Seal::default(),
+            retention: Retention::default(),
+            partitions: Partitions::All(All::All),
+            peers: Vec::new(),
+        }
+    }
+}
+
+impl Default for Seal {
+    fn default() -> Self {
+        Self { age: Span(Duration::from_secs(30)), size: Size(64 << 20) }
+    }
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { age: Span(Duration::from_secs(7 * 86_400)), size: Size(50_000_000_000) }
+    }
+}
+
+impl Options {
+    /// What cannot work, by the key's name.
+    pub fn check(&self) -> Result<(), Error> {
+        let wrong = |text: &str| Err(Error::Options(text.to_owned()));
+        if self.window.0 < Duration::from_secs(60) || self.window.0 > Duration::from_secs(366 * 86_400) {
+            return wrong("indexer.window: must lie between 1m and 366d");
+        }
+        if self.seal.age.0 < Duration::from_millis(100) {
+            return wrong("indexer.seal.age: must be at least 100ms");
+        }
+        if self.seal.size.0 < 1 << 20 || self.seal.size.0 > 8 << 30 {
+            return wrong("indexer.seal.size: must lie between 1MiB and 8GiB");
+        }
+        if self.retention.age.0 < self.window.0 {
+            return wrong("indexer.retention.age: must be at least indexer.window, since whole windows are dropped");
+        }
+        if let Partitions::List(list) = &self.partitions
+            && (list.is_empty() || list.iter().any(|p| *p < 0))
+        {
+            return wrong("indexer.partitions: write `all`, or a list of partition numbers from 0, such as [0, 1]");
+        }
+        if !self.peers.is_empty() {
+            return wrong("indexer.peers: this version answers for its own partitions alone; leave the list empty");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,63 @@
+//! What of the windows counts, and how far the bus was read for it: one small file, replaced whole.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write as _};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::ingest::Marks;
+
+const NAME: &str = "manifest.json";
+const TEMPORARY: &str = "manifest.json.new";
+
+/// The commit of a store: chunks of a seal count once the manifest names that seal or a later one.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    /// Number of the last seal that counts.
+    pub seal: u64,
+    /// By partition, the offset of the first record that is not on disk.
+    pub positions: BTreeMap<i32, i64>,
+    /// How far each file is on disk.
+    pub marks: Marks,
+    /// By folder, when a window was last written, in milliseconds since the epoch.
+    pub windows: BTreeMap<String, i64>,
+}
+
+impl Manifest {
+    /// The manifest in `root`; an empty one where there is none.
+    pub(crate) fn read(root: &Path) -> Result<Self, Error> {
+        let path = root.join(NAME);
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|source| Error::Manifest { path, source }),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(Error::io(path)(error)),
+        }
+    }
+
+    /// Writes it beside the old one, durably; [`Manifest::install`] makes it count.
+    pub(crate) fn write(&self, root: &Path) -> Result<(), Error> {
+        let path = root.join(TEMPORARY);
+        let bytes = serde_json::to_vec(self).map_err(|source| Error::Manifest { path: path.clone(), source })?;
+        let write = || {
+            let mut file = File::create(&path)?;
+            file.write_all(&bytes)?;
+            file.sync_all()
+        };
+        write().map_err(Error::io(&path))
+    }
+
+    /// Puts what was written in the place of the old one, durably.
+    pub(crate) fn install(root: &Path) -> Result<(), Error> {
+        let path = root.join(NAME);
+        fs::rename(root.join(TEMPORARY), &path).map_err(Error::io(path))?;
+        sync_folder(root)
+    }
+}
+
+/// Makes the names in a folder durable.
+pub(crate) fn sync_folder(path: &Path) -> Result<(), Error> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(Error::io(path))
+}

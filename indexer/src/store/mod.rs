@@ -1,0 +1,258 @@
+//! Lines of one signal: in the head, and in one index for each window of event time.
+//!
+//! # What is promised
+//! **Every line once.** A [`Snapshot`] has each line that was ingested exactly once: in the head, in a head that is being
+//! sealed, or in a chunk; one lock changes a sealed head for its chunks. On disk a seal counts when its [`Manifest`] is in
+//! place, which also holds the bus positions and origin marks of the moment at which the head was taken: chunks and
+//! positions are one commit. Order of a seal: for each window add the chunks, each with the seal's number, and commit;
+//! then write the manifest beside the old one, sync, rename, sync the folder. A crash before the rename leaves chunks of
+//! the number behind the manifest's, which [`Store::open`] deletes before anything is read; a crash after it leaves
+//! nothing to do. In both cases reading goes on at [`Store::position`].
+//!
+//! One caller ingests; seals, snapshots and retention may run beside it.
+
+mod manifest;
+mod retention;
+mod seal;
+mod select;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+use weir_bus::Message;
+use weir_proto::otlp::trace::v1::Span;
+
+use self::manifest::Manifest;
+pub use self::seal::{Sealed, Step};
+use self::window::{View, Window};
+use crate::Error;
+use crate::head::{Batch, Head};
+use crate::ingest::{self, Fate, Marks, Signal, Sources};
+use crate::line::{Line, Source};
+use crate::snapshot::{Candidate, Lines as _, Needs, Snapshot};
+
+/// Lines of one signal, on disk below one folder.
+pub struct Store {
+    root: PathBuf,
+    signal: Signal,
+    window: Duration,
+    /// Windows behind now that lines are put into; older lines go into the oldest of them.
+    back: i64,
+    reading: Mutex<Reading>,
+    state: RwLock<State>,
+    sealing: Mutex<seal::Sealing>,
+    indexed_until: AtomicI64,
+}
+
+/// How far the bus was read into the head.
+#[derive(Default)]
+struct Reading {
+    positions: BTreeMap<i32, i64>,
+    marks: Marks,
+    sources: Sources,
+    /// Something was read since the last seal.
+    moved: bool,
+}
+
+/// What a snapshot is taken of.
+#[derive(Default)]
+struct State {
+    head: Head,
+    sealing: Head,
+    views: Arc<Vec<View>>,
+}
+
+/// What came of [`Store::ingest`].
+#[derive(Debug, Default)]
+pub struct Ingested {
+    /// Records that are behind the position now.
+    pub records: usize,
+    /// New lines, by source.
+    pub batches: Vec<Arc<Vec<Line>>>,
+    /// Lines of records that were partly read before, and were dropped.
+    pub duplicates: usize,
+    /// Records that were wholly read before.
+    pub duplicate_records: usize,
+    /// The record behind those cannot be read, and why: it is for the caller to keep it elsewhere, call
+    /// [`Store::skip`], and go on behind it.
+    pub poison: Option<String>,
+}
+
+impl Store {
+    /// Opens the store in `root`, and undoes what a crash left half done. `keep` is how far back windows go at most.
+    pub fn open(root: PathBuf, signal: Signal, window: Duration, keep: Duration) -> Result<Self, Error> {
+        let folder = root.join(seal::WINDOWS);
+        fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+        let manifest = Manifest::read(&root)?;
+        let mut windows = BTreeMap::new();
+        for entry in fs::read_dir(&folder).map_err(Error::io(&folder))? {
+            let entry = entry.map_err(Error::io(&folder))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !entry.path().join("meta.json").exists() {
+                fs::remove_dir_all(entry.path()).map_err(Error::io(entry.path()))?;
+                continue;
+            }
+            let window = Window::open(entry.path())?;
+            window.undo(manifest.seal + 1)?;
+            windows.insert(name, window);
+        }
+        let reading =
+            Reading { positions: manifest.positions.clone(), marks: manifest.marks.clone(), ..Reading::default() };
+        let views = Arc::new(windows.values().map(Window::view).collect());
+        let back = (keep.as_secs() / window.as_secs().max(1) + 1).min(64) as i64;
+        Ok(Self {
+            root,
+            signal,
+            window,
+            back,
+            reading: Mutex::new(reading),
+            state: RwLock::new(State { views, ..State::default() }),
+            sealing: Mutex::new(seal::Sealing::new(manifest, windows)),
+            indexed_until: AtomicI64::new(0),
+        })
+    }
+
+    /// Offset of the next record to be read of a partition; `None` if it was never read.
+    pub fn position(&self, partition: i32) -> Option<i64> {
+        self.reading.lock().positions.get(&partition).copied()
+    }
+
+    /// Takes records in, up to the first that cannot be read. The lines are in the next snapshot.
+    pub fn ingest(&self, messages: &[Message]) -> Ingested {
+        let mut reading = self.reading.lock();
+        let mut done = Ingested::default();
+        let mut by_source: Vec<(Arc<Source>, Vec<Line>)> = Vec::new();
+        for message in messages {
+            let partition = message.partition.partition;
+            let origin = ingest::origin(message);
+            let from = match origin.as_ref().map_or(Fate::New, |origin| reading.marks.fate(partition, origin)) {
+                Fate::Seen => {
+                    reading.pass(message);
+                    done.records += 1;
+                    done.duplicate_records += 1;
+                    continue;
+                }
+                Fate::From(from) => Some(from),
+                Fate::New => None,
+            };
+            match ingest::decode(self.signal, message, from, &mut reading.sources) {
+                Ok(decoded) => {
+                    done.duplicates += decoded.duplicates;
+                    for line in decoded.lines {
+                        match by_source.iter_mut().rev().take(16).find(|(source, _)| Arc::ptr_eq(source, &line.source))
+                        {
+                            Some((_, lines)) => lines.push(line),
+                            None => by_source.push((line.source.clone(), vec![line])),
+                        }
+                    }
+                }
+                Err(error) => {
+                    done.poison = Some(error.to_string());
+                    break;
+                }
+            }
+            if let Some(origin) = &origin {
+                reading.marks.advance(partition, origin, message.timestamp_ms);
+            }
+            reading.pass(message);
+            done.records += 1;
+        }
+        let batches: Vec<_> = by_source.into_iter().filter_map(|(_, lines)| Batch::new(lines)).map(Arc::new).collect();
+        done.batches = batches.iter().map(|batch| batch.shared().clone()).collect();
+        // Still under the lock of `reading`: a seal takes the head and the positions of the same moment.
+        self.state.write().head.extend(batches);
+        done
+    }
+
+    /// Goes on behind a record that cannot be read and is kept elsewhere.
+    pub fn skip(&self, message: &Message) {
+        self.reading.lock().pass(message);
+    }
+
+    /// Memory that the head takes, without the part that is being sealed.
+    pub fn head_bytes(&self) -> usize {
+        self.state.read().head.bytes()
+    }
+
+    /// Whether something was read since the last seal was taken, or the last seal failed.
+    pub fn wants_seal(&self) -> bool {
+        self.reading.lock().moved || !self.state.read().sealing.is_empty()
+    }
+
+    /// Everything that reached the bus before `time` (nanoseconds since the epoch) was ingested.
+    pub fn set_indexed_until(&self, time: i64) {
+        self.indexed_until.fetch_max(time, Ordering::Relaxed);
+    }
+
+    /// One consistent moment.
+    pub fn snapshot(&self) -> Arc<dyn Snapshot> {
+        // Read before the state: what came before this time is in it.
+        let indexed_until = self.indexed_until.load(Ordering::Relaxed);
+        let state = self.state.read();
+        Arc::new(Moment {
+            head: state.head.clone(),
+            sealing: state.sealing.clone(),
+            views: state.views.clone(),
+            indexed_until,
+        })
+    }
+
+    /// The spans of a trace that are here, with their sources, by start; each span once, by its id. Reads the disk.
+    pub fn spans_of_trace(&self, trace_id: &[u8]) -> Result<Vec<(Arc<Source>, Span)>, Error> {
+        let needs = Needs::Field("trace_id".to_owned(), hex::encode(trace_id));
+        let mut spans = BTreeMap::new();
+        for candidate in self.snapshot().candidates(&needs, i64::MIN, i64::MAX)? {
+            for line in candidate.lines()?.iter().filter(|line| line.trace_id == trace_id) {
+                if let Some(span) = ingest::span_of(line) {
+                    spans.insert((line.time, line.span_id.clone()), (line.source.clone(), span));
+                }
+            }
+        }
+        Ok(spans.into_values().collect())
+    }
+}
+
+impl Reading {
+    fn pass(&mut self, message: &Message) {
+        self.positions.insert(message.partition.partition, message.offset + 1);
+        self.moved = true;
+    }
+}
+
+struct Moment {
+    head: Head,
+    sealing: Head,
+    views: Arc<Vec<View>>,
+    indexed_until: i64,
+}
+
+impl Snapshot for Moment {
+    fn candidates(&self, needs: &Needs, start: i64, end: i64) -> Result<Vec<Candidate>, Error> {
+        let mut found: Vec<Candidate> = Vec::new();
+        if *needs == Needs::Nothing {
+            return Ok(found);
+        }
+        for batch in self.head.batches().iter().chain(self.sealing.batches()) {
+            if batch.min_time() < end && batch.max_time() >= start {
+                found.push(batch.clone());
+            }
+        }
+        for view in self.views.iter() {
+            view.candidates(needs, start, end, &mut found)?;
+        }
+        found.sort_by_key(|candidate| std::cmp::Reverse(candidate.max_time()));
+        Ok(found)
+    }
+
+    fn indexed_until(&self) -> i64 {
+        self.indexed_until
+    }
+}

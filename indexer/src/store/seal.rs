@@ -1,0 +1,199 @@
+//! A seal: the head becomes chunks on disk.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::manifest::Manifest;
+use super::window::{Window, Writer};
+use super::{State, Store};
+use crate::Error;
+use crate::chunk::{MAX_BODY_BYTES, MAX_LINES};
+use crate::head::Head;
+use crate::ingest::Signal;
+use crate::line::{Line, Source};
+
+/// Folder of the windows, in the store's.
+pub(super) const WINDOWS: &str = "windows";
+
+/// What the one that seals owns.
+pub(super) struct Sealing {
+    pub(super) manifest: Manifest,
+    pub(super) windows: BTreeMap<String, Window>,
+    /// A seal that failed, and is tried again.
+    pending: Option<Job>,
+}
+
+/// A head that was taken, and what the manifest will say once it is on disk.
+struct Job {
+    head: Head,
+    manifest: Manifest,
+}
+
+/// What a seal wrote.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sealed {
+    /// Lines.
+    pub lines: usize,
+    /// Chunks.
+    pub chunks: usize,
+}
+
+/// Moments of a seal between which a crash leaves something else behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The head was taken.
+    Taken,
+    /// A window's folder is there.
+    Opened,
+    /// A window's chunks were added and not committed.
+    Added,
+    /// A window was committed.
+    Committed,
+    /// The manifest lies beside the old one.
+    Written,
+    /// The manifest is in place.
+    Installed,
+}
+
+impl Sealing {
+    pub(super) fn new(manifest: Manifest, windows: BTreeMap<String, Window>) -> Self {
+        Self { manifest, windows, pending: None }
+    }
+
+    pub(super) fn publish(&self, state: &mut State) {
+        state.views = Arc::new(self.windows.values().map(Window::view).collect());
+    }
+}
+
+impl Store {
+    /// Makes chunks of the head, durably, with the positions and marks of the same moment. `now_ms` (since the epoch) says
+    /// which windows are old. After an error the lines stay searchable, and the next call tries the same again. Blocks.
+    pub fn seal(&self, now_ms: i64) -> Result<Sealed, Error> {
+        self.seal_watched(now_ms, &mut |_| Ok(()))
+    }
+
+    /// [`Store::seal`], which stops where `watch` fails: for tests of what a crash leaves behind.
+    pub fn seal_watched(&self, now_ms: i64, watch: &mut dyn FnMut(Step) -> Result<(), Error>) -> Result<Sealed, Error> {
+        let mut sealing = self.sealing.lock();
+        let sealing = &mut *sealing;
+        let mut job = match sealing.pending.take() {
+            Some(job) => {
+                let undone = sealing.windows.values().try_for_each(|window| window.undo(job.manifest.seal));
+                if let Err(error) = undone {
+                    sealing.pending = Some(job);
+                    return Err(error);
+                }
+                job
+            }
+            None => match self.take(&sealing.manifest) {
+                Some(job) => job,
+                None => return Ok(Sealed::default()),
+            },
+        };
+        match self.write(sealing, &mut job, now_ms, watch) {
+            Ok(sealed) => {
+                sealing.manifest = job.manifest;
+                let mut state = self.state.write();
+                sealing.publish(&mut state);
+                state.sealing = Head::default();
+                Ok(sealed)
+            }
+            Err(error) => {
+                sealing.pending = Some(job);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes the head, with the positions and marks of the same moment; `None` if nothing was read since.
+    fn take(&self, last: &Manifest) -> Option<Job> {
+        let mut reading = self.reading.lock();
+        if !reading.moved {
+            return None;
+        }
+        reading.moved = false;
+        reading.marks.forget();
+        let manifest = Manifest {
+            seal: last.seal + 1,
+            positions: reading.positions.clone(),
+            marks: reading.marks.clone(),
+            windows: last.windows.clone(),
+        };
+        let mut state = self.state.write();
+        let head = std::mem::take(&mut state.head);
+        state.sealing = head.clone();
+        Some(Job { head, manifest })
+    }
+
+    fn write(
+        &self,
+        sealing: &mut Sealing,
+        job: &mut Job,
+        now_ms: i64,
+        watch: &mut dyn FnMut(Step) -> Result<(), Error>,
+    ) -> Result<Sealed, Error> {
+        watch(Step::Taken)?;
+        let seal = job.manifest.seal;
+        let mut sealed = Sealed::default();
+        let mut touched = Vec::new();
+        for (name, sources) in self.by_window(&job.head, now_ms) {
+            if !sealing.windows.contains_key(&name) {
+                let window = Window::open(self.root.join(WINDOWS).join(&name))?;
+                sealing.windows.insert(name.clone(), window);
+            }
+            let Some(window) = sealing.windows.get(&name) else { continue };
+            watch(Step::Opened)?;
+            let writer = window.writer()?;
+            for lines in sources.into_values() {
+                sealed.lines += lines.len();
+                sealed.chunks += add_chunks(&writer, lines, seal, self.signal == Signal::Logs)?;
+            }
+            watch(Step::Added)?;
+            writer.commit()?;
+            watch(Step::Committed)?;
+            job.manifest.windows.insert(name.clone(), now_ms);
+            touched.push(name);
+        }
+        // Readers are ready before the manifest counts, so that nothing can fail between it and their use.
+        for window in touched.iter().filter_map(|name| sealing.windows.get(name)) {
+            window.reload()?;
+        }
+        job.manifest.windows.retain(|name, _| sealing.windows.contains_key(name));
+        job.manifest.write(&self.root)?;
+        watch(Step::Written)?;
+        Manifest::install(&self.root)?;
+        watch(Step::Installed)?;
+        Ok(sealed)
+    }
+
+    /// The head's lines by window and source.
+    fn by_window<'a>(
+        &self,
+        head: &'a Head,
+        now_ms: i64,
+    ) -> BTreeMap<String, HashMap<*const Source, Vec<&'a Line>, ahash::RandomState>> {
+        let length = self.window.as_secs().max(1) as i64;
+        let now = (now_ms / 1000).div_euclid(length);
+        let mut windows: BTreeMap<i64, HashMap<*const Source, Vec<&Line>, ahash::RandomState>> = BTreeMap::new();
+        for line in head.batches().iter().flat_map(|batch| batch.shared().iter()) {
+            // Lines of any age are taken, and never open more windows than these.
+            let window = line.time.div_euclid(1_000_000_000).div_euclid(length).clamp(now - self.back, now + 1);
+            windows.entry(window).or_default().entry(Arc::as_ptr(&line.source)).or_default().push(line);
+        }
+        windows.into_iter().map(|(window, sources)| (format!("{}-{length}", window * length), sources)).collect()
+    }
+}
+
+/// Adds lines of one source; returns the number of chunks.
+fn add_chunks(writer: &Writer<'_>, mut lines: Vec<&Line>, seal: u64, with_bodies: bool) -> Result<usize, Error> {
+    lines.sort_by_key(|line| (line.time, line.id));
+    let (mut chunks, mut from, mut bytes) = (0, 0, 0);
+    for (at, line) in lines.iter().enumerate() {
+        bytes += line.body.len();
+        if at + 1 - from >= MAX_LINES || bytes >= MAX_BODY_BYTES || at + 1 == lines.len() {
+            writer.add(&lines[from..=at], seal, with_bodies)?;
+            (chunks, from, bytes) = (chunks + 1, at + 1, 0);
+        }
+    }
+    Ok(chunks)
+}

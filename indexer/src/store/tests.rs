@@ -1,0 +1,260 @@
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use bytes::Bytes;
+use prost::Message as _;
+use weir_bus::Partition;
+use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
+use weir_proto::otlp::collector::trace::v1::ExportTraceServiceRequest;
+use weir_proto::otlp::common::v1::any_value::Value;
+use weir_proto::otlp::common::v1::{AnyValue, KeyValue};
+use weir_proto::otlp::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use weir_proto::otlp::resource::v1::Resource;
+use weir_proto::otlp::trace::v1::{ResourceSpans, ScopeSpans};
+use weir_proto::{header, topic};
+
+use super::*;
+
+const DAY: i64 = 86_400_000;
+const NOW: i64 = 20_000 * DAY;
+
+fn any(value: Value) -> Option<AnyValue> {
+    Some(AnyValue { value: Some(value) })
+}
+
+fn pair(key: &str, value: Value) -> KeyValue {
+    KeyValue { key: key.into(), value: any(value), ..KeyValue::default() }
+}
+
+fn resource(service: &str) -> Option<Resource> {
+    Some(Resource { attributes: vec![pair("service.name", Value::StringValue(service.into()))], ..Resource::default() })
+}
+
+/// A record of ten lines, numbered from `first`, on days that differ, as ten bytes each of one file.
+fn record(offset: i64, first: i64) -> Message {
+    let line = |n: i64| LogRecord {
+        time_unix_nano: ((NOW - (n % 3) * DAY) * 1_000_000 + n) as u64,
+        body: any(Value::StringValue(format!("line number{n} of 显存"))),
+        attributes: vec![pair("log.file.offset", Value::IntValue(n * 10)), pair("n", Value::IntValue(n))],
+        ..LogRecord::default()
+    };
+    let request = ExportLogsServiceRequest {
+        resource_logs: vec![ResourceLogs {
+            resource: resource(if offset % 2 == 0 { "ocr" } else { "asr" }),
+            scope_logs: vec![ScopeLogs {
+                log_records: (first..first + 10).map(line).collect(),
+                ..ScopeLogs::default()
+            }],
+            ..ResourceLogs::default()
+        }],
+    };
+    Message {
+        partition: Partition::new(topic::LOGS, 0),
+        offset,
+        key: None,
+        value: request.encode_to_vec().into(),
+        headers: vec![(header::ORIGIN.into(), Bytes::from(format!("file/a/{}-{}", first * 10, (first + 10) * 10)))],
+        timestamp_ms: NOW,
+    }
+}
+
+fn open(root: &Path) -> Store {
+    Store::open(root.into(), Signal::Logs, Duration::from_secs(86_400), Duration::from_secs(7 * 86_400)).unwrap()
+}
+
+/// The number of every line that may match, each as often as it is there.
+fn numbers(store: &Store, needs: &Needs) -> Vec<i64> {
+    let mut numbers = Vec::new();
+    for candidate in store.snapshot().candidates(needs, i64::MIN, i64::MAX).unwrap() {
+        let lines = candidate.lines().unwrap();
+        assert_eq!(lines.len(), candidate.count());
+        numbers.extend(lines.iter().map(|line| match line.attributes[1].1 {
+            Value::IntValue(n) => n,
+            _ => panic!("not a number"),
+        }));
+    }
+    numbers.sort_unstable();
+    numbers
+}
+
+/// Records of the bus from the store's position on.
+fn read_on(store: &Store, bus: &[Message]) {
+    let from = store.position(0).unwrap_or(0);
+    let rest: Vec<_> = bus.iter().filter(|message| message.offset >= from).cloned().collect();
+    assert_eq!(store.ingest(&rest).poison, None);
+}
+
+#[test]
+fn lines_are_there_once_before_during_and_after_a_seal_and_when_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let all: Vec<i64> = (0..30).collect();
+    store.ingest(&[record(0, 0), record(1, 10), record(2, 20)]);
+    assert_eq!(numbers(&store, &Needs::Anything), all);
+    let mut seen = Vec::new();
+    let sealed = store.seal_watched(NOW, &mut |step| {
+        seen.push(step);
+        assert_eq!(numbers(&store, &Needs::Anything), all, "{step:?}");
+        Ok(())
+    });
+    assert_eq!(sealed.unwrap().lines, 30);
+    assert_eq!(seen.iter().filter(|step| **step == Step::Committed).count(), 3, "one index for each day");
+    assert_eq!((numbers(&store, &Needs::Anything), store.head_bytes()), (all.clone(), 0));
+    drop(store);
+    let store = open(folder.path());
+    assert_eq!((numbers(&store, &Needs::Anything), store.position(0)), (all, Some(3)));
+}
+
+#[test]
+fn needs_find_their_chunks_and_few_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.ingest(&[record(0, 0)]);
+    store.seal(NOW).unwrap();
+    store.ingest(&[record(1, 10)]);
+    store.seal(NOW).unwrap();
+    let has = |needs: &Needs, n: i64| numbers(&store, needs).contains(&n);
+    assert!(has(&Needs::Word("line".into()), 3) && has(&Needs::Word("显".into()), 13));
+    assert!(has(&Needs::Word("number13".into()), 13) && !has(&Needs::Word("number13".into()), 3));
+    assert!(has(&Needs::WordPrefix("number1".into()), 13) && has(&Needs::WordPrefix("li".into()), 3));
+    assert!(numbers(&store, &Needs::WordPrefix("zz".into())).is_empty());
+    let service = |name: &str| Needs::Field("service".into(), name.into());
+    assert!(has(&service("ocr"), 3) && !has(&service("ocr"), 13));
+    assert!(has(&Needs::Field("attributes.n".into(), "13".into()), 13));
+    assert!(has(&Needs::HasField("resource.service.name".into()), 3));
+    assert!(numbers(&store, &Needs::HasField("attributes.other".into())).is_empty());
+    assert!(has(&Needs::Any(vec![service("none"), service("asr")]), 13));
+    assert!(numbers(&store, &Needs::All(vec![service("ocr"), Needs::Word("number13".into())])).is_empty());
+    let record = Needs::Field("record".into(), "0-1".into());
+    assert!(has(&record, 13) && !has(&record, 3));
+}
+
+#[test]
+fn a_crash_at_any_step_of_a_seal_loses_nothing_and_doubles_nothing() {
+    let bus: Vec<_> = (0..6).map(|offset| record(offset, offset * 10)).collect();
+    let all: Vec<i64> = (0..60).collect();
+    for crash_at in 0..14 {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        read_on(&store, &bus[..2]);
+        store.seal(NOW).unwrap();
+        read_on(&store, &bus[..4]);
+        let mut steps = 0;
+        let crashed = store.seal_watched(NOW, &mut |step| {
+            steps += 1;
+            if steps > crash_at { Err(Error::Options(format!("{step:?}"))) } else { Ok(()) }
+        });
+        assert_eq!(crashed.is_err(), crash_at < 12, "{crashed:?}");
+        assert_eq!(numbers(&store, &Needs::Anything), (0..40).collect::<Vec<_>>());
+        drop(store);
+        let store = open(folder.path());
+        read_on(&store, &bus);
+        assert_eq!(numbers(&store, &Needs::Anything), all, "crash at step {crash_at}: {crashed:?}");
+        store.seal(NOW).unwrap();
+        drop(store);
+        assert_eq!(numbers(&open(folder.path()), &Needs::Anything), all, "crash at step {crash_at}: {crashed:?}");
+    }
+}
+
+#[test]
+fn a_seal_that_failed_is_tried_again_and_keeps_its_lines_searchable() {
+    for fail_at in 0..12 {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        store.ingest(&[record(0, 0)]);
+        let mut steps = 0;
+        let failed = store.seal_watched(NOW, &mut |_| {
+            steps += 1;
+            if steps > fail_at { Err(Error::Options("no space".into())) } else { Ok(()) }
+        });
+        store.ingest(&[record(1, 10)]);
+        assert!(failed.is_err() && store.wants_seal());
+        assert_eq!(numbers(&store, &Needs::Anything), (0..20).collect::<Vec<_>>());
+        assert_eq!(store.seal(NOW).unwrap().lines, 10);
+        assert_eq!(store.seal(NOW).unwrap().lines, 10);
+        assert_eq!(numbers(&store, &Needs::Anything), (0..20).collect::<Vec<_>>(), "failed at step {fail_at}");
+        drop(store);
+        assert_eq!(numbers(&open(folder.path()), &Needs::Anything), (0..20).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_range_that_was_sent_again_is_dropped_over_a_restart_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.ingest(&[record(0, 0), record(1, 0), record(2, 5)]);
+    assert_eq!(numbers(&store, &Needs::Anything), (0..15).collect::<Vec<_>>());
+    store.seal(NOW).unwrap();
+    drop(store);
+    let store = open(folder.path());
+    let again = store.ingest(&[record(3, 0), record(4, 12)]);
+    assert_eq!((again.duplicate_records, again.duplicates, again.records), (1, 3, 2));
+    assert_eq!(numbers(&store, &Needs::Anything), (0..22).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_record_without_any_weir_header_is_kept_and_a_poisoned_one_stops_the_reader() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let plain = Message { headers: Vec::new(), ..record(0, 0) };
+    let poison = Message { value: Bytes::from_static(b"\xff\xff\xff"), ..record(1, 10) };
+    let done = store.ingest(&[plain, poison.clone(), record(2, 20)]);
+    assert!(done.poison.is_some() && done.records == 1);
+    assert_eq!(store.position(0), Some(1));
+    store.skip(&poison);
+    assert_eq!(store.position(0), Some(2));
+}
+
+#[test]
+fn windows_are_dropped_by_age_and_by_size_and_the_newest_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.ingest(&[record(0, 0)]);
+    store.seal(NOW).unwrap();
+    let age = Duration::from_secs(7 * 86_400);
+    assert_eq!(store.retain(NOW, age, u64::MAX).unwrap(), 0);
+    assert_eq!(store.retain(NOW + 7 * DAY, age, u64::MAX).unwrap(), 0, "written seven days ago");
+    let before = store.snapshot();
+    assert_eq!(store.retain(NOW, age, 1).unwrap(), 2);
+    let kept: BTreeSet<i64> = numbers(&store, &Needs::Anything).into_iter().collect();
+    assert_eq!(kept, [0, 3, 6, 9].into());
+    assert_eq!(before.candidates(&Needs::Anything, i64::MIN, i64::MAX).unwrap().len(), 3);
+    assert!(before.candidates(&Needs::Anything, i64::MIN, i64::MAX).unwrap().iter().all(|c| c.lines().is_ok()));
+    store.ingest(&[record(1, 10)]);
+    store.seal(NOW).unwrap();
+    drop(store);
+    let store = open(folder.path());
+    assert_eq!(numbers(&store, &Needs::Anything).len(), 14);
+    assert_eq!(store.retain(NOW + 20 * DAY, age, u64::MAX).unwrap(), 2);
+}
+
+#[test]
+fn a_trace_is_found_whole_in_head_and_chunks() {
+    let folder = tempfile::tempdir().unwrap();
+    let spans = |offset: i64, trace: u8| {
+        let span = |id: u8| Span {
+            trace_id: vec![trace; 16],
+            span_id: vec![id; 8],
+            name: format!("step {id}"),
+            start_time_unix_nano: NOW as u64 * 1_000_000 + u64::from(id),
+            ..Span::default()
+        };
+        let request = ExportTraceServiceRequest {
+            resource_spans: vec![ResourceSpans {
+                resource: resource("ocr"),
+                scope_spans: vec![ScopeSpans { spans: vec![span(offset as u8), span(9)], ..ScopeSpans::default() }],
+                ..ResourceSpans::default()
+            }],
+        };
+        Message { value: request.encode_to_vec().into(), headers: Vec::new(), ..record(offset, 0) }
+    };
+    let day = Duration::from_secs(86_400);
+    let store = Store::open(folder.path().into(), Signal::Spans, day, day).unwrap();
+    store.ingest(&[spans(0, 7), spans(1, 8)]);
+    store.seal(NOW).unwrap();
+    store.ingest(&[spans(2, 7)]);
+    let found = store.spans_of_trace(&[7; 16]).unwrap();
+    let names: Vec<_> = found.iter().map(|(source, span)| (source.service.as_str(), span.name.as_str())).collect();
+    assert_eq!(names, [("ocr", "step 0"), ("ocr", "step 2"), ("ocr", "step 9")]);
+    assert!(store.spans_of_trace(&[1; 16]).unwrap().is_empty());
+}
