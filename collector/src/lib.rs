@@ -9,6 +9,7 @@ mod error;
 pub mod file;
 pub mod metrics;
 pub mod options;
+pub mod otlp;
 pub mod severity;
 
 pub use error::Error;

@@ -4,6 +4,7 @@
 pub mod cri;
 pub mod docker;
 pub mod json;
+pub mod otlp_json;
 mod timestamp;
 
 pub use timestamp::unix_nano;

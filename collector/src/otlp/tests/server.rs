@@ -1,0 +1,465 @@
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes};
+use prost::Message as _;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+use weir_bus::{Bus, Event, Message, Partition, Position};
+use weir_proto::otlp::collector::logs::v1::ExportLogsServiceResponse;
+use weir_proto::otlp::collector::logs::v1::logs_service_client::LogsServiceClient;
+use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
+use weir_proto::otlp::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
+use weir_proto::otlp::collector::trace::v1::ExportTraceServiceResponse;
+use weir_proto::otlp::collector::trace::v1::trace_service_client::TraceServiceClient;
+use weir_proto::otlp::metrics::v1::{Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric};
+
+use super::*;
+use crate::options::{OtlpOptions, TenantOptions};
+use crate::otlp::body::{Budget, MAX_BODY, MAX_IN_FLIGHT};
+use crate::otlp::intake::Intake;
+use crate::otlp::refusal::{Refusal, RetryInfo, RpcStatus};
+use crate::otlp::{Error, Server, Signal, Tenants, listen};
+
+const PROTOBUF: &str = "application/x-protobuf";
+const JSON: &str = "application/json";
+
+struct Rig {
+    bus: Bus,
+    grpc: SocketAddr,
+    http: SocketAddr,
+    shutdown: tokio_util::sync::CancellationToken,
+    running: JoinHandle<Result<(), Error>>,
+    _folder: tempfile::TempDir,
+}
+
+const LOCAL: Option<SocketAddr> = Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0));
+
+async fn start() -> Rig {
+    start_with(MAX_IN_FLIGHT).await
+}
+
+async fn start_with(budget: usize) -> Rig {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = Bus::open(&weir_bus::Options::default(), folder.path()).await.unwrap();
+    let meter = opentelemetry::global::meter("test");
+    let tenants = Tenants::new(&TenantOptions::default());
+    let intake = Intake::new(bus.producer().unwrap(), tenants, Budget::new(budget), &meter);
+    let server =
+        Server { intake, grpc: listen("grpc", LOCAL).await.unwrap(), http: listen("http", LOCAL).await.unwrap() };
+    let (grpc, http) = (server.grpc_addr().unwrap(), server.http_addr().unwrap());
+    let shutdown = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn(server.run(shutdown.clone()));
+    Rig { bus, grpc, http, shutdown, running, _folder: folder }
+}
+
+impl Rig {
+    async fn channel(&self) -> Channel {
+        Channel::from_shared(format!("http://{}", self.grpc)).unwrap().connect().await.unwrap()
+    }
+
+    /// All that lies on a signal's topic now.
+    async fn messages(&self, signal: Signal) -> Vec<Message> {
+        let Ok(partitions) = self.bus.partitions(signal.topic()).await else { return Vec::new() };
+        let mut count = 0;
+        let mut from = Vec::new();
+        for number in 0..partitions {
+            let partition = Partition::new(signal.topic(), number);
+            let (low, high) = self.bus.offsets(&partition).await.unwrap();
+            count += (high - low) as usize;
+            from.push(Position { partition, offset: low });
+        }
+        let mut consumer = self.bus.consumer(&from).unwrap();
+        let mut messages = Vec::new();
+        while messages.len() < count {
+            if let Event::Batch(batch) = consumer.next(1000, Duration::from_secs(10)).await.unwrap() {
+                messages.extend(batch);
+            }
+        }
+        messages
+    }
+
+    async fn logs(&self) -> Vec<ExportLogsServiceRequest> {
+        let messages = self.messages(Signal::Logs).await;
+        messages.into_iter().map(|message| ExportLogsServiceRequest::decode(message.value).unwrap()).collect()
+    }
+
+    async fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut request = format!("POST {path} HTTP/1.1\r\nhost: weir\r\ncontent-length: {}\r\n", body.len());
+        for (name, value) in headers {
+            request.extend([*name, ": ", *value, "\r\n"]);
+        }
+        request += "connection: close\r\n\r\n";
+        self.raw(&[request.as_bytes(), body].concat()).await
+    }
+
+    async fn raw(&self, request: &[u8]) -> Answer {
+        let mut stream = TcpStream::connect(self.http).await.unwrap();
+        stream.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8(answer[..end].to_vec()).unwrap().to_lowercase();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, head, body: Bytes::from(answer).slice(end + 4..) }
+    }
+
+    /// One call with these bytes as the message.
+    async fn call(&self, path: &'static str, packed: Option<CompressionEncoding>, body: Vec<u8>) -> Result<(), Status> {
+        let mut client = tonic::client::Grpc::new(self.channel().await);
+        if let Some(encoding) = packed {
+            client = client.send_compressed(encoding);
+        }
+        client.ready().await.unwrap();
+        let path = http::uri::PathAndQuery::from_static(path);
+        client.unary(Request::new(Bytes::from(body)), path, Raw).await.map(|_| ())
+    }
+}
+
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: Bytes,
+}
+
+/// Messages as bytes.
+#[derive(Clone, Copy)]
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        *self
+    }
+
+    fn decoder(&mut self) -> Self {
+        *self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(from.copy_to_bytes(from.remaining())))
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn two_services() -> ExportLogsServiceRequest {
+    logs(vec![
+        (&[("service.name", "ocr")], vec![line("识别完成"), line("second")]),
+        (&[("service.name", "asr"), ("weir.tenant", "acme")], vec![line("third")]),
+    ])
+}
+
+/// What [`two_services`] becomes: by tenant.
+fn assert_two_services(read: &[ExportLogsServiceRequest]) {
+    let mut found: Vec<_> = read.iter().map(|r| (tenants(r.resource_logs[0].resource.as_ref()), bodies(r))).collect();
+    found.sort();
+    let list = |of: &[&str]| of.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    assert_eq!(found, [(list(&["acme"]), list(&["third"])), (list(&["default"]), list(&["识别完成", "second"]))]);
+}
+
+#[tokio::test]
+async fn every_signal_over_grpc_is_on_the_bus_when_the_answer_comes() {
+    let rig = start().await;
+    let answer = LogsServiceClient::new(rig.channel().await).export(two_services()).await.unwrap().into_inner();
+    // Read up to the end as it is now: what was acknowledged later than this would be missing.
+    assert_two_services(&rig.logs().await);
+    assert_eq!(answer, ExportLogsServiceResponse::default());
+
+    let request = spans(vec![span("GET /", vec![1; 16], vec![2; 8])]);
+    TraceServiceClient::new(rig.channel().await).export(request).await.unwrap();
+    let read = rig.messages(Signal::Traces).await;
+    let read = ExportTraceServiceRequest::decode(read[0].value.clone()).unwrap();
+    assert_eq!(read.resource_spans[0].scope_spans[0].spans[0].name, "GET /");
+
+    let data = Some(metric::Data::Gauge(Gauge { data_points: vec![NumberDataPoint::default()] }));
+    let metrics = vec![Metric { name: "hw.temperature".into(), data, ..Metric::default() }];
+    let request = ExportMetricsServiceRequest {
+        resource_metrics: vec![ResourceMetrics {
+            scope_metrics: vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }],
+            ..ResourceMetrics::default()
+        }],
+    };
+    MetricsServiceClient::new(rig.channel().await).export(request).await.unwrap();
+    let read = rig.messages(Signal::Metrics).await;
+    let read = ExportMetricsServiceRequest::decode(read[0].value.clone()).unwrap();
+    assert_eq!(tenants(read.resource_metrics[0].resource.as_ref()), ["default"]);
+}
+
+#[tokio::test]
+async fn packed_messages_are_read_over_grpc() {
+    for encoding in [CompressionEncoding::Gzip, CompressionEncoding::Zstd] {
+        let rig = start().await;
+        let mut client = LogsServiceClient::new(rig.channel().await).send_compressed(encoding);
+        client.export(two_services()).await.unwrap();
+        assert_two_services(&rig.logs().await);
+    }
+}
+
+#[tokio::test]
+async fn protobuf_and_json_packed_or_not_arrive_over_http() {
+    let protobuf = two_services().encode_to_vec();
+    let json = serde_json::to_vec(&two_services()).unwrap();
+    let zstd = zstd::encode_all(&*protobuf, 1).unwrap();
+    let cases: [(&str, &str, Vec<u8>); 5] = [
+        (PROTOBUF, "identity", protobuf.clone()),
+        (PROTOBUF, "gzip", gzip(&protobuf)),
+        (PROTOBUF, "zstd", zstd),
+        (JSON, "identity", json.clone()),
+        ("application/json; charset=utf-8", "gzip", gzip(&json)),
+    ];
+    for (kind, encoding, body) in cases {
+        let rig = start().await;
+        let answer = rig.post("/v1/logs", &[("content-type", kind), ("content-encoding", encoding)], &body).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let empty: &[u8] = if kind == PROTOBUF { b"" } else { b"{}" };
+        assert_eq!(answer.body, empty);
+        assert_two_services(&rig.logs().await);
+    }
+}
+
+#[tokio::test]
+async fn a_request_over_a_megabyte_becomes_several_records_in_order() {
+    let rig = start().await;
+    let sent: Vec<_> = (0..3000).map(|n| format!("{n:06}{}", "x".repeat(1000))).collect();
+    let request = logs(vec![(&[("service.name", "ocr")], sent.iter().map(|body| line(body)).collect())]);
+    LogsServiceClient::new(rig.channel().await).export(request).await.unwrap();
+    let messages = rig.messages(Signal::Logs).await;
+    assert!(messages.len() >= 4 && messages.iter().all(|m| m.value.len() <= weir_proto::MAX_RECORD_BYTES));
+    let read = messages.into_iter().map(|m| ExportLogsServiceRequest::decode(m.value).unwrap());
+    assert_eq!(read.flat_map(|request| bodies(&request)).collect::<Vec<_>>(), sent);
+}
+
+#[tokio::test]
+async fn bad_data_is_refused_in_part_and_the_rest_arrives() {
+    let rig = start().await;
+    let request = spans(vec![span("good", vec![1; 16], vec![2; 8]), span("bad", vec![0; 16], vec![2; 8])]);
+    let answer = TraceServiceClient::new(rig.channel().await).export(request.clone()).await.unwrap().into_inner();
+    let partial = answer.partial_success.unwrap();
+    assert_eq!((partial.rejected_spans, partial.error_message.as_str()), (1, "trace_id is all zeros"));
+
+    let answer = rig.post("/v1/traces", &[("content-type", PROTOBUF)], &request.encode_to_vec()).await;
+    let same = ExportTraceServiceResponse::decode(answer.body).unwrap().partial_success.unwrap();
+    assert_eq!((answer.status, same), (200, partial));
+
+    let huge = logs(vec![(&[], vec![line("small"), line(&"x".repeat(1_100_000))])]);
+    let answer = rig.post("/v1/logs", &[("content-type", JSON)], &serde_json::to_vec(&huge).unwrap()).await;
+    let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!((answer.status, &json["partialSuccess"]["rejectedLogRecords"]), (200, &"1".into()));
+    assert_eq!(rig.logs().await.iter().flat_map(bodies).collect::<Vec<_>>(), ["small"]);
+}
+
+#[tokio::test]
+async fn bad_requests_over_http_are_told_what_is_wrong() {
+    let rig = start().await;
+    let good = two_services().encode_to_vec();
+    let bomb = gzip(&vec![0; 64 << 20]);
+    assert!(bomb.len() < 1 << 20);
+    let deep = format!(r#"{{"resourceLogs":{}"#, "[".repeat(100_000)).into_bytes();
+    let cases: [(u16, &str, &str, &[u8]); 11] = [
+        (400, PROTOBUF, "identity", &good[..good.len() - 3]),
+        (400, PROTOBUF, "identity", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"),
+        (400, PROTOBUF, "gzip", &good),
+        (400, PROTOBUF, "zstd", &good),
+        (400, JSON, "identity", b"{\"resourceLogs\": 5}"),
+        (400, JSON, "identity", b""),
+        (400, JSON, "identity", &deep),
+        (413, PROTOBUF, "gzip", &bomb),
+        (413, JSON, "gzip", &bomb),
+        (415, "text/plain", "identity", &good),
+        (415, PROTOBUF, "br", &good),
+    ];
+    for (status, kind, encoding, body) in cases {
+        let answer = rig.post("/v1/logs", &[("content-type", kind), ("content-encoding", encoding)], body).await;
+        assert_eq!(answer.status, status, "{kind} {encoding}: {answer:?}");
+        let (code, message) = if kind == PROTOBUF {
+            let said = RpcStatus::decode(answer.body).unwrap();
+            (i64::from(said.code), said.message)
+        } else {
+            let said: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+            (said["code"].as_i64().unwrap(), said["message"].as_str().unwrap().to_owned())
+        };
+        assert!(code > 0 && !message.is_empty());
+        assert!(!answer.head.contains("retry-after"), "{}", answer.head);
+    }
+    let length = format!(
+        "POST /v1/logs HTTP/1.1\r\nhost: w\r\ncontent-type: {PROTOBUF}\r\ncontent-length: {}\r\n\r\n",
+        MAX_BODY + 1
+    );
+    assert_eq!(rig.raw(length.as_bytes()).await.status, 413);
+    assert_eq!(rig.raw(b"GET /v1/logs HTTP/1.1\r\nhost: w\r\nconnection: close\r\n\r\n").await.status, 405);
+    assert_eq!(rig.post("/v1/other", &[("content-type", JSON)], b"{}").await.status, 404);
+    assert!(rig.logs().await.is_empty(), "nothing of it is on the bus");
+    let answer = rig.post("/v1/logs", &[("content-type", PROTOBUF)], &good).await;
+    assert_eq!(answer.status, 200, "and the server is well");
+}
+
+#[tokio::test]
+async fn a_body_that_grows_past_the_limit_without_saying_so_is_refused() {
+    let rig = start().await;
+    let mut request =
+        format!("POST /v1/logs HTTP/1.1\r\nhost: w\r\ncontent-type: {PROTOBUF}\r\ntransfer-encoding: chunked\r\n\r\n")
+            .into_bytes();
+    // One byte more than is taken, and the end left out: nothing stays unread on either side.
+    for size in [MAX_BODY, 1] {
+        request.extend_from_slice(format!("{size:x}\r\n").as_bytes());
+        request.resize(request.len() + size, 0);
+        request.extend_from_slice(b"\r\n");
+    }
+    assert_eq!(rig.raw(&request).await.status, 413);
+}
+
+#[tokio::test]
+async fn bad_requests_over_grpc_get_the_codes_that_otlp_knows() {
+    let rig = start().await;
+    let good = two_services().encode_to_vec();
+    let path = Signal::Logs.grpc_path();
+    let cases: [(Code, Option<CompressionEncoding>, Vec<u8>); 4] = [
+        (Code::InvalidArgument, None, good[..good.len() - 3].to_vec()),
+        (Code::InvalidArgument, None, vec![0xff; 100]),
+        (Code::ResourceExhausted, Some(CompressionEncoding::Gzip), vec![0; 64 << 20]),
+        (Code::ResourceExhausted, None, vec![0; MAX_BODY + 1]),
+    ];
+    for (code, packed, body) in cases {
+        let status = rig.call(path, packed, body).await.unwrap_err();
+        assert_eq!(status.code(), code, "{status}");
+        assert!(status.details().is_empty(), "no RetryInfo: it would be refused again");
+    }
+    let unknown = "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export";
+    assert_eq!(rig.call(unknown, None, good.clone()).await.unwrap_err().code(), Code::Unimplemented);
+    assert!(rig.logs().await.is_empty());
+    rig.call(path, Some(CompressionEncoding::Gzip), good).await.unwrap();
+    assert_two_services(&rig.logs().await);
+}
+
+#[tokio::test]
+async fn without_room_the_sender_is_told_when_to_try_again() {
+    let rig = start_with(20).await;
+    let good = two_services().encode_to_vec();
+    let answer = rig.post("/v1/logs", &[("content-type", PROTOBUF)], &good).await;
+    assert!(answer.status == 429 && answer.head.contains("retry-after: 1"), "{answer:?}");
+    let status = rig.call(Signal::Logs.grpc_path(), None, good).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    let details = RpcStatus::decode(status.details()).unwrap().details;
+    assert_eq!(details[0].type_url, "type.googleapis.com/google.rpc.RetryInfo");
+    assert_eq!(RetryInfo::decode(&*details[0].value).unwrap().retry_delay.unwrap().seconds, 1);
+}
+
+#[test]
+fn a_bus_that_does_not_take_it_may_be_tried_again() {
+    for refusal in [Refusal::Bus(weir_bus::Error::Closed), Refusal::Late] {
+        assert_eq!((refusal.http_status().as_u16(), refusal.code()), (503, Code::Unavailable));
+        assert!(refusal.http(false).headers().contains_key("retry-after"));
+        assert!(refusal.grpc().headers().contains_key("grpc-status-details-bin"));
+    }
+}
+
+#[tokio::test]
+async fn a_budget_comes_back_when_requests_are_over() {
+    let good = two_services().encode_to_vec();
+    let rig = start_with(2 * good.len()).await;
+    for _ in 0..5 {
+        assert_eq!(rig.post("/v1/logs", &[("content-type", PROTOBUF)], &good).await.status, 200);
+        assert_eq!(rig.post("/v1/logs", &[("content-type", PROTOBUF)], &good[..20]).await.status, 400);
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_server_ends_and_frees_its_ports() {
+    let rig = start().await;
+    let mut client = LogsServiceClient::new(rig.channel().await);
+    client.export(two_services()).await.unwrap();
+    rig.shutdown.cancel();
+    rig.running.await.unwrap().unwrap();
+    assert!(client.export(two_services()).await.is_err());
+    tokio::net::TcpListener::bind(rig.http).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named_and_null_listens_nowhere() {
+    let rig = start().await;
+    let meter = opentelemetry::global::meter("test");
+    let tenant = TenantOptions::default();
+    let options = OtlpOptions { grpc: None, http: Some(rig.http) };
+    let error = Server::bind(&options, &tenant, rig.bus.producer().unwrap(), &meter).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("collector.otlp.http: cannot listen on {}", rig.http));
+
+    let options = OtlpOptions { grpc: None, http: LOCAL };
+    let server = Server::bind(&options, &tenant, rig.bus.producer().unwrap(), &meter).await.unwrap();
+    assert!(server.grpc_addr().is_none() && server.http_addr().is_some_and(|address| address.port() != 0));
+}
+
+/// Counts spans.
+struct Counting(Arc<AtomicUsize>);
+
+impl tracing::Subscriber for Counting {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        if span.metadata().name() == "otlp_export" {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test]
+async fn weirs_own_telemetry_is_not_traced() {
+    let spans = Arc::new(AtomicUsize::new(0));
+    let _guard = tracing::subscriber::set_default(Counting(spans.clone()));
+    // Threads without a subscriber may have been asked first, and said that nobody wants these spans.
+    drop(crate::otlp::span(Signal::Logs, "http", false));
+    tracing::callsite::rebuild_interest_cache();
+    spans.store(0, Ordering::Relaxed);
+    let rig = start().await;
+    let own = |mut request: Request<ExportLogsServiceRequest>| {
+        request.metadata_mut().insert("weir-telemetry", "self".parse().unwrap());
+        request
+    };
+    let mut client = LogsServiceClient::new(rig.channel().await);
+    client.export(own(Request::new(two_services()))).await.unwrap();
+    let body = two_services().encode_to_vec();
+    rig.post("/v1/logs", &[("content-type", PROTOBUF), ("weir-telemetry", "self")], &body).await;
+    assert_eq!(spans.load(Ordering::Relaxed), 0);
+    client.export(two_services()).await.unwrap();
+    assert_eq!(spans.load(Ordering::Relaxed), 1);
+}

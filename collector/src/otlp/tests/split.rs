@@ -1,0 +1,190 @@
+use proptest::prelude::*;
+use prost::Message;
+use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
+use weir_proto::otlp::metrics::v1::{Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric};
+use weir_proto::otlp::trace::v1::span::Link;
+
+use super::*;
+use crate::options::TenantOptions;
+use crate::otlp::{Malformed, Signal, Split, Tenants, split};
+
+const LIMIT: usize = 1000;
+
+fn by_default() -> Tenants {
+    Tenants::new(&TenantOptions::default())
+}
+
+fn split_logs(request: &ExportLogsServiceRequest, tenants: &Tenants) -> (Split, Vec<ExportLogsServiceRequest>) {
+    let split = split(Signal::Logs, &request.encode_to_vec(), tenants, LIMIT).unwrap();
+    let read = split.records.iter().map(|part| ExportLogsServiceRequest::decode(part.value.clone()).unwrap()).collect();
+    (split, read)
+}
+
+fn tenant_of(attributes: &[(&str, &str)], options: &TenantOptions) -> String {
+    let (_, read) = split_logs(&logs(vec![(attributes, vec![line("a")])]), &Tenants::new(options));
+    let found = tenants(read[0].resource_logs[0].resource.as_ref());
+    assert_eq!(found.len(), 1, "{found:?}");
+    found[0].clone()
+}
+
+#[test]
+fn each_resource_is_a_record_and_the_same_resource_has_the_same_key() {
+    let request = logs(vec![
+        (&[("service.name", "ocr")], vec![line("1"), line("2")]),
+        (&[("service.name", "asr")], vec![line("3")]),
+        (&[("service.name", "ocr")], vec![line("4")]),
+        (&[("service.name", "idle")], vec![]),
+    ]);
+    let (split, read) = split_logs(&request, &by_default());
+    assert_eq!(read.iter().map(bodies).collect::<Vec<_>>(), [vec!["1", "2"], vec!["3"], vec!["4"]]);
+    assert_eq!(split.records[0].key, split.records[2].key);
+    assert_ne!(split.records[0].key, split.records[1].key);
+    assert_eq!((split.accepted, split.refused), (4, 0));
+}
+
+#[test]
+fn the_tenant_is_the_senders_where_it_is_trusted_else_the_namespaces_else_the_default() {
+    let mut options = TenantOptions::default();
+    options.namespaces.insert("team-a".to_owned(), "acme".to_owned());
+    let own: &[_] = &[("weir.tenant", "own"), ("k8s.namespace.name", "team-a")];
+    assert_eq!(tenant_of(own, &options), "own");
+    assert_eq!(tenant_of(&[("k8s.namespace.name", "team-a")], &options), "acme");
+    assert_eq!(tenant_of(&[("k8s.namespace.name", "team-b")], &options), "default");
+    assert_eq!(tenant_of(&[], &options), "default");
+    assert_eq!(tenant_of(&[("weir.tenant", "")], &options), "default");
+    assert_eq!(tenant_of(&[("weir.tenant", "a"), ("weir.tenant", "b")], &options), "b");
+    options.trust_attribute = false;
+    assert_eq!(tenant_of(own, &options), "default");
+}
+
+#[test]
+fn what_is_too_large_alone_is_refused_and_the_rest_is_kept() {
+    let request = logs(vec![(&[("service.name", "ocr")], vec![line("a"), line(&"x".repeat(LIMIT)), line("b")])]);
+    let (split, read) = split_logs(&request, &by_default());
+    assert_eq!(read.iter().flat_map(bodies).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!((split.accepted, split.refused), (2, 1));
+    assert!(split.reason.unwrap().contains("more than the 1000"));
+}
+
+#[test]
+fn spans_without_sound_ids_are_refused() {
+    let good = || span("good", vec![1; 16], vec![2; 8]);
+    let link = |trace, id| Link { trace_id: vec![1; trace], span_id: vec![1; id], ..Link::default() };
+    let request = spans(vec![
+        good(),
+        span("no ids", vec![], vec![]),
+        span("zeros", vec![0; 16], vec![2; 8]),
+        span("short", vec![1; 16], vec![2; 7]),
+        Span { parent_span_id: vec![1; 3], ..good() },
+        Span { links: vec![link(16, 8)], ..good() },
+        Span { links: vec![link(16, 8), link(16, 0)], ..good() },
+    ]);
+    let split = split(Signal::Traces, &request.encode_to_vec(), &by_default(), LIMIT).unwrap();
+    assert_eq!((split.accepted, split.refused), (2, 5));
+    assert_eq!(split.reason.unwrap(), "trace_id has 0 bytes, not 16");
+}
+
+#[test]
+fn a_log_records_id_of_zeros_is_none_and_one_of_another_length_is_refused() {
+    let zeros = LogRecord { trace_id: vec![0; 16], span_id: vec![5; 8], ..line("zeros") };
+    let short = LogRecord { trace_id: vec![1; 8], ..line("short") };
+    let (split, read) = split_logs(&logs(vec![(&[], vec![zeros.clone(), short])]), &by_default());
+    assert_eq!((split.accepted, split.refused), (1, 1));
+    let kept = &read[0].resource_logs[0].scope_logs[0].log_records[0];
+    assert_eq!(*kept, LogRecord { trace_id: vec![], ..zeros });
+}
+
+#[test]
+fn metrics_count_by_their_points_and_need_a_name() {
+    let metric = |name: &str, points| Metric {
+        name: name.to_owned(),
+        data: Some(metric::Data::Gauge(Gauge { data_points: vec![NumberDataPoint::default(); points] })),
+        ..Metric::default()
+    };
+    let scope_metrics = vec![ScopeMetrics { metrics: vec![metric("a", 3), metric("", 2)], ..ScopeMetrics::default() }];
+    let request = ExportMetricsServiceRequest {
+        resource_metrics: vec![ResourceMetrics { scope_metrics, ..ResourceMetrics::default() }],
+    };
+    let split = split(Signal::Metrics, &request.encode_to_vec(), &by_default(), LIMIT).unwrap();
+    assert_eq!((split.accepted, split.refused, split.records.len()), (3, 2, 1));
+}
+
+#[test]
+fn values_nested_too_deep_are_refused() {
+    let mut value = vec![];
+    for _ in 0..200 {
+        let mut array = vec![];
+        crate::otlp::wire::put_bytes(&mut array, 1, &value);
+        value.clear();
+        crate::otlp::wire::put_bytes(&mut value, 5, &array);
+    }
+    let mut bytes = value;
+    for number in [5, 2, 2, 1] {
+        let inner = std::mem::take(&mut bytes);
+        crate::otlp::wire::put_bytes(&mut bytes, number, &inner);
+    }
+    let error = split(Signal::Logs, &bytes, &by_default(), LIMIT).unwrap_err();
+    assert!(matches!(error, Malformed::Deep), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_lost_or_reordered_and_no_record_is_over_the_limit(
+        resources in prop::collection::vec(
+            (0_usize..3, prop::collection::vec(prop::collection::vec(0_usize..LIMIT + 100, 0..6), 0..4)), 0..4)
+    ) {
+        let mut number = 0;
+        let mut make = |length: usize| { number += 1; line(&format!("{number:05}{}", "x".repeat(length))) };
+        let resource_logs = resources.iter().map(|(attributes, scopes)| ResourceLogs {
+            resource: Some(resource(&[("service.name", "ocr"), ("a", "b")][..*attributes])),
+            scope_logs: scopes.iter().map(|lines| ScopeLogs {
+                log_records: lines.iter().map(|length| make(*length)).collect(), schema_url: "s".into(), scope: None,
+            }).collect(),
+            schema_url: "https://example.org".into(),
+        }).collect();
+        let request = ExportLogsServiceRequest { resource_logs };
+        let (split, read) = split_logs(&request, &by_default());
+        let sent = bodies(&request);
+        let kept: Vec<_> = read.iter().flat_map(bodies).collect();
+        prop_assert_eq!((split.accepted as usize, split.refused as usize), (kept.len(), sent.len() - kept.len()));
+        let mut left = sent.iter();
+        prop_assert!(kept.iter().all(|body| left.any(|sent| sent == body)), "order");
+        prop_assert!(sent.iter().filter(|body| body.len() < LIMIT - 200).all(|body| kept.contains(body)));
+        for (part, request) in split.records.iter().zip(&read) {
+            prop_assert!(part.value.len() <= LIMIT);
+            prop_assert_eq!(request.resource_logs.len(), 1);
+            prop_assert_eq!(&request.resource_logs[0].schema_url, "https://example.org");
+            prop_assert_eq!(tenants(request.resource_logs[0].resource.as_ref()), ["default"]);
+        }
+    }
+
+    #[test]
+    fn whatever_the_bytes_what_is_taken_prost_reads(
+        random in prop::collection::vec(any::<u8>(), 0..300),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let good = logs(vec![(&[("service.name", "ocr"), ("weir.tenant", "a")], vec![
+            LogRecord { trace_id: vec![1; 16], span_id: vec![1; 8], flags: 3, severity_number: 9, ..line("hello") }, line("b"),
+        ])]).encode_to_vec();
+        let mut changed = good;
+        for (at, byte) in changes {
+            let at = at.index(changed.len());
+            changed[at] = byte;
+        }
+        let cut = changed[..cut.index(changed.len())].to_vec();
+        for bytes in [random, changed, cut] {
+            for signal in Signal::ALL {
+                let Ok(split) = split(signal, &bytes, &by_default(), LIMIT) else { continue };
+                for part in split.records {
+                    let read = match signal {
+                        Signal::Logs => ExportLogsServiceRequest::decode(part.value).map(|_| ()),
+                        Signal::Traces => ExportTraceServiceRequest::decode(part.value).map(|_| ()),
+                        Signal::Metrics => ExportMetricsServiceRequest::decode(part.value).map(|_| ()),
+                    };
+                    prop_assert!(read.is_ok(), "{read:?}");
+                }
+            }
+        }
+    }
+}
