@@ -117,7 +117,7 @@ pub(super) enum Outcome {
 pub(super) struct Groups {
     routes: Vec<FlatRoute>,
     webhooks: BTreeMap<String, Vec<WebhookConfig>>,
-    groups: BTreeMap<GroupKey, Group>,
+    by_key: BTreeMap<GroupKey, Group>,
     taken: BTreeMap<String, Taken>,
 }
 
@@ -130,7 +130,7 @@ impl Groups {
         let mut made = Self {
             routes: Vec::new(),
             webhooks: options.receivers.iter().map(|r| (r.name.clone(), r.webhook_configs.clone())).collect(),
-            groups: BTreeMap::new(),
+            by_key: BTreeMap::new(),
             taken: BTreeMap::new(),
         };
         made.flatten(&options.route, None);
@@ -203,9 +203,9 @@ impl Groups {
                 sorted.entry((at, labels)).or_default().insert(alert.labels.clone(), alert.clone());
             }
         }
-        self.groups
+        self.by_key
             .retain(|key, group| sorted.contains_key(key) || group.targets.iter().any(|target| target.in_flight));
-        for (key, group) in &mut self.groups {
+        for (key, group) in &mut self.by_key {
             group.alerts = sorted.remove(key).unwrap_or_default();
         }
         for (key, alerts) in sorted {
@@ -216,7 +216,7 @@ impl Groups {
                 next_ms: now_ms.saturating_add(route.group_wait_ms),
                 targets: vec![TargetState::default(); targets],
             };
-            self.groups.insert(key, group);
+            self.by_key.insert(key, group);
         }
     }
 
@@ -227,7 +227,7 @@ impl Groups {
     /// What is to be delivered now. Each delivery must be answered by [`Groups::done`].
     pub(super) fn due(&mut self, now_ms: i64) -> Vec<Delivery> {
         let mut deliveries = Vec::new();
-        for (key, group) in &mut self.groups {
+        for (key, group) in &mut self.by_key {
             let route = &self.routes[key.0];
             let turn = group.next_ms <= now_ms;
             if turn {
@@ -275,7 +275,7 @@ impl Groups {
         let DeliveryId { group: key, target } = &delivery.id;
         let Some(route) = self.routes.get(key.0) else { return false };
         let name = taken_key(&Self::target_name(route, *target), &key.1);
-        if let Some(state) = self.groups.get_mut(key).and_then(|group| group.targets.get_mut(*target)) {
+        if let Some(state) = self.by_key.get_mut(key).and_then(|group| group.targets.get_mut(*target)) {
             state.in_flight = false;
             if outcome == Outcome::Failed {
                 let pause = FIRST_RETRY_MS.saturating_mul(1 << state.failures.min(16)).min(LONGEST_RETRY_MS);
@@ -296,7 +296,7 @@ impl Groups {
     /// When something is next due; `None` where nothing is known.
     pub(super) fn next_ms(&self) -> Option<i64> {
         let retries = |group: &Group| group.targets.iter().filter(|t| !t.in_flight).filter_map(|t| t.retry_ms).min();
-        self.groups.values().map(|group| retries(group).map_or(group.next_ms, |retry| retry.min(group.next_ms))).min()
+        self.by_key.values().map(|group| retries(group).map_or(group.next_ms, |retry| retry.min(group.next_ms))).min()
     }
 
     /// What was taken, for the snapshot. `receiver` is the receiver's name, the number of its webhook, and the route.

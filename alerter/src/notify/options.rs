@@ -1,9 +1,7 @@
 //! Keys `route` and `receivers` of the configuration: Alertmanager's names and fields.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 use weir_service::config::Span;
 
@@ -95,7 +93,7 @@ struct RawReceiver {
     #[serde(default)]
     webhook_configs: Vec<WebhookConfig>,
     #[serde(flatten)]
-    others: BTreeMap<String, IgnoredAny>,
+    others: serde_json::Map<String, serde_json::Value>,
 }
 
 impl<'de> Deserialize<'de> for Receiver {

@@ -85,6 +85,7 @@ fn mixed() -> Error {
 }
 
 /// The histogram of a value, if its counts mean the same as another's.
+#[allow(clippy::float_cmp, reason = "scales come from the same range or they do not")]
 pub(super) fn same_scale<'a>(one: &Histogram, other: &'a Number) -> Result<&'a Histogram, Error> {
     match other {
         Number::Histogram(other) if other.scale == one.scale => Ok(other),

@@ -42,9 +42,10 @@ pub(super) struct Window<'a> {
 }
 
 pub(super) enum Samples<'a> {
-    /// Unix seconds and running totals.
+    /// Unix seconds and running totals; the total at the end, and what was added.
     Counter {
         totals: &'a [(i64, f64)],
+        total: f64,
         increase: f64,
     },
     Gauge(&'a [(i64, f64)]),
@@ -168,13 +169,11 @@ impl<'a> Evaluation<'a> {
     fn instant(&self, at: usize, time: i64) -> Result<Vec<Sample>, Error> {
         let windows = self.windows(at, time)?;
         let mut samples = Vec::with_capacity(windows.len());
-        for (window, loaded) in windows.iter().zip(self.in_order(at)) {
+        for window in windows {
             let value = match &window.samples {
-                Samples::Counter { totals, .. } => {
-                    let LoadedData::Counter { before, .. } = &loaded.data else { continue };
-                    let before = self.total_before(loaded, *before, window);
-                    let total = totals.last().map_or(before, |last| last.1);
-                    (total != 0.0 || !totals.is_empty()).then_some(Number::Float(total))
+                // What was never added to is not there yet.
+                Samples::Counter { total, totals, .. } => {
+                    (*total != 0.0 || !totals.is_empty()).then_some(Number::Float(*total))
                 }
                 Samples::Gauge(values) => {
                     values.last().filter(|last| !is_stale(last.1)).map(|last| Number::Float(last.1))
@@ -188,17 +187,6 @@ impl<'a> Evaluation<'a> {
         Ok(samples)
     }
 
-    fn in_order(&self, at: usize) -> &[Loaded] {
-        &self.loaded[at]
-    }
-
-    /// The total of a counter before a window.
-    fn total_before(&self, loaded: &Loaded, before: f64, window: &Window<'_>) -> f64 {
-        let LoadedData::Counter { totals, .. } = &loaded.data else { return before };
-        let from = up_to(totals, 1000, window.end_ms.saturating_sub(window.range_ms));
-        from.checked_sub(1).map_or(before, |last| totals[last].1)
-    }
-
     /// The windows of a selector at a time: one for each series loaded, in that order.
     pub(super) fn windows(&self, at: usize, time: i64) -> Result<Vec<Window<'_>>, Error> {
         let selector = self.selector(at);
@@ -210,7 +198,7 @@ impl<'a> Evaluation<'a> {
                 LoadedData::Counter { before, totals } => {
                     let (from, to) = (up_to(totals, 1000, start_ms), up_to(totals, 1000, end_ms));
                     let total = |until: usize| until.checked_sub(1).map_or(*before, |last| totals[last].1);
-                    Samples::Counter { totals: &totals[from..to], increase: total(to) - total(from) }
+                    Samples::Counter { totals: &totals[from..to], total: total(to), increase: total(to) - total(from) }
                 }
                 LoadedData::Gauge(values) => {
                     Samples::Gauge(&values[up_to(values, 1, start_ms)..up_to(values, 1, end_ms)])

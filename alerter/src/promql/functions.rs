@@ -273,7 +273,7 @@ fn over(function: Function, window: &Window<'_>) -> Result<Option<Number>, Error
             return Ok(slots.last().map(|slot| Number::Histogram(Histogram { hdr: slot.1.clone(), scale: 1.0 })));
         }
         (Samples::Histogram(slots), Function::Over(Over::Count)) => {
-            return Ok((!slots.is_empty()).then(|| Number::Float(slots.len() as f64)));
+            return Ok((!slots.is_empty()).then_some(Number::Float(slots.len() as f64)));
         }
         (Samples::Histogram(_), _) => {
             return Err(Error::Data("this function takes numbers, not histograms".to_owned()));

@@ -189,10 +189,11 @@ fn check_tokens(text: &str) -> Result<(), Error> {
                     })
                     .unwrap_or(rest.len());
                 let token = &rest[..length];
-                if as_duration && let Ok(seconds) = token.replace('_', "").parse::<f64>() {
-                    if !(seconds >= 0.0 && seconds * 1000.0 <= MAX_RANGE_MS as f64) {
-                        return Err(Error::Type(format!("«{token}» is not a duration")));
-                    }
+                if as_duration
+                    && let Ok(seconds) = token.replace('_', "").parse::<f64>()
+                    && !(seconds >= 0.0 && seconds * 1000.0 <= MAX_RANGE_MS as f64)
+                {
+                    return Err(Error::Type(format!("«{token}» is not a duration")));
                 }
                 as_duration = token.eq_ignore_ascii_case("offset");
             }

@@ -64,18 +64,14 @@ impl Rule {
     /// The alert's name, or the series'.
     pub fn name(&self) -> &str {
         match &self.kind {
-            RuleKind::Alert { name, .. } => name,
-            RuleKind::Record(name) => name,
+            RuleKind::Alert { name, .. } | RuleKind::Record(name) => name,
         }
     }
 
     /// What makes it the same rule after a change of the file: its name and labels, as Prometheus has it.
     pub(super) fn identity(&self) -> String {
-        let mut identity = self.name().to_owned();
-        for (name, value) in &self.labels {
-            identity.push_str(&format!(",{name}={value:?}", value = value.source()));
-        }
-        identity
+        let labels = self.labels.iter().map(|(name, value)| format!(",{name}={:?}", value.source()));
+        std::iter::once(self.name().to_owned()).chain(labels).collect()
     }
 }
 
@@ -191,7 +187,7 @@ fn rule(yaml: RuleYaml, shared: &BTreeMap<String, String>, start: u64) -> Result
         (None, None) => wrong(start, "a rule needs `alert` or `record`"),
         (Some(name), None) if name.is_empty() => wrong(start, "`alert` must not be empty"),
         (None, Some(name)) if !is_metric(name) => {
-            wrong(start, "`record` must be a metric name such as job:calls:rate1m")
+            wrong(start, "`record` must be a metric name such as job:calls:rate1m");
         }
         _ => {}
     }

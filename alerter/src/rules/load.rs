@@ -148,9 +148,9 @@ fn is_pattern(part: &str) -> bool {
 
 /// The files that a glob names. A path without a wildcard must be there, and so must the folder before the first
 /// wildcard: one that vanished is an error, not an empty set of rules.
-fn matching(pattern: &str) -> Result<Vec<PathBuf>, LoadError> {
+fn matching(pattern: &str) -> Result<Vec<PathBuf>, Box<LoadError>> {
     let whole = Path::new(pattern);
-    let wrong = |problem| error(whole, problem);
+    let wrong = |problem| Box::new(error(whole, problem));
     if !is_pattern(pattern) {
         return if whole.exists() { Ok(vec![whole.to_owned()]) } else { Err(wrong(Problem::Missing)) };
     }
@@ -163,7 +163,7 @@ fn matching(pattern: &str) -> Result<Vec<PathBuf>, LoadError> {
         .map_err(|e| wrong(Problem::Glob(e)))?
         .compile_matcher();
     if !base.is_dir() {
-        return Err(error(&base, Problem::Missing));
+        return Err(Box::new(error(&base, Problem::Missing)));
     }
     let depth = if pattern.contains("**") { 32 } else { whole.components().count() };
     let mut found = Vec::new();
@@ -174,7 +174,7 @@ fn matching(pattern: &str) -> Result<Vec<PathBuf>, LoadError> {
             Err(e) if e.io_error().is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound) => continue,
             Err(e) => {
                 let path = e.path().unwrap_or(&base).to_owned();
-                return Err(error(&path, Problem::Io(Arc::new(e.into()))));
+                return Err(Box::new(error(&path, Problem::Io(Arc::new(e.into())))));
             }
         };
         let path = entry.path().strip_prefix("./").unwrap_or(entry.path());
@@ -213,7 +213,7 @@ fn texts(globs: &[String]) -> Result<BTreeMap<PathBuf, String>, LoadErrors> {
                     }
                 }
             }
-            Err(e) => errors.push(e),
+            Err(e) => errors.push(*e),
         }
     }
     if errors.is_empty() { Ok(texts) } else { Err(LoadErrors(errors)) }

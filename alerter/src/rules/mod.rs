@@ -24,3 +24,4 @@ pub use file::{Group, Rule, RuleKind};
 pub use load::{LoadError, LoadErrors, Problem, RuleFiles, RuleSet, load_files};
 pub use overlay::Recorded;
 pub use status::{GroupStatus, Health, RuleStatus};
+pub use template::Text;

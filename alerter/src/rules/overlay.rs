@@ -78,18 +78,15 @@ impl Read for Overlay<'_> {
                 continue;
             }
             let sample = (one.time_ms, one.value);
-            match at.get(&one.labels) {
-                Some(&i) => {
-                    if let Data::Gauge(samples) = &mut series[i].data
-                        && samples.last().is_none_or(|last| last.0 < one.time_ms)
-                    {
-                        samples.push(sample);
-                    }
+            if let Some(&i) = at.get(&one.labels) {
+                if let Data::Gauge(samples) = &mut series[i].data
+                    && samples.last().is_none_or(|last| last.0 < one.time_ms)
+                {
+                    samples.push(sample);
                 }
-                None => {
-                    at.insert(one.labels.clone(), series.len());
-                    series.push(Series { labels: one.labels.clone(), data: Data::Gauge(vec![sample]) });
-                }
+            } else {
+                at.insert(one.labels.clone(), series.len());
+                series.push(Series { labels: one.labels.clone(), data: Data::Gauge(vec![sample]) });
             }
         }
         series

@@ -111,9 +111,12 @@ fn title(text: &str) -> String {
         .collect()
 }
 
+type OfNumber = fn(f64) -> String;
+type OfText = fn(&str) -> String;
+
 fn functions() -> FuncMap {
     let mut map = FuncMap::new();
-    let numbers: [(&str, fn(f64) -> String); 5] = [
+    let numbers: [(&str, OfNumber); 5] = [
         ("humanize", humanize::humanize),
         ("humanize1024", humanize::humanize1024),
         ("humanizeDuration", humanize::duration),
@@ -123,7 +126,7 @@ fn functions() -> FuncMap {
     for (name, function) in numbers {
         map.insert(name.to_owned(), Arc::new(move |arguments: &[Value]| Ok(Value::from(function(number(arguments)?)))));
     }
-    let texts: [(&str, fn(&str) -> String); 6] = [
+    let texts: [(&str, OfText); 6] = [
         ("title", title),
         ("toUpper", str::to_uppercase),
         ("toLower", str::to_lowercase),
