@@ -9,11 +9,14 @@ pub mod ingest;
 pub mod line;
 mod options;
 pub mod query;
+mod room;
 pub mod search;
 mod severity;
 pub mod snapshot;
 pub mod store;
+mod traces;
 pub mod words;
 
 pub use error::Error;
 pub use options::{All, Options, Partitions, Retention, Seal};
+pub use room::{Handle, Indexer};

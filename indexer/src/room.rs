@@ -1,0 +1,122 @@
+//! The room: reads fixed partitions of the bus into the stores, and serves the search API.
+//!
+//! **Delivery.** A position is the offset of the next record, and is committed by the store itself, with the chunks that
+//! lie before it ([`crate::store`]); the bus is told nothing. After a crash the records behind the last seal are read
+//! again, and are the same lines. A record that cannot be read is on [`topic::DEAD_LETTERS`], durably, before the
+//! position passes it. While the disk refuses a seal, reading stops when the head is full: nothing is dropped.
+
+mod reader;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use opentelemetry::metrics::Meter;
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+use weir_bus::Bus;
+use weir_proto::topic;
+use weir_service::Context;
+
+use self::reader::Reader;
+use crate::ingest::Signal;
+use crate::line::Line;
+use crate::store::Store;
+use crate::{Error, Options, api, traces};
+
+/// Batches that a slow follower of the tail may be behind before it misses some.
+const TAIL_BATCHES: usize = 32;
+
+/// The indexer, open.
+pub struct Indexer {
+    options: Options,
+    context: Context,
+    bus: Bus,
+    handle: Handle,
+}
+
+/// What the program around the indexer uses of it; cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    logs: Arc<Store>,
+    spans: Arc<Store>,
+    live: broadcast::Sender<Arc<Vec<Line>>>,
+    meter: Meter,
+}
+
+impl Indexer {
+    /// Opens the stores below `indexer/` of the data folder, and undoes what a crash left half done. Nothing is read yet.
+    pub async fn open(options: Options, context: Context, bus: Bus) -> Result<Self, Error> {
+        options.check()?;
+        let root = context.data_dir.join("indexer");
+        let (window, keep) = (options.window.0, options.retention.age.0);
+        let open = move || {
+            let logs = Store::open(root.join("logs"), Signal::Logs, window, keep)?;
+            let spans = Store::open(root.join("spans"), Signal::Spans, window, keep)?;
+            Ok::<_, Error>((Arc::new(logs), Arc::new(spans)))
+        };
+        let (logs, spans) = tokio::task::spawn_blocking(open).await??;
+        let handle = Handle { logs, spans, live: broadcast::Sender::new(TAIL_BATCHES), meter: context.meter.clone() };
+        Ok(Self { options, context, bus, handle })
+    }
+
+    /// Its handle.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Reads until it is told to stop; then seals what it has.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let Self { options, context, bus, handle } = self;
+        let reader = |name, topic, store: &Arc<Store>, live| {
+            Reader::new(name, topic, store.clone(), options.clone(), bus.clone(), &context, live)
+        };
+        let logs = reader("logs", topic::LOGS, &handle.logs, Some(handle.live.clone()));
+        let spans = reader("spans", topic::SPANS, &handle.spans, None);
+        let retain = async {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = retain(&options, [handle.logs.clone(), handle.spans.clone()]) => {}
+            }
+        };
+        let (logs, spans, ()) = tokio::join!(logs.run(shutdown.clone()), spans.run(shutdown.clone()), retain);
+        logs.and(spans)
+    }
+}
+
+impl Handle {
+    /// The paths under `/api/v1/logs` and `/api/v1/traces`.
+    pub fn router(&self) -> Router {
+        let logs = self.logs.clone();
+        api::router(Arc::new(move || logs.snapshot()), self.live.clone(), &self.meter)
+            .merge(traces::router(self.spans.clone()))
+    }
+
+    /// The log lines.
+    pub fn logs(&self) -> &Arc<Store> {
+        &self.logs
+    }
+
+    /// The spans.
+    pub fn spans(&self) -> &Arc<Store> {
+        &self.spans
+    }
+}
+
+/// Drops old windows now and then, for ever.
+async fn retain(options: &Options, stores: [Arc<Store>; 2]) {
+    let (age, bytes) = (options.retention.age.0, options.retention.size.0);
+    loop {
+        for store in stores.clone() {
+            let now_ms = weir_service::time::now_unix_nano() / 1_000_000;
+            match tokio::task::spawn_blocking(move || store.retain(now_ms, age, bytes)).await {
+                Ok(Ok(0)) | Err(_) => {}
+                Ok(Ok(windows)) => tracing::info!(windows, "dropped old windows"),
+                Ok(Err(error)) => tracing::warn!(error = &error as &dyn std::error::Error, "cannot drop old windows"),
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+}

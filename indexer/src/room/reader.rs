@@ -1,0 +1,378 @@
+//! One topic into one store.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Gauge, Histogram};
+use parking_lot::Mutex;
+use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use weir_bus::{Bus, Consumer, Event, Message, Partition, Position, Producer, Record};
+use weir_proto::{header, topic};
+use weir_service::Context;
+use weir_service::health::Part;
+use weir_service::time::now_unix_nano;
+
+use crate::line::Line;
+use crate::store::{Sealed, Store};
+use crate::{Error, Options, Partitions};
+
+/// Records are taken into the head in pieces of about this size: the memory of decoding, and of what the tail holds.
+const PIECE_BYTES: usize = 2 << 20;
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often the bus is asked how far it goes.
+const LOOK: Duration = Duration::from_millis(500);
+/// How often the bus is asked for new partitions.
+const RECOUNT: Duration = Duration::from_secs(30);
+
+pub(super) struct Reader {
+    topic: &'static str,
+    store: Arc<Store>,
+    options: Options,
+    bus: Bus,
+    health: Part,
+    live: Option<broadcast::Sender<Arc<Vec<Line>>>>,
+    meters: Meters,
+    /// By partition, the time of its last record that was read, in milliseconds since the epoch.
+    last_ms: Arc<Mutex<BTreeMap<i32, i64>>>,
+}
+
+struct Meters {
+    signal: [KeyValue; 1],
+    records: Counter<u64>,
+    lines: Counter<u64>,
+    duplicates: Counter<u64>,
+    dead: Counter<u64>,
+    chunks: Counter<u64>,
+    seal_seconds: Histogram<f64>,
+    seal_failures: Counter<u64>,
+    head: Gauge<u64>,
+    lag: Gauge<u64>,
+}
+
+/// The seal that runs, and when the next one is due.
+struct Sealer {
+    running: Option<(JoinHandle<Result<Sealed, Error>>, Instant)>,
+    /// When the oldest record that no seal has taken was read.
+    since: Option<Instant>,
+    not_before: Instant,
+}
+
+impl Reader {
+    pub(super) fn new(
+        name: &'static str,
+        topic: &'static str,
+        store: Arc<Store>,
+        options: Options,
+        bus: Bus,
+        context: &Context,
+        live: Option<broadcast::Sender<Arc<Vec<Line>>>>,
+    ) -> Self {
+        let meter = &context.meter;
+        let meters = Meters {
+            signal: [KeyValue::new("signal", name)],
+            records: meter.u64_counter("weir_indexer_records").with_unit("{record}").build(),
+            lines: meter.u64_counter("weir_indexer_lines").with_unit("{line}").build(),
+            duplicates: meter.u64_counter("weir_indexer_duplicates").with_unit("{line}").build(),
+            dead: meter.u64_counter("weir_indexer_dead_letters").with_unit("{record}").build(),
+            chunks: meter.u64_counter("weir_indexer_chunks").with_unit("{chunk}").build(),
+            seal_seconds: meter.f64_histogram("weir_indexer_seal_duration").with_unit("s").build(),
+            seal_failures: meter.u64_counter("weir_indexer_seal_failures").with_unit("{seal}").build(),
+            head: meter.u64_gauge("weir_indexer_head_size").with_unit("By").build(),
+            lag: meter.u64_gauge("weir_indexer_lag").with_unit("{record}").build(),
+        };
+        let health = context.health.part(&format!("indexer {name}"));
+        Self { topic, store, options, bus, health, live, meters, last_ms: Arc::default() }
+    }
+
+    /// Reads until it is told to stop; then seals. An error is a last seal that failed.
+    pub(super) async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let mut sealer = Sealer { running: None, since: None, not_before: Instant::now() };
+        while !shutdown.is_cancelled() {
+            let read = async {
+                let partitions = self.partitions().await?;
+                let looking = self.look(&partitions);
+                tokio::select! {
+                    done = self.read(&partitions, &mut sealer, &shutdown) => done,
+                    () = looking => Ok(()),
+                }
+            };
+            let done = tokio::select! {
+                // Reading stops by itself, between two batches.
+                biased;
+                done = read => done,
+                () = self.until_stuck(&shutdown) => Ok(()),
+            };
+            if let Err(error) = done {
+                tracing::warn!(topic = self.topic, error = &error as &dyn std::error::Error, "cannot read the bus");
+                self.health.not_ready(&format!("cannot read {}: {error}", self.topic));
+                pause(PAUSE, &shutdown).await;
+            }
+        }
+        self.health.not_ready("stopping");
+        if let Some((running, _)) = sealer.running.take() {
+            running.await??;
+        }
+        self.start_seal().await??;
+        Ok(())
+    }
+
+    /// A call on a bus that is away may hang: it is given up some time after the stop was asked for.
+    async fn until_stuck(&self, shutdown: &CancellationToken) {
+        shutdown.cancelled().await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+
+    async fn partitions(&self) -> Result<Vec<i32>, Error> {
+        self.bus.ensure_topics(&[self.bus.topic_spec(self.topic), self.bus.topic_spec(topic::DEAD_LETTERS)]).await?;
+        let there = self.bus.partitions(self.topic).await?;
+        match &self.options.partitions {
+            Partitions::All(_) => Ok((0..there).collect()),
+            Partitions::List(list) => match list.iter().find(|partition| **partition >= there) {
+                Some(missing) => Err(weir_bus::Error::Unknown(format!("{}/{missing}", self.topic)).into()),
+                None => Ok(list.clone()),
+            },
+        }
+    }
+
+    /// Reads until it is told to stop, or there are more partitions than these.
+    async fn read(&self, partitions: &[i32], sealer: &mut Sealer, shutdown: &CancellationToken) -> Result<(), Error> {
+        let position = |partition: &i32| Position {
+            partition: Partition::new(self.topic, *partition),
+            offset: self.store.position(*partition).unwrap_or(0),
+        };
+        let positions: Vec<_> = partitions.iter().map(position).collect();
+        let mut consumer: Consumer = self.bus.consumer(&positions)?;
+        let producer = self.bus.producer()?;
+        self.health.ready();
+        let mut counted = Instant::now();
+        while !shutdown.is_cancelled() {
+            if !self.make_room(sealer, shutdown).await? {
+                continue;
+            }
+            if counted.elapsed() > RECOUNT {
+                counted = Instant::now();
+                if self.partitions().await?.len() != partitions.len() {
+                    return Ok(());
+                }
+            }
+            let event = tokio::select! {
+                () = shutdown.cancelled() => break,
+                event = consumer.next(256, Duration::from_millis(200)) => event?,
+            };
+            if let Event::Batch(messages) = event {
+                let mut rest = Arc::new(messages);
+                let mut from = 0;
+                while from < rest.len() {
+                    // Until the head has room: what was fetched is not read twice.
+                    while !self.make_room(sealer, shutdown).await? {
+                        if shutdown.is_cancelled() {
+                            return Ok(());
+                        }
+                    }
+                    let until = piece(&rest, from);
+                    let (read, records) = self.ingest(rest, from, until).await?;
+                    rest = read;
+                    sealer.since.get_or_insert_with(Instant::now);
+                    from += records.0;
+                    if let Some(reason) = records.1 {
+                        let Some(message) = rest.get(from) else { break };
+                        if !self.bury(&producer, message, &reason, shutdown).await {
+                            return Ok(());
+                        }
+                        self.store.skip(message);
+                        from += 1;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes messages in; returns how many, and why the one behind them cannot be read.
+    async fn ingest(
+        &self,
+        messages: Arc<Vec<Message>>,
+        from: usize,
+        until: usize,
+    ) -> Result<(Arc<Vec<Message>>, (usize, Option<String>)), Error> {
+        let store = self.store.clone();
+        let (messages, done) = tokio::task::spawn_blocking(move || {
+            let done = store.ingest(&messages[from..until]);
+            (messages, done)
+        })
+        .await?;
+        let mut last = self.last_ms.lock();
+        for message in &messages[from..from + done.records] {
+            last.insert(message.partition.partition, message.timestamp_ms);
+        }
+        drop(last);
+        let signal = &self.meters.signal;
+        self.meters.records.add(done.records as u64, signal);
+        self.meters.lines.add(done.batches.iter().map(|batch| batch.len() as u64).sum(), signal);
+        self.meters.duplicates.add((done.duplicates + done.duplicate_records) as u64, signal);
+        self.meters.head.record(self.store.head_bytes() as u64, signal);
+        if let Some(live) = &self.live {
+            for batch in done.batches {
+                // An error says that nobody follows.
+                let _ = live.send(batch);
+            }
+        }
+        Ok((messages, (done.records, done.poison)))
+    }
+
+    /// Starts and ends seals; false while the head is full, after some waiting.
+    async fn make_room(&self, sealer: &mut Sealer, shutdown: &CancellationToken) -> Result<bool, Error> {
+        let full = self.store.head_bytes() as u64 >= self.options.seal.size.0;
+        if let Some((running, _)) = &mut sealer.running {
+            if full {
+                tokio::select! {
+                    () = shutdown.cancelled() => return Ok(false),
+                    _ = poll_done(running) => {}
+                }
+            }
+            if running.is_finished() {
+                self.end_seal(sealer).await?;
+            }
+            return Ok(!full);
+        }
+        let now = Instant::now();
+        let old = sealer.since.is_some_and(|since| now - since >= self.options.seal.age.0);
+        if (full || old) && self.store.wants_seal() {
+            if now < sealer.not_before {
+                if full {
+                    pause(sealer.not_before - now, shutdown).await;
+                }
+                return Ok(!full);
+            }
+            sealer.since = None;
+            sealer.running = Some((self.start_seal(), now));
+        }
+        // A seal takes the head at once; what comes now is the next one's.
+        Ok(!full || sealer.running.is_some())
+    }
+
+    fn start_seal(&self) -> JoinHandle<Result<Sealed, Error>> {
+        let store = self.store.clone();
+        tokio::task::spawn_blocking(move || store.seal(now_unix_nano() / 1_000_000))
+    }
+
+    async fn end_seal(&self, sealer: &mut Sealer) -> Result<(), Error> {
+        let Some((running, began)) = sealer.running.take() else { return Ok(()) };
+        self.meters.seal_seconds.record(began.elapsed().as_secs_f64(), &self.meters.signal);
+        match running.await? {
+            Ok(sealed) => {
+                self.meters.chunks.add(sealed.chunks as u64, &self.meters.signal);
+                tracing::debug!(topic = self.topic, lines = sealed.lines, chunks = sealed.chunks, "sealed");
+                self.health.ready();
+            }
+            Err(error) => {
+                self.meters.seal_failures.add(1, &self.meters.signal);
+                tracing::error!(topic = self.topic, error = &error as &dyn std::error::Error, "cannot seal");
+                self.health.not_ready(&format!("cannot seal {}: {error}", self.topic));
+                sealer.since = Some(Instant::now().checked_sub(self.options.seal.age.0).unwrap_or(began));
+                sealer.not_before = Instant::now() + PAUSE;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a record that cannot be read where it can be looked at; false if it was told to stop before.
+    async fn bury(&self, producer: &Producer, message: &Message, reason: &str, shutdown: &CancellationToken) -> bool {
+        let place = format!("{}/{}/{}", self.topic, message.partition.partition, message.offset);
+        tracing::warn!(place, reason, "a record cannot be read");
+        let mut headers = message.headers.clone();
+        headers.push((header::DEAD_POSITION.to_owned(), Bytes::from(place)));
+        headers.push((header::DEAD_REASON.to_owned(), Bytes::from(reason.to_owned())));
+        let mut record = Record {
+            topic: topic::DEAD_LETTERS.into(),
+            key: message.key.clone(),
+            value: message.value.clone(),
+            headers,
+            ..Record::default()
+        };
+        loop {
+            let sent = async { producer.send(record.clone()).await?.await };
+            let sent = tokio::select! {
+                () = shutdown.cancelled() => return false,
+                sent = sent => sent,
+            };
+            match sent {
+                Ok(_) => {
+                    self.meters.dead.add(1, &self.meters.signal);
+                    return true;
+                }
+                // With the reason it is larger than the bus takes: its place is kept.
+                Err(weir_bus::Error::TooLarge { .. }) if !record.value.is_empty() => record.value = Bytes::new(),
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot write a dead letter");
+                    pause(PAUSE, shutdown).await;
+                }
+            }
+        }
+    }
+
+    /// Says how far the bus was read, for ever.
+    async fn look(&self, partitions: &[i32]) {
+        loop {
+            match self.progress(partitions).await {
+                Ok((until, lag)) => {
+                    self.store.set_indexed_until(until);
+                    self.meters.lag.record(lag, &self.meters.signal);
+                }
+                Err(error) => {
+                    tracing::debug!(
+                        topic = self.topic,
+                        error = &error as &dyn std::error::Error,
+                        "how far the bus goes"
+                    );
+                }
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// The time before which all that reached the bus was read, and the records that were not.
+    async fn progress(&self, partitions: &[i32]) -> Result<(i64, u64), Error> {
+        let (mut until, mut lag) = (i64::MAX, 0);
+        for partition in partitions {
+            let asked = now_unix_nano();
+            let (low, high) = self.bus.offsets(&Partition::new(self.topic, *partition)).await?;
+            let position = self.store.position(*partition).unwrap_or(low).max(low);
+            let last = self.last_ms.lock().get(partition).map_or(0, |ms| ms.saturating_mul(1_000_000));
+            until = until.min(if position >= high { asked } else { last });
+            lag += u64::try_from(high - position).unwrap_or(0);
+        }
+        Ok((until, lag))
+    }
+}
+
+/// End of the messages from `from` on that make up a piece; at least one.
+fn piece(messages: &[Message], from: usize) -> usize {
+    let mut bytes = 0;
+    for (at, message) in messages.iter().enumerate().skip(from) {
+        bytes += message.value.len();
+        if bytes >= PIECE_BYTES {
+            return at + 1;
+        }
+    }
+    messages.len()
+}
+
+/// Waits for a task without taking its result.
+async fn poll_done<T>(task: &mut JoinHandle<T>) {
+    while !task.is_finished() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+async fn pause(time: Duration, shutdown: &CancellationToken) {
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = tokio::time::sleep(time) => {}
+    }
+}

@@ -1,0 +1,111 @@
+use std::path::Path;
+
+use bytes::Bytes;
+use opentelemetry::metrics::MeterProvider as _;
+use prost::Message as _;
+use weir_bus::{Event, Partition, Position, Record};
+use weir_proto::header;
+use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
+use weir_proto::otlp::common::v1::AnyValue;
+use weir_proto::otlp::common::v1::any_value::Value;
+use weir_proto::otlp::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+
+use super::*;
+use crate::snapshot::Needs;
+
+fn context(data_dir: &Path) -> Context {
+    Context {
+        data_dir: data_dir.into(),
+        meter: opentelemetry::metrics::noop::NoopMeterProvider::new().meter("test"),
+        health: weir_service::health::Health::default(),
+    }
+}
+
+fn record(body: &str) -> Record {
+    let line = LogRecord {
+        time_unix_nano: 1_700_000_000_000_000_000,
+        body: Some(AnyValue { value: Some(Value::StringValue(body.into())) }),
+        ..LogRecord::default()
+    };
+    let scope_logs = vec![ScopeLogs { log_records: vec![line], ..ScopeLogs::default() }];
+    let request =
+        ExportLogsServiceRequest { resource_logs: vec![ResourceLogs { scope_logs, ..ResourceLogs::default() }] };
+    Record { topic: topic::LOGS.into(), value: request.encode_to_vec().into(), ..Record::default() }
+}
+
+fn bodies(handle: &Handle) -> Vec<String> {
+    let candidates = handle.logs().snapshot().candidates(&Needs::Anything, i64::MIN, i64::MAX).unwrap();
+    let mut bodies: Vec<String> = candidates
+        .iter()
+        .flat_map(|c| c.lines().unwrap().iter().map(|line| line.body.text().into_owned()).collect::<Vec<_>>())
+        .collect();
+    bodies.sort();
+    bodies
+}
+
+/// Until that many lines are there, within ten seconds.
+async fn until(handle: &Handle, count: usize) {
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while bodies(handle).len() < count {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn what_is_on_the_bus_is_searchable_once_and_after_a_restart_and_poison_is_kept_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = context(folder.path());
+    let bus = Bus::open(&weir_bus::Options::default(), folder.path()).await.unwrap();
+    bus.ensure_topics(&[bus.topic_spec(topic::LOGS)]).await.unwrap();
+    let producer = bus.producer().unwrap();
+    let send = async |record| producer.send(record).await.unwrap().await.unwrap();
+
+    send(Record { partition: Some(0), ..record("one") }).await;
+    send(Record { partition: Some(0), value: Bytes::from_static(b"\xff\xff"), ..record("") }).await;
+    send(Record { partition: Some(0), ..record("two") }).await;
+    let room = Indexer::open(Options::default(), context.clone(), bus.clone()).await.unwrap();
+    let (handle, stop) = (room.handle(), CancellationToken::new());
+    let running = tokio::spawn(room.run(stop.clone()));
+    until(&handle, 2).await;
+    let mut live = handle.live.subscribe();
+    send(record("three")).await;
+    assert_eq!(live.recv().await.unwrap()[0].body.text(), "three");
+    until(&handle, 3).await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    assert_eq!(bodies(&handle), ["one", "three", "two"]);
+    drop(handle);
+
+    send(record("four")).await;
+    let room = Indexer::open(Options::default(), context, bus.clone()).await.unwrap();
+    let (handle, stop) = (room.handle(), CancellationToken::new());
+    assert_eq!(bodies(&handle), ["one", "three", "two"], "sealed on the way out");
+    let running = tokio::spawn(room.run(stop.clone()));
+    until(&handle, 4).await;
+    assert_eq!(bodies(&handle), ["four", "one", "three", "two"]);
+    stop.cancel();
+    running.await.unwrap().unwrap();
+
+    let partitions = 0..bus.partitions(topic::DEAD_LETTERS).await.unwrap();
+    let all: Vec<_> =
+        partitions.map(|p| Position { partition: Partition::new(topic::DEAD_LETTERS, p), offset: 0 }).collect();
+    let Event::Batch(dead) = bus.consumer(&all).unwrap().next(10, Duration::from_secs(10)).await.unwrap() else {
+        panic!("no dead letter");
+    };
+    assert_eq!(dead.len(), 1);
+    assert_eq!(dead[0].value, Bytes::from_static(b"\xff\xff"));
+    assert_eq!(dead[0].header(header::DEAD_POSITION).unwrap(), &Bytes::from(format!("{}/0/1", topic::LOGS)));
+}
+
+#[tokio::test]
+async fn peers_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let null = weir_bus::Options { broker: weir_bus::Broker::Null, ..Default::default() };
+    let bus = Bus::open(&null, folder.path()).await.unwrap();
+    let options = Options { peers: vec!["other:7401".into()], ..Options::default() };
+    let refused = Indexer::open(options, context(folder.path()), bus).await;
+    assert!(refused.err().unwrap().to_string().contains("indexer.peers"));
+}

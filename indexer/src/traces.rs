@@ -1,0 +1,112 @@
+//! Traces over HTTP: `GET /api/v1/traces/{trace_id}` is a whole trace as it is known by now.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::routing::get;
+use axum::{Json, Router};
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+use weir_proto::otlp::common::v1::KeyValue;
+use weir_proto::otlp::trace::v1::Span;
+use weir_service::http::Problem;
+use weir_service::time;
+
+use crate::fields;
+use crate::line::Source;
+use crate::store::Store;
+
+/// The paths under `/api/v1/traces`.
+pub(crate) fn router(spans: Arc<Store>) -> Router {
+    Router::new().route("/api/v1/traces/{trace_id}", get(trace)).with_state(spans)
+}
+
+/// Spans by start. 400 where the id is none, 404 where no span of it is known.
+async fn trace(State(store): State<Arc<Store>>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+    let trace_id = hex::decode(&id)
+        .ok()
+        .filter(|bytes| bytes.len() == 16)
+        .ok_or_else(|| Problem::parameter("trace_id", "a trace id is 32 hexadecimal digits"))?;
+    let found = tokio::task::spawn_blocking(move || store.spans_of_trace(&trace_id)).await;
+    let spans = match found {
+        Ok(Ok(spans)) => spans,
+        Ok(Err(error)) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "cannot read a trace");
+            return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the trace cannot be read"));
+        }
+        Err(error) => {
+            tracing::error!(%error, "reading a trace broke off");
+            return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "reading the trace broke off"));
+        }
+    };
+    if spans.is_empty() {
+        return Err(Problem::new(StatusCode::NOT_FOUND, format!("no span of trace {id} is known")));
+    }
+    let spans: Vec<Value> = spans.iter().map(|(source, span)| show(source, span)).collect();
+    Ok(Json(json!({"trace_id": id.to_ascii_lowercase(), "spans": spans})))
+}
+
+fn show(source: &Source, span: &Span) -> Value {
+    let (start, end) = (nanos(span.start_time_unix_nano), nanos(span.end_time_unix_nano));
+    let status = span.status.clone().unwrap_or_default();
+    let resource: Map<String, Value> = source.resource.iter().map(|(key, v)| (key.clone(), fields::json(v))).collect();
+    let event = |event: &weir_proto::otlp::trace::v1::span::Event| {
+        json!({
+            "time": time::format(nanos(event.time_unix_nano)),
+            "name": event.name,
+            "attributes": attributes(&event.attributes),
+        })
+    };
+    let link = |link: &weir_proto::otlp::trace::v1::span::Link| {
+        json!({
+            "trace_id": hex::encode(&link.trace_id),
+            "span_id": hex::encode(&link.span_id),
+            "attributes": attributes(&link.attributes),
+        })
+    };
+    json!({
+        "span_id": hex::encode(&span.span_id),
+        "parent_span_id": hex::encode(&span.parent_span_id),
+        "name": span.name,
+        "kind": kind(span.kind),
+        "service": source.service,
+        "tenant": source.tenant,
+        "scope": source.scope,
+        "start": time::format(start),
+        "end": time::format(end),
+        "duration_ns": end.saturating_sub(start).max(0),
+        "status": {"code": code(status.code), "message": status.message},
+        "attributes": attributes(&span.attributes),
+        "resource": resource,
+        "events": span.events.iter().map(event).collect::<Vec<_>>(),
+        "links": span.links.iter().map(link).collect::<Vec<_>>(),
+    })
+}
+
+fn attributes(pairs: &[KeyValue]) -> Map<String, Value> {
+    let value = |pair: &KeyValue| Some(fields::json(pair.value.as_ref()?.value.as_ref()?));
+    pairs.iter().map(|pair| (pair.key.clone(), value(pair).unwrap_or(Value::Null))).collect()
+}
+
+fn nanos(time: u64) -> i64 {
+    i64::try_from(time).unwrap_or(i64::MAX)
+}
+
+fn kind(number: i32) -> &'static str {
+    match number {
+        1 => "internal",
+        2 => "server",
+        3 => "client",
+        4 => "producer",
+        5 => "consumer",
+        _ => "unspecified",
+    }
+}
+
+fn code(number: i32) -> &'static str {
+    match number {
+        1 => "ok",
+        2 => "error",
+        _ => "unset",
+    }
+}
