@@ -16,12 +16,11 @@ pub fn parse(text: &str, now_unix_nano: i64) -> Result<i64, String> {
     if let Some(distance) = text.strip_prefix("now") {
         return relative(distance, now_unix_nano).ok_or_else(|| format!("«{text}» is not a time; {RIGHT}"));
     }
-    let nano = match unix_seconds(text) {
-        Some(nano) => nano,
-        None => {
-            let timestamp = text.parse::<Timestamp>().map_err(|_| format!("«{text}» is not a time; {RIGHT}"))?;
-            timestamp.as_nanosecond()
-        }
+    let nano = if let Some(nano) = unix_seconds(text) {
+        nano
+    } else {
+        let timestamp = text.parse::<Timestamp>().map_err(|_| format!("«{text}» is not a time; {RIGHT}"))?;
+        timestamp.as_nanosecond()
     };
     i64::try_from(nano).map_err(|_| format!("«{text}» is too far away: times lie between the years 1678 and 2262"))
 }

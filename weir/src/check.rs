@@ -1,36 +1,68 @@
-//! `weir check`: says what a configuration would run.
+//! `weir check`: what would run.
 
 use std::io::Write as _;
 use std::path::Path;
+use std::process::ExitCode;
 
-use crate::config::Config;
+use weir_bus::Broker;
 
-pub(crate) fn run(path: &Path) -> anyhow::Result<()> {
-    let config = Config::load(Some(path))?;
+use crate::config::{self, Wrong};
+use crate::rules;
+
+/// Says what `weir standalone` and the single roles would run with this file.
+pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let config = config::load(path)?;
+    let name = path.unwrap_or(Path::new("defaults"));
+    let rules =
+        rules::count(&config.alerter.rules).map_err(|message| Wrong::Keys { path: name.to_owned(), message })?;
+    let or_off = |address: Option<std::net::SocketAddr>| address.map_or("off".to_owned(), |a| a.to_string());
+    let bus = match config.bus.broker {
+        Broker::Embedded => format!("embedded, in {}", config.data_dir.join("bus").display()),
+        Broker::Kafka => format!("Kafka at {}", config.bus.brokers.as_deref().unwrap_or("?")),
+        Broker::Null => "null: takes everything and keeps nothing".to_owned(),
+    };
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{} is sound", path.display())?;
-    writeln!(out, "data      {}", config.data_dir.display())?;
-    writeln!(out, "http      {}", config.listen)?;
-    match &config.bus.brokers {
-        Some(brokers) if config.bus.broker == weir_bus::Broker::Kafka => writeln!(out, "bus       Kafka at {brokers}")?,
-        _ => writeln!(out, "bus       {:?}", config.bus.broker)?,
-    }
-    for files in &config.collector.files {
-        writeln!(out, "collector files {}", files.include.join(", "))?;
-    }
-    let otlp = &config.collector.otlp;
-    for (name, address) in [("gRPC", otlp.grpc), ("HTTP", otlp.http)] {
-        if let Some(address) = address {
-            writeln!(out, "collector OTLP/{name} on {address}")?;
+    writeln!(out, "{}: good", name.display())?;
+    writeln!(
+        out,
+        "roles      {}",
+        if config.bus.broker == Broker::Kafka {
+            "standalone, or collector, indexer and alerter apart"
+        } else {
+            "standalone"
         }
+    )?;
+    writeln!(out, "data       {}", config.data_dir.display())?;
+    writeln!(out, "HTTP       {}", config.listen)?;
+    writeln!(out, "bus        {bus}; topics get {} partitions", config.bus.partitions)?;
+    writeln!(
+        out,
+        "OTLP       gRPC {}, HTTP {}",
+        or_off(config.collector.otlp.grpc),
+        or_off(config.collector.otlp.http)
+    )?;
+    for files in &config.collector.files {
+        writeln!(out, "files      {} ({:?}, from {:?})", files.include.join(" "), files.format, files.from)?;
+    }
+    if config.collector.files.is_empty() {
+        writeln!(out, "files      none")?;
     }
     writeln!(
         out,
-        "alerter   rules {}",
-        if config.alerter.rules.is_empty() { "none".into() } else { config.alerter.rules.join(", ") }
+        "index      windows of {:?}, sealed at {:?} or {:?}, kept {:?} or {:?}",
+        config.indexer.window,
+        config.indexer.seal.age,
+        config.indexer.seal.size,
+        config.indexer.retention.age,
+        config.indexer.retention.size
     )?;
-    for section in config.not_run() {
-        writeln!(out, "note      `{section}` is understood, but this version does not run it")?;
+    writeln!(
+        out,
+        "rules      {rules} from {}",
+        if config.alerter.rules.is_empty() { "no file".to_owned() } else { config.alerter.rules.join(" ") }
+    )?;
+    for section in config.idle_sections() {
+        writeln!(out, "note       `{section}` is not run by this version")?;
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

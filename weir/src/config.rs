@@ -1,84 +1,65 @@
-//! The configuration of all roles: shared keys and a section per role.
+//! The one configuration of all roles.
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use weir_service::config::ConfigError;
+use weir_service::{config, http, telemetry};
 
-/// What a process runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    Standalone,
-    Collector,
-    Indexer,
-    Alerter,
+/// The configuration cannot be used: exit code 64, before any port is bound or file written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Wrong {
+    /// The file.
+    #[error(transparent)]
+    File(#[from] config::ConfigError),
+    /// What its keys ask for.
+    #[error("{}: {message}", path.display())]
+    Keys { path: PathBuf, message: String },
 }
 
-impl Role {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Standalone => "weir",
-            Self::Collector => "weir-collector",
-            Self::Indexer => "weir-indexer",
-            Self::Alerter => "weir-alerter",
-        }
-    }
-
-    /// Whether this role runs what `room` runs alone.
-    pub(crate) fn runs(self, room: Self) -> bool {
-        self == room || self == Self::Standalone
-    }
-}
-
-/// One file for all roles. Every key has a default.
+/// All keys of a configuration file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    /// All state of the role; nothing is written elsewhere.
     pub(crate) data_dir: PathBuf,
-    /// Address of HTTP; port 0 picks one.
     pub(crate) listen: String,
-    /// Allows addresses other than loopback although there is no authentication.
     pub(crate) allow_insecure: bool,
     pub(crate) bus: weir_bus::Options,
     pub(crate) collector: weir_collector::Options,
     pub(crate) indexer: weir_indexer::Options,
     pub(crate) alerter: weir_alerter::Options,
-    pub(crate) telemetry: weir_service::telemetry::Options,
+    pub(crate) telemetry: telemetry::Options,
     pub(crate) usage: Option<Usage>,
     pub(crate) reflow: Option<Reflow>,
-    auth: Option<serde_json::Value>,
+    pub(crate) auth: Option<serde::de::IgnoredAny>,
 }
 
-/// The statistics service.
+/// Section `usage`: read, so that one file serves all versions; nothing here runs it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Usage {
-    /// `sqlite`, or a `postgres://` address.
-    #[serde(rename = "store")]
-    pub(crate) _store: String,
+    #[serde(rename = "store", default)]
+    _store: Option<String>,
 }
 
-/// The data service.
+/// Section `reflow`: read, so that one file serves all versions; nothing here runs it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Reflow {
-    /// Capture definitions.
-    #[serde(rename = "captures")]
-    pub(crate) _captures: Vec<String>,
+    #[serde(rename = "captures", default)]
+    _captures: Vec<String>,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            data_dir: "./weir-data".into(),
-            listen: "127.0.0.1:7400".into(),
+            data_dir: "weir-data".into(),
+            listen: "127.0.0.1:7400".to_owned(),
             allow_insecure: false,
             bus: weir_bus::Options::default(),
             collector: weir_collector::Options::default(),
             indexer: weir_indexer::Options::default(),
             alerter: weir_alerter::Options::default(),
-            telemetry: weir_service::telemetry::Options::default(),
+            telemetry: telemetry::Options::default(),
             usage: None,
             reflow: None,
             auth: None,
@@ -86,42 +67,46 @@ impl Default for Config {
     }
 }
 
-/// The configuration cannot work; nothing was started.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Bad {
-    #[error(transparent)]
-    File(#[from] ConfigError),
-    #[error("{0}")]
-    Key(String),
-    #[error(transparent)]
-    Collector(#[from] weir_collector::Error),
-    #[error(transparent)]
-    Telemetry(#[from] weir_service::telemetry::Error),
+/// Reads the whole file and checks it, whatever part of it a role uses.
+pub(crate) fn load(path: Option<&Path>) -> Result<Config, Wrong> {
+    let config: Config = config::load(path)?;
+    let path = path.unwrap_or(Path::new("defaults"));
+    config.check().map_err(|message| Wrong::Keys { path: path.to_owned(), message })?;
+    Ok(config)
 }
 
 impl Config {
-    /// Reads and checks the whole file, whatever the role.
-    pub(crate) fn load(path: Option<&Path>) -> Result<Self, Bad> {
-        let config: Self = weir_service::config::load(path)?;
-        config.telemetry.check()?;
-        config.collector.check()?;
-        if config.auth.is_some() {
-            return Err(Bad::Key("auth: this version has no authentication: use `auth: null`".into()));
+    fn check(&self) -> Result<(), String> {
+        if self.auth.is_some() {
+            return Err(
+                "`auth`: this version has no authentication; remove the key (weir stays on loopback)".to_owned()
+            );
         }
-        if config.bus.broker == weir_bus::Broker::Kafka && config.bus.brokers.is_none() {
-            return Err(Bad::Key("bus.brokers: Kafka needs its addresses, such as \"host:9092\"".into()));
+        let taken = self.collector.otlp.grpc.into_iter().chain(self.collector.otlp.http);
+        for address in taken.map(|address| address.to_string()).chain([self.listen.clone()]) {
+            if !self.allow_insecure && !http::is_loopback(&address) {
+                return Err(format!(
+                    "{address} can be reached from other machines, and there is no authentication: listen on \
+                     127.0.0.1, or set `allow_insecure: true`"
+                ));
+            }
         }
-        Ok(config)
+        self.telemetry.check().map_err(|error| error.to_string())?;
+        self.bus.check().map_err(|error| error.to_string())?;
+        self.collector.check().map_err(|error| error.to_string())?;
+        self.indexer.check().map_err(|error| error.to_string())?;
+        self.alerter.check().map_err(|error| format!("alerter.{error}"))?;
+        Ok(())
     }
 
-    /// Sections that are there and that this version does not run.
-    pub(crate) fn not_run(&self) -> impl Iterator<Item = &'static str> {
+    /// Sections that are there and that nothing runs.
+    pub(crate) fn idle_sections(&self) -> impl Iterator<Item = &'static str> {
         let sections = [
             (self.usage.is_some(), "usage"),
             (self.reflow.is_some(), "reflow"),
             (self.collector.gpu.is_some(), "collector.gpu"),
             (self.collector.host.is_some(), "collector.host"),
         ];
-        sections.into_iter().filter_map(|(there, name)| there.then_some(name))
+        sections.into_iter().filter_map(|(is_there, name)| is_there.then_some(name))
     }
 }

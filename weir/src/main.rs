@@ -1,48 +1,150 @@
-//! weir: logs, spans and metrics of an AI-inference platform, from the node to search and alerts.
+//! The weir program: every role, and the commands that ask them.
 
 mod check;
 mod cli;
-mod client;
 mod config;
-mod program;
+mod demo;
+mod role;
+mod rules;
+mod run;
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{Parser, Subcommand};
+use config::Wrong;
+use role::Role;
 
-/// Exit code of a bad configuration.
-const BAD_CONFIGURATION: u8 = 64;
+/// The configuration cannot be used.
+const EXIT_CONFIGURATION: u8 = 64;
+
+/// Observability for AI inference: logs, spans and metrics through Kafka to search, alerts and usage.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run all rooms in one process
+    Standalone {
+        /// Configuration; the defaults where it is not given
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        #[command(flatten)]
+        place: Place,
+        /// Run a few AI services beside it, gently, to look at
+        #[arg(long)]
+        demo: bool,
+    },
+    /// Run the collector: files and OTLP onto the bus
+    Collector(Single),
+    /// Run the indexer: logs and spans off the bus, and the search API
+    Indexer(Single),
+    /// Run the alerter: call statistics, rules and notifications
+    Alerter(Single),
+    /// Say what a configuration would run, and start nothing
+    Check {
+        /// Configuration
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Search logs
+    Search(cli::search::Args),
+    /// Follow logs as they come in
+    Tail(cli::tail::Args),
+    /// Show one trace as a tree of its spans
+    Trace(cli::trace::Args),
+    /// Show alerts
+    Alerts(cli::alerts::Args),
+    /// Work on rule files
+    Rules {
+        #[command(subcommand)]
+        command: rules::Command,
+    },
+    /// Generate load, and say exactly what was sent
+    Load(weir::load::Args),
+}
+
+#[derive(Debug, clap::Args)]
+struct Single {
+    /// Configuration
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// All state lies here; wins over the configuration's data_dir
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// Written, as JSON, with the addresses once everything is up
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+}
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
-    // The only error is that one is installed already, which serves as well.
+    let arguments = Arguments::parse();
+    // An error says that a provider is there already, which is what is needed.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match run(cli.command) {
+    match dispatch(arguments.command) {
         Ok(code) => code,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "weir: {error:#}");
-            let bad_configuration = error.downcast_ref::<config::Bad>().is_some();
-            if bad_configuration { ExitCode::from(BAD_CONFIGURATION) } else { ExitCode::FAILURE }
+            ExitCode::from(if error.is::<Wrong>() { EXIT_CONFIGURATION } else { 1 })
         }
     }
 }
 
-fn run(command: cli::Command) -> anyhow::Result<ExitCode> {
-    use cli::Command;
-    use config::Role;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Standalone(args) => program::run(&runtime, Role::Standalone, &args),
-        Command::Collector(args) => program::run(&runtime, Role::Collector, &args),
-        Command::Indexer(args) => program::run(&runtime, Role::Indexer, &args),
-        Command::Alerter(args) => program::run(&runtime, Role::Alerter, &args),
-        Command::Check { config } => check::run(&config),
-        Command::Search(args) => runtime.block_on(client::search(&args)),
-        Command::Tail(args) => runtime.block_on(client::tail(&args)),
-        Command::Trace(args) => runtime.block_on(client::trace(&args)),
-        Command::Alerts(server) => runtime.block_on(client::alerts(&server)),
-        Command::Load(args) => runtime.block_on(weir::load::run(args)),
-    }?;
-    Ok(ExitCode::SUCCESS)
+        Command::Standalone { config, place, demo } => {
+            let configuration = config::load(config.as_deref())?;
+            let demo = if demo { Some(demo::Demo::prepare(place.data_dir.as_deref())?) } else { None };
+            serve(Role::Standalone, configuration, place, demo.as_ref())
+        }
+        Command::Collector(single) => serve_single(Role::Collector, single),
+        Command::Indexer(single) => serve_single(Role::Indexer, single),
+        Command::Alerter(single) => serve_single(Role::Alerter, single),
+        Command::Check { config } => check::check(config.as_deref()),
+        Command::Search(args) => block_on(cli::search::run(args)),
+        Command::Tail(args) => block_on(cli::tail::run(args)),
+        Command::Trace(args) => block_on(cli::trace::run(args)),
+        Command::Alerts(args) => block_on(cli::alerts::run(args)),
+        Command::Rules { command } => rules::run(&command),
+        Command::Load(args) => block_on(weir::load::run(args)),
+    }
+}
+
+fn serve_single(role: Role, single: Single) -> anyhow::Result<ExitCode> {
+    let configuration = config::load(Some(&single.config))?;
+    serve(role, configuration, single.place, None)
+}
+
+fn serve(
+    role: Role,
+    mut configuration: config::Config,
+    place: Place,
+    demo: Option<&demo::Demo>,
+) -> anyhow::Result<ExitCode> {
+    if let Some(demo) = demo {
+        demo.configure(&mut configuration);
+    } else if let Some(folder) = place.data_dir {
+        configuration.data_dir = folder;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(run::run(role, configuration, place.ready_file.as_deref(), demo));
+    // A room that did not end within the deadline must not hold up the process.
+    runtime.shutdown_background();
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+fn block_on(future: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(future).map(|()| ExitCode::SUCCESS)
 }

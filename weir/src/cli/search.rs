@@ -1,0 +1,49 @@
+use super::{Target, hit_line, say, text};
+
+/// Greatest page that is asked for at once.
+const PAGE: usize = 1000;
+
+/// Arguments of `weir search`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Query, in Lucene's grammar: service:ocr AND severity:>=warn AND "connection reset"
+    query: String,
+    /// From this time on: RFC 3339, unix seconds, or relative (now-15m)
+    #[arg(long)]
+    start: Option<String>,
+    /// Before this time
+    #[arg(long)]
+    end: Option<String>,
+    /// How many lines, newest first
+    #[arg(long, default_value_t = 100)]
+    limit: usize,
+    #[command(flatten)]
+    target: Target,
+}
+
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let mut left = args.limit;
+    let mut cursor = String::new();
+    while left > 0 {
+        let limit = left.min(PAGE).to_string();
+        let mut query = vec![("query", args.query.as_str()), ("limit", &limit)];
+        query.extend(args.start.as_deref().map(|start| ("start", start)));
+        query.extend(args.end.as_deref().map(|end| ("end", end)));
+        if !cursor.is_empty() {
+            query.push(("cursor", &cursor));
+        }
+        let page = args.target.get_json(&["api", "v1", "logs", "search"], &query).await?;
+        let hits = page["hits"].as_array().map(Vec::as_slice).unwrap_or_default();
+        for hit in hits {
+            if !say(&if args.target.json { hit.to_string() } else { hit_line(hit) })? {
+                return Ok(());
+            }
+        }
+        left = left.saturating_sub(hits.len());
+        text(&page, "next_cursor").clone_into(&mut cursor);
+        if cursor.is_empty() || hits.is_empty() {
+            break;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,39 @@
+/// What one process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// All rooms.
+    Standalone,
+    /// Files and OTLP onto the bus.
+    Collector,
+    /// Logs and spans into the index.
+    Indexer,
+    /// Call statistics and rules.
+    Alerter,
+}
+
+impl Role {
+    /// As in the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Standalone => "standalone",
+            Self::Collector => "collector",
+            Self::Indexer => "indexer",
+            Self::Alerter => "alerter",
+        }
+    }
+
+    /// `service.name` of its own telemetry.
+    pub(crate) fn service_name(self) -> &'static str {
+        match self {
+            Self::Standalone => "weir",
+            Self::Collector => "weir-collector",
+            Self::Indexer => "weir-indexer",
+            Self::Alerter => "weir-alerter",
+        }
+    }
+
+    /// Whether this room runs in it.
+    pub(crate) fn runs(self, room: Self) -> bool {
+        self == Self::Standalone || self == room
+    }
+}

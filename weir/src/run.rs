@@ -1,0 +1,191 @@
+//! Runs a role: opens what it needs, serves, and stops in the order in which data flows.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use weir_alerter::Alerter;
+use weir_bus::Bus;
+use weir_collector::Collector;
+use weir_indexer::Indexer;
+use weir_service::health::Health;
+use weir_service::http::Server;
+use weir_service::lock::Lock;
+use weir_service::shutdown::Shutdown;
+use weir_service::telemetry::Telemetry;
+
+use crate::config::Config;
+use crate::demo::Demo;
+use crate::role::Role;
+
+/// From the request to stop until the process ends, whatever is not done then.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Where a running role is reached, as in the ready file.
+#[derive(Debug, Clone, Default, serde::Serialize)]
+pub(crate) struct Addresses {
+    pub(crate) http: String,
+    pub(crate) otlp_grpc: Option<String>,
+    pub(crate) otlp_http: Option<String>,
+}
+
+/// Runs until a signal, or until a room fails.
+pub(crate) async fn run(
+    role: Role,
+    config: Config,
+    ready_file: Option<&Path>,
+    demo: Option<&Demo>,
+) -> anyhow::Result<()> {
+    let _lock = Lock::acquire(&config.data_dir)?;
+    let bound = Server::bind(&config.listen, config.allow_insecure).await?;
+    let telemetry = Telemetry::start(&config.telemetry, role.service_name())?;
+    let shutdown = Shutdown::listen(DEADLINE)?;
+    let health = Health::default();
+    tracing::info!(role = role.name(), listen = %bound.address(), data_dir = %config.data_dir.display(), "starting");
+    for section in config.idle_sections() {
+        tracing::warn!(section, "this version does not run this section of the configuration");
+    }
+
+    if role != Role::Standalone && config.bus.broker == weir_bus::Broker::Embedded {
+        tracing::warn!("the embedded bus lives within one process: no other role will see what this one writes");
+    }
+    let bus = Bus::open(&config.bus, &config.data_dir).await?;
+    let context =
+        weir_service::Context { data_dir: config.data_dir.clone(), meter: telemetry.meter(), health: health.clone() };
+    let mut addresses = Addresses { http: bound.url(), ..Addresses::default() };
+    let mut router = axum::Router::new();
+    // In the order in which they stop.
+    let mut rooms: Vec<Room> = Vec::new();
+    if role.runs(Role::Collector) {
+        let room = Collector::open(config.collector, context.clone(), bus.clone()).await?;
+        let handle = room.handle();
+        let url = |address| format!("http://{address}");
+        addresses.otlp_grpc = handle.otlp_grpc().map(url);
+        addresses.otlp_http = handle.otlp_http().map(url);
+        router = router.merge(handle.router());
+        rooms.push(Room::start("collector", &shutdown, |stop| async move { Ok(room.run(stop).await?) }));
+    }
+    if role.runs(Role::Indexer) {
+        let room = Indexer::open(config.indexer, context.clone(), bus.clone()).await?;
+        router = router.merge(room.handle().router());
+        rooms.push(Room::start("indexer", &shutdown, |stop| async move { Ok(room.run(stop).await?) }));
+    }
+    if role.runs(Role::Alerter) {
+        let room = Alerter::open(config.alerter, context, bus.clone()).await?;
+        router = router.merge(room.handle().router());
+        rooms.push(Room::start("alerter", &shutdown, |stop| async move { Ok(room.run(stop).await?) }));
+    }
+    let server = bound.router(router).health(health.clone()).telemetry(telemetry.clone());
+    // Outlives the rooms, so that health and metrics are told until the end.
+    let stop_server = CancellationToken::new();
+    let serving = tokio::spawn(server.serve(stop_server.clone()));
+
+    let demo = demo.map(|demo| demo.start(&addresses, &shutdown.asked));
+    tokio::select! {
+        told = told_ready(&health, &addresses, ready_file) => told?,
+        () = shutdown.asked.cancelled() => {}
+    }
+    shutdown.asked.cancelled().await;
+    if let Some(path) = ready_file {
+        let _ = std::fs::remove_file(path);
+    }
+    let ended = async {
+        if let Some(demo) = demo {
+            let _ = demo.await;
+        }
+        let result = stop(rooms).await;
+        stop_server.cancel();
+        let _ = serving.await;
+        drop(bus);
+        let _ = tokio::task::spawn_blocking(move || telemetry.stop()).await;
+        result
+    };
+    tokio::select! {
+        result = ended => result,
+        () = shutdown.forced.cancelled() => anyhow::bail!("stopped before everything was drained; a restart goes on from what is durable"),
+    }
+}
+
+/// Writes the ready file once no part waits any more.
+async fn told_ready(health: &Health, addresses: &Addresses, file: Option<&Path>) -> anyhow::Result<()> {
+    let mut told = Duration::ZERO;
+    let pause = Duration::from_millis(25);
+    loop {
+        let waiting = health.waiting_for();
+        if waiting.is_empty() {
+            break;
+        }
+        tokio::time::sleep(pause).await;
+        told += pause;
+        if told >= Duration::from_secs(10) {
+            told = Duration::ZERO;
+            tracing::warn!(?waiting, "not ready yet");
+        }
+    }
+    tracing::info!(http = addresses.http, otlp_grpc = addresses.otlp_grpc, otlp_http = addresses.otlp_http, "ready");
+    if let Some(path) = file {
+        write_whole(path, &serde_json::to_vec(addresses)?)
+            .with_context(|| format!("cannot write the ready file {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// A reader sees all of it or nothing.
+fn write_whole(path: &Path, text: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    std::io::Write::write_all(&mut file, text)?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+struct Room {
+    name: &'static str,
+    stop: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Room {
+    /// A room that ends unasked ends the process.
+    fn start<F>(name: &'static str, shutdown: &Shutdown, run: impl FnOnce(CancellationToken) -> F) -> Self
+    where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let stop = CancellationToken::new();
+        let (run, asked) = (run(stop.clone()), shutdown.asked.clone());
+        let task = tokio::spawn(async move {
+            // Also when the room panics.
+            let guard = asked.clone().drop_guard();
+            let result = run.await;
+            if asked.is_cancelled() {
+                return result;
+            }
+            tracing::error!(room = name, error = ?result.as_ref().err(), "a room ended unasked");
+            drop(guard);
+            result.and_then(|()| anyhow::bail!("ended unasked"))
+        });
+        Self { name, stop, task }
+    }
+}
+
+/// The collector first, so that the others can take what it still sends; then the others together.
+async fn stop(rooms: Vec<Room>) -> anyhow::Result<()> {
+    let (first, rest): (Vec<_>, Vec<_>) = rooms.into_iter().partition(|room| room.name == "collector");
+    let mut result = Ok(());
+    for rooms in [first, rest] {
+        for room in &rooms {
+            room.stop.cancel();
+        }
+        for room in rooms {
+            let ended = match room.task.await {
+                Ok(ended) => ended.with_context(|| room.name),
+                Err(error) => Err(anyhow::Error::new(error).context(room.name)),
+            };
+            tracing::info!(room = room.name, ok = ended.is_ok(), "stopped");
+            result = result.and(ended);
+        }
+    }
+    result
+}

@@ -1,0 +1,130 @@
+//! The program from outside: how it starts, refuses and stops, and what it says on standard error.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const QUIET: &str = "listen: 127.0.0.1:0\ncollector: {otlp: {grpc: 127.0.0.1:0, http: 127.0.0.1:0}}\n";
+
+fn weir(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_weir")).args(arguments).env_remove("WEIR_URL").output().unwrap()
+}
+
+/// Exit code and standard error.
+fn fails(arguments: &[&str]) -> (i32, String) {
+    let output = weir(arguments);
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+fn config(folder: &Path, text: &str) -> String {
+    let path = folder.join("weir.yaml");
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn a_bad_configuration_is_one_line_and_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data").display().to_string();
+    let cases = [
+        ("indexer:\n  retentoin: {age: 7d}\n", ":2: unknown key `retentoin`; did you mean `retention`?"),
+        ("auth: {tokens: file}\n", "this version has no authentication"),
+        ("listen: 0.0.0.0:7400\n", "allow_insecure"),
+        ("indexer: {window: soon}\n", "`indexer.window`"),
+        ("listen: ${NO_SUCH_VARIABLE_IS_SET}\n", "NO_SUCH_VARIABLE_IS_SET"),
+        ("telemetry: {log: loudly=very}\n", "telemetry.log"),
+        ("bus: {broker: kafka}\n", "brokers"),
+    ];
+    for (text, wanted) in cases {
+        let path = config(folder.path(), text);
+        for arguments in [&["check", "--config", &path][..], &["standalone", "--config", &path, "--data-dir", &data]] {
+            let (code, stderr) = fails(arguments);
+            assert_eq!(code, 64, "{text}: {stderr}");
+            assert!(stderr.contains(wanted) && stderr.contains("weir.yaml"), "{text}: {stderr}");
+            assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        }
+    }
+    assert!(!Path::new(&data).exists());
+    let missing = folder.path().join("none.yaml").display().to_string();
+    assert_eq!(fails(&["check", "--config", &missing]).0, 64);
+}
+
+#[test]
+fn a_good_configuration_is_told_what_would_run() {
+    let folder = tempfile::tempdir().unwrap();
+    for text in ["", "listen: 127.0.0.1:${PORT:-7511}\nusage: {store: sqlite}\nreflow: {captures: []}\nauth: null\n"] {
+        let output = weir(&["check", "--config", &config(folder.path(), text)]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert!(told.contains("HTTP       127.0.0.1:"), "{told}");
+        assert_eq!(told.contains("not run by this version"), !text.is_empty(), "{told}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_held_or_cannot_be_made_exits_1_with_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data").display().to_string();
+    std::fs::create_dir(&data).unwrap();
+    let path = config(folder.path(), QUIET);
+    let held = std::fs::File::create(Path::new(&data).join("LOCK")).unwrap();
+    held.lock().unwrap();
+    let (code, stderr) = fails(&["standalone", "--config", &path, "--data-dir", &data]);
+    assert_eq!((code, stderr), (1, format!("weir: the data folder {data} is in use by another weir\n")));
+    let (code, stderr) = fails(&["standalone", "--config", &path, "--data-dir", &format!("{path}/below")]);
+    assert!(code == 1 && stderr.contains("cannot be written") && stderr.lines().count() == 1, "{stderr}");
+}
+
+#[test]
+fn asking_where_nobody_listens_exits_1_and_names_the_address() {
+    let (code, stderr) = fails(&["search", "x", "--url", "http://127.0.0.1:1"]);
+    assert!(code == 1 && stderr.contains("cannot reach weir at http://127.0.0.1:1"), "{stderr}");
+}
+
+#[test]
+fn a_rule_file_with_an_error_exits_1_and_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, expr: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, format!("groups:\n- name: g\n  rules:\n  - alert: A\n    expr: {expr}\n")).unwrap();
+        path.display().to_string()
+    };
+    let good = weir(&["rules", "check", &file("good.yaml", "sum(rate(weir_calls_total[1m])) > 1")]);
+    assert!(good.status.success(), "{}", String::from_utf8_lossy(&good.stderr));
+    let (code, stderr) = fails(&["rules", "check", &file("bad.yaml", "predict_linear(x[5m], 60) > 1")]);
+    assert!(code == 1 && stderr.contains("bad.yaml") && stderr.contains("predict_linear"), "{stderr}");
+}
+
+#[test]
+fn standalone_says_when_it_is_ready_and_stops_when_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, ready) = (config(folder.path(), QUIET), folder.path().join("ready"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    command.args(["standalone", "--config", &path, "--data-dir"]).arg(folder.path().join("data"));
+    let mut child = command.arg("--ready-file").arg(&ready).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut log = String::new();
+    while let Some(Ok(line)) = lines.next() {
+        log.push_str(&line);
+        log.push('\n');
+        if line.contains("\"ready\"") {
+            break;
+        }
+    }
+    // The log says so just before the file is there.
+    let written = (0..200).find_map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::fs::read(&ready).ok()
+    });
+    let told: serde_json::Value = serde_json::from_slice(&written.expect(&log)).unwrap();
+    for key in ["http", "otlp_grpc", "otlp_http"] {
+        assert!(told[key].as_str().unwrap().starts_with("http://127.0.0.1:"), "{told}");
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    // Its log must be read on, or it would wait for us.
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{rest:?}");
+    assert!(!ready.exists());
+}
