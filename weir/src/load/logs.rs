@@ -173,7 +173,7 @@ impl Target {
         let namespace = args.namespaces[n % args.namespaces.len()].clone();
         let service = n % SERVICES.len();
         let name = SERVICES[service];
-        let id: String = (0..4).map(|_| format!("{:016x}", rng.next_u64())).collect();
+        let id = (0..4).map(|_| format!("{:016x}", rng.next_u64())).collect::<Vec<_>>().concat();
         let name = format!("{name}-{n}_{namespace}_{name}-{id}.log");
         let path = args.dir.join(&name);
         Ok(Self {

@@ -9,6 +9,8 @@ mod quantiles;
 mod send;
 pub mod spans;
 
+use std::io::Write as _;
+
 pub use quantiles::Quantiles;
 
 /// Arguments of `weir load`.
@@ -37,7 +39,6 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         }
         Command::Spans(args) => serde_json::to_string(&spans::send(&args).await?)?,
     };
-    use std::io::Write as _;
     writeln!(std::io::stdout(), "{report}")?;
     Ok(())
 }

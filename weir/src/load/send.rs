@@ -14,7 +14,7 @@ use super::spans::Protocol;
 /// What became of the requests.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
-    pub(super) sent: u64,
+    pub(super) spans: u64,
     pub(super) accepted: u64,
     pub(super) refused: u64,
     pub(super) retries: u64,
@@ -93,7 +93,7 @@ impl Sender {
                 }
             }
         });
-        self.sent.sent += spans;
+        self.sent.spans += spans;
     }
 
     pub(super) async fn finish(mut self) -> Sent {

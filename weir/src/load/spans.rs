@@ -341,7 +341,7 @@ pub async fn send(args: &Args) -> anyhow::Result<Report> {
         sender.send(request(&calls, &args.tenants, args.children), spans).await;
     }
     let sent = sender.finish().await;
-    let trace_id = trace.map_or_else(String::new, |(id, _)| id.iter().map(|byte| format!("{byte:02x}")).collect());
+    let trace_id = trace.map_or_else(String::new, |(id, _)| format!("{:032x}", u128::from_be_bytes(id)));
     Ok(report(args, tallies, duplicates, sent, trace_id, started.elapsed()))
 }
 
@@ -377,7 +377,7 @@ fn report(
         calls: args.spans,
         errors: interfaces.iter().map(|interface| interface.errors).sum(),
         duplicates,
-        sent: sent.sent,
+        sent: sent.spans,
         accepted: sent.accepted,
         refused: sent.refused,
         retries: sent.retries,

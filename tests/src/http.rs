@@ -1,0 +1,79 @@
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+/// Speaks to weir's HTTP API.
+#[derive(Debug, Clone)]
+pub struct Api {
+    client: reqwest::Client,
+    url: String,
+}
+
+impl Api {
+    /// The API at `url` (`http://host:port`).
+    pub fn new(url: &str) -> anyhow::Result<Self> {
+        // An error says that a provider is there already, which is what is needed.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
+        Ok(Self { client, url: url.trim_end_matches('/').to_owned() })
+    }
+
+    /// Status and JSON body of a GET.
+    pub async fn get(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<(u16, Value)> {
+        let mut url = reqwest::Url::parse(&format!("{}{path}", self.url))?;
+        url.query_pairs_mut().extend_pairs(query);
+        let answer = self.client.get(url).send().await?;
+        let status = answer.status().as_u16();
+        let body = answer.bytes().await?;
+        Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+    }
+
+    async fn sound(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Value> {
+        let (status, body) = self.get(path, query).await?;
+        anyhow::ensure!(status == 200, "{path} {query:?}: {status}: {body}");
+        Ok(body)
+    }
+
+    /// Number of lines that match.
+    pub async fn count(&self, query: &str) -> anyhow::Result<u64> {
+        let body = self.sound("/api/v1/logs/count", &[("query", query)]).await?;
+        body["count"].as_u64().with_context(|| format!("no count in {body}"))
+    }
+
+    /// Every hit, page after page, oldest first.
+    pub async fn search(&self, query: &str) -> anyhow::Result<Vec<Value>> {
+        let (mut hits, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let mut parameters = vec![("query", query), ("limit", "1000"), ("order", "asc")];
+            if !cursor.is_empty() {
+                parameters.push(("cursor", &cursor));
+            }
+            let mut body = self.sound("/api/v1/logs/search", &parameters).await?;
+            if let Value::Array(page) = body["hits"].take() {
+                hits.extend(page);
+            }
+            match body["next_cursor"].as_str() {
+                Some(next) if !next.is_empty() => next.clone_into(&mut cursor),
+                _ => return Ok(hits),
+            }
+        }
+    }
+
+    /// Result of an instant PromQL query.
+    pub async fn promql(&self, query: &str, time: Option<f64>) -> anyhow::Result<Vec<Value>> {
+        let time = time.map(|time| time.to_string());
+        let mut parameters = vec![("query", query)];
+        parameters.extend(time.as_deref().map(|time| ("time", time)));
+        let mut body = self.sound("/prometheus/api/v1/query", &parameters).await?;
+        match body["data"]["result"].take() {
+            Value::Array(result) => Ok(result),
+            other => anyhow::bail!("no vector: {other}"),
+        }
+    }
+
+    /// Alerts, in all states.
+    pub async fn alerts(&self) -> anyhow::Result<Value> {
+        self.sound("/api/v1/alerts", &[]).await
+    }
+}
