@@ -2,8 +2,8 @@
 //!
 //! A tick is evaluated when the watermark has passed it by the lateness, and only then: while the pipeline is held back
 //! the watermark stands still, so nothing fires and nothing is resolved. The state is written whole at each change,
-//! before anybody is told of it, and every few seconds; a restart takes it up, reads the series again from the bus, and
-//! evaluates from there on.
+//! before anybody is told of it, again when a receiver took a notification, and every few seconds; a restart takes it
+//! up, reads the series again from the bus, and evaluates from there on.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,9 +17,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_proto::v1;
 
+use crate::notify::{self, Notifier};
 use crate::options::Options;
 use crate::room::write_whole;
-use crate::rules::{Evaluator, EvaluatorOptions, GroupStatus, LoadErrors, RuleFiles, State, Step};
+use crate::rules::{Alert, Evaluator, EvaluatorOptions, GroupStatus, LoadErrors, RuleFiles, State, Step};
 use crate::series::feed::Shared;
 use crate::series::store::Refused;
 
@@ -44,6 +45,9 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// The notifier cannot be made.
+    #[error("alerter: {0}")]
+    Notify(#[from] notify::Error),
     /// A task of the program ended before its time.
     #[error("alerter: the rules were not read to the end")]
     Ended(#[from] tokio::task::JoinError),
@@ -62,6 +66,8 @@ pub(crate) struct Engine {
 pub(crate) struct Run {
     engine: Engine,
     files: RuleFiles,
+    notifier: Notifier,
+    external_url: String,
     shared: Shared,
     lateness: Duration,
     snapshot: PathBuf,
@@ -85,21 +91,21 @@ impl Engine {
             (files, rules)
         })
         .await?;
-        let evaluator_options = EvaluatorOptions {
-            external_url: options.external_url.clone().unwrap_or_default(),
-            ..EvaluatorOptions::default()
-        };
+        let external_url = options.external_url.trim_end_matches('/').to_owned();
+        let evaluator_options = EvaluatorOptions { external_url: external_url.clone(), ..EvaluatorOptions::default() };
         let mut evaluator = Evaluator::new(rules.transpose()?.unwrap_or_default(), evaluator_options);
         let snapshot = folder.join("snapshot");
-        if let Some(state) = read(&snapshot)? {
-            evaluator.restore(&state);
-        }
+        let state = read(&snapshot)?.unwrap_or_default();
+        evaluator.restore(&state);
+        let notifier = Notifier::new(&options.notify(), state.notified, meter)?;
         let engine = Self { evaluator: Arc::new(Mutex::new(evaluator)), bad_files: Arc::default() };
         engine.observe(meter);
         let counter = |name, text| meter.u64_counter(name).with_description(text).build();
         let run = Run {
             engine: engine.clone(),
             files,
+            notifier,
+            external_url,
             shared,
             lateness: options.lateness.0,
             snapshot,
@@ -156,12 +162,20 @@ impl Run {
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut reload_at, mut save_at) = (Instant::now() + RELOAD, Instant::now() + SAVE);
         let mut last_ms = i64::MIN;
+        let mut taken = self.notifier.changed();
+        // What was restored fires still, before anything is evaluated.
+        self.tell();
+        let notifier = self.notifier.clone();
+        let stop = shutdown.clone();
+        let notifying = tokio::spawn(async move { notifier.run(stop).await });
         while !shutdown.is_cancelled() {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 _ = look.tick() => {}
             }
             let mut changed = false;
+            let told = taken.has_changed().unwrap_or(false);
+            taken.mark_unchanged();
             if Instant::now() >= reload_at {
                 reload_at = Instant::now() + RELOAD;
                 changed |= self.reload().await;
@@ -175,12 +189,30 @@ impl Run {
                     changed |= self.evaluate(until_ms, &shutdown).await;
                 }
             }
-            if changed || Instant::now() >= save_at {
+            if changed || told || Instant::now() >= save_at {
                 save_at = Instant::now() + SAVE;
                 self.save().await;
             }
+            if changed {
+                self.tell();
+            }
         }
+        // Deliveries under way may still be taken.
+        let _ = notifying.await;
         self.save().await;
+    }
+
+    /// Hands the alerts to the notifier.
+    fn tell(&self) {
+        let alerts = self.engine.evaluator.lock().notifiable();
+        let alert = |(alert, expression): (Alert, String)| notify::Alert {
+            labels: alert.labels,
+            annotations: alert.annotations,
+            starts_at_ms: alert.fired_at_ms.unwrap_or(alert.active_at_ms),
+            ends_at_ms: alert.resolved_at_ms,
+            generator_url: format!("{}/prometheus/api/v1/query?query={}", self.external_url, encoded(&expression)),
+        };
+        self.notifier.update(alerts.into_iter().map(alert).collect());
     }
 
     /// Evaluates all ticks up to `until_ms`; true where an alert changed its state.
@@ -240,7 +272,8 @@ impl Run {
     }
 
     async fn save(&self) {
-        let state = self.engine.evaluator.lock().snapshot();
+        let mut state = self.engine.evaluator.lock().snapshot();
+        state.notified = self.notifier.notified();
         let path = self.snapshot.clone();
         let written = tokio::task::spawn_blocking(move || write_whole(&path, &state.encode_to_vec())).await;
         if let Ok(Err(error)) = written {
@@ -264,4 +297,17 @@ fn read(path: &Path) -> Result<Option<v1::AlertSnapshot>, Error> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::Snapshot { path: path.to_owned(), source }),
     }
+}
+
+/// Text as a value of a URL's query.
+fn encoded(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+        encoded
+    })
 }

@@ -21,8 +21,8 @@ use weir_proto::v1;
 pub use interface::{Rewrite, RewriteError, Rewrites};
 pub(crate) use restore::first;
 pub use seen::Seen;
-pub use wire::Undecodable;
 use wire::Call;
+pub use wire::Undecodable;
 
 use crate::hdr::Hdr;
 

@@ -1,18 +1,19 @@
 //! Call statistics, series, rules and notifications.
 //!
 //! [`fold`] turns the spans of a range of offsets into deltas by one-second slot of their end time; [`hdr`] holds their
-//! durations; [`series`] keeps them for queries and rules.
+//! durations; [`series`] keeps them for queries ([`promql`]) and [`rules`], which are evaluated as event time goes on;
+//! [`notify`] tells receivers of the alerts. [`Alerter`] is the room that drives all of them.
 
 mod api;
 mod engine;
 pub mod fold;
 pub mod hdr;
+pub mod notify;
 pub mod options;
 pub mod pipeline;
-pub mod notify;
 pub mod promql;
-pub mod rules;
 mod room;
+pub mod rules;
 pub mod series;
 
 pub use options::Options;

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use weir_service::config::Span;
 
 use crate::fold::Rewrite;
+use crate::notify::{self, Receiver, Route};
 
 /// Section `alerter` of the configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -15,6 +16,10 @@ pub struct Options {
     pub rules: Vec<String>,
     /// How long a slot stays open behind the watermark.
     pub lateness: Span,
+    /// Where alerts go.
+    pub route: Route,
+    /// Who can be told.
+    pub receivers: Vec<Receiver>,
     /// How long series are kept in memory.
     pub history: Span,
     /// Series kept at most; more are refused and counted.
@@ -24,7 +29,7 @@ pub struct Options {
     /// How interfaces are renamed; the first rule that matches.
     pub interfaces: Vec<Rewrite>,
     /// Where this alerter can be reached by those who are told of an alert; `$externalURL` of templates.
-    pub external_url: Option<String>,
+    pub external_url: String,
     /// The pipeline is told as late when event time is further behind the wall clock.
     pub late_after: Span,
 }
@@ -35,11 +40,13 @@ impl Default for Options {
         Self {
             rules: Vec::new(),
             lateness: seconds(1),
+            route: Route::default(),
+            receivers: Vec::new(),
             history: seconds(7200),
             series_limit: 200_000,
             interfaces_per_tenant: 1000,
             interfaces: Vec::new(),
-            external_url: None,
+            external_url: String::new(),
             late_after: seconds(30),
         }
     }
@@ -55,12 +62,42 @@ impl Options {
         if self.history.0 < Duration::from_mins(1) || self.history.0 > 24 * 7 * hour {
             return Err("history: must be from 1m to 7d".to_owned());
         }
-        for (name, value) in [("series_limit", self.series_limit), ("interfaces_per_tenant", self.interfaces_per_tenant)]
+        for (name, value) in
+            [("series_limit", self.series_limit), ("interfaces_per_tenant", self.interfaces_per_tenant)]
         {
             if value == 0 {
                 return Err(format!("{name}: must be at least 1"));
             }
         }
-        Ok(())
+        self.notify().check().map_err(|error| error.to_string())
+    }
+
+    /// The notifier's part.
+    pub(crate) fn notify(&self) -> notify::Options {
+        notify::Options {
+            route: self.route.clone(),
+            receivers: self.receivers.clone(),
+            external_url: self.external_url.trim_end_matches('/').to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_work_names_its_key() {
+        let check = |text: &str| serde_saphyr::from_str::<Options>(text).unwrap().check();
+        assert_eq!(check("{}"), Ok(()));
+        for (text, key) in [
+            ("{history: 1s}", "history"),
+            ("{lateness: 2h}", "lateness"),
+            ("{series_limit: 0}", "series_limit"),
+            ("{route: {receiver: ops}}", "route"),
+        ] {
+            assert!(check(text).unwrap_err().starts_with(key), "{text}");
+        }
+        serde_saphyr::from_str::<Options>("{latenes: 2h}").unwrap_err();
     }
 }

@@ -23,7 +23,11 @@ impl Pipeline {
         let age = |time: u64| Duration::from_nanos(now.saturating_sub(time));
         match watermark {
             Some(watermark) if age(watermark) <= late_after => {
-                if age(last_call) <= QUIET { Self::Healthy } else { Self::NoData }
+                if age(last_call) <= QUIET {
+                    Self::Healthy
+                } else {
+                    Self::NoData
+                }
             }
             _ => Self::Late,
         }

@@ -98,9 +98,8 @@ pub(super) fn matrix(ranges: &[promql::Range]) -> Json_ {
 /// As Prometheus writes native histograms; 1 is the rule of buckets that are closed left and open right.
 fn histogram(value: &promql::Histogram) -> Json_ {
     let edge = |micros: u64| float(micros as f64 / 1e6);
-    let bucket = |(low, end, count): (u64, u64, u64)| {
-        json!([1, edge(low), edge(end), float(count as f64 * value.scale)])
-    };
+    let bucket =
+        |(low, end, count): (u64, u64, u64)| json!([1, edge(low), edge(end), float(count as f64 * value.scale)]);
     let buckets: Vec<_> = value.hdr.slots().map(bucket).collect();
     json!({"count": float(value.count()), "sum": float(value.sum()), "buckets": buckets})
 }

@@ -35,13 +35,16 @@ fn now_ms() -> i64 {
 fn time(parameters: &[(String, String)], name: &str) -> Result<Option<i64>, Failure> {
     let Some(text) = parameter(parameters, name) else { return Ok(None) };
     let time = weir_service::time::parse(text, weir_service::time::now_unix_nano());
-    Ok(Some(time.map_err(|error| Failure::bad(format!("invalid parameter \"{name}\": {error}")))?.div_euclid(1_000_000)))
+    Ok(Some(
+        time.map_err(|error| Failure::bad(format!("invalid parameter \"{name}\": {error}")))?.div_euclid(1_000_000),
+    ))
 }
 
 fn step(text: &str) -> Result<i64, Failure> {
     let seconds = text.parse::<f64>().ok().or_else(|| Some(text.parse::<Span>().ok()?.0.as_secs_f64()));
     let ms = seconds.map(|seconds| seconds * 1000.0).filter(|ms| (1.0..1e15).contains(ms));
-    let wrong = || Failure::bad(format!("invalid parameter \"step\": «{text}» is neither seconds (15) nor a duration (1m)"));
+    let wrong =
+        || Failure::bad(format!("invalid parameter \"step\": «{text}» is neither seconds (15) nor a duration (1m)"));
     Ok(ms.ok_or_else(wrong)?.round() as i64)
 }
 

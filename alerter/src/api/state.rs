@@ -1,5 +1,7 @@
 //! Alerts and rules, in weir's own form and in Prometheus'.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State as Of;
 use serde_json::{Value, json};
@@ -7,7 +9,7 @@ use serde_json::{Value, json};
 use super::Api;
 use super::answer::{Answer, float, success};
 use crate::pipeline::Pipeline;
-use crate::rules::{Alert, GroupStatus, Health, RuleKind, RuleStatus, State};
+use crate::rules::{Alert, GroupStatus, Health, RuleKind, RuleStatus, State, Text};
 
 fn time(unix_ms: i64) -> String {
     weir_service::time::format(unix_ms.saturating_mul(1_000_000))
@@ -124,6 +126,11 @@ pub(super) async fn prometheus_alerts(Of(api): Of<Api>) -> Answer {
     success(&json!({"alerts": alerts}))
 }
 
+/// As they are written, templates and all.
+fn texts(texts: &BTreeMap<String, Text>) -> Value {
+    json!(texts.iter().map(|(name, text)| (name, text.source())).collect::<BTreeMap<_, _>>())
+}
+
 pub(super) async fn prometheus_rules(Of(api): Of<Api>) -> Answer {
     let never = "0001-01-01T00:00:00Z";
     let group = |group: &GroupStatus| {
@@ -136,11 +143,11 @@ pub(super) async fn prometheus_rules(Of(api): Of<Api>) -> Answer {
                 "type": kind,
                 "health": health(&status.health).0,
                 "lastError": health(&status.health).1.unwrap_or_default(),
-                "labels": {},
+                "labels": texts(&status.rule.labels),
                 "evaluationTime": 0,
                 "lastEvaluation": evaluated,
             });
-            if let (Value::Object(rule), "alerting") = (&mut rule, kind) {
+            if let (Value::Object(rule), RuleKind::Alert { annotations, .. }) = (&mut rule, &status.rule.kind) {
                 let is = |state| status.alerts.iter().any(|alert| alert.state == state);
                 let state = if is(State::Firing) {
                     "firing"
@@ -152,7 +159,7 @@ pub(super) async fn prometheus_rules(Of(api): Of<Api>) -> Answer {
                 rule.insert("state".to_owned(), json!(state));
                 rule.insert("duration".to_owned(), json!(hold_ms as f64 / 1000.0));
                 rule.insert("keepFiringFor".to_owned(), json!(keep_ms as f64 / 1000.0));
-                rule.insert("annotations".to_owned(), json!({}));
+                rule.insert("annotations".to_owned(), texts(annotations));
                 rule.insert("alerts".to_owned(), json!(active(&status.alerts)));
             }
             rule

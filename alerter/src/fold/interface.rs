@@ -83,8 +83,7 @@ mod tests {
 
     #[test]
     fn the_first_rule_that_matches_renames() {
-        let rule =
-            |pattern: &str, replace: &str| Rewrite { pattern: pattern.to_owned(), replace: replace.to_owned() };
+        let rule = |pattern: &str, replace: &str| Rewrite { pattern: pattern.to_owned(), replace: replace.to_owned() };
         let mut rewrites = Rewrites::new(&[rule("/users/[0-9]+", "/users/{id}"), rule("^GET (.*)$", "$1")]).unwrap();
         for _ in 0..2 {
             for (name, want) in

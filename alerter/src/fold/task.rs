@@ -193,7 +193,8 @@ impl Member<'_> {
             }
             let due = self.open_since.is_some_and(|since| since.elapsed() >= OPEN);
             let idle = self.idle().await;
-            let committed = if due || idle || self.pending_bytes >= PENDING_BYTES { self.commit().await } else { Ok(()) };
+            let committed =
+                if due || idle || self.pending_bytes >= PENDING_BYTES { self.commit().await } else { Ok(()) };
             match committed {
                 Err(Error::Fenced(why)) => {
                     tracing::info!(why, "the fold's share is dealt out anew");

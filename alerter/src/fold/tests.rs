@@ -1,5 +1,5 @@
-use prost::Message as _;
 use proptest::prelude::*;
+use prost::Message as _;
 use weir_proto::otlp::collector::trace::v1::ExportTraceServiceRequest;
 use weir_proto::otlp::common::v1::{AnyValue, KeyValue, any_value::Value};
 use weir_proto::otlp::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span::SpanKind, status::StatusCode};
@@ -82,7 +82,10 @@ fn a_record_cut_short_is_refused_and_nothing_of_it_is_counted() {
     for end in 1..whole.len() {
         fold.add(&whole[..end], T).unwrap_err();
     }
-    assert_eq!(fold.finish("t", 0, 0, 1), v1::CallDeltas { end_offset: 1, source_topic: "t".into(), ..Default::default() });
+    assert_eq!(
+        fold.finish("t", 0, 0, 1),
+        v1::CallDeltas { end_offset: 1, source_topic: "t".into(), ..Default::default() }
+    );
 }
 
 proptest! {

@@ -67,8 +67,14 @@ async fn until(handle: &Handle, query: &str, want: f64) {
     assert!(came.is_ok(), "{query} is {:?}, not {want}", ask(handle, query).await);
 }
 
-async fn start(bus: &Bus, folder: &Path) -> (Handle, CancellationToken, tokio::task::JoinHandle<Result<(), Error>>) {
-    let room = Alerter::open(Options::default(), context(folder), bus.clone()).await.unwrap();
+type Running = tokio::task::JoinHandle<Result<(), Error>>;
+
+async fn start(bus: &Bus, folder: &Path) -> (Handle, CancellationToken, Running) {
+    start_with(bus, folder, Options::default()).await
+}
+
+async fn start_with(bus: &Bus, folder: &Path, options: Options) -> (Handle, CancellationToken, Running) {
+    let room = Alerter::open(options, context(folder), bus.clone()).await.unwrap();
     let (handle, shutdown) = (room.handle(), CancellationToken::new());
     let running = tokio::spawn(room.run(shutdown.clone()));
     (handle, shutdown, running)
@@ -82,7 +88,9 @@ async fn all(bus: &Bus, topic: &str) -> Vec<weir_bus::Message> {
         let mut consumer = bus.consumer(&[Position { partition, offset: low }]).unwrap();
         let mut left = high - low;
         while left > 0 {
-            let Event::Batch(batch) = consumer.next(1000, Duration::from_secs(5)).await.unwrap() else { panic!("idle") };
+            let Event::Batch(batch) = consumer.next(1000, Duration::from_secs(5)).await.unwrap() else {
+                panic!("idle")
+            };
             left -= batch.len() as i64;
             messages.extend(batch);
         }
@@ -140,6 +148,74 @@ async fn event_time_goes_on_while_nothing_comes() {
         }
     };
     tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap();
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+}
+
+/// A receiver that takes everything and hands it on.
+async fn catcher() -> (String, tokio::sync::mpsc::UnboundedReceiver<serde_json::Value>) {
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    let hook = move |axum::Json(body): axum::Json<serde_json::Value>| async move {
+        sender.send(body).unwrap();
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/hook", axum::routing::post(hook))).await });
+    (url, receiver)
+}
+
+async fn get(handle: &Handle, path: &str) -> serde_json::Value {
+    let answer = handle.router().oneshot(http::Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+    serde_json::from_slice(&axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_is_sent_once_over_a_restart_and_resolved() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("rules.yaml");
+    let text = "groups:\n- name: calls\n  rules:\n  - {alert: Many, expr: 'sum by (service) (increase(weir_calls_total[10m])) > 50'}\n  - {alert: Slow, expr: 'histogram_quantile(0.99, sum by (service) (rate(weir_call_duration_seconds[2s]))) > 0.05'}\n";
+    std::fs::write(&rules, text).unwrap();
+    let (url, mut pages) = catcher().await;
+    let options: Options = serde_json::from_value(serde_json::json!({
+        "rules": [rules],
+        "route": {"receiver": "ops", "group_by": ["alertname"], "group_interval": "1s"},
+        "receivers": [{"name": "ops", "webhook_configs": [{"url": url}]}],
+    }))
+    .unwrap();
+    let bus = Bus::open(&weir_bus::Options::default(), folder.path()).await.unwrap();
+    let (_, shutdown, running) = start_with(&bus, folder.path(), options.clone()).await;
+    send(&bus, spans(0..100)).await;
+    let mut told = Vec::new();
+    let mut next = async || {
+        let page = tokio::time::timeout(Duration::from_secs(30), pages.recv()).await.unwrap().unwrap();
+        (page["groupLabels"]["alertname"].as_str().unwrap().to_owned(), page["status"].as_str().unwrap().to_owned())
+    };
+    for _ in 0..3 {
+        told.push(next().await);
+    }
+    told.sort();
+    let want = [("Many", "firing"), ("Slow", "firing"), ("Slow", "resolved")];
+    assert_eq!(told, want.map(|(name, status)| (name.to_owned(), status.to_owned())));
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+
+    let stopped = weir_service::time::format(weir_service::time::now_unix_nano());
+    let (handle, shutdown, running) = start_with(&bus, folder.path(), options).await;
+    let firing = get(&handle, "/api/v1/alerts").await["alerts"].as_array().unwrap().clone();
+    let firing: Vec<_> = firing.iter().filter(|alert| alert["state"] == "firing").collect();
+    assert_eq!((firing.len(), &firing[0]["labels"]["alertname"]), (1, &serde_json::json!("Many")));
+    let wait = async {
+        while get(&handle, "/api/v1/alerts").await["pipeline"]["evaluated_until"].as_str().is_none_or(|t| *t < *stopped)
+        {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap();
+    let alerts = get(&handle, "/prometheus/api/v1/alerts").await;
+    assert_eq!(alerts["data"]["alerts"][0]["state"], "firing", "{alerts}");
+    // The next page is of a new alert, not of the one that was told already.
+    send(&bus, spans(200..300)).await;
+    assert_eq!(next().await, ("Slow".to_owned(), "firing".to_owned()));
     shutdown.cancel();
     running.await.unwrap().unwrap();
 }

@@ -82,7 +82,10 @@ pub(super) fn metric(name: &str, unit: &str, counter: bool) -> String {
 fn long(unit: &str) -> String {
     // Annotations in braces are no unit.
     let unit = unit.split('{').next().unwrap_or_default().trim();
-    UNITS.iter().find(|(short, _)| *short == unit).map_or_else(|| sanitized(unit, false), |(_, long)| (*long).to_owned())
+    UNITS
+        .iter()
+        .find(|(short, _)| *short == unit)
+        .map_or_else(|| sanitized(unit, false), |(_, long)| (*long).to_owned())
 }
 
 fn sanitized(name: &str, colon: bool) -> String {

@@ -256,7 +256,9 @@ impl Store {
     pub fn kinds(&self) -> BTreeMap<String, &'static str> {
         let mut kinds: BTreeMap<String, &'static str> = BTreeMap::new();
         for (_, labels) in self.calls.values().flat_map(Calls::faces) {
-            if let Some((name, kind, _)) = calls::HELP.iter().find(|(name, _, _)| labels.get("__name__").is_some_and(|n| n == name)) {
+            if let Some((name, kind, _)) =
+                calls::HELP.iter().find(|(name, _, _)| labels.get("__name__").is_some_and(|n| n == name))
+            {
                 kinds.insert((*name).to_owned(), kind);
             }
         }

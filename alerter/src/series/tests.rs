@@ -75,7 +75,10 @@ fn what_is_older_than_the_history_goes_but_stays_in_the_total() {
     let ok = [is("outcome", MatchOp::Equal, "ok")];
     let Data::Counter { before, deltas } = &store.select(&ok, 0, i64::MAX)[0].data else { panic!() };
     assert_eq!((*before, deltas.len()), (1.0, 1));
-    store.add_calls(&v1::CallDeltas { watermark_unix_nano: (T + 200) * 1_000_000_000, ..range(2, 2, &[]) }, &mut refused);
+    store.add_calls(
+        &v1::CallDeltas { watermark_unix_nano: (T + 200) * 1_000_000_000, ..range(2, 2, &[]) },
+        &mut refused,
+    );
     assert!(store.is_empty());
     store.add_calls(&v1::CallDeltas { watermark_unix_nano: 0, ..range(2, 3, &[T, T + 9000]) }, &mut refused);
     assert_eq!(refused.out_of_range, 2);
