@@ -15,6 +15,7 @@ mod body;
 mod grpc;
 mod http;
 mod intake;
+mod metric;
 mod refusal;
 pub(crate) mod schema;
 mod serve;

@@ -5,9 +5,13 @@
 
 use bytes::Bytes;
 
+use super::metric;
 use super::signal::Signal;
 use super::tenant::Tenants;
 use super::wire::{self, Fields, Malformed, field_len, put_bytes, put_head};
+
+/// How much the three lengths around a record may grow with it, in bytes.
+const LENGTHS: usize = 12;
 
 /// What became of a request.
 #[derive(Debug, Default)]
@@ -38,11 +42,23 @@ enum Verdict {
     Refuse(String),
 }
 
+impl Split {
+    fn note(&mut self, taken: Result<(), String>, count: u64) {
+        match taken {
+            Ok(()) => self.accepted += count,
+            Err(reason) => {
+                self.refused += count;
+                self.reason.get_or_insert(reason);
+            }
+        }
+    }
+}
+
 /// Splits an export request in protobuf. `limit` is the greatest size of a value in bytes.
 ///
 /// Left out, and counted: spans whose ids are missing, zero or of the wrong length; log records whose ids are of the
 /// wrong length (an id of zeros is taken as none, as OTLP says); metrics without a name; and what is larger than
-/// `limit` on its own.
+/// `limit` on its own (a metric is split by its points).
 pub fn split(signal: Signal, request: &[u8], tenants: &Tenants, limit: usize) -> Result<Split, Malformed> {
     wire::check(signal.request(), request)?;
     let mut split = Split::default();
@@ -75,17 +91,23 @@ fn one_resource(signal: Signal, bytes: &[u8], tenants: &Tenants, limit: usize, s
         for record in Fields::checked(scope.bytes()).filter(|field| field.number == 2) {
             let record = record.bytes();
             let count = count(signal, record);
-            let taken = match verdict(signal, record) {
-                Verdict::Keep => packer.push(&scope_head, record, count, split),
-                Verdict::Instead(record) => packer.push(&scope_head, &record, count, split),
-                Verdict::Refuse(reason) => Err(reason),
-            };
-            match taken {
-                Ok(()) => split.accepted += count,
-                Err(reason) => {
-                    split.refused += count;
-                    split.reason.get_or_insert(reason);
+            match verdict(signal, record) {
+                Verdict::Keep if signal == Signal::Metrics && packer.alone(&scope_head, record.len()) > limit => {
+                    let room = limit.saturating_sub(packer.alone(&scope_head, 0) + LENGTHS);
+                    for piece in metric::pieces(record, room) {
+                        let taken = packer.push(&scope_head, &piece, metric::points(&piece), split);
+                        split.note(taken, metric::points(&piece));
+                    }
                 }
+                Verdict::Keep => {
+                    let taken = packer.push(&scope_head, record, count, split);
+                    split.note(taken, count);
+                }
+                Verdict::Instead(record) => {
+                    let taken = packer.push(&scope_head, &record, count, split);
+                    split.note(taken, count);
+                }
+                Verdict::Refuse(reason) => split.note(Err(reason), count),
             }
         }
         packer.close_scope(&scope_head);
@@ -113,7 +135,7 @@ impl Packer {
     fn push(&mut self, scope: &[u8], record: &[u8], count: u64, split: &mut Split) -> Result<(), String> {
         let size = field_len(record.len());
         if self.size(scope, size) > self.limit {
-            let alone = field_len(self.head.len() + field_len(scope.len() + size) + self.behind.len());
+            let alone = self.alone(scope, record.len());
             if alone > self.limit {
                 return Err(format!("{alone} bytes with its resource, more than the {} of one record", self.limit));
             }
@@ -123,6 +145,11 @@ impl Packer {
         put_bytes(&mut self.records, 2, record);
         self.count += count.max(1);
         Ok(())
+    }
+
+    /// Size of a value that holds this record and nothing else.
+    fn alone(&self, scope: &[u8], record: usize) -> usize {
+        field_len(self.head.len() + field_len(scope.len() + field_len(record)) + self.behind.len())
     }
 
     fn size(&self, scope: &[u8], more: usize) -> usize {
@@ -156,25 +183,15 @@ impl Packer {
 
 /// Log records and spans are one each; a metric is its data points.
 fn count(signal: Signal, record: &[u8]) -> u64 {
-    if signal != Signal::Metrics {
-        return 1;
-    }
-    let data = Fields::checked(record).filter(|field| matches!(field.number, 5 | 7 | 9 | 10 | 11));
-    data.map(|field| Fields::checked(field.bytes()).filter(|point| point.number == 1).count() as u64).sum()
+    if signal == Signal::Metrics { metric::points(record) } else { 1 }
 }
 
 fn verdict(signal: Signal, record: &[u8]) -> Verdict {
     match signal {
         Signal::Logs => log_record(record),
-        Signal::Traces => match span(record) {
-            None => Verdict::Keep,
-            Some(reason) => Verdict::Refuse(reason),
-        },
-        Signal::Metrics => {
-            let named = Fields::checked(record).filter(|field| field.number == 1).last();
-            let unnamed = named.is_none_or(|name| name.bytes().is_empty());
-            if unnamed { Verdict::Refuse("metric without a name".to_owned()) } else { Verdict::Keep }
-        }
+        Signal::Traces => span(record).map_or(Verdict::Keep, Verdict::Refuse),
+        Signal::Metrics if metric::is_named(record) => Verdict::Keep,
+        Signal::Metrics => Verdict::Refuse("metric without a name".to_owned()),
     }
 }
 

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use prost::Message;
 use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
-use weir_proto::otlp::metrics::v1::{Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric};
+use weir_proto::otlp::metrics::v1::{Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric};
 use weir_proto::otlp::trace::v1::span::Link;
 
 use super::*;
@@ -107,6 +107,34 @@ fn metrics_count_by_their_points_and_need_a_name() {
     };
     let split = split(Signal::Metrics, &request.encode_to_vec(), &by_default(), LIMIT).unwrap();
     assert_eq!((split.accepted, split.refused, split.records.len()), (3, 2, 1));
+}
+
+#[test]
+fn a_metric_over_the_limit_is_split_by_its_points() {
+    let data_points = (0..500).map(|n| NumberDataPoint { time_unix_nano: n + 1, ..NumberDataPoint::default() });
+    let data =
+        metric::Data::Sum(Sum { data_points: data_points.collect(), aggregation_temporality: 2, is_monotonic: true });
+    let metrics = vec![Metric { name: "requests".into(), unit: "1".into(), data: Some(data), ..Metric::default() }];
+    let request = ExportMetricsServiceRequest {
+        resource_metrics: vec![ResourceMetrics {
+            scope_metrics: vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }],
+            ..ResourceMetrics::default()
+        }],
+    };
+    let split = split(Signal::Metrics, &request.encode_to_vec(), &by_default(), LIMIT).unwrap();
+    assert_eq!((split.accepted, split.refused, split.reason), (500, 0, None));
+    let mut times = Vec::new();
+    for part in &split.records {
+        assert!(part.value.len() <= LIMIT);
+        let read = ExportMetricsServiceRequest::decode(part.value.clone()).unwrap();
+        let metric = &read.resource_metrics[0].scope_metrics[0].metrics[0];
+        let Some(metric::Data::Sum(sum)) = &metric.data else { panic!("{metric:?}") };
+        assert!(
+            metric.name == "requests" && metric.unit == "1" && sum.is_monotonic && sum.aggregation_temporality == 2
+        );
+        times.extend(sum.data_points.iter().map(|point| point.time_unix_nano));
+    }
+    assert_eq!(times, (1..=500).collect::<Vec<_>>());
 }
 
 #[test]
