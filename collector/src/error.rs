@@ -16,23 +16,15 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// Another collector uses the data folder.
-    #[error("collector: {0} is in use by another weir")]
-    Locked(PathBuf),
+    /// The data folder cannot be had, or another collector uses it.
+    #[error(transparent)]
+    Locked(#[from] weir_service::lock::LockError),
     /// The bus cannot be used.
     #[error("collector: the bus cannot be used")]
     Bus(#[from] weir_bus::Error),
-    /// A listener cannot be bound.
-    #[error("collector: {key}: cannot listen on {address}")]
-    Listen {
-        /// The configuration's key.
-        key: &'static str,
-        /// Where.
-        address: std::net::SocketAddr,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    /// OTLP cannot be taken in.
+    #[error(transparent)]
+    Otlp(#[from] crate::otlp::Error),
     /// A task of the collector ended by itself.
     #[error("collector: {0} stopped")]
     Stopped(&'static str),

@@ -13,7 +13,7 @@ use super::identity::{self, Fingerprint, Inode};
 use super::names;
 use super::source::Source;
 use super::tail::Tail;
-use crate::options::From;
+use crate::options::{Format, From};
 
 /// Closed generations that are remembered, so that a file that shows up again is not read twice.
 const MAX_CLOSED: usize = 4096;
@@ -110,11 +110,11 @@ fn take_in(
     }
     let target = fs::canonicalize(path)?;
     let from_end = source.groups[group].from == From::End && first && source.first_start;
-    let mut entry = match source.known.remove(&inode) {
+    let group_format = source.groups[group].format;
+    let mut entry = match known(source, inode, identity::born(&metadata)) {
         Some(mut known) => {
             let same = known.born == identity::born(&metadata) && metadata.len() >= known.position;
             if same && known.fingerprint.follow(&file)? {
-                source.closed.retain(|closed| *closed != inode);
                 known
             } else {
                 count_lost(source, &known);
@@ -125,6 +125,10 @@ fn take_in(
     };
     if from_end && entry.position == 0 {
         entry.position = metadata.len();
+    }
+    (entry.device, entry.inode) = inode;
+    if group_format != Format::Auto {
+        entry.format = group_format;
     }
     entry.closed = false;
     entry.size = metadata.len();
@@ -141,6 +145,18 @@ fn take_in(
     let mut tail = Tail::new(entry, file, group, resource.into(), multiline, source.max_line);
     tail.rotated = rotated.then(Instant::now);
     Ok(Some(source.add(tail)))
+}
+
+/// What is known of an inode. The number of a device may be another after a reboot; inode and birth tell enough then,
+/// beside the fingerprint.
+fn known(source: &mut Source, inode: Inode, born: Option<u64>) -> Option<Entry> {
+    let moved = || {
+        let mut others = source.known.values().filter(|entry| entry.inode == inode.1 && entry.position > 0);
+        others.find(|entry| born.is_some() && entry.born == born).map(Entry::inode)
+    };
+    let key = if source.known.contains_key(&inode) { inode } else { moved()? };
+    source.closed.retain(|closed| *closed != key);
+    source.known.remove(&key)
 }
 
 fn begin(inode: Inode, file: &File, path: &Path, source: &Source, group: usize) -> io::Result<Entry> {
@@ -212,7 +228,7 @@ fn take_in_left_over(source: &mut Source) -> Vec<Inode> {
 }
 
 /// Files that came and were renamed between two looks: younger than what was followed at this path before, older than
-/// what is there now, and named after it (`app.log.1`, `0.log.20260102-030405`).
+/// what is there now, and named after it (`app.log.1`, `app.log-20260102`, `0.log.20260102-030405`).
 fn take_in_missed(source: &mut Source, id: u64) {
     let Some(tail) = source.tails.get(&id) else { return };
     let (entry, group) = (tail.entry.clone(), tail.group);
@@ -223,9 +239,9 @@ fn take_in_missed(source: &mut Source, id: u64) {
     let (Some(folder), Some(name)) = (target.parent(), target.file_name().and_then(|name| name.to_str())) else {
         return;
     };
-    let prefix = format!("{name}.");
+    let after = |name: &str, other: &str| other.strip_prefix(name).is_some_and(|end| end.starts_with(['.', '-']));
     let packed = |name: &str| [".gz", ".zst", ".bz2", ".xz", ".tmp"].iter().any(|end| name.ends_with(end));
-    for (path, metadata) in siblings(folder, |name| name.starts_with(&prefix) && !packed(name)) {
+    for (path, metadata) in siblings(folder, |other| after(name, other) && !packed(other)) {
         let between = identity::born(&metadata).is_some_and(|born| born > before && born < now);
         let inode = identity::inode(&metadata);
         if between && !source.by_inode.contains_key(&inode) && !source.known.contains_key(&inode) {

@@ -19,6 +19,7 @@
 mod acks;
 mod assemble;
 mod checkpoint;
+mod delivery;
 mod discover;
 mod follow;
 mod identity;

@@ -6,20 +6,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ahash::{AHashMap, AHashSet};
-use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
-use weir_bus::{Producer, Record};
-use weir_proto::{Origin, header, topic};
+use weir_bus::Producer;
+use weir_proto::topic;
 use weir_service::health::Part;
 
-use super::acks::Ticket;
 use super::checkpoint::{Checkpoint, Entry};
+use super::delivery::Done;
 use super::discover::Globs;
 use super::identity::{self, Inode};
-use super::tail::{Sealed, Tail, Visit, buffer_size};
+use super::tail::{Tail, Visit, buffer_size};
 use super::watch::Watch;
 use super::{follow, names};
 use crate::Error;
@@ -85,13 +84,6 @@ pub(super) struct Group {
     pub(super) from: From,
 }
 
-struct Done {
-    tail: u64,
-    ticket: Ticket,
-    bytes: usize,
-    result: Result<(), weir_bus::Error>,
-}
-
 /// Follows files; see the module's promises.
 pub struct Source {
     pub(super) groups: Vec<Group>,
@@ -114,17 +106,17 @@ pub struct Source {
     pub(super) timed: AHashSet<u64>,
     next: u64,
     ring: VecDeque<u64>,
-    lingering: VecDeque<(Instant, u64)>,
-    moved: bool,
+    pub(super) lingering: VecDeque<(Instant, u64)>,
+    pub(super) moved: bool,
     checkpoint: Checkpoint,
-    producer: Producer,
-    topic: Arc<str>,
+    pub(super) producer: Producer,
+    pub(super) topic: Arc<str>,
     health: Part,
-    flight: FuturesUnordered<BoxFuture<'static, Done>>,
-    flight_bytes: usize,
-    waiting_bytes: usize,
+    pub(super) flight: FuturesUnordered<BoxFuture<'static, Done>>,
+    pub(super) flight_bytes: usize,
+    pub(super) waiting_bytes: usize,
     buffer: Vec<u8>,
-    pool: Vec<Batch>,
+    pub(super) pool: Vec<Batch>,
 }
 
 impl std::fmt::Debug for Source {
@@ -356,8 +348,9 @@ impl Source {
             }
             Ok(Visit::Changed) => self.renew(id, stop).await,
             Err(error) => {
-                let path = self.tails.get(&id).map(|tail| tail.entry.path.clone()).unwrap_or_default();
-                tracing::warn!(path, %error, "a file cannot be read; it is tried again at the next rescan");
+                let path = self.tails.get(&id).map(|tail| tail.entry.path.as_str());
+                tracing::warn!(path, %error, "a file cannot be read; it is tried again");
+                self.hold(id);
             }
         }
         for (counter, count) in [
@@ -371,97 +364,6 @@ impl Source {
         }
         for batch in sealed {
             self.send(id, batch, stop).await;
-        }
-    }
-
-    /// Sends what waits in a file's batch.
-    async fn flush(&mut self, id: u64, stop: &CancellationToken) {
-        let Some(tail) = self.tails.get_mut(&id) else { return };
-        tail.lingering = false;
-        let before = tail.batch.len();
-        tail.seal();
-        self.waiting_bytes = self.waiting_bytes.saturating_sub(before - tail.batch.len());
-        let sealed = std::mem::take(&mut tail.sealed);
-        if tail.batch.is_empty() && self.pool.len() < 8 {
-            self.pool.push(std::mem::take(&mut tail.batch));
-        }
-        for batch in sealed {
-            self.send(id, batch, stop).await;
-        }
-    }
-
-    async fn send(&mut self, id: u64, sealed: Sealed, stop: &CancellationToken) {
-        let Some(tail) = self.tails.get_mut(&id) else { return };
-        if tail.failed.is_some() {
-            return;
-        }
-        let origin = Origin { identity: tail.entry.identity.clone(), start: tail.acks.sent(), end: sealed.end };
-        let ticket = match tail.acks.send(sealed.end) {
-            Ok(ticket) => ticket,
-            Err(misuse) => {
-                tracing::error!(%origin, ?misuse, "a batch is out of order; it is read again");
-                return self.fail(id);
-            }
-        };
-        let bytes = sealed.value.len();
-        let record = Record {
-            topic: Arc::clone(&self.topic),
-            key: Some(Bytes::from(tail.entry.identity.clone().into_bytes())),
-            value: Bytes::from(sealed.value),
-            headers: vec![(header::ORIGIN.to_owned(), Bytes::from(origin.to_string().into_bytes()))],
-            ..Record::default()
-        };
-        // Waits while the bus is full. When stopped, the batch is read again by the next run.
-        let delivery = tokio::select! {
-            biased;
-            delivery = self.producer.send(record) => delivery,
-            () = stop.cancelled() => return,
-        };
-        match delivery {
-            Ok(delivery) => {
-                tail.in_flight += 1;
-                self.flight_bytes += bytes;
-                self.metrics.sent.add(bytes as u64, &[]);
-                self.flight.push(Box::pin(async move {
-                    Done { tail: id, ticket, bytes, result: delivery.await.map(|_| ()) }
-                }));
-            }
-            Err(error) => {
-                tracing::warn!(%origin, error = &error as &dyn std::error::Error, "the bus did not take a batch");
-                self.fail(id);
-            }
-        }
-    }
-
-    fn done(&mut self, done: Done) {
-        self.flight_bytes -= done.bytes;
-        let tail = self.tails.get_mut(&done.tail);
-        match done.result {
-            Ok(()) => {
-                self.metrics.acknowledged.add(done.bytes as u64, &[]);
-                let Some(tail) = tail else { return };
-                tail.in_flight -= 1;
-                self.moved = true;
-                if let Err(misuse) = tail.acks.acknowledge(done.ticket) {
-                    tracing::error!(?misuse, identity = tail.entry.identity, "an acknowledgement of nothing");
-                }
-            }
-            Err(error) => {
-                let path = tail.as_ref().map(|tail| tail.entry.path.clone()).unwrap_or_default();
-                tracing::warn!(path, error = &error as &dyn std::error::Error, "a batch did not become durable");
-                if let Some(tail) = tail {
-                    tail.in_flight -= 1;
-                    self.fail(done.tail);
-                }
-            }
-        }
-    }
-
-    fn fail(&mut self, id: u64) {
-        self.metrics.failed.add(1, &[]);
-        if let Some(tail) = self.tails.get_mut(&id) {
-            tail.failed = Some(Instant::now());
-            self.timed.insert(id);
         }
     }
 

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -250,11 +251,11 @@ async fn kills_at_any_moment_lose_nothing_and_double_nothing() {
                 let time = "2016-10-06T00:17:09Z";
                 if number % 7 == 0 {
                     let (head, tail) = line.split_at(3);
-                    text += &format!("{time} stderr P {head}\n");
+                    writeln!(text, "{time} stderr P {head}").unwrap();
                     expected.push(format!("{number:06} mixed"));
-                    text += &format!("{time} stdout F {}\n{time} stderr F {tail}\n", format_args!("{number:06} mixed"));
+                    writeln!(text, "{time} stdout F {number:06} mixed\n{time} stderr F {tail}").unwrap();
                 } else {
-                    text += &format!("{time} stdout F {line}\n");
+                    writeln!(text, "{time} stdout F {line}").unwrap();
                 }
             }
             world.append(file, text);
@@ -336,4 +337,30 @@ async fn links_as_the_kubelet_makes_them_are_followed() {
     fs::write(pod.join("0.log"), cri("2")).unwrap();
     assert_eq!(world.wait_for(2).await, ["1", "2"]);
     stop(running).await;
+}
+
+#[tokio::test]
+async fn another_device_number_after_a_reboot_does_not_make_another_file() {
+    let world = World::new(Format::Plain).await;
+    world.append("a.log", "1\n2\n");
+    world.to_the_end().await;
+    let state = world.folder.path().join("state/files.json");
+    let mut content: serde_json::Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
+    content["files"][0]["device"] = 123.into();
+    fs::write(&state, content.to_string()).unwrap();
+    world.append("a.log", "3\n");
+    world.to_the_end().await;
+    assert_eq!(world.bodies().await, ["1", "2", "3"]);
+}
+
+#[tokio::test]
+async fn a_damaged_checkpoint_is_an_error_and_not_a_fresh_start() {
+    let world = World::new(Format::Plain).await;
+    fs::write(world.folder.path().join("state/files.json"), "{").unwrap();
+    let metrics = Metrics::new(&opentelemetry::global::meter("test"));
+    let part = weir_service::health::Health::default().part("files");
+    let producer = world.bus.producer().unwrap();
+    let state = world.folder.path().join("state");
+    let opened = Source::open(&world.options, Settings::default(), &state, producer, metrics, part);
+    assert!(matches!(opened, Err(Error::Storage { .. })));
 }

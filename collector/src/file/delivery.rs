@@ -1,0 +1,119 @@
+//! Batches on their way to the bus, and what comes back.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+use weir_bus::Record;
+use weir_proto::{Origin, header};
+
+use super::acks::Ticket;
+use super::source::Source;
+use super::tail::Sealed;
+
+/// What came of a batch.
+pub(super) struct Done {
+    pub(super) tail: u64,
+    ticket: Ticket,
+    bytes: usize,
+    result: Result<(), weir_bus::Error>,
+}
+
+impl Source {
+    /// Sends what waits in a file's batch.
+    pub(super) async fn flush(&mut self, id: u64, stop: &CancellationToken) {
+        let Some(tail) = self.tails.get_mut(&id) else { return };
+        tail.lingering = false;
+        let before = tail.batch.len();
+        tail.seal();
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(before - tail.batch.len());
+        let sealed = std::mem::take(&mut tail.sealed);
+        if tail.batch.is_empty() && self.pool.len() < 8 {
+            self.pool.push(std::mem::take(&mut tail.batch));
+        }
+        for batch in sealed {
+            self.send(id, batch, stop).await;
+        }
+    }
+
+    pub(super) async fn send(&mut self, id: u64, sealed: Sealed, stop: &CancellationToken) {
+        let Some(tail) = self.tails.get_mut(&id) else { return };
+        if tail.failed.is_some() {
+            return;
+        }
+        let origin = Origin { identity: tail.entry.identity.clone(), start: tail.acks.sent(), end: sealed.end };
+        let ticket = match tail.acks.send(sealed.end) {
+            Ok(ticket) => ticket,
+            Err(misuse) => {
+                tracing::error!(%origin, ?misuse, "a batch is out of order; it is read again");
+                return self.fail(id);
+            }
+        };
+        let bytes = sealed.value.len();
+        let record = Record {
+            topic: Arc::clone(&self.topic),
+            key: Some(Bytes::from(tail.entry.identity.clone().into_bytes())),
+            value: Bytes::from(sealed.value),
+            headers: vec![(header::ORIGIN.to_owned(), Bytes::from(origin.to_string().into_bytes()))],
+            ..Record::default()
+        };
+        // Waits while the bus is full. When stopped, the batch is read again by the next run.
+        let delivery = tokio::select! {
+            biased;
+            delivery = self.producer.send(record) => delivery,
+            () = stop.cancelled() => return,
+        };
+        match delivery {
+            Ok(delivery) => {
+                tail.in_flight += 1;
+                self.flight_bytes += bytes;
+                self.metrics.sent.add(bytes as u64, &[]);
+                self.flight.push(Box::pin(async move {
+                    Done { tail: id, ticket, bytes, result: delivery.await.map(|_| ()) }
+                }));
+            }
+            Err(error) => {
+                tracing::warn!(%origin, error = &error as &dyn std::error::Error, "the bus did not take a batch");
+                self.fail(id);
+            }
+        }
+    }
+
+    pub(super) fn done(&mut self, done: Done) {
+        self.flight_bytes -= done.bytes;
+        let tail = self.tails.get_mut(&done.tail);
+        match done.result {
+            Ok(()) => {
+                self.metrics.acknowledged.add(done.bytes as u64, &[]);
+                let Some(tail) = tail else { return };
+                tail.in_flight -= 1;
+                self.moved = true;
+                if let Err(misuse) = tail.acks.acknowledge(done.ticket) {
+                    tracing::error!(?misuse, identity = tail.entry.identity, "an acknowledgement of nothing");
+                }
+            }
+            Err(error) => {
+                let path = tail.as_ref().map(|tail| tail.entry.path.clone()).unwrap_or_default();
+                tracing::warn!(path, error = &error as &dyn std::error::Error, "a batch did not become durable");
+                if let Some(tail) = tail {
+                    tail.in_flight -= 1;
+                    self.fail(done.tail);
+                }
+            }
+        }
+    }
+
+    pub(super) fn fail(&mut self, id: u64) {
+        self.metrics.failed.add(1, &[]);
+        self.hold(id);
+    }
+
+    /// Leaves a file alone for a while; then it is read again from its last durable position.
+    pub(super) fn hold(&mut self, id: u64) {
+        if let Some(tail) = self.tails.get_mut(&id) {
+            tail.failed = Some(Instant::now());
+            self.timed.insert(id);
+        }
+    }
+}

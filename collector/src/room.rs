@@ -1,0 +1,167 @@
+//! The collector as a room: everything that can fail at start fails in [`Collector::open`].
+//!
+//! **Delivery.** Files: see [`crate::file`]. OTLP: see [`crate::otlp`]. When it is stopped it takes in no more, waits
+//! for what is in flight and writes its positions.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use weir_bus::Bus;
+use weir_proto::topic;
+use weir_service::Context;
+use weir_service::health::Part;
+use weir_service::lock::Lock;
+
+use crate::file::{Settings, Source, Until};
+use crate::metrics::Metrics;
+use crate::{Error, Options, otlp};
+
+/// Files and OTLP onto the bus.
+#[derive(Debug)]
+pub struct Collector {
+    handle: Handle,
+    bus: Bus,
+    health: Part,
+    source: Source,
+    server: otlp::Server,
+    /// Held as long as the room is there: one collector to a data folder.
+    lock: Lock,
+}
+
+/// Addresses and HTTP paths of a collector; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    otlp_grpc: Option<SocketAddr>,
+    otlp_http: Option<SocketAddr>,
+}
+
+impl Handle {
+    /// The collector has no HTTP paths of its own beside OTLP's, which have their own listeners.
+    #[allow(clippy::unused_self, reason = "every room's handle has a router")]
+    pub fn router(&self) -> axum::Router {
+        axum::Router::new()
+    }
+
+    /// Where OTLP is taken over gRPC, if it is.
+    pub fn otlp_grpc(&self) -> Option<SocketAddr> {
+        self.otlp_grpc
+    }
+
+    /// Where OTLP is taken over HTTP, if it is.
+    pub fn otlp_http(&self) -> Option<SocketAddr> {
+        self.otlp_http
+    }
+}
+
+impl Collector {
+    /// Checks the options, locks `data_dir/collector`, reads its positions and binds the OTLP listeners.
+    pub async fn open(options: Options, context: Context, bus: Bus) -> Result<Self, Error> {
+        options.check()?;
+        for key in options.unserved() {
+            tracing::warn!(key, "this version does not serve this key; it has no effect");
+        }
+        let folder = context.data_dir.join("collector");
+        let lock = Lock::acquire(&folder)?;
+        let metrics = Metrics::new(&context.meter);
+        let files = context.health.part("collector.files");
+        let source = Source::open(&options, Settings::default(), &folder, bus.producer()?, metrics, files)?;
+        let server = otlp::Server::bind(&options.otlp, &options.tenant, bus.producer()?, &context.meter).await?;
+        let handle = Handle { otlp_grpc: server.grpc_addr(), otlp_http: server.http_addr() };
+        Ok(Self { handle, bus, health: context.health.part("collector"), source, server, lock })
+    }
+
+    /// Addresses and HTTP paths.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Runs until it is cancelled, then drains within ten seconds.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let Self { bus, health, source, server, lock, .. } = self;
+        // First the topics: one that a broker makes by itself has its own number of partitions, and when it grows, the
+        // order of a key is lost.
+        make_topics(&bus, &health, &shutdown).await;
+        // Whatever ends first by itself ends the room.
+        let stop = shutdown.child_token();
+        // Reading files blocks: it has a thread of its own.
+        let runtime = tokio::runtime::Handle::current();
+        let stopped = stop.clone();
+        let files = tokio::task::spawn_blocking(move || runtime.block_on(source.run(Until::Stopped, stopped)));
+        let serving = tokio::spawn(server.run(stop.clone()));
+        let files = async {
+            let result = files.await;
+            stop.cancel();
+            result.map_err(|_| Error::Stopped("the file source"))?
+        };
+        let serving = async {
+            let result = serving.await;
+            stop.cancel();
+            result.map_err(|_| Error::Stopped("the OTLP server"))?.map_err(Error::from)
+        };
+        let (files, serving) = tokio::join!(files, serving);
+        drop(lock);
+        files.and(serving)
+    }
+}
+
+/// Makes the topics that the collector writes to, as soon as the bus is there.
+async fn make_topics(bus: &Bus, health: &Part, shutdown: &CancellationToken) {
+    let topics = [topic::LOGS, topic::SPANS, topic::METRICS].map(|name| bus.topic_spec(name));
+    let mut wait = Duration::from_millis(100);
+    while let Err(error) = bus.ensure_topics(&topics).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the topics cannot be made; trying again");
+        health.not_ready("the bus is away");
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(wait) => wait = (wait * 2).min(Duration::from_secs(10)),
+        }
+    }
+    health.ready();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::{FileOptions, OtlpOptions};
+
+    fn context(folder: &std::path::Path) -> Context {
+        let meter = opentelemetry::global::meter("test");
+        Context { data_dir: folder.to_owned(), meter, health: weir_service::health::Health::default() }
+    }
+
+    fn options(folder: &std::path::Path) -> Options {
+        let include = vec![folder.join("*.log").to_str().unwrap().to_owned()];
+        let loopback = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        Options {
+            files: vec![FileOptions { include, ..FileOptions::default() }],
+            otlp: OtlpOptions { grpc: loopback, http: loopback },
+            ..Options::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_room_collects_until_it_is_stopped_and_then_lets_its_folder_go() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.log"), "one\n").unwrap();
+        let bus = Bus::open(&weir_bus::Options::default(), folder.path()).await.unwrap();
+        let context = context(folder.path());
+        let room = Collector::open(options(folder.path()), context.clone(), bus.clone()).await.unwrap();
+        assert!(room.handle().otlp_grpc().is_some() && room.handle().otlp_http() != room.handle().otlp_grpc());
+        let second = Collector::open(options(folder.path()), context.clone(), bus.clone()).await;
+        assert!(matches!(second, Err(Error::Locked(_))));
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(room.run(stop.clone()));
+        let mut consumer = bus.group_consumer("test", &[topic::LOGS]).unwrap();
+        loop {
+            if let weir_bus::Event::Batch(messages) = consumer.next(1, Duration::from_secs(1)).await.unwrap() {
+                assert!(messages[0].header(weir_proto::header::ORIGIN).is_some());
+                break;
+            }
+        }
+        assert!(context.health.waiting_for().is_empty(), "{:?}", context.health.waiting_for());
+        stop.cancel();
+        running.await.unwrap().unwrap();
+        Collector::open(options(folder.path()), context, bus).await.unwrap();
+    }
+}
