@@ -5,6 +5,7 @@
 //! `spans = counted + duplicates + rejected`. Whoever drives it writes a range together with the position behind it.
 
 mod interface;
+mod records;
 mod restore;
 mod seen;
 pub mod task;

@@ -4,6 +4,8 @@
 mod answer;
 mod prometheus;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

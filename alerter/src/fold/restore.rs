@@ -42,16 +42,18 @@ pub(super) async fn written(bus: &Bus, of: &[Position]) -> Result<AHashMap<Parti
     let mut depth = RANGES;
     loop {
         let mut older = Vec::new();
+        let mut parts = Vec::new();
         for (partition, low, high, done) in &mut bounds {
             let from = (*high - depth).max(*low);
-            read(bus, partition, from, *done, |message| {
-                if let Ok(range) = v1::CallDeltas::decode(&message.value[..]) {
-                    older.push(range);
-                }
-            })
-            .await?;
+            parts.push((partition.clone(), from, *done));
             *done = from;
         }
+        read(bus, &parts, |message| {
+            if let Ok(range) = v1::CallDeltas::decode(&message.value[..]) {
+                older.push(range);
+            }
+        })
+        .await?;
         for range in older {
             let partition = Partition::new(range.source_topic.as_str(), range.source_partition);
             if of.iter().any(|position| position.partition == partition) {
@@ -84,10 +86,10 @@ pub(super) async fn refill(bus: &Bus, position: &Position, window_ms: i64, fold:
             _ => break from,
         }
     };
-    read(bus, partition, from, end, |message| {
+    read(bus, &[(partition.clone(), from, end)], |message| {
         if message.timestamp_ms >= since {
             // What cannot be decoded became a dead letter when it was folded.
-            let _ = fold.remember(&message.value, super::task::nanos(message.timestamp_ms));
+            let _ = fold.remember(&message.value, super::records::nanos(message.timestamp_ms));
         }
     })
     .await
@@ -105,29 +107,31 @@ pub(crate) async fn first(bus: &Bus, partition: &Partition, from: i64, to: i64) 
     }
 }
 
-/// All records of offsets `[from, to)`. Ends early where nothing more comes: the last offsets may be no records.
-async fn read(
-    bus: &Bus,
-    partition: &Partition,
-    from: i64,
-    to: i64,
-    mut take: impl FnMut(Message),
-) -> Result<(), Error> {
-    if from >= to {
+/// All records of offsets `[from, to)` of each of these partitions. Ends where nothing more comes: the last offsets may
+/// be no records.
+async fn read(bus: &Bus, parts: &[(Partition, i64, i64)], mut take: impl FnMut(Message)) -> Result<(), Error> {
+    let mut left: AHashMap<Partition, i64> =
+        parts.iter().filter(|(_, from, to)| from < to).map(|(partition, _, to)| (partition.clone(), *to)).collect();
+    let position =
+        |(partition, from, _): &(Partition, i64, i64)| Position { partition: partition.clone(), offset: *from };
+    let wanted = parts.iter().filter(|(partition, _, _)| left.contains_key(partition));
+    let positions: Vec<_> = wanted.map(position).collect();
+    if positions.is_empty() {
         return Ok(());
     }
-    let mut consumer = bus.consumer(&[Position { partition: partition.clone(), offset: from }])?;
-    loop {
+    let mut consumer = bus.consumer(&positions)?;
+    while !left.is_empty() {
         let Event::Batch(messages) = consumer.next(512, WAIT).await? else { return Ok(()) };
         for message in messages {
-            let offset = message.offset;
-            if offset < to {
-                take(message);
+            let Some(to) = left.get(&message.partition).copied() else { continue };
+            if message.offset + 1 >= to {
+                left.remove(&message.partition);
             }
-            if offset + 1 >= to {
-                return Ok(());
+            if message.offset < to {
+                take(message);
             }
         }
         tokio::task::yield_now().await;
     }
+    Ok(())
 }

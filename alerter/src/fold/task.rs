@@ -11,19 +11,17 @@
 //! for a while after, nothing does, so neither an alert fires nor is one resolved for lack of what is merely late.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
-use prost::Message as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_bus::{Bus, Consumer, Error, Event, Message, Partition, Position, Record, TransactionalProducer};
-use weir_proto::{MAX_RECORD_BYTES, header, topic, v1};
+use weir_proto::{topic, v1};
 use weir_service::health::Part as Health;
 
+use super::records::{dead_letter, nanos, record};
 use super::{Fold, Rewrites, Seen, restore};
 
 /// The group that shares out the spans.
@@ -171,7 +169,7 @@ impl Member<'_> {
     async fn work(&mut self, shutdown: &CancellationToken) -> Result<(), Error> {
         let mut fenced = false;
         loop {
-            let turn = Instant::now();
+            let mut turn = Instant::now();
             let event = tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
                 event = self.consumer.next(256, Duration::from_millis(100)) => event?,
@@ -181,6 +179,7 @@ impl Member<'_> {
                     self.take_over(&partitions).await?;
                     self.task.health.ready();
                     fenced = false;
+                    turn = Instant::now();
                 }
                 Event::Revoked(_) => self.drop_all(),
                 _ if fenced => return Err(Error::Fenced("by another producer of this identity".to_owned())),
@@ -366,49 +365,4 @@ impl Source {
             self.first = self.next;
         }
     }
-}
-
-fn record(mut deltas: v1::CallDeltas) -> Record {
-    if deltas.encoded_len() > MAX_RECORD_BYTES {
-        // Only one record of spans made to be so (thousands of slots and interfaces) can come here.
-        tracing::error!(
-            partition = deltas.source_partition,
-            first = deltas.first_offset,
-            calls = deltas.counted,
-            "a range is larger than a record may be; its calls are rejected"
-        );
-        deltas.rejected += std::mem::take(&mut deltas.counted);
-        deltas.series.clear();
-    }
-    Record {
-        topic: Arc::from(topic::CALLS),
-        partition: None,
-        key: Some(Bytes::from(format!("{}/{}", deltas.source_topic, deltas.source_partition))),
-        value: Bytes::from(deltas.encode_to_vec()),
-        headers: Vec::new(),
-        timestamp_ms: None,
-    }
-}
-
-/// A record that could not be used, as it was, with its place and the reason.
-pub(crate) fn dead_letter(message: &Message, reason: &str) -> Record {
-    let place = format!("{}/{}/{}", message.partition.topic, message.partition.partition, message.offset);
-    tracing::warn!(place, reason, "a record goes to the dead letters");
-    let headers = vec![
-        (header::DEAD_POSITION.to_owned(), Bytes::from(place)),
-        (header::DEAD_REASON.to_owned(), Bytes::from(reason.to_owned())),
-    ];
-    Record {
-        topic: Arc::from(topic::DEAD_LETTERS),
-        partition: None,
-        key: message.key.clone().filter(|key| key.len() <= 1024),
-        value: message.value.slice(..message.value.len().min(MAX_RECORD_BYTES)),
-        headers,
-        timestamp_ms: None,
-    }
-}
-
-/// Milliseconds as nanoseconds; times before the epoch are the epoch.
-pub(super) fn nanos(unix_ms: i64) -> u64 {
-    u64::try_from(unix_ms).unwrap_or(0).saturating_mul(1_000_000)
 }

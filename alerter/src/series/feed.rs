@@ -25,6 +25,8 @@ use crate::fold::first;
 
 /// How often new partitions are looked for.
 const LOOK: Duration = Duration::from_secs(10);
+/// How long a partition may be silent before what it holds counts as read.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A store and what its feeder knows; cheap to clone.
 #[derive(Debug, Clone)]
@@ -124,28 +126,32 @@ impl Feed {
         let count = positions.len();
         let mut consumer = self.bus.consumer(positions)?;
         let mut look = Instant::now() + LOOK;
-        let mut quiet = 0;
+        let mut came: Vec<Instant> = vec![Instant::now(); count];
         loop {
             match consumer.next(1024, Duration::from_millis(200)).await? {
                 Event::Batch(messages) => {
-                    quiet = 0;
+                    let now = Instant::now();
                     for message in messages {
                         self.take(&message);
-                        if let Some(position) = positions.iter_mut().find(|p| p.partition == message.partition) {
-                            position.offset = message.offset + 1;
+                        if let Some(at) = positions.iter().position(|p| p.partition == message.partition) {
+                            positions[at].offset = message.offset + 1;
+                            came[at] = now;
                         }
                     }
                     tokio::task::yield_now().await;
                 }
-                _ => quiet += 1,
+                _ => {}
             }
             if !self.shared.whole.load(Ordering::Acquire) {
-                // The last offsets may be no records, so being quiet for long is enough where the bus answers.
-                let at = |goal: &Position| {
-                    let position = positions.iter().find(|position| position.partition == goal.partition);
-                    position.is_some_and(|position| position.offset >= goal.offset)
+                // The last offsets may be no records, so it is enough that a partition gave nothing for a while.
+                let read = |goal: &Position| {
+                    let mut both = positions.iter().zip(&came);
+                    both.any(|(position, came)| {
+                        position.partition == goal.partition
+                            && (position.offset >= goal.offset || came.elapsed() > PATIENCE)
+                    })
                 };
-                if goals.iter().all(at) || quiet > 25 {
+                if goals.iter().all(read) {
                     self.shared.whole.store(true, Ordering::Release);
                     tracing::info!(series = self.shared.store.read().len(), "the history of series has been read");
                 }

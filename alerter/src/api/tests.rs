@@ -1,0 +1,99 @@
+use axum::body::Body;
+use http::StatusCode;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+use weir_proto::v1;
+
+use super::*;
+use crate::hdr::Hdr;
+use crate::options::Options;
+use crate::series::store::{Refused, Store};
+
+const T: u64 = 1_700_000_000;
+
+/// Two calls of 10 ms in the second before `T`, served.
+async fn ask(path: &str) -> (StatusCode, Value) {
+    let mut durations = Hdr::default();
+    durations.record(10_000);
+    durations.record(10_000);
+    let durations = Some(durations.to_message());
+    let slot = v1::CallSlot { unix_seconds: T - 1, calls: 2, errors: 1, durations, ..v1::CallSlot::default() };
+    let names = ["acme", "ocr", "POST /ocr"].map(str::to_owned);
+    let [tenant, service, interface] = names;
+    let range = v1::CallDeltas {
+        source_topic: "otlp_spans".to_owned(),
+        end_offset: 1,
+        watermark_unix_nano: T * 1_000_000_000,
+        series: vec![v1::CallSeries { tenant, service, interface, slots: vec![slot] }],
+        ..v1::CallDeltas::default()
+    };
+    let shared = Shared::new(Store::new(3_600_000, 10));
+    shared.store.write().add_calls(&range, &mut Refused::default());
+    let folder = tempfile::tempdir().unwrap();
+    let meter = opentelemetry::global::meter("test");
+    let (engine, _run) = Engine::open(&Options::default(), folder.path(), shared.clone(), &meter).await.unwrap();
+    let api = Api::new(shared, engine, Duration::from_secs(30));
+    let request = http::Request::get(path).body(Body::empty()).unwrap();
+    let answer = api.router().oneshot(request).await.unwrap();
+    let status = answer.status();
+    let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+#[tokio::test]
+async fn a_vector_and_a_matrix_are_as_prometheus_writes_them() {
+    let query = "query=sum(rate(weir_calls_total%5B1s%5D))";
+    let (_, vector) = ask(&format!("/prometheus/api/v1/query?{query}&time={T}")).await;
+    let want = json!({"resultType": "vector", "result": [{"metric": {}, "value": [T as f64, "2"]}]});
+    assert_eq!(vector, json!({"status": "success", "data": want}));
+    let range = format!("start={}&end={}&step=1s", T - 1, T + 1);
+    let (_, matrix) = ask(&format!("/prometheus/api/v1/query_range?{query}&{range}")).await;
+    assert_eq!(matrix["data"]["resultType"], "matrix");
+    let values = matrix["data"]["result"][0]["values"].as_array().unwrap();
+    assert!(values.contains(&json!([T as f64, "2"])), "{matrix}");
+}
+
+#[tokio::test]
+async fn a_histogram_shows_its_buckets_in_seconds() {
+    let path = format!("/prometheus/api/v1/query?query=increase(weir_call_duration_seconds%5B1s%5D)&time={T}");
+    let (_, answer) = ask(&path).await;
+    let histogram = &answer["data"]["result"][0]["histogram"][1];
+    assert_eq!((&histogram["count"], &histogram["sum"]), (&json!("2"), &json!("0.02")), "{answer}");
+    let bucket = histogram["buckets"][0].as_array().unwrap();
+    let edge = |at: usize| bucket[at].as_str().unwrap().parse::<f64>().unwrap();
+    assert!(edge(1) <= 0.01 && 0.01 < edge(2) && edge(3) == 2.0);
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_told_in_prometheus_form() {
+    let (status, answer) = ask("/prometheus/api/v1/query?query=rate(").await;
+    assert_eq!(
+        (status, &answer["status"], &answer["errorType"]),
+        (StatusCode::BAD_REQUEST, &json!("error"), &json!("bad_data"))
+    );
+    for path in ["query", "query?query=1&time=soon", "query_range?query=1&start=0&end=1&step=-1", "series"] {
+        let (status, answer) = ask(&format!("/prometheus/api/v1/{path}")).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{path}: {answer}");
+        assert!(answer["error"].as_str().unwrap().contains('"'), "names the parameter: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn series_labels_and_values_are_listed() {
+    let (_, values) = ask("/prometheus/api/v1/label/outcome/values").await;
+    assert_eq!(values["data"], json!(["error", "ok"]));
+    let (_, labels) = ask("/prometheus/api/v1/labels?match[]=weir_call_duration_seconds").await;
+    assert_eq!(labels["data"], json!(["__name__", "interface", "service", "tenant"]));
+    let (_, series) = ask("/prometheus/api/v1/series?match[]=weir_calls_total%7Boutcome=%22ok%22%7D").await;
+    assert_eq!(series["data"][0]["tenant"], "acme");
+    let (_, metadata) = ask("/prometheus/api/v1/metadata").await;
+    assert_eq!(metadata["data"]["weir_calls_total"][0]["type"], "counter");
+}
+
+#[tokio::test]
+async fn alerts_are_shown_with_the_state_of_the_pipeline() {
+    let (_, alerts) = ask("/api/v1/alerts").await;
+    assert_eq!((&alerts["alerts"], &alerts["pipeline"]["state"]), (&json!([]), &json!("late")));
+    let (_, rules) = ask("/prometheus/api/v1/rules").await;
+    assert_eq!(rules, json!({"status": "success", "data": {"groups": []}}));
+}
