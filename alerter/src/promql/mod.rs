@@ -35,6 +35,8 @@ pub const MAX_STEPS: i64 = 11_000;
 pub const MAX_SERIES: usize = 200_000;
 /// Samples that one query may touch.
 pub const MAX_SAMPLES: u64 = 50_000_000;
+/// Points that one range query may give, of all series together.
+pub const MAX_POINTS: u64 = 5_000_000;
 /// Bytes of one query's text.
 pub const MAX_QUERY_BYTES: usize = 16_384;
 /// Nested expressions.
@@ -112,6 +114,7 @@ impl Query {
             return Err(Error::Limit { what: "points per series; use a longer step", limit: MAX_STEPS as u64 });
         }
         let loaded = eval::Evaluation::load(&self.plan, read, start_ms, end_ms)?;
+        let mut points = 0_u64;
         let mut series = std::collections::BTreeMap::new();
         for at in 0..=span / step_ms {
             let time = start_ms + at * step_ms;
@@ -123,6 +126,10 @@ impl Query {
                         .push((time, Number::Float(value)));
                 }
                 Value::Vector(samples) => {
+                    points += samples.len() as u64;
+                    if points > MAX_POINTS {
+                        return Err(Error::Limit { what: "points", limit: MAX_POINTS });
+                    }
                     for sample in samples {
                         series.entry(sample.labels).or_insert_with(Vec::new).push((time, sample.value));
                     }

@@ -128,11 +128,17 @@ impl Evaluator {
     /// Evaluates the next tick that is due at the event time `time_ms`; `None` where none is. To be called again until
     /// then, with what was recorded written in between. An event time that falls evaluates nothing.
     pub fn step(&mut self, read: &dyn Read, time_ms: i64) -> Option<Step> {
+        if self.groups.is_empty() {
+            // Event time goes on, so that rules that come later do not begin in the past.
+            self.evaluated_ms = self.evaluated_ms.max(Some(time_ms));
+            self.orphans.retain(|(_, _, alert)| !alert.is_over(time_ms));
+            return None;
+        }
         let oldest = time_ms.saturating_sub(self.options.catch_up_ms);
         let next = |group: &GroupState| {
             let interval = group.interval_ms;
             match group.evaluated_ms {
-                Some(last) => (last.max(oldest).div_euclid(interval) + 1) * interval,
+                Some(last) => last.max(oldest).div_euclid(interval).saturating_add(1).saturating_mul(interval),
                 None => time_ms.div_euclid(interval) * interval,
             }
         };

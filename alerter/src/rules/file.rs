@@ -12,6 +12,8 @@ use super::load::{LoadError, Problem};
 use super::template::Text;
 use crate::promql::Query;
 
+const LONGEST_MS: i64 = 366 * 86_400_000;
+
 /// Rules that are evaluated together, one after the other.
 #[derive(Debug, Clone)]
 pub struct Group {
@@ -139,6 +141,11 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Vec<Group>, Vec<LoadError
         }
         if !names.insert(group.name.clone()) {
             errors.push(at(None, &group.name, "", Problem::Invalid("there are two groups of this name".to_owned())));
+        }
+        let given = [group.interval, group.query_offset];
+        if given.into_iter().flatten().any(|span| span.0 > LONGEST_MS) {
+            let problem = Problem::Invalid("`interval` and `query_offset` are at most a year".to_owned());
+            errors.push(at(None, &group.name, "", problem));
         }
         if group.interval == Some(Millis(0)) {
             errors.push(at(None, &group.name, "", Problem::Invalid("the interval must not be 0".to_owned())));

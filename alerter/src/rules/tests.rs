@@ -140,6 +140,17 @@ fn other_rules_keep_the_alerts_of_those_that_stay_and_resolve_those_of_the_rest(
 }
 
 #[test]
+fn rules_that_come_after_a_time_without_any_begin_in_the_present() {
+    let mut evaluator = Evaluator::new(RuleSet::default(), EvaluatorOptions::default());
+    let store = p99(&[HIGH; 20]);
+    assert_eq!(evaluator.step(&store, 2000), None);
+    assert_eq!(evaluator.step(&store, 15_000), None);
+    evaluator.replace(rules(SLOW));
+    assert_eq!(evaluator.step(&store, 16_500).unwrap().time_ms, 16_000);
+    assert_eq!(evaluator.step(&store, 16_500), None);
+}
+
+#[test]
 fn a_rule_that_fails_leaves_its_alerts_as_they_were() {
     let mut evaluator = evaluator(SLOW);
     timeline(&mut evaluator, &p99(&[HIGH; 5]), 1..=5);
@@ -204,6 +215,7 @@ fn what_is_wrong_with_a_file_is_told_with_its_place() {
         ("severity", "__name__", "`__name__` is not a name for label"),
         ("groups:", "grups:", "rules.yaml:2: unknown key `grups`; did you mean `groups`?"),
         ("- name: latency", "- name: latency\n    interval: 0s", "must not be 0"),
+        ("- name: latency", "- name: latency\n    interval: 9999y", "at most a year"),
         ("- name: latency", "- name: latency\n  - name: latency", "two groups of this name"),
         ("- name: latency", "- name: [", "rules.yaml"),
     ] {
