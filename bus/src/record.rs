@@ -16,7 +16,8 @@ pub struct Record {
     pub value: Bytes,
     /// Name and value, in order; names may repeat.
     pub headers: Vec<(String, Bytes)>,
-    /// Milliseconds since the epoch; `None` is now.
+    /// Milliseconds since the epoch; `None` is now, which is what a record of weir's wants: Kafka's retention goes by it,
+    /// so a record of old data with its old time would be removed before it is read.
     pub timestamp_ms: Option<i64>,
 }
 

@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use weir_bus::{Broker, Bus, Error, Options};
 
 const VERSION: &str = "4.3.1";
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 /// Another process may take a free port before Kafka does.
 const TRIES: usize = 3;
 

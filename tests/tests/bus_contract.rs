@@ -2,6 +2,8 @@
 //!
 //! Each case is one function over a [`Site`]; the macro below runs it on the embedded broker and on a real Kafka.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test, and the child it talks to")]
+
 #[path = "bus_contract/cases.rs"]
 mod cases;
 #[path = "bus_contract/crashes.rs"]

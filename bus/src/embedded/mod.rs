@@ -47,7 +47,7 @@ use self::writer::{Command, Writer};
 use crate::{Error, Lag, Options, Partition, TopicSpec};
 
 /// Bytes (stored form) that may wait for the disk.
-const QUEUE_BYTES: u32 = 32 << 20;
+const QUEUE_BYTES: u32 = 16 << 20;
 /// What a queued record costs beside its bytes; so the queue is bounded in records too.
 const QUEUE_RECORD: u32 = 256;
 

@@ -23,8 +23,10 @@ const CACHE_BYTES: u64 = 8 << 20;
 const JOURNAL_BYTES: u64 = 64 << 20;
 /// Of one partition, in memory.
 const MEMTABLE_BYTES: u64 = 4 << 20;
-/// Memtables of one partition that wait for their table. At four fjall would block without end if its worker is gone.
-const SEALED_MEMTABLES: usize = 2;
+/// Of all partitions together; the largest are written out beyond it.
+const ACTIVE_BYTES: u64 = 24 << 20;
+/// Memtables that wait for their table. At four of one partition fjall would block without end if its worker is gone.
+const SEALED_MEMTABLES: usize = 3;
 
 /// What is written at once.
 #[derive(Debug, Default)]
@@ -91,20 +93,13 @@ impl Store {
     /// Writes a change durably, whole or not at all. After an error the store must be opened anew; the change may be
     /// there or not, and may be applied again.
     pub(super) fn apply(&self, change: &Change) -> fjall::Result<()> {
+        self.make_room()?;
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
         {
             let records = self.records.read();
             for (id, offset, value) in &change.records {
                 let keyspace = records.get(id).ok_or(fjall::Error::KeyspaceDeleted)?;
                 batch.insert(keyspace, offset.to_be_bytes(), value.clone());
-            }
-            let mut last = None;
-            for (id, ..) in &change.records {
-                if last.replace(id) != Some(id)
-                    && let Some(keyspace) = records.get(id)
-                {
-                    self.wait_for_tables(keyspace)?;
-                }
             }
         }
         for (key, value) in &change.meta {
@@ -113,15 +108,28 @@ impl Store {
                 None => batch.remove(&self.meta, key.as_slice()),
             }
         }
-        self.wait_for_tables(&self.meta)?;
         batch.commit()
     }
 
-    fn wait_for_tables(&self, keyspace: &Keyspace) -> fjall::Result<()> {
-        while keyspace.sealed_memtable_count() >= SEALED_MEMTABLES {
-            // Says whether the worker that writes tables has failed.
+    /// Keeps what is in memory bounded. fjall asks its worker to do this, but lets memtables grow while that is busy.
+    fn make_room(&self) -> fjall::Result<()> {
+        // Says whether the worker that writes tables has failed.
+        self.database.persist(PersistMode::Buffer)?;
+        let mut keyspaces: Vec<_> = self.records.read().values().chain([&self.meta]).cloned().collect();
+        keyspaces.sort_by_key(|keyspace| std::cmp::Reverse(keyspace.tree.active_memtable().size()));
+        let mut all: u64 = keyspaces.iter().map(|keyspace| keyspace.tree.active_memtable().size()).sum();
+        for keyspace in &keyspaces {
+            let size = keyspace.tree.active_memtable().size();
+            if size <= MEMTABLE_BYTES && all <= ACTIVE_BYTES {
+                break;
+            }
+            keyspace.rotate_memtable()?;
+            all = all.saturating_sub(size);
+        }
+        while keyspaces.iter().map(|keyspace| keyspace.tree.sealed_memtable_count()).sum::<usize>() >= SEALED_MEMTABLES
+        {
             self.database.persist(PersistMode::Buffer)?;
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::sleep(Duration::from_millis(1));
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use super::topics::{PartState, Topic};
 use crate::{Error, Partition, Position, TopicSpec, murmur2};
 
 /// A batch is closed at this size or count; what is still queued comes with the next.
-const BATCH_BYTES: usize = 8 << 20;
+const BATCH_BYTES: usize = 4 << 20;
 const BATCH_ITEMS: usize = 16_384;
 const RETENTION_EVERY: Duration = Duration::from_secs(1);
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -258,8 +258,6 @@ impl Writer {
                 batch.change.meta.push((meta::end_key(*id), Some(state.end.encode())));
             }
         }
-        // fjall counts tables to wait for once for each run of one partition.
-        batch.change.records.sort_by_key(|(id, offset, _)| (*id, *offset));
         if !(batch.change.records.is_empty() && batch.change.meta.is_empty()) {
             if self.until_done("cannot be written", |store| store.apply(&batch.change)).is_err() {
                 // Closing: whoever waits is told by its answer being dropped.
@@ -326,13 +324,12 @@ impl Writer {
         let retention_ms = spec.retention.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX - 1));
         let old = self.shared.topics.get(&spec.name);
         let partitions = spec.partitions.max(1).max(old.as_ref().map_or(0, |old| old.facts.partitions));
-        let (id, next_id) = match &old {
-            Some(old) => (old.facts.id, None),
-            None => {
-                let next = self.until_done("cannot be read", |store| store.get(meta::NEXT_TOPIC))?;
-                let id = next.and_then(|id| <[u8; 4]>::try_from(id.as_ref()).ok()).map_or(0, u32::from_le_bytes);
-                (id, Some(id.wrapping_add(1)))
-            }
+        let (id, next_id) = if let Some(old) = &old {
+            (old.facts.id, None)
+        } else {
+            let next = self.until_done("cannot be read", |store| store.get(meta::NEXT_TOPIC))?;
+            let id = next.and_then(|id| <[u8; 4]>::try_from(id.as_ref()).ok()).map_or(0, u32::from_le_bytes);
+            (id, Some(id.wrapping_add(1)))
         };
         let facts = meta::Topic { id, partitions, retention_ms, retention_bytes: spec.retention_bytes };
         if old.as_ref().is_some_and(|old| old.facts == facts) {

@@ -48,7 +48,7 @@ impl Broker {
             let grown = grown.map_err(|error| kafka(&format!("growing topic {}", spec.name), error))?;
             match grown.into_iter().next() {
                 // Another was faster.
-                Some(Err((_, Code::InvalidPartitions))) | None | Some(Ok(_)) => {}
+                Some(Err((_, Code::InvalidPartitions)) | Ok(_)) | None => {}
                 Some(Err((_, code))) => return Err(failed(code)),
             }
             self.until_known(spec).await?;

@@ -152,13 +152,12 @@ impl Consumer {
     }
 
     fn own(&mut self, message: &BorrowedMessage<'_>) -> Message {
-        let topic = match self.topics.get(message.topic()) {
-            Some(topic) => topic.clone(),
-            None => {
-                let topic: Arc<str> = Arc::from(message.topic());
-                self.topics.insert(message.topic().to_owned(), topic.clone());
-                topic
-            }
+        let topic = if let Some(topic) = self.topics.get(message.topic()) {
+            topic.clone()
+        } else {
+            let topic: Arc<str> = Arc::from(message.topic());
+            self.topics.insert(message.topic().to_owned(), topic.clone());
+            topic
         };
         let headers = message.headers().map_or_else(Vec::new, |headers| {
             let value = |value: Option<&[u8]>| value.map_or_else(Bytes::new, Bytes::copy_from_slice);

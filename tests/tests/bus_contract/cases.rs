@@ -14,7 +14,7 @@ fn noise(seed: u64, length: usize) -> Bytes {
     (0..length).map(|_| random.random::<u8>()).collect::<Vec<_>>().into()
 }
 
-pub async fn records_of_one_key_keep_their_order(site: &Site) {
+pub(crate) async fn records_of_one_key_keep_their_order(site: &Site) {
     let (bus, topic) = site.with_topic("order").await;
     let records = (0..4_000).map(|n| record(&topic, &format!("key-{}", n % 20), n.to_string()));
     send_all(&bus, records).await;
@@ -26,7 +26,7 @@ pub async fn records_of_one_key_keep_their_order(site: &Site) {
     assert!(by_key.values().all(|numbers| numbers.len() == 200 && numbers.is_sorted()));
 }
 
-pub async fn ten_thousand_small_records_arrive_once(site: &Site) {
+pub(crate) async fn ten_thousand_small_records_arrive_once(site: &Site) {
     let (bus, topic) = site.with_topic("small").await;
     let places = send_all(&bus, (0..10_000).map(|n| record(&topic, &n.to_string(), n.to_string()))).await;
     assert_eq!(places.iter().collect::<BTreeSet<_>>().len(), 10_000);
@@ -35,7 +35,7 @@ pub async fn ten_thousand_small_records_arrive_once(site: &Site) {
     assert_eq!(messages.iter().map(text).collect::<BTreeSet<_>>().len(), 10_000);
 }
 
-pub async fn records_of_a_megabyte_come_back_byte_for_byte(site: &Site) {
+pub(crate) async fn records_of_a_megabyte_come_back_byte_for_byte(site: &Site) {
     let (bus, topic) = site.with_topic("large").await;
     send_all(&bus, (0..40).map(|n| record(&topic, "k", noise(n, 1_000_000)))).await;
     let messages = read(&mut bus.consumer(&beginning(&topic)).unwrap(), 40).await;
@@ -47,21 +47,23 @@ pub async fn records_of_a_megabyte_come_back_byte_for_byte(site: &Site) {
     assert!(matches!(larger.err(), Some(Error::TooLarge { .. })));
 }
 
-pub async fn a_record_keeps_key_headers_and_time(site: &Site) {
+pub(crate) async fn a_record_keeps_key_headers_and_time(site: &Site) {
     let (bus, topic) = site.with_topic("parts").await;
     let headers =
         vec![("a".to_owned(), Bytes::from("1")), ("a".to_owned(), Bytes::new()), ("b".to_owned(), "2".into())];
-    let sent = Record { headers: headers.clone(), timestamp_ms: Some(1_700_000_000_123), ..record(&topic, "k", "v") };
+    // Kafka's retention goes by this time: a record of last year would be gone before it is read.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64 - 12_345;
+    let sent = Record { headers: headers.clone(), timestamp_ms: Some(now), ..record(&topic, "k", "v") };
     send_all(&bus, [sent, Record { topic: topic.as_str().into(), partition: Some(2), ..Record::default() }]).await;
     let messages = read(&mut bus.consumer(&beginning(&topic)).unwrap(), 2).await;
     let full = messages.iter().find(|message| message.key.is_some()).unwrap();
     assert_eq!((full.key.as_deref(), &full.value[..]), (Some(&b"k"[..]), &b"v"[..]));
-    assert_eq!((&full.headers, full.timestamp_ms), (&headers, 1_700_000_000_123));
+    assert_eq!((&full.headers, full.timestamp_ms), (&headers, now));
     let empty = messages.iter().find(|message| message.key.is_none()).unwrap();
     assert_eq!((empty.partition.partition, empty.value.len(), empty.headers.len()), (2, 0, 0));
 }
 
-pub async fn keys_choose_partitions_as_kafka_does(site: &Site) {
+pub(crate) async fn keys_choose_partitions_as_kafka_does(site: &Site) {
     let (bus, topic) = site.with_topic("keys").await;
     let places = send_all(&bus, ["21", "foobar", "abc"].map(|key| record(&topic, key, ""))).await;
     // murmur2 of these is -973932308, -790332482 and 479470107; without the sign bit, modulo 4.
@@ -69,7 +71,7 @@ pub async fn keys_choose_partitions_as_kafka_does(site: &Site) {
     assert_eq!(places.iter().map(|(partition, _)| partition.partition).collect::<Vec<_>>(), want);
 }
 
-pub async fn a_seek_right_after_the_assignment_counts(site: &Site) {
+pub(crate) async fn a_seek_right_after_the_assignment_counts(site: &Site) {
     let (bus, topic) = site.with_topic("seek").await;
     let (partition, _) = send_all(&bus, (0..10).map(|n| record(&topic, "k", n.to_string()))).await.remove(0);
     let mut member = bus.group_consumer(&unique("seekers"), &[&topic]).unwrap();
@@ -82,7 +84,7 @@ pub async fn a_seek_right_after_the_assignment_counts(site: &Site) {
     assert!(matches!(elsewhere, Err(Error::Unknown(_))));
 }
 
-pub async fn fixed_partitions_are_read_from_their_positions(site: &Site) {
+pub(crate) async fn fixed_partitions_are_read_from_their_positions(site: &Site) {
     let (bus, topic) = site.with_topic("fixed").await;
     let (partition, _) = send_all(&bus, (0..10).map(|n| record(&topic, "k", n.to_string()))).await.remove(0);
     let from = |offset| [Position { partition: partition.clone(), offset }];
@@ -101,7 +103,7 @@ pub async fn fixed_partitions_are_read_from_their_positions(site: &Site) {
     assert_eq!(batch(&mut bus.consumer(&from(1_000)).unwrap()).await[0].offset, 0);
 }
 
-pub async fn two_members_share_and_older_commits_are_fenced(site: &Site) {
+pub(crate) async fn two_members_share_and_older_commits_are_fenced(site: &Site) {
     let (bus, topic) = site.with_topic("share").await;
     let group = unique("sharers");
     let mut first = bus.group_consumer(&group, &[&topic]).unwrap();
@@ -155,7 +157,7 @@ pub async fn two_members_share_and_older_commits_are_fenced(site: &Site) {
     assert_eq!(first.committed(&have[..1]).await.unwrap(), of(&have[0]));
 }
 
-pub async fn what_was_not_committed_is_read_again(site: &Site) {
+pub(crate) async fn what_was_not_committed_is_read_again(site: &Site) {
     let (bus, topic) = site.with_topic("again").await;
     let group = unique("readers");
     let (partition, _) = send_all(&bus, (0..10).map(|n| record(&topic, "k", n.to_string()))).await.remove(0);
@@ -170,7 +172,7 @@ pub async fn what_was_not_committed_is_read_again(site: &Site) {
     assert_eq!(again.iter().map(text).collect::<Vec<_>>(), ["4", "5", "6", "7", "8", "9"]);
 }
 
-pub async fn a_transaction_shows_records_and_positions_at_once(site: &Site) {
+pub(crate) async fn a_transaction_shows_records_and_positions_at_once(site: &Site) {
     let (bus, input) = site.with_topic("in").await;
     let output = unique("out");
     bus.ensure_topics(&[bus.topic_spec(&output)]).await.unwrap();
@@ -197,7 +199,7 @@ pub async fn a_transaction_shows_records_and_positions_at_once(site: &Site) {
     assert_eq!((all.len(), text(&all[150])), (151, "last"));
 }
 
-pub async fn a_zombie_is_fenced(site: &Site) {
+pub(crate) async fn a_zombie_is_fenced(site: &Site) {
     let (bus, topic) = site.with_topic("zombie").await;
     let id = unique("id");
     let mut member = bus.group_consumer(&unique("group"), &[&topic]).unwrap();
@@ -213,7 +215,7 @@ pub async fn a_zombie_is_fenced(site: &Site) {
     assert_eq!(all.iter().map(text).collect::<Vec<_>>(), ["older", "newer"]);
 }
 
-pub async fn lag_and_offsets_tell_the_truth(site: &Site) {
+pub(crate) async fn lag_and_offsets_tell_the_truth(site: &Site) {
     let (bus, topic) = site.with_topic("lag").await;
     let group = unique("laggards");
     let (partition, _) = send_all(&bus, (0..10).map(|n| record(&topic, "k", n.to_string()))).await.remove(0);
@@ -229,7 +231,7 @@ pub async fn lag_and_offsets_tell_the_truth(site: &Site) {
     assert_eq!((of.committed, of.high), (Some(6), 10));
 }
 
-pub async fn topics_are_made_grown_and_removed(site: &Site) {
+pub(crate) async fn topics_are_made_grown_and_removed(site: &Site) {
     let (bus, topic) = site.with_topic("admin").await;
     assert_eq!(bus.partitions(&topic).await.unwrap(), 4);
     let wants = |partitions| weir_bus::TopicSpec { partitions, ..bus.topic_spec(&topic) };
@@ -237,7 +239,7 @@ pub async fn topics_are_made_grown_and_removed(site: &Site) {
     assert_eq!(bus.partitions(&topic).await.unwrap(), 4);
     bus.ensure_topics(&[wants(6)]).await.unwrap();
     assert_eq!(bus.partitions(&topic).await.unwrap(), 6);
-    let kept = weir_bus::TopicSpec { retention: Some(Duration::from_secs(3600)), ..wants(6) };
+    let kept = weir_bus::TopicSpec { retention: Some(Duration::from_hours(1)), ..wants(6) };
     bus.ensure_topics(std::slice::from_ref(&kept)).await.unwrap();
     bus.ensure_topics(&[kept]).await.unwrap();
     bus.delete_topic(&topic).await.unwrap();
@@ -249,7 +251,7 @@ pub async fn topics_are_made_grown_and_removed(site: &Site) {
     assert!(matches!(bus.delete_topic(&topic).await, Err(Error::Unknown(_))));
 }
 
-pub async fn old_records_go_by_age(site: &Site) {
+pub(crate) async fn old_records_go_by_age(site: &Site) {
     let (bus, topic) = (site.open().await, unique("age"));
     let spec = weir_bus::TopicSpec { retention: Some(Duration::from_secs(2)), ..bus.topic_spec(&topic) };
     bus.ensure_topics(&[spec]).await.unwrap();
@@ -262,7 +264,7 @@ pub async fn old_records_go_by_age(site: &Site) {
     assert_eq!((text(&fresh), fresh.offset), ("fresh", 10));
 }
 
-pub async fn old_records_go_by_size(site: &Site) {
+pub(crate) async fn old_records_go_by_size(site: &Site) {
     let (bus, topic) = (site.open().await, unique("size"));
     let spec = weir_bus::TopicSpec { retention_bytes: Some(2 << 20), ..bus.topic_spec(&topic) };
     bus.ensure_topics(&[spec]).await.unwrap();

@@ -65,7 +65,7 @@ impl Drop for Process {
     }
 }
 
-pub async fn acknowledged_records_survive_sigkill(site: &Site) {
+pub(crate) async fn acknowledged_records_survive_sigkill(site: &Site) {
     let mut random = rand::rngs::StdRng::seed_from_u64(7);
     let topic = unique("sigkill");
     let mut acknowledged = Vec::new();
@@ -90,7 +90,7 @@ pub async fn acknowledged_records_survive_sigkill(site: &Site) {
     }
 }
 
-pub async fn transactions_survive_sigkill_whole_or_not_at_all(site: &Site) {
+pub(crate) async fn transactions_survive_sigkill_whole_or_not_at_all(site: &Site) {
     let mut random = rand::rngs::StdRng::seed_from_u64(8);
     let bus = site.open().await;
     let (input, output, group) = (unique("fold-in"), unique("fold-out"), unique("folders"));

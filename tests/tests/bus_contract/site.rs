@@ -10,23 +10,23 @@ use weir_bus::{Bus, Consumer, Event, Message, Options, Partition, Position, Reco
 use weir_tests::kafka::Kafka;
 
 /// How long a case waits for something that must happen.
-pub const PATIENCE: Duration = Duration::from_secs(60);
-pub const TICK: Duration = Duration::from_millis(200);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const TICK: Duration = Duration::from_millis(200);
 
 /// A broker.
-pub struct Site {
-    pub folder: TempDir,
-    pub options: Options,
+pub(crate) struct Site {
+    pub(crate) folder: TempDir,
+    pub(crate) options: Options,
     _kafka: Option<Arc<Kafka>>,
 }
 
 impl Site {
-    pub fn embedded() -> Self {
+    pub(crate) fn embedded() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), options: Options::default(), _kafka: None }
     }
 
     /// `None` where there is no Kafka to be had, and this was said.
-    pub async fn kafka(name: &str) -> Option<Self> {
+    pub(crate) async fn kafka(name: &str) -> Option<Self> {
         match Kafka::shared().await {
             Ok(kafka) => {
                 let options = with_short_sessions(kafka.options());
@@ -39,12 +39,12 @@ impl Site {
         }
     }
 
-    pub async fn open(&self) -> Bus {
+    pub(crate) async fn open(&self) -> Bus {
         Bus::open(&self.options, self.folder.path()).await.unwrap()
     }
 
     /// A bus and a fresh topic of four partitions.
-    pub async fn with_topic(&self, name: &str) -> (Bus, String) {
+    pub(crate) async fn with_topic(&self, name: &str) -> (Bus, String) {
         let (bus, topic) = (self.open().await, unique(name));
         bus.ensure_topics(&[bus.topic_spec(&topic)]).await.unwrap();
         (bus, topic)
@@ -52,29 +52,29 @@ impl Site {
 }
 
 /// A member that is lost is missed soon.
-pub fn with_short_sessions(mut options: Options) -> Options {
+pub(crate) fn with_short_sessions(mut options: Options) -> Options {
     for (key, value) in [("session.timeout.ms", "2000"), ("heartbeat.interval.ms", "300")] {
         options.properties.insert(key.to_owned(), value.to_owned());
     }
     options
 }
 
-pub fn unique(name: &str) -> String {
+pub(crate) fn unique(name: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("{name}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-pub fn record(topic: &str, key: &str, value: impl Into<Bytes>) -> Record {
+pub(crate) fn record(topic: &str, key: &str, value: impl Into<Bytes>) -> Record {
     let key = Some(Bytes::copy_from_slice(key.as_bytes()));
     Record { topic: topic.into(), key, value: value.into(), ..Record::default() }
 }
 
-pub fn beginning(topic: &str) -> Vec<Position> {
+pub(crate) fn beginning(topic: &str) -> Vec<Position> {
     (0..4).map(|n| Position { partition: Partition::new(topic, n), offset: 0 }).collect()
 }
 
 /// Sends all, and waits until all are durable.
-pub async fn send_all(bus: &Bus, records: impl IntoIterator<Item = Record>) -> Vec<(Partition, i64)> {
+pub(crate) async fn send_all(bus: &Bus, records: impl IntoIterator<Item = Record>) -> Vec<(Partition, i64)> {
     let producer = bus.producer().unwrap();
     let mut deliveries = Vec::new();
     for record in records {
@@ -84,7 +84,7 @@ pub async fn send_all(bus: &Bus, records: impl IntoIterator<Item = Record>) -> V
 }
 
 /// The next batch; all else is passed over.
-pub async fn batch(consumer: &mut Consumer) -> Vec<Message> {
+pub(crate) async fn batch(consumer: &mut Consumer) -> Vec<Message> {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         if let Event::Batch(batch) = consumer.next(1000, TICK).await.unwrap() {
@@ -95,7 +95,7 @@ pub async fn batch(consumer: &mut Consumer) -> Vec<Message> {
 }
 
 /// At least so many messages.
-pub async fn read(consumer: &mut Consumer, count: usize) -> Vec<Message> {
+pub(crate) async fn read(consumer: &mut Consumer, count: usize) -> Vec<Message> {
     let mut messages = Vec::new();
     while messages.len() < count {
         messages.extend(batch(consumer).await);
@@ -104,7 +104,7 @@ pub async fn read(consumer: &mut Consumer, count: usize) -> Vec<Message> {
 }
 
 /// All that there is, until nothing comes for two seconds.
-pub async fn read_out(consumer: &mut Consumer) -> Vec<Message> {
+pub(crate) async fn read_out(consumer: &mut Consumer) -> Vec<Message> {
     let mut messages = Vec::new();
     let mut quiet = Instant::now();
     while quiet.elapsed() < Duration::from_secs(2) {
@@ -116,7 +116,7 @@ pub async fn read_out(consumer: &mut Consumer) -> Vec<Message> {
     messages
 }
 
-pub async fn assigned(consumer: &mut Consumer) -> Vec<Partition> {
+pub(crate) async fn assigned(consumer: &mut Consumer) -> Vec<Partition> {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         if let Event::Assigned(partitions) = consumer.next(1, TICK).await.unwrap() {
@@ -126,6 +126,6 @@ pub async fn assigned(consumer: &mut Consumer) -> Vec<Partition> {
     panic!("nothing was assigned");
 }
 
-pub fn text(message: &Message) -> &str {
+pub(crate) fn text(message: &Message) -> &str {
     std::str::from_utf8(&message.value).unwrap()
 }
