@@ -62,7 +62,7 @@ pub enum All {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            window: Span(Duration::from_secs(86_400)),
+            window: Span(Duration::from_hours(24)),
             seal: Seal::default(),
             retention: Retention::default(),
             partitions: Partitions::All(All::All),
@@ -79,7 +79,7 @@ impl Default for Seal {
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { age: Span(Duration::from_secs(7 * 86_400)), size: Size(50_000_000_000) }
+        Self { age: Span(Duration::from_hours(7 * 24)), size: Size(50_000_000_000) }
     }
 }
 
@@ -87,7 +87,7 @@ impl Options {
     /// What cannot work, by the key's name.
     pub fn check(&self) -> Result<(), Error> {
         let wrong = |text: &str| Err(Error::Options(text.to_owned()));
-        if self.window.0 < Duration::from_secs(60) || self.window.0 > Duration::from_secs(366 * 86_400) {
+        if self.window.0 < Duration::from_mins(1) || self.window.0 > Duration::from_hours(366 * 24) {
             return wrong("indexer.window: must lie between 1m and 366d");
         }
         if self.seal.age.0 < Duration::from_millis(100) {

@@ -117,6 +117,6 @@ async fn retain(options: &Options, stores: [Arc<Store>; 2]) {
                 Ok(Err(error)) => tracing::warn!(error = &error as &dyn std::error::Error, "cannot drop old windows"),
             }
         }
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
     }
 }

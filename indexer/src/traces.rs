@@ -1,4 +1,7 @@
-//! Traces over HTTP: `GET /api/v1/traces/{trace_id}` is a whole trace as it is known by now.
+//! Traces over HTTP: `GET /api/v1/traces/{trace_id}` is a whole trace as it is known by now, `/api/v1/traces/search` the
+//! traces with a span that passes.
+
+mod search;
 
 use std::sync::Arc;
 
@@ -7,43 +10,69 @@ use axum::routing::get;
 use axum::{Json, Router};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
+use tokio::sync::Semaphore;
 use weir_proto::otlp::common::v1::KeyValue;
 use weir_proto::otlp::trace::v1::Span;
 use weir_service::http::Problem;
 use weir_service::time;
 
-use crate::fields;
 use crate::line::Source;
 use crate::store::Store;
+use crate::{Error, fields};
+
+/// Requests that read the disk at once; others wait.
+const AT_ONCE: usize = 8;
+
+#[derive(Clone)]
+struct Api {
+    spans: Arc<Store>,
+    places: Arc<Semaphore>,
+}
 
 /// The paths under `/api/v1/traces`.
 pub(crate) fn router(spans: Arc<Store>) -> Router {
-    Router::new().route("/api/v1/traces/{trace_id}", get(trace)).with_state(spans)
+    Router::new()
+        .route("/api/v1/traces/search", get(search::search))
+        .route("/api/v1/traces/{trace_id}", get(trace))
+        .with_state(Api { spans, places: Arc::new(Semaphore::new(AT_ONCE)) })
 }
 
 /// Spans by start. 400 where the id is none, 404 where no span of it is known.
-async fn trace(State(store): State<Arc<Store>>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+async fn trace(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
     let trace_id = hex::decode(&id)
         .ok()
         .filter(|bytes| bytes.len() == 16)
         .ok_or_else(|| Problem::parameter("trace_id", "a trace id is 32 hexadecimal digits"))?;
-    let found = tokio::task::spawn_blocking(move || store.spans_of_trace(&trace_id)).await;
-    let spans = match found {
-        Ok(Ok(spans)) => spans,
-        Ok(Err(error)) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "cannot read a trace");
-            return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the trace cannot be read"));
-        }
-        Err(error) => {
-            tracing::error!(%error, "reading a trace broke off");
-            return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "reading the trace broke off"));
-        }
-    };
+    let spans = api.run(move |store| store.spans_of_trace(&trace_id)).await?;
     if spans.is_empty() {
         return Err(Problem::new(StatusCode::NOT_FOUND, format!("no span of trace {id} is known")));
     }
     let spans: Vec<Value> = spans.iter().map(|(source, span)| show(source, span)).collect();
     Ok(Json(json!({"trace_id": id.to_ascii_lowercase(), "spans": spans})))
+}
+
+impl Api {
+    /// Runs `work` on a blocking thread.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let broken = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the spans cannot be read");
+        let place = self.places.clone().acquire_owned().await.map_err(|_| broken())?;
+        let store = self.spans.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work(&store);
+            drop(place);
+            done
+        });
+        match done.await.map_err(Error::from).flatten() {
+            Ok(done) => Ok(done),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "cannot read spans");
+                Err(broken())
+            }
+        }
+    }
 }
 
 fn show(source: &Source, span: &Span) -> Value {

@@ -232,7 +232,7 @@ impl Reader {
             if full {
                 tokio::select! {
                     () = shutdown.cancelled() => return Ok(false),
-                    _ = poll_done(running) => {}
+                    () = poll_done(running) => {}
                 }
             }
             if running.is_finished() {

@@ -55,13 +55,12 @@ impl Selection<'_> {
     fn docs(&self, needs: &Needs) -> tantivy::Result<Docs> {
         let mut term = String::new();
         match needs {
-            Needs::Anything => return Ok(Docs::all(self.len)),
             Needs::Nothing => return Ok(Docs::none(self.len)),
             Needs::Word(word) => terms::put_word(&mut term, word),
             Needs::WordPrefix(prefix) => return self.word_prefix(prefix),
             Needs::Field(field, value) if is_listed(field) => terms::put_field(&mut term, field, value),
             Needs::HasField(field) if is_listed(field) => terms::put_named(&mut term, field),
-            Needs::Field(..) | Needs::HasField(_) => return Ok(Docs::all(self.len)),
+            Needs::Anything | Needs::Field(..) | Needs::HasField(_) => return Ok(Docs::all(self.len)),
             Needs::All(parts) => {
                 let mut docs = Docs::all(self.len);
                 for part in parts {

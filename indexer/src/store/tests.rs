@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use bytes::Bytes;
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
 use prost::Message as _;
 use weir_bus::Partition;
 use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
@@ -18,29 +19,29 @@ use super::*;
 const DAY: i64 = 86_400_000;
 const NOW: i64 = 20_000 * DAY;
 
-fn any(value: Value) -> Option<AnyValue> {
-    Some(AnyValue { value: Some(value) })
+fn any_value(value: Value) -> AnyValue {
+    AnyValue { value: Some(value) }
 }
 
 fn pair(key: &str, value: Value) -> KeyValue {
-    KeyValue { key: key.into(), value: any(value), ..KeyValue::default() }
+    KeyValue { key: key.into(), value: Some(any_value(value)), ..KeyValue::default() }
 }
 
-fn resource(service: &str) -> Option<Resource> {
-    Some(Resource { attributes: vec![pair("service.name", Value::StringValue(service.into()))], ..Resource::default() })
+fn resource(service: &str) -> Resource {
+    Resource { attributes: vec![pair("service.name", Value::StringValue(service.into()))], ..Resource::default() }
 }
 
 /// A record of ten lines, numbered from `first`, on days that differ, as ten bytes each of one file.
 fn record(offset: i64, first: i64) -> Message {
     let line = |n: i64| LogRecord {
         time_unix_nano: ((NOW - (n % 3) * DAY) * 1_000_000 + n) as u64,
-        body: any(Value::StringValue(format!("line number{n} of 显存"))),
+        body: Some(any_value(Value::StringValue(format!("line number{n} of 显存")))),
         attributes: vec![pair("log.file.offset", Value::IntValue(n * 10)), pair("n", Value::IntValue(n))],
         ..LogRecord::default()
     };
     let request = ExportLogsServiceRequest {
         resource_logs: vec![ResourceLogs {
-            resource: resource(if offset % 2 == 0 { "ocr" } else { "asr" }),
+            resource: Some(resource(if offset % 2 == 0 { "ocr" } else { "asr" })),
             scope_logs: vec![ScopeLogs {
                 log_records: (first..first + 10).map(line).collect(),
                 ..ScopeLogs::default()
@@ -59,7 +60,7 @@ fn record(offset: i64, first: i64) -> Message {
 }
 
 fn open(root: &Path) -> Store {
-    Store::open(root.into(), Signal::Logs, Duration::from_secs(86_400), Duration::from_secs(7 * 86_400)).unwrap()
+    Store::open(root.into(), Signal::Logs, Duration::from_hours(24), Duration::from_hours(7 * 24)).unwrap()
 }
 
 /// The number of every line that may match, each as often as it is there.
@@ -211,7 +212,7 @@ fn windows_are_dropped_by_age_and_by_size_and_the_newest_stays() {
     let store = open(folder.path());
     store.ingest(&[record(0, 0)]);
     store.seal(NOW).unwrap();
-    let age = Duration::from_secs(7 * 86_400);
+    let age = Duration::from_hours(7 * 24);
     assert_eq!(store.retain(NOW, age, u64::MAX).unwrap(), 0);
     assert_eq!(store.retain(NOW + 7 * DAY, age, u64::MAX).unwrap(), 0, "written seven days ago");
     let before = store.snapshot();
@@ -241,14 +242,14 @@ fn a_trace_is_found_whole_in_head_and_chunks() {
         };
         let request = ExportTraceServiceRequest {
             resource_spans: vec![ResourceSpans {
-                resource: resource("ocr"),
+                resource: Some(resource("ocr")),
                 scope_spans: vec![ScopeSpans { spans: vec![span(offset as u8), span(9)], ..ScopeSpans::default() }],
                 ..ResourceSpans::default()
             }],
         };
         Message { value: request.encode_to_vec().into(), headers: Vec::new(), ..record(offset, 0) }
     };
-    let day = Duration::from_secs(86_400);
+    let day = Duration::from_hours(24);
     let store = Store::open(folder.path().into(), Signal::Spans, day, day).unwrap();
     store.ingest(&[spans(0, 7), spans(1, 8)]);
     store.seal(NOW).unwrap();
@@ -257,4 +258,83 @@ fn a_trace_is_found_whole_in_head_and_chunks() {
     let names: Vec<_> = found.iter().map(|(source, span)| (source.service.as_str(), span.name.as_str())).collect();
     assert_eq!(names, [("ocr", "step 0"), ("ocr", "step 2"), ("ocr", "step 9")]);
     assert!(store.spans_of_trace(&[1; 16]).unwrap().is_empty());
+}
+
+fn word() -> impl Strategy<Value = String> {
+    let words =
+        ["timeout", "Timeout", "tim", "a1b2c3", "A1B2c3", "42", "4242", "显存", "不足", "x-y", "user_7", "Straße", ""];
+    proptest::sample::select(words.to_vec()).prop_map(str::to_owned)
+}
+
+fn query() -> impl Strategy<Value = String> {
+    let test = prop_oneof![
+        word(),
+        word().prop_map(|w| format!("\"{w} timeout\"")),
+        word().prop_map(|w| format!("{w}*")),
+        word().prop_map(|w| format!("*{w}")),
+        word().prop_map(|w| format!("attributes.k:\"{w}\"")),
+        word().prop_map(|w| format!("k:{w}")),
+        word().prop_map(|w| format!("k:{w}*")),
+        Just("k:*".to_owned()),
+        Just("service:ocr".to_owned()),
+        Just("service.name:OCR".to_owned()),
+        Just("severity:>=warn".to_owned()),
+    ];
+    prop::collection::vec((prop::sample::select(vec!["AND", "OR", "AND NOT"]), test), 1..4).prop_map(|tests| {
+        let mut text = tests[0].1.clone();
+        for (operator, test) in &tests[1..] {
+            text = format!("({text}) {operator} {test}");
+        }
+        text
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn the_index_never_passes_over_a_line_that_the_matcher_takes(
+        lines in prop::collection::vec((prop::collection::vec(word(), 0..5), word(), any::<bool>(), 0_i32..25), 1..40),
+        queries in prop::collection::vec(query(), 30),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        let mut plain = Vec::new();
+        for (offset, (words, value, ocr, severity)) in lines.into_iter().enumerate() {
+            let line = LogRecord {
+                body: Some(any_value(Value::StringValue(words.join(" ")))),
+                severity_number: severity,
+                attributes: vec![pair("k", Value::StringValue(value))],
+                ..LogRecord::default()
+            };
+            let request = ExportLogsServiceRequest {
+                resource_logs: vec![ResourceLogs {
+                    resource: Some(resource(if ocr { "ocr" } else { "asr" })),
+                    scope_logs: vec![ScopeLogs { log_records: vec![line], ..ScopeLogs::default() }],
+                    ..ResourceLogs::default()
+                }],
+            };
+            let message = Message { value: request.encode_to_vec().into(), headers: vec![], ..record(offset as i64, 0) };
+            for batch in store.ingest(&[message]).batches {
+                plain.extend(batch.iter().cloned());
+            }
+            // Several chunks of few lines, so that the index has something to leave out.
+            if offset % 8 == 7 {
+                store.seal(NOW).unwrap();
+            }
+        }
+        store.seal(NOW).unwrap();
+        prop_assert_eq!(store.head_bytes(), 0);
+        for text in queries {
+            let Ok(query) = crate::query::parse(&text) else { continue };
+            let matcher = crate::query::Matcher::new(&query, NOW).unwrap();
+            let expected: BTreeSet<_> = plain.iter().filter(|line| matcher.matches(line)).map(|line| line.id).collect();
+            let mut found = Vec::new();
+            for candidate in store.snapshot().candidates(&crate::query::needs(&query), i64::MIN, i64::MAX).unwrap() {
+                found.extend(candidate.lines().unwrap().iter().filter(|line| matcher.matches(line)).map(|line| line.id));
+            }
+            prop_assert_eq!(found.len(), expected.len(), "{}", text);
+            prop_assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected, "{}", text);
+        }
+    }
 }

@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tantivy::indexer::LogMergePolicy;
-use tantivy::schema::{
-    FAST, Field, INDEXED, IndexRecordOption, STORED, Schema, TextFieldIndexing, TextOptions, Value as _,
-};
+use tantivy::schema::{FAST, Field, INDEXED, IndexRecordOption, STORED, Schema, TextFieldIndexing, TextOptions};
 use tantivy::store::{Compressor, ZstdCompressor};
 use tantivy::tokenizer::TextAnalyzer;
 use tantivy::{
@@ -239,7 +237,7 @@ impl Lines for Chunk {
     fn lines(&self) -> Result<Arc<Vec<Line>>, Error> {
         let document: TantivyDocument = self.view.searcher.doc(self.address).map_err(Error::index(&*self.view.path))?;
         let chunk = document.get_first(self.view.fields.chunk);
-        let bytes = chunk.as_ref().and_then(|value| value.as_bytes()).ok_or(Error::Chunk("it is not there"))?;
+        let bytes = chunk.as_ref().and_then(tantivy::schema::Value::as_bytes).ok_or(Error::Chunk("it is not there"))?;
         Ok(Arc::new(codec::decode(bytes)?))
     }
 }
