@@ -29,7 +29,7 @@ groups:
     interval: 1s
     rules:
       - alert: InterfaceSlow
-        expr: histogram_quantile(0.99, sum by (service, interface) (rate(weir_call_duration_seconds[10s]))) > 0.8
+        expr: histogram_quantile(0.99, sum by (service, interface) (rate(weir_call_duration_seconds[10s]))) > 1.2
         for: 5s
         labels: {severity: page}
         annotations: {summary: 'P99 of {{ $labels.interface }} is {{ $value }} s'}

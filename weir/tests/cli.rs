@@ -1,4 +1,5 @@
 //! What the program says and how it ends, before any port is bound.
+#![allow(clippy::unwrap_used, reason = "these are tests")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
