@@ -219,3 +219,53 @@ async fn a_page_is_sent_once_over_a_restart_and_resolved() {
     shutdown.cancel();
     running.await.unwrap().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_bus_is_held_back_an_alert_neither_fires_nor_is_resolved() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("rules.yaml");
+    let text = "groups:\n- name: g\n  rules:\n  - {alert: Now, expr: 'sum(rate(weir_calls_total[2s])) > 0'}\n  - {alert: Soon, expr: 'sum(rate(weir_calls_total[2s])) > 0', for: 10s}\n";
+    std::fs::write(&rules, text).unwrap();
+    let options: Options = serde_json::from_value(serde_json::json!({"rules": [rules]})).unwrap();
+    let bus = Bus::open(&weir_bus::Options::default(), folder.path()).await.unwrap();
+    // Nothing folds here, and the last range came a minute ago: the wall clock is far ahead of event time.
+    let event = weir_service::time::now_unix_nano() as u64 / 1_000_000_000 - 60;
+    for source_partition in 0..4 {
+        let durations = Some(crate::hdr::Hdr::default().to_message());
+        let slot = v1::CallSlot { unix_seconds: event - 2, calls: 1, durations, ..v1::CallSlot::default() };
+        let series = v1::CallSeries { service: "ocr".to_owned(), slots: vec![slot], ..v1::CallSeries::default() };
+        let range = v1::CallDeltas {
+            source_topic: topic::SPANS.to_owned(),
+            source_partition,
+            end_offset: 1,
+            watermark_unix_nano: event * 1_000_000_000,
+            series: vec![series],
+            ..v1::CallDeltas::default()
+        };
+        let value = Bytes::from(range.encode_to_vec());
+        let record = Record { topic: topic::CALLS.into(), value, ..Record::default() };
+        bus.producer().unwrap().send(record).await.unwrap().await.unwrap();
+    }
+    let Alerter { fold: _, feed, engine, handle } = Alerter::open(options, context(folder.path()), bus).await.unwrap();
+    let shutdown = CancellationToken::new();
+    let running = [tokio::spawn(feed.run(shutdown.clone())), tokio::spawn(engine.run(shutdown.clone()))];
+    let wait = async {
+        loop {
+            let alerts = get(&handle, "/api/v1/alerts").await;
+            if alerts["alerts"].as_array().is_some_and(|alerts| alerts.len() == 2) {
+                return alerts;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let alerts = tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap();
+    let states: Vec<_> = alerts["alerts"].as_array().unwrap().iter().map(|a| a["state"].clone()).collect();
+    assert_eq!(states, ["firing", "pending"]);
+    let until = weir_service::time::format((event as i64 - 1) * 1_000_000_000);
+    assert_eq!(alerts["pipeline"]["evaluated_until"], until, "event time less the lateness, whatever the clock says");
+    assert_eq!(alerts["pipeline"]["state"], "late");
+    shutdown.cancel();
+    for task in running {
+        task.await.unwrap();
+    }
+}

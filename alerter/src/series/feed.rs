@@ -128,19 +128,16 @@ impl Feed {
         let mut look = Instant::now() + LOOK;
         let mut came: Vec<Instant> = vec![Instant::now(); count];
         loop {
-            match consumer.next(1024, Duration::from_millis(200)).await? {
-                Event::Batch(messages) => {
-                    let now = Instant::now();
-                    for message in messages {
-                        self.take(&message);
-                        if let Some(at) = positions.iter().position(|p| p.partition == message.partition) {
-                            positions[at].offset = message.offset + 1;
-                            came[at] = now;
-                        }
+            if let Event::Batch(messages) = consumer.next(1024, Duration::from_millis(200)).await? {
+                let now = Instant::now();
+                for message in messages {
+                    self.take(&message);
+                    if let Some(at) = positions.iter().position(|p| p.partition == message.partition) {
+                        positions[at].offset = message.offset + 1;
+                        came[at] = now;
                     }
-                    tokio::task::yield_now().await;
                 }
-                _ => {}
+                tokio::task::yield_now().await;
             }
             if !self.shared.whole.load(Ordering::Acquire) {
                 // The last offsets may be no records, so it is enough that a partition gave nothing for a while.
