@@ -9,7 +9,7 @@ use weir_bus::Record;
 use weir_proto::{Origin, header};
 
 use super::acks::Ticket;
-use super::source::Source;
+use super::source::{Source, give_back};
 use super::tail::Sealed;
 
 /// What came of a batch.
@@ -29,8 +29,8 @@ impl Source {
         tail.seal();
         self.waiting_bytes = self.waiting_bytes.saturating_sub(before - tail.batch.len());
         let sealed = std::mem::take(&mut tail.sealed);
-        if tail.batch.is_empty() && self.pool.len() < 8 {
-            self.pool.push(std::mem::take(&mut tail.batch));
+        if tail.batch.is_empty() {
+            give_back(&mut self.pool, &mut tail.batch);
         }
         for batch in sealed {
             self.send(id, batch, stop).await;

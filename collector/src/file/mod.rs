@@ -26,6 +26,7 @@ mod identity;
 mod names;
 mod source;
 mod tail;
+mod upkeep;
 mod watch;
 
 pub use acks::{Acks, Misuse, Ticket};

@@ -17,7 +17,7 @@ use weir_service::health::Part;
 use super::checkpoint::{Checkpoint, Entry};
 use super::delivery::Done;
 use super::discover::Globs;
-use super::identity::{self, Inode};
+use super::identity::Inode;
 use super::tail::{Tail, Visit, buffer_size};
 use super::watch::Watch;
 use super::{follow, names};
@@ -70,6 +70,8 @@ pub enum Until {
 
 /// Bytes that wait in batches of all files, before they are sent early.
 const WAITING_BYTES: usize = 8 << 20;
+/// Emptied buffers that are kept.
+const POOL: usize = 8;
 /// Wake-ups are taken together for so long.
 const GATHER: Duration = Duration::from_millis(20);
 /// How often files are looked at that wait for time to pass.
@@ -202,6 +204,7 @@ impl Source {
             let quiet = Duration::from_millis(if structure { 100 } else { 0 });
             if looked.is_none_or(|at| now - at >= if structure { quiet } else { self.settings.rescan }) {
                 follow::look(&mut self, looked.is_none());
+                self.pool.truncate(2);
                 looked = Some(Instant::now());
             } else if structure {
                 // Asked for again as soon as it is due.
@@ -327,8 +330,8 @@ impl Source {
         let counts = std::mem::take(&mut tail.assembler.counts);
         self.waiting_bytes = (self.waiting_bytes + tail.batch.len()).saturating_sub(before);
         let sealed = std::mem::take(&mut tail.sealed);
-        if tail.batch.is_empty() && self.pool.len() < 8 {
-            self.pool.push(std::mem::take(&mut tail.batch));
+        if tail.batch.is_empty() {
+            give_back(&mut self.pool, &mut tail.batch);
         }
         if tail.open_since.is_some() {
             self.timed.insert(id);
@@ -367,69 +370,19 @@ impl Source {
         }
     }
 
-    /// Looks at the files that wait for time to pass.
-    fn tick(&mut self, now: Instant) {
-        for id in self.timed.iter().copied().collect::<Vec<_>>() {
-            let Some(tail) = self.tails.get_mut(&id) else {
-                self.timed.remove(&id);
-                continue;
-            };
-            if let Some(at) = tail.failed {
-                if tail.in_flight == 0 && now - at >= self.settings.retry {
-                    let gap = tail.acks.has_gap();
-                    self.waiting_bytes = self.waiting_bytes.saturating_sub(tail.batch.len());
-                    tail.rewind();
-                    if gap {
-                        // Readers have passed the failed batch: under the old name they would drop it. Twice is
-                        // better than never.
-                        tail.entry.identity = identity::fresh(tail.entry.inode());
-                        self.must_write = true;
-                        tracing::warn!(path = tail.entry.path, "a batch failed between others; lines may come twice");
-                    }
-                    self.queue(id);
-                }
-            } else if tail.rotated.is_some() {
-                let still = tail.rotated.is_some_and(|at| now - at.max(tail.grown) >= self.settings.grace);
-                if tail.at_end && still && tail.unfinished() {
-                    tail.break_after(true);
-                    self.must_write = true;
-                } else if tail.at_end && still && tail.settled() {
-                    follow::close(self, id);
-                    continue;
-                }
-                self.queue(id);
-            } else if tail.open_since.is_some_and(|at| now - at >= self.settings.group_wait) {
-                tail.break_after(false);
-                self.must_write = true;
-                self.queue(id);
-            } else if tail.open_since.is_none() {
-                self.timed.remove(&id);
-            }
-        }
-    }
-
-    /// Goes on with a file whose content is another now, as a new generation.
-    async fn renew(&mut self, id: u64, stop: &CancellationToken) {
-        let Some(tail) = self.tails.get_mut(&id) else { return };
-        let before = tail.batch.len();
-        tail.abandon(weir_service::time::now_unix_nano() as u64);
-        self.waiting_bytes = self.waiting_bytes.saturating_sub(before);
-        for batch in std::mem::take(&mut tail.sealed) {
-            self.send(id, batch, stop).await;
-        }
-        let Some(tail) = self.tails.remove(&id) else { return };
-        tracing::info!(path = tail.entry.path, "a file was truncated or written anew: it is read from its beginning");
-        self.timed.remove(&id);
-        if let Err(error) = follow::again(self, tail) {
-            tracing::warn!(%error, "a file cannot be read anew; it is tried again at the next rescan");
-        }
-    }
-
     fn write(&mut self) -> Result<(), Error> {
         let mut entries: Vec<Entry> = self.tails.values_mut().map(Tail::checkpoint).collect();
         entries.extend(self.known.values().cloned());
         self.checkpoint.write(entries)?;
         (self.must_write, self.moved) = (false, false);
         Ok(())
+    }
+}
+
+/// Keeps an emptied buffer for the next file, or frees it: files that stand still hold none.
+pub(super) fn give_back(pool: &mut Vec<Batch>, batch: &mut Batch) {
+    let batch = std::mem::take(batch);
+    if pool.len() < POOL {
+        pool.push(batch);
     }
 }
