@@ -1,8 +1,9 @@
 //! Configuration: strict YAML with variables of the environment, and errors that name file, line and key.
 //!
-//! `${VAR}` and `${VAR:-default}` are replaced in plain scalars after parsing, so no value can change the structure
-//! around it; what stands in quotes stays as it is. Unknown and duplicate keys are errors. No file and an empty file mean the defaults.
+//! `${VAR}` and `${VAR:-default}` are replaced in plain and in double-quoted scalars, so that no value can change the
+//! structure around it; what stands in single quotes stays as it is. Unknown and duplicate keys are errors. No file and an empty file mean the defaults.
 
+mod quoted;
 mod value;
 
 use std::collections::HashMap;
@@ -70,6 +71,11 @@ pub fn parse<T: DeserializeOwned>(
         line.is_empty() || line.starts_with('#') || line == "---"
     });
     let text = if says_nothing { "{}" } else { text };
+    let text = &quoted::expand(text, &variables).map_err(|missing| ConfigError::Invalid {
+        path: path.to_owned(),
+        line: missing.line,
+        message: no_variable(&missing.name),
+    })?;
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_depth: 64, max_nodes: 100_000 },
         strict_booleans: true,
@@ -87,6 +93,10 @@ pub fn parse<T: DeserializeOwned>(
     })
 }
 
+fn no_variable(name: &str) -> String {
+    format!("the environment has no variable `{name}`; set it, or write ${{{name}:-default}}")
+}
+
 fn explain(error: &Yaml, key: &str) -> String {
     let at = if key.is_empty() || key == "." { String::new() } else { format!("`{key}`: ") };
     match error.without_snippet() {
@@ -96,9 +106,7 @@ fn explain(error: &Yaml, key: &str) -> String {
         }
         Yaml::SerdeMissingField { field, .. } => format!("{at}the key `{field}` is missing"),
         Yaml::DuplicateMappingKey { key: Some(key), .. } => format!("the key `{key}` is there twice"),
-        Yaml::UnresolvedProperty { name, .. } => {
-            format!("{at}the environment has no variable `{name}`; set it, or write ${{{name}:-default}}")
-        }
+        Yaml::UnresolvedProperty { name, .. } => no_variable(name),
         // What was found may come from a variable, so only its kind is told.
         Yaml::SerdeInvalidType { unexpected, expected, .. } | Yaml::SerdeInvalidValue { unexpected, expected, .. } => {
             let kind = unexpected.split(['"', '`']).next().unwrap_or_default().trim();

@@ -84,6 +84,16 @@ fn variables_are_replaced_and_a_missing_one_is_named() {
 }
 
 #[test]
+fn variables_in_double_quotes_are_replaced_within_a_flow_mapping_too() {
+    let text = "properties: {a: \"${HOST:-h}:${PORT}\", b: '${X}'} # \"${NONE}\"\n";
+    let config = read(text, &[("PORT", "80")]).unwrap();
+    assert_eq!(config.properties["a"], "h:80");
+    assert_eq!(config.properties["b"], "${X}");
+    let wrong = error("seal: {}\nlisten: \"${HOST}\"\n");
+    assert!(wrong.starts_with("weir.yaml:2: the environment has no variable `HOST`"), "{wrong}");
+}
+
+#[test]
 fn a_deep_or_broken_file_is_refused() {
     assert!(error(&"[".repeat(10_000)).starts_with("weir.yaml:"));
     assert!(error("listen: \"a\nseal").starts_with("weir.yaml:"));
@@ -93,11 +103,12 @@ fn a_deep_or_broken_file_is_refused() {
 proptest! {
     #[test]
     fn no_variable_changes_the_structure_around_it(value in "[ -~\n\u{4e00}-\u{4e10}]{0,40}") {
-        let config = read("properties:\n  a: ${V:-}\n  b: x\n  c: \"${V}\"\nlisten: y\n", &[("V", &value)]);
+        let config = read("properties:\n  a: ${V:-}\n  b: x\n  c: \"${V}\"\n  d: '${V}'\nlisten: y\n", &[("V", &value)]);
         let config = config.unwrap();
         prop_assert_eq!(config.properties.get("a"), Some(&value));
-        prop_assert_eq!(config.properties.get("c").map(String::as_str), Some("${V}"));
-        prop_assert_eq!(config.properties.len(), 3);
+        prop_assert_eq!(config.properties.get("c").map(String::as_str), Some(value.as_str()));
+        prop_assert_eq!(config.properties.get("d").map(String::as_str), Some("${V}"));
+        prop_assert_eq!(config.properties.len(), 4);
         prop_assert_eq!(config.listen.as_str(), "y");
     }
 
