@@ -11,7 +11,6 @@ use serde_json::json;
 use weir_tests::{Api, Weir, number, until};
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the weir program does not run yet"]
 async fn standalone_killed_at_random_moments_indexes_every_line_exactly_once() {
     let lines = number("WEIR_E2E_LINES", 20_000);
     let kills = number("WEIR_E2E_KILLS", 4);
