@@ -80,6 +80,6 @@ pub fn json(value: &Value) -> serde_json::Value {
             Json::Object(pairs.collect())
         }
         Value::BytesValue(bytes) => hex::encode(bytes).into(),
-        _ => Json::Null,
+        Value::StringValueStrindex(_) => Json::Null,
     }
 }

@@ -5,7 +5,7 @@ use crate::line::Line;
 const NAMES: [&str; 6] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
 
 /// First and last number of a name (`warn`, `WARNING`, `err`, `info2`) or number; `None` where it is no severity.
-pub fn range(text: &str) -> Option<(u8, u8)> {
+pub(crate) fn range(text: &str) -> Option<(u8, u8)> {
     if let Ok(number) = text.parse::<u8>() {
         return (number <= 24).then_some((number, number));
     }
@@ -30,12 +30,12 @@ pub fn range(text: &str) -> Option<(u8, u8)> {
 }
 
 /// The number of a line: as it came, else what its text says, else 0.
-pub fn number(line: &Line) -> u8 {
+pub(crate) fn number(line: &Line) -> u8 {
     if line.severity > 0 { line.severity } else { range(&line.severity_text).map_or(0, |(first, _)| first) }
 }
 
 /// The severity as shown: the sender's text, else the name of the number, else empty.
-pub fn shown(line: &Line) -> &str {
+pub(crate) fn shown(line: &Line) -> &str {
     match line.severity {
         _ if !line.severity_text.is_empty() => &line.severity_text,
         1..=24 => NAMES[usize::from((line.severity - 1) / 4)],

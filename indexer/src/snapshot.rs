@@ -39,7 +39,8 @@ pub enum Needs {
     Word(String),
     /// A word of the body that starts so.
     WordPrefix(String),
-    /// A field's whole value, lowercase: `service`, `tenant`, `trace_id`, `resource.X` or `attributes.X`.
+    /// A field's whole value, lowercase: `service`, `tenant`, `trace_id`, `span_id`, `resource.X`, `attributes.X`, or
+    /// `record` (`PARTITION-OFFSET` on the bus).
     Field(String, String),
     /// The field is there.
     HasField(String),

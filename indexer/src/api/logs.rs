@@ -12,7 +12,7 @@ use super::params::{Params, cursor};
 use super::{Api, hit::hit};
 use crate::line::{Line, LineId};
 use crate::search::{self, Paging, Selection};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Needs, Snapshot};
 
 /// Most lines on a page.
 const MAX_PAGE: usize = 10_000;
@@ -115,7 +115,7 @@ pub(super) async fn context(State(api): State<Api>, Path(id): Path<String>, Quer
     };
     let everything = selection(&Params::new(Vec::new(), &[])?)?;
     let found = api
-        .run(move |snapshot, deadline| around(snapshot, Selection { deadline, ..everything }, id, at, sides))
+        .run(move |snapshot, deadline| around(snapshot, &Selection { deadline, ..everything }, id, at, sides))
         .await?;
     let Some((before, line, after)) = found else {
         return Err(Problem::new(StatusCode::NOT_FOUND, format!("there is no line {id}")));
@@ -128,18 +128,19 @@ type Around = Option<(Vec<Line>, Line, Vec<Line>)>;
 
 fn around(
     snapshot: &dyn Snapshot,
-    everything: Selection,
+    everything: &Selection,
     id: LineId,
     at: Option<i64>,
     [before, after]: [usize; 2],
 ) -> Result<Around, search::Error> {
     let (start, end) = at.map_or((i64::MIN, i64::MAX), |at| (at, at.saturating_add(1)));
-    let there = Selection { start, end, ..everything.clone() };
+    let needs = Needs::Field("record".to_owned(), format!("{}-{}", id.partition, id.offset));
+    let there = Selection { needs, start, end, ..everything.clone() };
     let one = Paging { limit: 1, oldest_first: false, after: None };
     let Some(line) = search::page(snapshot, &there, &one, &|line| line.id == id)?.lines.pop() else { return Ok(None) };
     let beside = |limit, oldest_first| {
         let paging = Paging { limit, oldest_first, after: Some((line.time, line.id)) };
-        search::page(snapshot, &everything, &paging, &|other| other.source == line.source).map(|page| page.lines)
+        search::page(snapshot, everything, &paging, &|other| other.source == line.source).map(|page| page.lines)
     };
     let mut earlier = beside(before, false)?;
     earlier.reverse();

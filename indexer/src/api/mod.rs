@@ -25,7 +25,7 @@ const AT_ONCE: usize = 16;
 const LONGEST: Duration = Duration::from_secs(30);
 
 /// Gives the store as it is now.
-pub type Now = Arc<dyn Fn() -> Arc<dyn Snapshot> + Send + Sync>;
+pub(crate) type Now = Arc<dyn Fn() -> Arc<dyn Snapshot> + Send + Sync>;
 
 #[derive(Clone)]
 struct Api {
@@ -36,7 +36,7 @@ struct Api {
 }
 
 /// The paths under `/api/v1/logs`.
-pub fn router(now: Now, live: broadcast::Sender<Arc<Vec<Line>>>, meter: &Meter) -> Router {
+pub(crate) fn router(now: Now, live: broadcast::Sender<Arc<Vec<Line>>>, meter: &Meter) -> Router {
     let seconds = meter.f64_histogram("weir_indexer_search_duration").with_unit("s").build();
     Router::new()
         .route("/api/v1/logs/search", get(logs::search))

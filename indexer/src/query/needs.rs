@@ -8,12 +8,11 @@ use crate::words::words;
 /// What the query needs.
 pub fn needs(query: &Query) -> Needs {
     match query {
-        Query::All | Query::Not(_) => Needs::Anything,
         Query::And(queries) => all(queries.iter().map(needs)),
         Query::Or(queries) => any(queries.iter().map(needs)),
         Query::Field(name, test) if name == "body" => body(test),
         Query::Field(name, Test::Is(value)) => field(name, &value.to_lowercase()),
-        Query::Field(..) => Needs::Anything,
+        Query::All | Query::Not(_) | Query::Field(..) => Needs::Anything,
     }
 }
 

@@ -147,12 +147,12 @@ impl<'a> Parser<'a> {
         if name == "*" && self.take("*") {
             return Ok(Query::All);
         }
-        self.value(name, depth)
+        self.value(&name, depth)
     }
 
-    fn value(&mut self, name: String, depth: usize) -> Result<Query, ParseError> {
+    fn value(&mut self, name: &str, depth: usize) -> Result<Query, ParseError> {
         self.space();
-        let field = |test| Ok(Query::Field(name.clone(), test));
+        let field = |test| Ok(Query::Field(name.to_owned(), test));
         for (sign, greater, including) in
             [(">=", true, true), ("<=", false, true), (">", true, false), ("<", false, false)]
         {
@@ -182,7 +182,7 @@ impl<'a> Parser<'a> {
                     return Err(self.error(format!("a query has at most {MAX_TESTS} terms")));
                 }
                 let value = self.plain()?;
-                any.push(Query::Field(name.clone(), Test::Is(value.trim_end_matches(',').to_owned())));
+                any.push(Query::Field(name.to_owned(), Test::Is(value.trim_end_matches(',').to_owned())));
             }
         }
         match self.peek() {
@@ -213,7 +213,7 @@ impl<'a> Parser<'a> {
                 self.at += 1;
                 let inner = self.or(depth + 1)?;
                 self.space();
-                if self.take(")") { Ok(rename(inner, &name)) } else { Err(self.error("expected `)`")) }
+                if self.take(")") { Ok(rename(inner, name)) } else { Err(self.error("expected `)`")) }
             }
             _ => {
                 let (text, glob) = self.bare()?;
