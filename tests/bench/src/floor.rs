@@ -29,7 +29,7 @@ pub(crate) fn cri(smoke: bool) -> anyhow::Result<Ready> {
     }
     file.write_all(&wrapped)?;
     Ok(Box::new(move || {
-        let mut work = Work { records: 0, bytes: 0 };
+        let mut work = Work { records: 0, bytes: 0, more: serde_json::Map::new() };
         let (mut read, mut out) = (vec![0; 256 << 10], Vec::with_capacity(BATCH + (1 << 16)));
         for _ in 0..passes {
             file.rewind()?;

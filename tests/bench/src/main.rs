@@ -2,10 +2,12 @@
 //!
 //! Every case runs in a process of its own, so that CPU seconds and the peak of memory are its own.
 
+mod collector;
+mod end_to_end;
 mod floor;
 
 use std::io::Write as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -32,45 +34,79 @@ struct Cli {
 struct Work {
     records: u64,
     bytes: u64,
+    /// Figures of this case alone.
+    more: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A case that is ready to run; making it is not timed.
 type Ready = Box<dyn FnOnce() -> anyhow::Result<Work>>;
 
-/// Room, case, how it is made ready.
-type Case = (&'static str, &'static str, fn(bool) -> anyhow::Result<Ready>);
+/// One figure to be had.
+struct Case {
+    room: &'static str,
+    name: &'static str,
+    /// Case of the same room that it is measured against.
+    floor: Option<&'static str>,
+    make: fn(bool) -> anyhow::Result<Ready>,
+}
 
-const CASES: &[Case] = &[("collector", "floor", floor::cri)];
+const CASES: &[Case] = &[
+    Case { room: "collector", name: "floor", floor: None, make: floor::cri },
+    Case { room: "collector", name: "cri-512-null", floor: Some("floor"), make: collector::cri_512 },
+    Case { room: "collector", name: "cri-200-null", floor: None, make: collector::cri_200 },
+    Case { room: "collector", name: "docker-null", floor: None, make: collector::docker },
+    Case { room: "end-to-end", name: "logs", floor: None, make: end_to_end::logs },
+];
 
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
-    let chosen = |(room, case, _): &&Case| {
-        (cli.room == "all" || cli.room == *room) && cli.case.as_deref().is_none_or(|name| name == *case)
+    let chosen = |case: &&Case| {
+        (cli.room == "all" || cli.room == case.room) && cli.case.as_deref().is_none_or(|name| name == case.name)
     };
     let cases: Vec<&Case> = CASES.iter().filter(chosen).collect();
-    let names = || CASES.iter().map(|(room, case, _)| format!("{room} --case {case}")).collect::<Vec<_>>().join(", ");
+    let names =
+        || CASES.iter().map(|case| format!("{} --case {}", case.room, case.name)).collect::<Vec<_>>().join(", ");
     anyhow::ensure!(!cases.is_empty(), "no such case; there are: {}", names());
-    for (room, case, make) in cases {
+    let mut seen: Vec<(&str, &str, serde_json::Value)> = Vec::new();
+    for case in cases {
         if cli.child {
-            return run(room, case, make(cli.smoke)?);
+            return run(case, (case.make)(cli.smoke)?);
         }
-        let mut child = Command::new(std::env::current_exe()?);
-        child.args([room, "--case", case, "--child"]);
-        if cli.smoke {
-            child.arg("--smoke");
+        let mut figure = measure(case.room, case.name, cli.smoke)?;
+        if let Some(name) = case.floor {
+            let floor = match seen.iter().find(|(room, seen, _)| *room == case.room && *seen == name) {
+                Some((_, _, floor)) => floor.clone(),
+                None => measure(case.room, name, cli.smoke)?,
+            };
+            let rate = |figure: &serde_json::Value| figure["records_per_cpu_second"].as_f64();
+            // CPU seconds for the same number of records.
+            figure["floor_ratio"] = rate(&floor).zip(rate(&figure)).map(|(floor, rate)| floor / rate).into();
         }
-        anyhow::ensure!(child.status()?.success(), "{room} {case} failed");
+        writeln!(std::io::stdout(), "{figure}")?;
+        seen.push((case.room, case.name, figure));
     }
     Ok(())
 }
 
-fn run(room: &str, case: &str, ready: Ready) -> anyhow::Result<()> {
+/// Runs a case in a process of its own.
+fn measure(room: &str, name: &str, smoke: bool) -> anyhow::Result<serde_json::Value> {
+    let mut child = Command::new(std::env::current_exe()?);
+    child.args([room, "--case", name, "--child"]).stdout(Stdio::piped());
+    if smoke {
+        child.arg("--smoke");
+    }
+    let output = child.spawn()?.wait_with_output()?;
+    anyhow::ensure!(output.status.success(), "{room} {name} failed");
+    serde_json::from_slice(&output.stdout).with_context(|| format!("{room} {name} printed no figure"))
+}
+
+fn run(case: &Case, ready: Ready) -> anyhow::Result<()> {
     let (started, cpu) = (Instant::now(), cpu_seconds()?);
     let work = ready()?;
     let (seconds, cpu) = (started.elapsed().as_secs_f64(), cpu_seconds()? - cpu);
-    let line = json!({
-        "bench": room,
-        "case": case,
+    let mut line = json!({
+        "bench": case.room,
+        "case": case.name,
         "records": work.records,
         "bytes": work.bytes,
         "seconds": seconds,
@@ -80,6 +116,9 @@ fn run(room: &str, case: &str, ready: Ready) -> anyhow::Result<()> {
         "records_per_cpu_second": (cpu > 0.0).then(|| (work.records as f64 / cpu).round()),
         "mb_per_cpu_second": (cpu > 0.0).then(|| (work.bytes as f64 / cpu / 1e6).round()),
     });
+    for (name, value) in work.more {
+        line[name] = value;
+    }
     writeln!(std::io::stdout(), "{line}")?;
     Ok(())
 }
