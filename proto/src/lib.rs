@@ -23,7 +23,12 @@ pub use opentelemetry_proto::tonic as otlp;
 pub use origin::{Origin, OriginError};
 
 /// weir's own messages, generated from `proto/weir/v1/*.proto`.
-#[allow(missing_docs, clippy::pedantic, unreachable_pub, reason = "generated code; the .proto files hold the documentation")]
+#[allow(
+    missing_docs,
+    clippy::pedantic,
+    unreachable_pub,
+    reason = "generated code; the .proto files hold the documentation"
+)]
 pub mod v1 {
     tonic::include_proto!("weir.v1");
 }

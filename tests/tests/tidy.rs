@@ -1,5 +1,7 @@
 //! The repository checks itself: layering, sizes, and documents that name only what is there.
 
+#![allow(clippy::expect_used, reason = "helpers of tests")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
