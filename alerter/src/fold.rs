@@ -4,6 +4,7 @@
 //! interfaces; deltas are complete in each range, so none are lost with it. Always
 //! `spans = counted + duplicates + rejected`. Whoever drives it writes a range together with the position behind it.
 
+mod idle;
 mod interface;
 mod records;
 mod restore;
@@ -228,11 +229,12 @@ impl Fold {
     }
 }
 
-/// Trace and span id of a call that can be counted.
+/// Trace and span id of a call that can be counted: one that has both, and both times. Ids that are all zeros are none
+/// to OpenTelemetry; a start that is not there would make a duration of fifty years.
 fn countable(call: &Call<'_>) -> Option<(u128, u64)> {
-    let trace = <[u8; 16]>::try_from(call.trace_id).ok()?;
-    let own = <[u8; 8]>::try_from(call.span_id).ok()?;
-    (call.end != 0 && call.end >= call.start).then(|| (u128::from_be_bytes(trace), u64::from_be_bytes(own)))
+    let trace = u128::from_be_bytes(<[u8; 16]>::try_from(call.trace_id).ok()?);
+    let own = u64::from_be_bytes(<[u8; 8]>::try_from(call.span_id).ok()?);
+    (trace != 0 && own != 0 && call.start != 0 && call.end >= call.start).then_some((trace, own))
 }
 
 fn clip(name: &str) -> &str {

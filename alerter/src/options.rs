@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use weir_service::config::Span;
 
-use crate::fold::Rewrite;
+use crate::fold::{Rewrite, Rewrites};
 use crate::notify::{self, Receiver, Route};
+use crate::rules::{LoadErrors, load_files};
 
 /// Section `alerter` of the configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -69,7 +70,18 @@ impl Options {
                 return Err(format!("{name}: must be at least 1"));
             }
         }
+        Rewrites::new(&self.interfaces).map_err(|error| {
+            let why = std::error::Error::source(&error).map(|why| format!(": {why}")).unwrap_or_default();
+            format!("{error}{why}")
+        })?;
         self.notify().check().map_err(|error| error.to_string())
+    }
+
+    /// Reads and checks the rule files, and gives the number of rules; what is wrong names file, line, group and rule,
+    /// one a line. An alerter does not start over bad rule files, so this is for whoever is about to start one, before
+    /// a port is bound. Reads files: not for an async thread.
+    pub fn check_rules(&self) -> Result<usize, LoadErrors> {
+        Ok(load_files(&self.rules)?.groups.iter().map(|group| group.rules.len()).sum())
     }
 
     /// The notifier's part.
@@ -95,9 +107,28 @@ mod tests {
             ("{lateness: 2h}", "lateness"),
             ("{series_limit: 0}", "series_limit"),
             ("{route: {receiver: ops}}", "route"),
+            (
+                "{interfaces: [{match: '(', replace: x}]}",
+                "interfaces: «(» is not a regular expression: regex parse error",
+            ),
         ] {
             assert!(check(text).unwrap_err().starts_with(key), "{text}");
         }
         serde_saphyr::from_str::<Options>("{latenes: 2h}").unwrap_err();
+    }
+
+    #[test]
+    fn rule_files_are_checked_without_starting() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.yaml");
+        let options = Options { rules: vec![file.display().to_string()], ..Options::default() };
+        assert!(options.check_rules().unwrap_err().to_string().ends_with("a.yaml: is not there"));
+        std::fs::write(&file, "groups: [{name: g, rules: [{record: a, expr: 1}, {alert: B, expr: 'deriv(a[1m])'}]}]")
+            .unwrap();
+        assert!(
+            options.check_rules().unwrap_err().to_string().contains("a.yaml:1: group `g`: rule `B`: function `deriv`")
+        );
+        std::fs::write(&file, "groups: [{name: g, rules: [{record: a, expr: 1}]}]").unwrap();
+        assert_eq!(options.check_rules().unwrap(), 1);
     }
 }

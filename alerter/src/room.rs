@@ -26,7 +26,7 @@ pub enum Error {
     #[error("alerter.{0}")]
     Options(String),
     /// A rule for interfaces' names.
-    #[error(transparent)]
+    #[error("alerter.{0}")]
     Rewrite(#[from] RewriteError),
     /// Rules, receivers or their state.
     #[error(transparent)]
@@ -39,6 +39,17 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+}
+
+impl Error {
+    /// Whether the configuration is to blame, rule files among it: the same start would fail the same way.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Options(_) | Self::Rewrite(_) | Self::Engine(engine::Error::Rules(_)) => true,
+            Self::Engine(engine::Error::Notify(error)) => matches!(error, crate::notify::Error::Options(_)),
+            Self::Engine(_) | Self::State { .. } => false,
+        }
+    }
 }
 
 /// The room, opened.
@@ -70,15 +81,16 @@ impl Alerter {
         let rewrites = Rewrites::new(&options.interfaces)?;
         let folder = context.data_dir.join("alerter");
         let producer_id = identity(&folder)?;
+        let shared = Shared::new(Store::new(options.history.0.as_millis() as i64, options.series_limit));
         let settings = Settings {
             interfaces_per_tenant: options.interfaces_per_tenant,
             rewrites,
             lateness: options.lateness.0,
             producer_id: format!("weir-alerter-{producer_id}"),
+            written: shared.written.clone(),
         };
         let (meter, health) = (&context.meter, &context.health);
         let fold = Task::new(bus.clone(), settings, meter, health.part("alerter calls"));
-        let shared = Shared::new(Store::new(options.history.0.as_millis() as i64, options.series_limit));
         let feed = Feed::new(bus, shared.clone(), options.history.0, meter, health.part("alerter series"));
         let late_after = options.late_after.0;
         let (engine, run) = Engine::open(&options, &folder, shared.clone(), meter).await?;

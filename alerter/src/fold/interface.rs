@@ -22,7 +22,7 @@ pub struct Rewrite {
 
 /// A rule that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("alerter.interfaces: «{pattern}» is not a regular expression")]
+#[error("interfaces: «{pattern}» is not a regular expression")]
 pub struct RewriteError {
     pattern: String,
     source: Box<regex::Error>,
@@ -94,6 +94,6 @@ mod tests {
                 assert_eq!(name, want);
             }
         }
-        assert!(Rewrites::new(&[rule("(", "")]).unwrap_err().to_string().contains("alerter.interfaces"));
+        assert!(Rewrites::new(&[rule("(", "")]).unwrap_err().to_string().starts_with("interfaces: "));
     }
 }

@@ -7,10 +7,13 @@
 //! interfaces, and reads the spans of the duplicate window back.
 //!
 //! **Idle time.** Where nothing comes and the bus answers that nothing waits, an empty range carries the watermark on
-//! to the wall clock less the lateness: the one place where the wall clock enters, as data. While the bus is away, and
-//! for a while after, nothing does, so neither an alert fires nor is one resolved for lack of what is merely late.
+//! to the wall clock less the lateness: the one place where the wall clock enters, as data. While the bus is away or
+//! this program does not run, and for a while after, nothing does, so neither an alert fires nor is one resolved for
+//! lack of what is merely late. How often is told in `idle.rs`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
@@ -21,6 +24,7 @@ use weir_bus::{Bus, Consumer, Error, Event, Message, Partition, Position, Record
 use weir_proto::{topic, v1};
 use weir_service::health::Part as Health;
 
+use super::idle::{Idle, PATIENCE, QUIET};
 use super::records::{dead_letter, nanos, record};
 use super::{Fold, Rewrites, Seen, restore};
 
@@ -33,15 +37,6 @@ const OPEN: Duration = Duration::from_millis(250);
 const RANGE_BYTES: usize = 400_000;
 /// So much waits for a commit at most.
 const PENDING_BYTES: usize = 4 << 20;
-/// A partition is quiet when nothing came for so long; then its watermark is carried on this often, or half as often
-/// where all have long been quiet.
-const QUIET: Duration = Duration::from_millis(500);
-/// No watermark is carried on for so long after partitions were taken over…
-const SETTLE: Duration = Duration::from_secs(3);
-/// …or after the bus did not answer: what was held back comes first.
-const HELD: Duration = Duration::from_secs(10);
-/// The bus is away when it takes longer to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// How long an id is remembered at least, and how many of a partition at most.
 const WINDOW: Duration = Duration::from_mins(10);
 const IDS: usize = 2_000_000;
@@ -57,6 +52,8 @@ pub struct Settings {
     pub lateness: Duration,
     /// Identity of this program among all that fold; a newer one of the same identity fences the older.
     pub producer_id: String,
+    /// Ranges with spans that were written by any member of the group, as far as this program has read them.
+    pub written: Arc<AtomicU64>,
 }
 
 /// The fold of this program's share.
@@ -96,8 +93,9 @@ struct Member<'a> {
     dead: Vec<Record>,
     pending_bytes: usize,
     open_since: Option<Instant>,
-    idle_at: Instant,
-    not_before: Instant,
+    idle: Idle,
+    /// [`Settings::written`] when it was last looked at.
+    written: u64,
 }
 
 impl Task {
@@ -141,7 +139,6 @@ impl Task {
             producer = start => producer?,
         };
         let consumer = self.bus.group_consumer(GROUP, &[topic::SPANS])?;
-        let now = Instant::now();
         let mut member = Member {
             task: self,
             producer,
@@ -150,8 +147,8 @@ impl Task {
             dead: Vec::new(),
             pending_bytes: 0,
             open_since: None,
-            idle_at: now,
-            not_before: now + SETTLE,
+            idle: Idle::new(Instant::now(), wall_nano()),
+            written: 0,
         };
         // Not dropped by the shutdown: a commit is seen through, or the ranges behind it would leave a gap.
         member.work(shutdown).await?;
@@ -170,7 +167,6 @@ impl Member<'_> {
     async fn work(&mut self, shutdown: &CancellationToken) -> Result<(), Error> {
         let mut fenced = false;
         loop {
-            let mut turn = Instant::now();
             let event = tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
                 event = self.consumer.next(256, Duration::from_millis(100)) => event?,
@@ -180,7 +176,6 @@ impl Member<'_> {
                     self.take_over(&partitions).await?;
                     self.task.health.ready();
                     fenced = false;
-                    turn = Instant::now();
                 }
                 Event::Revoked(_) => self.drop_all(),
                 _ if fenced => return Err(Error::Fenced("by another producer of this identity".to_owned())),
@@ -203,9 +198,6 @@ impl Member<'_> {
                     fenced = true;
                 }
                 other => other?,
-            }
-            if turn.elapsed() > PATIENCE {
-                self.not_before = Instant::now() + HELD;
             }
         }
     }
@@ -244,7 +236,7 @@ impl Member<'_> {
             source.last_came = Instant::now();
             self.sources.insert(position.partition, source);
         }
-        self.not_before = self.not_before.max(Instant::now() + SETTLE);
+        self.idle.settle(Instant::now(), wall_nano());
         Ok(())
     }
 
@@ -261,7 +253,7 @@ impl Member<'_> {
                 source.first = low.min(message.offset);
             }
         }
-        if let Err(error) = source.fold.add(&message.value, nanos(message.timestamp_ms)) {
+        if let Err(error) = source.fold.add(&message.value, arrival(message.timestamp_ms, wall_nano())) {
             source.fold.reject();
             self.pending_bytes += message.value.len();
             self.dead.push(dead_letter(&message, &error.to_string()));
@@ -284,13 +276,16 @@ impl Member<'_> {
 
     /// Carries the watermarks of quiet partitions on; true where there is something to commit.
     async fn idle(&mut self) -> bool {
-        let now = Instant::now();
-        if now < self.idle_at.max(self.not_before) {
+        let (now, wall) = (Instant::now(), wall_nano());
+        self.idle.turn(now, wall);
+        let written = self.task.settings.written.load(Ordering::Relaxed);
+        if std::mem::replace(&mut self.written, written) != written || self.open_since.is_some() {
+            self.idle.came(now);
+        }
+        if !self.idle.due(now) {
             return false;
         }
-        let busy = self.sources.values().any(|source| now - source.last_came < 10 * QUIET);
-        self.idle_at = now + if busy { QUIET } else { 2 * QUIET };
-        let wall = u64::try_from(weir_service::time::now_unix_nano()).unwrap_or(0);
+        self.idle.done(now);
         let watermark = wall.saturating_sub(self.task.settings.lateness.as_nanos() as u64);
         let mut advanced = false;
         for (partition, source) in &mut self.sources {
@@ -311,7 +306,7 @@ impl Member<'_> {
                 }
                 Ok(Ok(_)) => {}
                 _ => {
-                    self.not_before = Instant::now() + HELD;
+                    self.idle.away(Instant::now());
                     return advanced;
                 }
             }
@@ -365,6 +360,30 @@ impl Source {
             let deltas = self.fold.finish(&partition.topic, partition.partition, self.first, self.next);
             self.ended.push(deltas);
             self.first = self.next;
+        }
+    }
+}
+
+fn wall_nano() -> u64 {
+    u64::try_from(weir_service::time::now_unix_nano()).unwrap_or(0)
+}
+
+/// When a record arrived, in nanoseconds. Who wrote it may have set its time: one that lies ahead would carry the
+/// watermark away for ever, and one that is not there would hold it back.
+fn arrival(timestamp_ms: i64, wall_nano: u64) -> u64 {
+    if timestamp_ms > 0 { nanos(timestamp_ms).min(wall_nano) } else { wall_nano }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_did_not_arrive_in_the_future() {
+        let now = 1_700_000_000_000_000_000;
+        assert_eq!(arrival(1_600_000_000_000, now), 1_600_000_000_000_000_000);
+        for odd in [4_102_444_800_000, i64::MAX, 0, -1] {
+            assert_eq!(arrival(odd, now), now);
         }
     }
 }

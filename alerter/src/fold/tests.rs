@@ -37,8 +37,10 @@ fn every_call_is_counted_a_duplicate_or_rejected() {
     let client = Span { kind: SpanKind::Client as i32, ..span(9, T, 1) };
     let short_id = Span { span_id: vec![1], ..span(2, T, 1) };
     let backwards = Span { start_time_unix_nano: T + 1, ..span(3, T, 1) };
-    let deltas = fold(vec![span(1, T, 1), span(1, T, 1), short_id, backwards, span(4, 0, 0), client], 10);
-    assert_eq!((deltas.spans, deltas.counted, deltas.duplicates, deltas.rejected), (5, 1, 1, 3));
+    let no_start = Span { start_time_unix_nano: 0, ..span(5, T, 1) };
+    let spans = vec![span(1, T, 1), span(1, T, 1), short_id, backwards, span(4, 0, 0), no_start, span(0, T, 1), client];
+    let deltas = fold(spans, 10);
+    assert_eq!((deltas.spans, deltas.counted, deltas.duplicates, deltas.rejected), (7, 1, 1, 5));
     assert_eq!((deltas.other_kinds, deltas.first_offset, deltas.end_offset), (1, 5, 6));
 }
 

@@ -5,7 +5,7 @@
 //! dropped and a gap is counted. The store is whole when what lay on the bus at the start has been read.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
@@ -35,12 +35,19 @@ pub struct Shared {
     pub store: Arc<RwLock<Store>>,
     whole: Arc<AtomicBool>,
     partitions: Arc<AtomicI32>,
+    /// Ranges with spans read so far, whoever wrote them.
+    pub(crate) written: Arc<AtomicU64>,
 }
 
 impl Shared {
     /// An empty store.
     pub fn new(store: Store) -> Self {
-        Self { store: Arc::new(RwLock::new(store)), whole: Arc::default(), partitions: Arc::default() }
+        Self {
+            store: Arc::new(RwLock::new(store)),
+            whole: Arc::default(),
+            partitions: Arc::default(),
+            written: Arc::default(),
+        }
     }
 
     /// Event time in unix nanoseconds up to which all calls are here; `None` until the history has been read.
@@ -172,6 +179,9 @@ impl Feed {
         let mut refused = Refused::default();
         if *message.partition.topic == *topic::CALLS {
             let Ok(range) = v1::CallDeltas::decode(&message.value[..]) else { return self.undecodable(message) };
+            if range.spans > 0 {
+                self.shared.written.fetch_add(1, Ordering::Relaxed);
+            }
             let taken = self.shared.store.write().add_calls(&range, &mut refused);
             let (partition, first) = (range.source_partition, range.first_offset);
             let result = match taken {
