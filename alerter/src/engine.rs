@@ -2,8 +2,9 @@
 //!
 //! A tick is evaluated when the watermark has passed it by the lateness, and only then: while the pipeline is held back
 //! the watermark stands still, so nothing fires and nothing is resolved. The state is written whole at each change,
-//! before anybody is told of it, again when a receiver took a notification, and every few seconds; a restart takes it
-//! up, reads the series again from the bus, and evaluates from there on.
+//! before anybody is told of it, again as soon as a receiver took a notification, and every few seconds; a restart takes
+//! it up, reads the series again from the bus, and evaluates from there on. A crash between a receiver's answer and the
+//! end of that write, a few milliseconds, tells the receiver again: at least once.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -70,11 +71,38 @@ pub(crate) struct Run {
     external_url: String,
     shared: Shared,
     lateness: Duration,
-    snapshot: PathBuf,
+    saver: Saver,
     evaluations: Counter<u64>,
     failures: Counter<u64>,
     reloads: Counter<u64>,
     refused: Counter<u64>,
+}
+
+/// Writes the state; one write at a time, each with the state as it is by then.
+#[derive(Debug, Clone)]
+struct Saver {
+    evaluator: Arc<Mutex<Evaluator>>,
+    notifier: Notifier,
+    path: PathBuf,
+    writing: Arc<Mutex<()>>,
+}
+
+impl Saver {
+    async fn save(&self) {
+        let saver = self.clone();
+        // It ends before the program does, or the program is dying anyway.
+        let _ = tokio::task::spawn_blocking(move || saver.write()).await;
+    }
+
+    fn write(&self) {
+        let _one = self.writing.lock();
+        let mut state = self.evaluator.lock().snapshot();
+        state.notified = self.notifier.notified();
+        if let Err(error) = write_whole(&self.path, &state.encode_to_vec()) {
+            tracing::error!(error = &error as &dyn std::error::Error, path = %self.path.display(),
+                "the state of alerts cannot be written; after a restart they may be told of twice");
+        }
+    }
 }
 
 impl Engine {
@@ -101,6 +129,12 @@ impl Engine {
         let engine = Self { evaluator: Arc::new(Mutex::new(evaluator)), bad_files: Arc::default() };
         engine.observe(meter);
         let counter = |name, text| meter.u64_counter(name).with_description(text).build();
+        let saver = Saver {
+            evaluator: engine.evaluator.clone(),
+            notifier: notifier.clone(),
+            path: snapshot,
+            writing: Arc::default(),
+        };
         let run = Run {
             engine: engine.clone(),
             files,
@@ -108,7 +142,7 @@ impl Engine {
             external_url,
             shared,
             lateness: options.lateness.0,
-            snapshot,
+            saver,
             evaluations: counter("weir_rule_evaluations", "Rules evaluated"),
             failures: counter("weir_rule_failures", "Rules whose evaluation failed"),
             reloads: counter("weir_rule_reloads", "Changes of rule files, by whether they were taken"),
@@ -168,14 +202,19 @@ impl Run {
         let notifier = self.notifier.clone();
         let stop = shutdown.clone();
         let notifying = tokio::spawn(async move { notifier.run(stop).await });
+        // Beside the evaluation, which may take a while.
+        let saver = self.saver.clone();
+        let saving = tokio::spawn(async move {
+            while taken.changed().await.is_ok() {
+                saver.save().await;
+            }
+        });
         while !shutdown.is_cancelled() {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 _ = look.tick() => {}
             }
             let mut changed = false;
-            let told = taken.has_changed().unwrap_or(false);
-            taken.mark_unchanged();
             if Instant::now() >= reload_at {
                 reload_at = Instant::now() + RELOAD;
                 changed |= self.reload().await;
@@ -189,17 +228,17 @@ impl Run {
                     changed |= self.evaluate(until_ms, &shutdown).await;
                 }
             }
-            if changed || told || Instant::now() >= save_at {
+            if changed || Instant::now() >= save_at {
                 save_at = Instant::now() + SAVE;
-                self.save().await;
-            }
-            if changed {
+                self.saver.save().await;
+                // Without a change too: values and annotations go on, and what was resolved long ago is forgotten.
                 self.tell();
             }
         }
         // Deliveries under way may still be taken.
         let _ = notifying.await;
-        self.save().await;
+        saving.abort();
+        self.saver.save().await;
     }
 
     /// Hands the alerts to the notifier.
@@ -268,17 +307,6 @@ impl Run {
                 *self.engine.bad_files.lock() = Some(errors.to_string());
                 false
             }
-        }
-    }
-
-    async fn save(&self) {
-        let mut state = self.engine.evaluator.lock().snapshot();
-        state.notified = self.notifier.notified();
-        let path = self.snapshot.clone();
-        let written = tokio::task::spawn_blocking(move || write_whole(&path, &state.encode_to_vec())).await;
-        if let Ok(Err(error)) = written {
-            tracing::error!(error = &error as &dyn std::error::Error, path = %self.snapshot.display(),
-                "the state of alerts cannot be written; after a restart they may be told of twice");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The half of the notifier that waits: delivery over HTTP, with retry.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,8 +16,8 @@ use super::group::{Alert, Delivery, Groups, Outcome};
 use super::options::{Options, OptionsError};
 use super::webhook;
 
-/// Deliveries at the same time.
-const AT_ONCE: usize = 16;
+/// Deliveries to one address at the same time: one that hangs keeps nobody else waiting.
+const AT_ONCE: usize = 8;
 /// How long deliveries under way may take when the program stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -43,7 +44,8 @@ struct Shared {
     wake: Notify,
     client: reqwest::Client,
     external_url: String,
-    at_once: Arc<Semaphore>,
+    /// By address.
+    at_once: BTreeMap<String, Arc<Semaphore>>,
     sent: Counter<u64>,
 }
 
@@ -74,7 +76,12 @@ impl Notifier {
             wake: Notify::new(),
             client,
             external_url: options.external_url.clone(),
-            at_once: Arc::new(Semaphore::new(AT_ONCE)),
+            at_once: options
+                .receivers
+                .iter()
+                .flat_map(|receiver| &receiver.webhook_configs)
+                .map(|webhook| (webhook.url.clone(), Arc::new(Semaphore::new(AT_ONCE))))
+                .collect(),
             sent: meter
                 .u64_counter("weir_alerter_notifications")
                 .with_description(
@@ -128,9 +135,10 @@ impl Notifier {
     }
 
     async fn deliver(&self, delivery: Delivery) {
-        let Ok(_permit) = self.shared.at_once.acquire().await else { return };
-        let body = webhook::message(&delivery, &self.shared.external_url);
         let webhook = &delivery.webhook;
+        let Some(at_once) = self.shared.at_once.get(&webhook.url) else { return };
+        let Ok(_permit) = at_once.acquire().await else { return };
+        let body = webhook::message(&delivery, &self.shared.external_url);
         let sent = self.shared.client.post(&webhook.url).timeout(webhook.timeout.0).json(&body).send().await;
         let receiver = delivery.receiver.as_str();
         let outcome = match sent {

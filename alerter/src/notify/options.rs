@@ -130,6 +130,12 @@ pub enum OptionsError {
         /// Whose.
         receiver: String,
     },
+    /// No answer could come in time.
+    #[error("receivers: timeout of a webhook of `{receiver}` must be longer than 0")]
+    NoTime {
+        /// Whose.
+        receiver: String,
+    },
     /// At the root all alerts must match.
     #[error("route: the root takes all alerts, so it has no matchers and no continue")]
     RootMatches,
@@ -154,6 +160,9 @@ impl Options {
                     .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
                 if !right {
                     return Err(OptionsError::Url { receiver: receiver.name.clone() });
+                }
+                if webhook.timeout.0.is_zero() {
+                    return Err(OptionsError::NoTime { receiver: receiver.name.clone() });
                 }
             }
         }

@@ -178,6 +178,7 @@ fn configuration_that_cannot_work_is_refused_by_name() {
         ("{receiver: ops, group_interval: 0}", OPS, "group_interval"),
         (ROUTE, "[{name: ops}, {name: ops}]", "two named `ops`"),
         (ROUTE, "[{name: ops, webhook_configs: [{url: 'not an address'}]}]", "`ops`"),
+        (ROUTE, "[{name: ops, webhook_configs: [{url: 'http://h/', timeout: 0s}]}]", "timeout of a webhook of `ops`"),
     ] {
         let error = check(route, receivers).unwrap_err();
         assert!(error.contains(part), "{error}");
@@ -269,4 +270,32 @@ async fn a_webhook_gets_alertmanagers_json_until_it_answers_2xx() {
     assert_eq!(notifier.notified().len(), 1);
     shutdown.cancel();
     running.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_webhook_that_hangs_keeps_no_other_waiting() {
+    let hole = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (url, mut bodies) = catcher(&[]).await;
+    let options = options(
+        "{receiver: hung, group_by: [interface], routes: [{receiver: ops, matchers: ['interface=last']}]}",
+        &format!(
+            "[{{name: hung, webhook_configs: [{{url: 'http://{}/'}}]}}, {{name: ops, webhook_configs: [{{url: '{url}'}}]}}]",
+            hole.local_addr().unwrap()
+        ),
+    );
+    let notifier = Notifier::new(&options, Vec::new(), &opentelemetry::global::meter("test")).unwrap();
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn({
+        let (notifier, shutdown) = (notifier.clone(), shutdown.clone());
+        async move { notifier.run(shutdown).await }
+    });
+    // More groups than are delivered at once, and the one that matters is not among the first.
+    notifier.update((0..40).map(|i| slow(&i.to_string(), None)).collect());
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    let all = (0..40).map(|i| slow(&i.to_string(), None)).chain([slow("last", None)]);
+    notifier.update(all.collect());
+    let told = tokio::time::timeout(std::time::Duration::from_secs(5), bodies.recv()).await;
+    assert_eq!(told.unwrap().unwrap()["groupLabels"]["interface"], "last");
+    shutdown.cancel();
+    running.abort();
 }
