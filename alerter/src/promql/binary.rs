@@ -142,7 +142,8 @@ fn vectors(binary: &Binary, lhs: Vec<Sample>, rhs: Vec<Sample>) -> Result<Vec<Sa
         let group = signature(binary, &sample.labels);
         let Some(other) = by_signature.get(&group) else { continue };
         let (a, b) = if swapped { (&other.value, &sample.value) } else { (&sample.value, &other.value) };
-        let value = number(binary, a, b)?;
+        // As in Prometheus, pairs that a comparison drops do not count as matches.
+        let Some(value) = number(binary, a, b)? else { continue };
         if binary.group == Group::None && !matched.insert(group) {
             return Err(Error::Data(
                 "more than one series on the left hand side matches one on the right; many-to-one matching must be \
@@ -150,7 +151,6 @@ fn vectors(binary: &Binary, lhs: Vec<Sample>, rhs: Vec<Sample>) -> Result<Vec<Sa
                     .to_owned(),
             ));
         }
-        let Some(value) = value else { continue };
         let labels = Arc::new(result_labels(binary, &sample.labels, &other.labels));
         if binary.group != Group::None && !results.insert(labels.clone()) {
             return Err(Error::Data("grouping labels must make the matches unique".to_owned()));

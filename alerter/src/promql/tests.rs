@@ -138,6 +138,7 @@ fn answers_are_as_written() {
             100,
             "{interface=a,outcome=ok} 3.3333333333333335",
         ),
+        ("c > ignoring (outcome) limit", 100, "{__name__=c,interface=a} 10"),
         ("limit and on (interface) c{outcome=\"error\"}", 100, "{__name__=limit,interface=a} 3"),
         ("limit unless on (interface) c{outcome=\"error\"}", 100, "{__name__=limit,interface=b} 40"),
         ("sum(limit) or limit", 100, "{} 43\n{__name__=limit,interface=a} 3\n{__name__=limit,interface=b} 40"),
