@@ -20,7 +20,7 @@ const LABELS: usize = 64;
 const VALUE_BYTES: usize = 1024;
 
 /// Unit as in UCUM, and as in a Prometheus name.
-const UNITS: [(&str, &str); 21] = [
+const UNITS: [(&str, &str); 26] = [
     ("d", "days"),
     ("h", "hours"),
     ("min", "minutes"),
@@ -32,45 +32,70 @@ const UNITS: [(&str, &str); 21] = [
     ("KiBy", "kibibytes"),
     ("MiBy", "mebibytes"),
     ("GiBy", "gibibytes"),
+    ("TiBy", "tibibytes"),
+    ("KBy", "kilobytes"),
     ("kBy", "kilobytes"),
     ("MBy", "megabytes"),
     ("GBy", "gigabytes"),
+    ("TBy", "terabytes"),
     ("m", "meters"),
     ("V", "volts"),
     ("A", "amperes"),
     ("J", "joules"),
     ("W", "watts"),
+    ("g", "grams"),
+    ("%", "percent"),
     ("Cel", "celsius"),
     ("Hz", "hertz"),
 ];
 
+/// What stands behind a slash.
+const PER: [(&str, &str); 7] =
+    [("s", "second"), ("m", "minute"), ("h", "hour"), ("d", "day"), ("w", "week"), ("mo", "month"), ("y", "year")];
+
+/// What a metric is, as far as its name shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    Gauge,
+    /// A sum that rises and falls.
+    UpDown,
+    /// A sum that only rises.
+    Counter,
+}
+
 /// A metric's name: every other character is `_`, then the unit, then `_total` for a counter or `_ratio` for a gauge
 /// of unit 1; what is there already is not said twice.
-pub(super) fn metric(name: &str, unit: &str, counter: bool) -> String {
-    let mut full = sanitized(name, true);
+pub(super) fn metric(name: &str, unit: &str, shape: Shape) -> String {
+    let mut full = String::with_capacity(name.len() + 16);
+    for part in sanitized(name, true).split('_').filter(|part| !part.is_empty()) {
+        if !full.is_empty() {
+            full.push('_');
+        }
+        full.push_str(part);
+    }
+    if full.is_empty() || full.starts_with(|c: char| c.is_ascii_digit()) {
+        full.insert(0, '_');
+    }
     let mut push = |suffix: &str| {
         if !suffix.is_empty() && !full.split('_').any(|part| part == suffix) {
             full.push('_');
             full.push_str(suffix);
         }
     };
-    match unit {
-        "1" => push(if counter { "" } else { "ratio" }),
-        "%" => push("percent"),
-        _ => {
-            let (of, per) = unit.split_once('/').unwrap_or((unit, ""));
-            push(&long(of));
-            if !per.is_empty() && !per.starts_with('{') {
-                let long = long(per);
-                let one = long.strip_suffix('s').unwrap_or(&long);
-                if !one.is_empty() {
-                    push("per");
-                    push(if per == "Hz" { &long } else { one });
-                }
-            }
+    if unit == "1" {
+        push(if shape == Shape::Gauge { "ratio" } else { "" });
+    } else {
+        let (of, per) = unit.split_once('/').unwrap_or((unit, ""));
+        push(&long(of));
+        // Annotations in braces are no unit.
+        let per = per.split('{').next().unwrap_or_default().trim();
+        if !per.is_empty() {
+            let known = PER.iter().find(|(short, _)| *short == per);
+            push("per");
+            push(&known.map_or_else(|| sanitized(per, false), |(_, long)| (*long).to_owned()));
         }
     }
-    if counter {
+    if shape == Shape::Counter {
         if let Some(bare) = full.strip_suffix("_total") {
             full.truncate(bare.len());
         }
@@ -139,22 +164,29 @@ fn text(value: Option<&AnyValue>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::metric;
+    use super::{Shape, metric};
 
     #[test]
     fn names_are_those_that_prometheus_users_know() {
-        for (name, unit, counter, want) in [
-            ("hw.gpu.utilization", "1", false, "hw_gpu_utilization_ratio"),
-            ("hw.temperature", "Cel", false, "hw_temperature_celsius"),
-            ("hw.errors", "{error}", true, "hw_errors_total"),
-            ("hw.gpu.memory.usage", "By", false, "hw_gpu_memory_usage_bytes"),
-            ("system.network.io", "By", true, "system_network_io_bytes_total"),
-            ("disk.speed", "By/s", false, "disk_speed_bytes_per_second"),
-            ("requests_total", "", true, "requests_total"),
-            ("wait.seconds", "s", false, "wait_seconds"),
-            ("1st", "", false, "_1st"),
+        for (name, unit, shape, want) in [
+            ("hw.gpu.utilization", "1", Shape::Gauge, "hw_gpu_utilization_ratio"),
+            ("hw.temperature", "Cel", Shape::Gauge, "hw_temperature_celsius"),
+            ("hw.power", "W", Shape::Gauge, "hw_power_watts"),
+            ("hw.errors", "{error}", Shape::Counter, "hw_errors_total"),
+            ("hw.gpu.memory.usage", "By", Shape::UpDown, "hw_gpu_memory_usage_bytes"),
+            ("system.network.io", "By", Shape::Counter, "system_network_io_bytes_total"),
+            ("system.cpu.time", "s", Shape::Counter, "system_cpu_time_seconds_total"),
+            ("queue.size", "1", Shape::UpDown, "queue_size"),
+            ("disk.speed", "By/s", Shape::Gauge, "disk_speed_bytes_per_second"),
+            ("calls", "{call}/m", Shape::Gauge, "calls_per_minute"),
+            ("fill", "%", Shape::Gauge, "fill_percent"),
+            ("requests_total", "", Shape::Counter, "requests_total"),
+            ("wait.seconds", "s", Shape::Gauge, "wait_seconds"),
+            ("a..b__c.", "", Shape::Gauge, "a_b_c"),
+            ("1st", "", Shape::Gauge, "_1st"),
+            ("模型", "", Shape::Gauge, "_"),
         ] {
-            assert_eq!(metric(name, unit, counter), want);
+            assert_eq!(metric(name, unit, shape), want);
         }
     }
 }

@@ -13,7 +13,7 @@ use weir_proto::v1;
 use super::calls::{self, Calls};
 use super::matching::{self, Patterns};
 use super::metrics::{Kind, Numbers, Point};
-use super::names;
+use super::names::{self, Shape};
 use super::read::{Labels, MatchOp, Matcher, Read, Series};
 
 /// How far ahead of the watermark a point may lie.
@@ -150,7 +150,12 @@ impl Store {
                     }
                     None => continue,
                 };
-                let name = names::metric(&metric.name, &metric.unit, kind == Kind::Counter);
+                let shape = match &metric.data {
+                    Some(Otlp::Gauge(_)) => Shape::Gauge,
+                    _ if kind == Kind::Counter => Shape::Counter,
+                    _ => Shape::UpDown,
+                };
+                let name = names::metric(&metric.name, &metric.unit, shape);
                 for point in points {
                     let Some(mut taken) = number(point) else {
                         refused.unsupported += 1;
