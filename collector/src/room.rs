@@ -79,16 +79,20 @@ impl Collector {
     /// Runs until it is cancelled, then drains within ten seconds.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         let Self { bus, health, source, server, lock, .. } = self;
+        // Whatever ends first by itself ends the room.
+        let stop = shutdown.child_token();
+        // A sender gets an answer though the bus is away.
+        let gate = server.gate();
+        gate.set_open(false);
+        let serving = tokio::spawn(server.run(stop.clone()));
         // First the topics: one that a broker makes by itself has its own number of partitions, and when it grows, the
         // order of a key is lost.
         make_topics(&bus, &health, &shutdown).await;
-        // Whatever ends first by itself ends the room.
-        let stop = shutdown.child_token();
+        gate.set_open(true);
         // Reading files blocks: it has a thread of its own.
         let runtime = tokio::runtime::Handle::current();
         let stopped = stop.clone();
         let files = tokio::task::spawn_blocking(move || runtime.block_on(source.run(Until::Stopped, stopped)));
-        let serving = tokio::spawn(server.run(stop.clone()));
         let files = async {
             let result = files.await;
             stop.cancel();

@@ -21,6 +21,12 @@ pub(super) const MAX_IN_FLIGHT: usize = 192 << 20;
 /// A body must be there this long after its headers.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A sender that is refused is heard out this far, in bytes.
+const PASS_OVER: usize = 256 << 20;
+
+/// And this long.
+const PASS_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// zstd frames may ask for a window of 2^24 bytes, no more than a body may hold.
 const ZSTD_WINDOW_LOG: u32 = 24;
 
@@ -116,7 +122,12 @@ fn drain(encoding: &'static str, mut reader: impl Read, share: &mut Share) -> Re
 }
 
 /// Reads a body of at most `limit` bytes.
-pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize, share: &mut Share) -> Result<Bytes, Refusal> {
+pub(super) async fn read(
+    headers: &HeaderMap,
+    body: &mut Body,
+    limit: usize,
+    share: &mut Share,
+) -> Result<Bytes, Refusal> {
     let announced = headers.get(http::header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: u64| length > limit as u64) {
         return Err(Refusal::TooLarge { limit, what: "as sent" });
@@ -125,7 +136,24 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize, share: &
     tokio::time::timeout(READ_TIMEOUT, reading).await.map_err(|_| Refusal::Slow(READ_TIMEOUT))?
 }
 
-async fn collect(mut body: Body, limit: usize, share: &mut Share) -> Result<Bytes, Refusal> {
+/// Reads what is left of a refused body, beside the answer, and keeps none of it: who is still sending would not hear
+/// the answer, but find the connection broken.
+pub(super) fn pass_over(headers: &HeaderMap, mut body: Body) {
+    if headers.contains_key(http::header::EXPECT) && headers.contains_key(http::header::CONTENT_LENGTH) {
+        return; // It waits for the answer before it sends.
+    }
+    let passing = async move {
+        let mut passed = 0;
+        while passed < PASS_OVER
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            passed += frame.data_ref().map_or(0, Bytes::len);
+        }
+    };
+    tokio::spawn(tokio::time::timeout(PASS_TIMEOUT, passing));
+}
+
+async fn collect(body: &mut Body, limit: usize, share: &mut Share) -> Result<Bytes, Refusal> {
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {

@@ -54,10 +54,10 @@ async fn export(intake: Intake, signal: Signal, request: Request) -> Response<Bo
 }
 
 async fn taken(intake: &Intake, signal: Signal, request: Request) -> Result<Partial, Refusal> {
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     let named = Encoding::of(&parts.headers, "grpc-encoding")?;
     let mut share = intake.share();
-    let mut frame = body::read(&parts.headers, body, MAX_BODY + PREFIX, &mut share).await?;
+    let mut frame = body::read(&parts.headers, &mut body, MAX_BODY + PREFIX, &mut share).await?;
     if frame.len() < PREFIX {
         return Err(Refusal::Frame("it ends inside its prefix"));
     }

@@ -22,22 +22,25 @@ pub(super) fn router(intake: &Intake) -> Router {
 
 async fn export(intake: Intake, signal: Signal, request: Request) -> Response<Body> {
     let quiet = super::is_own(request.headers());
-    let json = is_json(request.headers());
+    let (parts, mut body) = request.into_parts();
+    let json = is_json(&parts.headers);
     let span = super::span(signal, "http", quiet);
-    let outcome = taken(&intake, signal, request).instrument(span).await;
+    let outcome = taken(&intake, signal, &parts.headers, &mut body).instrument(span).await;
     intake.answered(signal, "http", quiet, outcome.as_ref().map(|_| ()));
     match outcome {
         Ok(partial) => success(signal, &partial, json.unwrap_or_default()),
-        Err(refusal) => refusal.http(json.unwrap_or(true)),
+        Err(refusal) => {
+            body::pass_over(&parts.headers, body);
+            refusal.http(json.unwrap_or(true))
+        }
     }
 }
 
-async fn taken(intake: &Intake, signal: Signal, request: Request) -> Result<Partial, Refusal> {
-    let (parts, body) = request.into_parts();
-    let json = is_json(&parts.headers).ok_or_else(|| unknown_type(&parts.headers))?;
-    let encoding = Encoding::of(&parts.headers, "content-encoding")?;
+async fn taken(intake: &Intake, signal: Signal, headers: &HeaderMap, body: &mut Body) -> Result<Partial, Refusal> {
+    let json = is_json(headers).ok_or_else(|| unknown_type(headers))?;
+    let encoding = Encoding::of(headers, "content-encoding")?;
     let mut share = intake.share();
-    let body = body::read(&parts.headers, body, MAX_BODY, &mut share).await?;
+    let body = body::read(headers, body, MAX_BODY, &mut share).await?;
     intake.take(Sent { signal, encoding, json, body, share }).await
 }
 

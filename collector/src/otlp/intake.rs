@@ -8,6 +8,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
 use weir_bus::{Producer, Record};
 
+use super::Gate;
 use super::body::{Budget, Encoding, Share};
 use super::refusal::Refusal;
 use super::signal::Signal;
@@ -27,6 +28,7 @@ pub(super) struct Intake {
     producer: Producer,
     tenants: Tenants,
     budget: Budget,
+    gate: Gate,
     requests: Counter<u64>,
     records: Counter<u64>,
 }
@@ -61,11 +63,15 @@ impl Intake {
             .with_unit("{record}")
             .with_description("Log records, spans and metric points over OTLP, by signal and outcome")
             .build();
-        Self { producer, tenants, budget, requests, records }
+        Self { producer, tenants, budget, gate: Gate::opened(), requests, records }
     }
 
     pub(super) fn share(&self) -> Share {
         self.budget.share()
+    }
+
+    pub(super) fn gate(&self) -> Gate {
+        self.gate.clone()
     }
 
     /// Counts an answered request, and says why one was refused.
@@ -87,6 +93,9 @@ impl Intake {
     /// Unpacks, splits, and returns when the bus says that all of it is durable. A sender that tries again after an
     /// error may send what is already there: at least once.
     pub(super) async fn take(&self, sent: Sent) -> Result<Partial, Refusal> {
+        if !self.gate.is_open() {
+            return Err(Refusal::Away);
+        }
         let signal = sent.signal;
         let tenants = self.tenants.clone();
         let (split, share) = if sent.body.len() <= INLINE_BYTES && sent.encoding == Encoding::Identity {
@@ -121,8 +130,11 @@ impl Intake {
 fn open(sent: Sent, tenants: &Tenants) -> Result<(Split, Share), Refusal> {
     let Sent { signal, encoding, json, body, mut share } = sent;
     let body = encoding.unpack(body, &mut share)?;
+    // The records are a second copy, which lives until the bus has it. Numbers are shorter in JSON.
+    share.grow(body.len() * if json { 4 } else { 1 })?;
     let request = if json { otlp_json::to_protobuf(signal, &body)?.into() } else { body };
-    // The records are a second copy, which lives until the bus has it.
-    share.grow(request.len())?;
-    Ok((split(signal, &request, tenants, weir_proto::MAX_RECORD_BYTES)?, share))
+    let split = split(signal, &request, tenants, weir_proto::MAX_RECORD_BYTES)?;
+    let size = split.records.iter().map(|part| part.value.len()).sum::<usize>();
+    share.grow(size.saturating_sub(request.len()))?;
+    Ok((split, share))
 }

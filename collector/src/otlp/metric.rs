@@ -22,9 +22,15 @@ pub(super) fn is_named(metric: &[u8]) -> bool {
     Fields::checked(metric).filter(|field| field.number == 1).last().is_some_and(|name| !name.bytes().is_empty())
 }
 
+/// Whether it has data, be it without a point.
+pub(super) fn has_data(metric: &[u8]) -> bool {
+    data(metric).next().is_some()
+}
+
 /// The same metric as several of about `limit` bytes at most, each with some of the points, in order. A point that is
-/// larger is alone.
-pub(super) fn pieces(metric: &[u8], limit: usize) -> Vec<Vec<u8>> {
+/// larger is alone. `None` where what is repeated in each is more than half of `limit`: the pieces together would be
+/// many times the metric.
+pub(super) fn pieces(metric: &[u8], limit: usize) -> Option<Vec<Vec<u8>>> {
     let mut outside = Vec::new();
     for field in Fields::checked(metric).filter(|field| !DATA.contains(&field.number)) {
         outside.extend_from_slice(field.whole);
@@ -34,6 +40,9 @@ pub(super) fn pieces(metric: &[u8], limit: usize) -> Vec<Vec<u8>> {
         let mut inside = Vec::new();
         for field in Fields::checked(field.bytes()).filter(|field| field.number != 1) {
             inside.extend_from_slice(field.whole);
+        }
+        if outside.len() + inside.len() > limit / 2 {
+            return None;
         }
         let mut piece = |content: &[u8]| {
             let mut piece = outside.clone();
@@ -53,5 +62,5 @@ pub(super) fn pieces(metric: &[u8], limit: usize) -> Vec<Vec<u8>> {
             piece(&content);
         }
     }
-    pieces
+    Some(pieces)
 }

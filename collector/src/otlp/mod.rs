@@ -28,6 +28,8 @@ pub(crate) mod wire;
 mod tests;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ::http::HeaderMap;
 use opentelemetry::metrics::Meter;
@@ -58,6 +60,25 @@ pub enum Error {
     },
 }
 
+/// Whether the bus is there to take anything; while it is closed, senders are told to try again. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Gate(Arc<AtomicBool>);
+
+impl Gate {
+    fn opened() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+
+    /// The bus takes records, or does not.
+    pub fn set_open(&self, open: bool) {
+        self.0.store(open, Ordering::Relaxed);
+    }
+
+    fn is_open(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Both servers, bound; they answer from [`Server::run`] on.
 #[derive(Debug)]
 pub struct Server {
@@ -77,6 +98,11 @@ impl Server {
         let budget = body::Budget::new(body::MAX_IN_FLIGHT);
         let intake = Intake::new(producer, Tenants::new(tenant), budget, meter);
         Ok(Self { intake, grpc: listen("grpc", options.grpc).await?, http: listen("http", options.http).await? })
+    }
+
+    /// Open, unless it is closed.
+    pub fn gate(&self) -> Gate {
+        self.intake.gate()
     }
 
     /// Where gRPC is taken.

@@ -35,6 +35,8 @@ pub(super) enum Refusal {
     Broken(axum::Error),
     #[error("too much is being taken in at this moment; try again")]
     Busy,
+    #[error("the bus is away; try again")]
+    Away,
     #[error("the bus did not take it in time; try again")]
     Late,
     #[error("the bus does not take it: {0}; try again")]
@@ -87,7 +89,7 @@ impl Refusal {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Busy => StatusCode::TOO_MANY_REQUESTS,
-            Self::Late | Self::Bus(_) | Self::Internal => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Away | Self::Late | Self::Bus(_) | Self::Internal => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -98,12 +100,12 @@ impl Refusal {
             Self::TooLarge { .. } | Self::Busy => Code::ResourceExhausted,
             Self::Slow(_) => Code::DeadlineExceeded,
             Self::Broken(_) => Code::Cancelled,
-            Self::Late | Self::Bus(_) | Self::Internal => Code::Unavailable,
+            Self::Away | Self::Late | Self::Bus(_) | Self::Internal => Code::Unavailable,
         }
     }
 
     fn is_passing(&self) -> bool {
-        matches!(self, Self::Busy | Self::Late | Self::Bus(_) | Self::Internal)
+        matches!(self, Self::Busy | Self::Away | Self::Late | Self::Bus(_) | Self::Internal)
     }
 
     fn status(&self) -> RpcStatus {

@@ -13,6 +13,9 @@ use super::wire::{self, Fields, Malformed, field_len, put_bytes, put_head};
 /// How much the three lengths around a record may grow with it, in bytes.
 const LENGTHS: usize = 12;
 
+/// Greatest number of records that one request becomes.
+const MAX_RECORDS: usize = 1 << 16;
+
 /// What became of a request.
 #[derive(Debug, Default)]
 pub struct Split {
@@ -57,8 +60,9 @@ impl Split {
 /// Splits an export request in protobuf. `limit` is the greatest size of a value in bytes.
 ///
 /// Left out, and counted: spans whose ids are missing, zero or of the wrong length; log records whose ids are of the
-/// wrong length (an id of zeros is taken as none, as OTLP says); metrics without a name; and what is larger than
-/// `limit` on its own (a metric is split by its points).
+/// wrong length (an id of zeros is taken as none, as OTLP says); metrics without a name or data; and what is larger
+/// than `limit` on its own (a metric is split by its points). So that the values together stay within a few times the
+/// request, however it was made, what is repeated in each may be half of `limit`, and there may be 65,536 values.
 pub fn split(signal: Signal, request: &[u8], tenants: &Tenants, limit: usize) -> Result<Split, Malformed> {
     wire::check(signal.request(), request)?;
     let mut split = Split::default();
@@ -78,6 +82,9 @@ fn one_resource(signal: Signal, bytes: &[u8], tenants: &Tenants, limit: usize, s
             _ => behind.extend_from_slice(field.whole),
         }
     }
+    if Fields::checked(bytes).all(|field| field.number != 2) {
+        return;
+    }
     let resource = tenants.assign(&resource);
     let mut head = Vec::with_capacity(field_len(resource.len()));
     put_bytes(&mut head, 1, &resource);
@@ -88,13 +95,23 @@ fn one_resource(signal: Signal, bytes: &[u8], tenants: &Tenants, limit: usize, s
         for field in Fields::checked(scope.bytes()).filter(|field| field.number != 2) {
             scope_head.extend_from_slice(field.whole);
         }
+        let repeated = packer.alone(&scope_head, 0);
         for record in Fields::checked(scope.bytes()).filter(|field| field.number == 2) {
             let record = record.bytes();
             let count = count(signal, record);
+            if repeated > limit / 2 {
+                let reason = format!("resource and scope have {repeated} bytes, more than {}", limit / 2);
+                split.note(Err(reason), count);
+                continue;
+            }
             match verdict(signal, record) {
                 Verdict::Keep if signal == Signal::Metrics && packer.alone(&scope_head, record.len()) > limit => {
                     let room = limit.saturating_sub(packer.alone(&scope_head, 0) + LENGTHS);
-                    for piece in metric::pieces(record, room) {
+                    let Some(pieces) = metric::pieces(record, room) else {
+                        split.note(Err(format!("metric with more than {} bytes beside its points", room / 2)), count);
+                        continue;
+                    };
+                    for piece in pieces {
                         let taken = packer.push(&scope_head, &piece, metric::points(&piece), split);
                         split.note(taken, metric::points(&piece));
                     }
@@ -134,6 +151,9 @@ struct Packer {
 impl Packer {
     fn push(&mut self, scope: &[u8], record: &[u8], count: u64, split: &mut Split) -> Result<(), String> {
         let size = field_len(record.len());
+        if self.count == 0 && split.records.len() >= MAX_RECORDS {
+            return Err(format!("more than {MAX_RECORDS} resources in one request"));
+        }
         if self.size(scope, size) > self.limit {
             let alone = self.alone(scope, record.len());
             if alone > self.limit {
@@ -190,8 +210,9 @@ fn verdict(signal: Signal, record: &[u8]) -> Verdict {
     match signal {
         Signal::Logs => log_record(record),
         Signal::Traces => span(record).map_or(Verdict::Keep, Verdict::Refuse),
-        Signal::Metrics if metric::is_named(record) => Verdict::Keep,
-        Signal::Metrics => Verdict::Refuse("metric without a name".to_owned()),
+        Signal::Metrics if !metric::is_named(record) => Verdict::Refuse("metric without a name".to_owned()),
+        Signal::Metrics if !metric::has_data(record) => Verdict::Refuse("metric without data".to_owned()),
+        Signal::Metrics => Verdict::Keep,
     }
 }
 

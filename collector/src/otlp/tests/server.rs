@@ -26,7 +26,7 @@ use crate::options::{OtlpOptions, TenantOptions};
 use crate::otlp::body::{Budget, MAX_BODY, MAX_IN_FLIGHT};
 use crate::otlp::intake::Intake;
 use crate::otlp::refusal::{Refusal, RetryInfo, RpcStatus};
-use crate::otlp::{Error, Server, Signal, Tenants, listen};
+use crate::otlp::{Error, Gate, Server, Signal, Tenants, listen};
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
@@ -35,6 +35,7 @@ struct Rig {
     bus: Bus,
     grpc: SocketAddr,
     http: SocketAddr,
+    gate: Gate,
     shutdown: tokio_util::sync::CancellationToken,
     running: JoinHandle<Result<(), Error>>,
     _folder: tempfile::TempDir,
@@ -55,9 +56,10 @@ async fn start_with(budget: usize) -> Rig {
     let server =
         Server { intake, grpc: listen("grpc", LOCAL).await.unwrap(), http: listen("http", LOCAL).await.unwrap() };
     let (grpc, http) = (server.grpc_addr().unwrap(), server.http_addr().unwrap());
+    let gate = server.gate();
     let shutdown = tokio_util::sync::CancellationToken::new();
     let running = tokio::spawn(server.run(shutdown.clone()));
-    Rig { bus, grpc, http, shutdown, running, _folder: folder }
+    Rig { bus, grpc, http, gate, shutdown, running, _folder: folder }
 }
 
 impl Rig {
@@ -313,6 +315,8 @@ async fn bad_requests_over_http_are_told_what_is_wrong() {
         assert!(code > 0 && !message.is_empty());
         assert!(!answer.head.contains("retry-after"), "{}", answer.head);
     }
+    let large = vec![0; 4 * MAX_BODY];
+    assert_eq!(rig.post("/v1/logs", &[("content-type", PROTOBUF)], &large).await.status, 413, "though it sends it all");
     let length = format!(
         "POST /v1/logs HTTP/1.1\r\nhost: w\r\ncontent-type: {PROTOBUF}\r\ncontent-length: {}\r\n\r\n",
         MAX_BODY + 1
@@ -376,6 +380,20 @@ async fn without_room_the_sender_is_told_when_to_try_again() {
     assert_eq!(RetryInfo::decode(&*details[0].value).unwrap().retry_delay.unwrap().seconds, 1);
 }
 
+#[tokio::test]
+async fn while_the_bus_is_away_the_sender_is_told_to_try_again() {
+    let rig = start().await;
+    rig.gate.set_open(false);
+    let good = two_services().encode_to_vec();
+    let answer = rig.post("/v1/logs", &[("content-type", PROTOBUF)], &good).await;
+    assert!(answer.status == 503 && answer.head.contains("retry-after: 1"), "{answer:?}");
+    let status = rig.call(Signal::Logs.grpc_path(), None, good.clone()).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(rig.logs().await.is_empty());
+    rig.gate.set_open(true);
+    rig.call(Signal::Logs.grpc_path(), None, good).await.unwrap();
+}
+
 #[test]
 fn a_bus_that_does_not_take_it_may_be_tried_again() {
     for refusal in [Refusal::Bus(weir_bus::Error::Closed), Refusal::Late] {
@@ -388,7 +406,7 @@ fn a_bus_that_does_not_take_it_may_be_tried_again() {
 #[tokio::test]
 async fn a_budget_comes_back_when_requests_are_over() {
     let good = two_services().encode_to_vec();
-    let rig = start_with(2 * good.len()).await;
+    let rig = start_with(3 * good.len()).await;
     for _ in 0..5 {
         assert_eq!(rig.post("/v1/logs", &[("content-type", PROTOBUF)], &good).await.status, 200);
         assert_eq!(rig.post("/v1/logs", &[("content-type", PROTOBUF)], &good[..20]).await.status, 400);

@@ -20,6 +20,14 @@ fn split_logs(request: &ExportLogsServiceRequest, tenants: &Tenants) -> (Split, 
     (split, read)
 }
 
+fn split_metrics(metrics: Vec<Metric>) -> Split {
+    let scope_metrics = vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }];
+    let request = ExportMetricsServiceRequest {
+        resource_metrics: vec![ResourceMetrics { scope_metrics, ..ResourceMetrics::default() }],
+    };
+    split(Signal::Metrics, &request.encode_to_vec(), &by_default(), LIMIT).unwrap()
+}
+
 fn tenant_of(attributes: &[(&str, &str)], options: &TenantOptions) -> String {
     let (_, read) = split_logs(&logs(vec![(attributes, vec![line("a")])]), &Tenants::new(options));
     let found = tenants(read[0].resource_logs[0].resource.as_ref());
@@ -67,6 +75,30 @@ fn what_is_too_large_alone_is_refused_and_the_rest_is_kept() {
 }
 
 #[test]
+fn what_is_repeated_in_every_record_cannot_make_a_request_many_times_its_size() {
+    let wide = "x".repeat(LIMIT / 2);
+    let lines = || (0..100).map(|n| line(&n.to_string())).collect::<Vec<_>>();
+    let request = logs(vec![(&[("a", &wide)], lines()), (&[("a", &wide[200..])], lines())]);
+    let bytes = request.encode_to_vec();
+    let split = split(Signal::Logs, &bytes, &by_default(), LIMIT).unwrap();
+    assert_eq!((split.accepted, split.refused), (100, 100));
+    assert!(split.reason.unwrap().starts_with("resource and scope have 5"));
+    assert!(split.records.iter().map(|part| part.value.len()).sum::<usize>() < 4 * bytes.len());
+
+    let data = Some(metric::Data::Gauge(Gauge { data_points: vec![NumberDataPoint::default(); 1000] }));
+    let metrics = vec![Metric { name: "a".into(), description: wide, data, ..Metric::default() }];
+    let split = split_metrics(metrics);
+    assert_eq!((split.accepted, split.refused, split.records.len()), (0, 1000, 0));
+}
+
+#[test]
+fn a_request_of_very_many_resources_is_taken_up_to_a_limit() {
+    let request = logs(vec![(&[("a", "b")], vec![line("x")]); (1 << 16) + 2]);
+    let (split, read) = split_logs(&request, &by_default());
+    assert_eq!((split.accepted, split.refused, read.len()), (1 << 16, 2, 1 << 16));
+}
+
+#[test]
 fn spans_without_sound_ids_are_refused() {
     let good = || span("good", vec![1; 16], vec![2; 8]);
     let link = |trace, id| Link { trace_id: vec![1; trace], span_id: vec![1; id], ..Link::default() };
@@ -101,11 +133,8 @@ fn metrics_count_by_their_points_and_need_a_name() {
         data: Some(metric::Data::Gauge(Gauge { data_points: vec![NumberDataPoint::default(); points] })),
         ..Metric::default()
     };
-    let scope_metrics = vec![ScopeMetrics { metrics: vec![metric("a", 3), metric("", 2)], ..ScopeMetrics::default() }];
-    let request = ExportMetricsServiceRequest {
-        resource_metrics: vec![ResourceMetrics { scope_metrics, ..ResourceMetrics::default() }],
-    };
-    let split = split(Signal::Metrics, &request.encode_to_vec(), &by_default(), LIMIT).unwrap();
+    let empty = Metric { name: "b".to_owned(), ..Metric::default() };
+    let split = split_metrics(vec![metric("a", 3), metric("", 2), empty]);
     assert_eq!((split.accepted, split.refused, split.records.len()), (3, 2, 1));
 }
 
@@ -115,13 +144,7 @@ fn a_metric_over_the_limit_is_split_by_its_points() {
     let data =
         metric::Data::Sum(Sum { data_points: data_points.collect(), aggregation_temporality: 2, is_monotonic: true });
     let metrics = vec![Metric { name: "requests".into(), unit: "1".into(), data: Some(data), ..Metric::default() }];
-    let request = ExportMetricsServiceRequest {
-        resource_metrics: vec![ResourceMetrics {
-            scope_metrics: vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }],
-            ..ResourceMetrics::default()
-        }],
-    };
-    let split = split(Signal::Metrics, &request.encode_to_vec(), &by_default(), LIMIT).unwrap();
+    let split = split_metrics(metrics);
     assert_eq!((split.accepted, split.refused, split.reason), (500, 0, None));
     let mut times = Vec::new();
     for part in &split.records {
