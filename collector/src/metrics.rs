@@ -1,6 +1,9 @@
 //! What the file source tells of itself.
 
+use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Meter};
+
+use crate::file::Counts;
 
 /// Instruments of the file source.
 #[derive(Debug, Clone)]
@@ -17,17 +20,37 @@ pub struct Metrics {
     pub lag: Gauge<u64>,
     /// Files followed.
     pub files: Gauge<u64>,
-    /// Records that were cut at `max_line`.
+    /// Records that were cut at `max_line`, by the file's path.
     pub cut: Counter<u64>,
-    /// Lines that did not fit their format.
+    /// Lines that did not fit their format, by the file's path.
     pub undecodable: Counter<u64>,
-    /// Bytes that went away before they were read.
+    /// Bytes that went away before they were read, by the file's path.
     pub lost: Counter<u64>,
     /// Batches that the bus did not take.
     pub failed: Counter<u64>,
 }
 
 impl Metrics {
+    /// Counts what was read of the file at `path`.
+    pub(crate) fn count(&self, path: &str, counts: Counts) {
+        if counts.lines > 0 {
+            self.lines.add(counts.lines, &[]);
+        }
+        for (counter, count) in [(&self.cut, counts.cut), (&self.undecodable, counts.undecodable)] {
+            if count > 0 {
+                counter.add(count, &[KeyValue::new("path", path.to_owned())]);
+            }
+        }
+    }
+
+    /// So many bytes of the file at `path` will never be on the bus.
+    pub(crate) fn lose(&self, path: &str, bytes: u64) {
+        if bytes > 0 {
+            self.lost.add(bytes, &[KeyValue::new("path", path.to_owned())]);
+            tracing::warn!(path, bytes, "a file, or a part of it, went away before it was on the bus");
+        }
+    }
+
     /// Makes the instruments.
     pub fn new(meter: &Meter) -> Self {
         let counter = |name: &'static str, unit: &'static str, text: &'static str| {

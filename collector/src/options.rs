@@ -50,7 +50,7 @@ pub struct FileOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// Decided by a file's first line.
+    /// Decided by a file's first line that is not blank.
     Auto,
     /// What containerd and CRI-O write.
     Cri,

@@ -7,21 +7,42 @@ use super::{Stream, unix_nano};
 /// One physical line. A part has no newline at its end; the next line of the same stream goes on with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// Nanoseconds since the epoch.
+    /// Nanoseconds since the epoch; 0 where the line has no time, or one before 1970.
     pub time_unix_nano: u64,
-    /// Output.
-    pub stream: Stream,
+    /// Output, where the line names it.
+    pub stream: Option<Stream>,
     /// More of this line follows.
     pub partial: bool,
     /// What the container wrote, without its newline.
     pub text: String,
 }
 
-/// Reads a line; `None` if it is no docker line (it is then to be kept whole, as plain text). Other keys are ignored.
+/// Reads a line; `None` if it is no docker line (it is then to be kept whole, as plain text). Only `log` has to be
+/// there: shippers and old daemons leave the rest out. Other keys are ignored.
 pub fn parse(line: &[u8]) -> Option<Line> {
-    let mut value: Value = serde_json::from_slice(line).ok()?;
-    let time_unix_nano = unix_nano(value.get("time")?.as_str()?.as_bytes())?;
-    let stream = Stream::parse(value.get("stream")?.as_str()?.as_bytes())?;
+    read(serde_json::from_slice(line).ok()?)
+}
+
+/// Whether a file that begins with this line is docker's: other programs have a key `log` too.
+pub fn is_docker(line: &[u8]) -> bool {
+    let Ok(value) = serde_json::from_slice::<Value>(line) else { return false };
+    let Some(object) = value.as_object() else { return false };
+    let whole = object.contains_key("stream") && object.contains_key("time");
+    let own = object.keys().all(|key| matches!(key.as_str(), "log" | "stream" | "time" | "attrs"));
+    (whole || own) && read(value).is_some()
+}
+
+fn read(mut value: Value) -> Option<Line> {
+    let time_unix_nano = match value.get("time") {
+        // The zero time is what a program has that never set it.
+        Some(time) if time == "0001-01-01T00:00:00Z" => 0,
+        Some(time) => unix_nano(time.as_str()?.as_bytes())?,
+        None => 0,
+    };
+    let stream = match value.get("stream") {
+        Some(stream) => Some(Stream::parse(stream.as_str()?.as_bytes())?),
+        None => None,
+    };
     let Value::String(mut text) = value.get_mut("log")?.take() else { return None };
     let partial = !text.ends_with('\n');
     if !partial {
@@ -46,8 +67,25 @@ mod tests {
     }
 
     #[test]
+    fn a_line_needs_no_more_than_its_text() {
+        for line in [r#"{"log":"a\n"}"#, r#"{"log":"a\n","stream":"stderr","time":"0001-01-01T00:00:00Z"}"#] {
+            let read = parse(line.as_bytes()).unwrap();
+            assert_eq!((read.text.as_str(), read.time_unix_nano), ("a", 0), "{line}");
+            assert!(is_docker(line.as_bytes()), "{line}");
+        }
+        assert!(!is_docker(br#"{"log":"a","level":"info"}"#), "another program's");
+    }
+
+    #[test]
     fn a_corrupted_line_is_refused() {
-        for line in [r#"{"log":"a"#, "[]", r#"{"log":1,"stream":"stdout","time":"2019-01-01T01:00:00Z"}"#, "\u{0}"] {
+        for line in [
+            r#"{"log":"a"#,
+            "[]",
+            r#"{"log":1,"stream":"stdout","time":"2019-01-01T01:00:00Z"}"#,
+            r#"{"log":"a","stream":"stdin"}"#,
+            r#"{"log":"a","time":"yesterday"}"#,
+            "\u{0}",
+        ] {
             assert_eq!(parse(line.as_bytes()), None, "{line}");
         }
     }

@@ -21,7 +21,10 @@ pub fn parse(line: &[u8]) -> Option<Fields> {
     let first = |names: [&str; 4]| names.into_iter().find_map(|name| object.get(name));
     let time = match first(["time", "timestamp", "ts", "@timestamp"]) {
         Some(Value::String(text)) => unix_nano(text.as_bytes()),
-        Some(Value::Number(number)) => number.as_f64().and_then(nanos_of_number),
+        Some(Value::Number(number)) => match number.as_u64() {
+            Some(whole) => nanos_of_whole(whole),
+            None => number.as_f64().and_then(nanos_of_number),
+        },
         _ => None,
     };
     let level = first(["level", "severity", "lvl", "log.level"]).and_then(Value::as_str);
@@ -32,6 +35,15 @@ pub fn parse(line: &[u8]) -> Option<Fields> {
 }
 
 /// Seconds have ten digits until the year 2286; each finer unit has three more.
+fn nanos_of_whole(number: u64) -> Option<u64> {
+    number.checked_mul(match number {
+        n if n < 100_000_000_000 => 1_000_000_000,
+        n if n < 100_000_000_000_000 => 1_000_000,
+        n if n < 100_000_000_000_000_000 => 1_000,
+        _ => 1,
+    })
+}
+
 fn nanos_of_number(number: f64) -> Option<u64> {
     let scale = match number {
         n if n < 0.0 || !n.is_finite() => return None,
@@ -53,6 +65,7 @@ mod tests {
         for (line, time, severity) in [
             (r#"{"time":"1970-01-01T00:00:01Z","level":"warn","msg":"x"}"#, 1_000_000_000, 13),
             (r#"{"ts":1500000000.5,"severity":"ERROR"}"#, 1_500_000_000_500_000_000, 17),
+            (r#"{"ts":1500000000123456789}"#, 1_500_000_000_123_456_789, 0),
             (r#"{"timestamp":1500000000500,"level":30}"#, 1_500_000_000_500_000_000, 0),
             (r#"{"msg":"中文"}"#, 0, 0),
         ] {

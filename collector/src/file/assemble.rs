@@ -59,6 +59,8 @@ struct Open {
     partial: bool,
     /// A Python traceback whose last line is still to come.
     traceback: bool,
+    /// When its last line was read, nanoseconds since the epoch.
+    touched: u64,
 }
 
 struct Piece<'a> {
@@ -89,7 +91,7 @@ impl Assembler {
     pub fn detect(line: &[u8]) -> Format {
         if cri::parse(line).is_some() {
             Format::Cri
-        } else if docker::parse(line).is_some() {
+        } else if docker::is_docker(line) {
             Format::Docker
         } else if json::parse(line).is_some() {
             Format::Json
@@ -106,6 +108,11 @@ impl Assembler {
     /// Whole lines are open that only a following line would end.
     pub fn waits_for_a_line(&self) -> bool {
         self.open.iter().flatten().any(|open| !open.partial)
+    }
+
+    /// When the part was read that has waited longest for more of its line, nanoseconds since the epoch.
+    pub fn part_since(&self) -> Option<u64> {
+        self.open.iter().flatten().filter(|open| open.partial).map(|open| open.touched).min()
     }
 
     /// With one more line of `length` bytes the distance between clean points would be too great: to be closed first.
@@ -137,6 +144,7 @@ impl Assembler {
                 }
                 append(&mut open.body, &piece.text, self.max_line, &mut open.truncated);
                 open.truncated |= cut;
+                open.touched = observed;
                 open.partial = piece.partial;
                 if !piece.partial && matches!(*self.multiline, Multiline::None) {
                     self.finish(slot, observed, batch);
@@ -155,6 +163,7 @@ impl Assembler {
                 truncated: cut,
                 partial: piece.partial,
                 traceback: is_traceback(&piece.text),
+                touched: observed,
             };
             append(&mut open.body, &piece.text, self.max_line, &mut open.truncated);
             self.open[slot] = Some(open);
@@ -206,7 +215,7 @@ impl Assembler {
             Format::Docker => docker::parse(line).map(|read| Piece {
                 time: read.time_unix_nano,
                 severity: None,
-                stream: Some(read.stream),
+                stream: read.stream,
                 partial: read.partial,
                 text: Cow::Owned(read.text.into_bytes()),
             }),

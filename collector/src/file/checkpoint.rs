@@ -1,12 +1,12 @@
 //! What is kept of files over a restart, in one file that is replaced as a whole.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::identity::{Fingerprint, Inode};
+use super::identity::{self, Fingerprint, Inode};
 use crate::Error;
 use crate::options::Format;
 
@@ -43,6 +43,13 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn inode(&self) -> Inode {
         (self.device, self.inode)
+    }
+
+    /// Whether this is the file. A device may have another number after a reboot; inode and birth tell enough then.
+    pub(super) fn is_of(&self, metadata: &Metadata) -> bool {
+        let born = identity::born(metadata);
+        let inode = identity::inode(metadata);
+        self.born == born && (self.inode() == inode || (self.inode == inode.1 && born.is_some()))
     }
 }
 

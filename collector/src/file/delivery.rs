@@ -17,6 +17,9 @@ pub(super) struct Done {
     pub(super) tail: u64,
     ticket: Ticket,
     bytes: usize,
+    path: String,
+    /// Bytes of the file.
+    length: u64,
     result: Result<(), weir_bus::Error>,
 }
 
@@ -51,6 +54,7 @@ impl Source {
             }
         };
         let bytes = sealed.value.len();
+        let (path, length) = (tail.entry.path.clone(), sealed.end.saturating_sub(origin.start));
         let record = Record {
             topic: Arc::clone(&self.topic),
             key: Some(Bytes::from(tail.entry.identity.clone().into_bytes())),
@@ -70,7 +74,7 @@ impl Source {
                 self.flight_bytes += bytes;
                 self.metrics.sent.add(bytes as u64, &[]);
                 self.flight.push(Box::pin(async move {
-                    Done { tail: id, ticket, bytes, result: delivery.await.map(|_| ()) }
+                    Done { tail: id, ticket, bytes, path, length, result: delivery.await.map(|_| ()) }
                 }));
             }
             Err(error) => {
@@ -94,11 +98,15 @@ impl Source {
                 }
             }
             Err(error) => {
-                let path = tail.as_ref().map(|tail| tail.entry.path.clone()).unwrap_or_default();
+                let path = &done.path;
                 tracing::warn!(path, error = &error as &dyn std::error::Error, "a batch did not become durable");
-                if let Some(tail) = tail {
-                    tail.in_flight -= 1;
-                    self.fail(done.tail);
+                match tail {
+                    Some(tail) => {
+                        tail.in_flight -= 1;
+                        self.fail(done.tail);
+                    }
+                    // Its generation ended when the file was truncated: there is nothing left to read again.
+                    None => self.metrics.lose(path, done.length),
                 }
             }
         }

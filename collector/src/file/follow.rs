@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -53,6 +54,10 @@ pub(super) fn look(source: &mut Source, first: bool) {
     let unfound = if first { take_in_left_over(source) } else { Vec::new() };
     for id in new.into_iter().flatten() {
         take_in_missed(source, id);
+    }
+    if source.closed_looked.is_none_or(|at| at.elapsed() >= source.settings.rescan) {
+        source.closed_looked = Some(Instant::now());
+        look_at_closed(source);
     }
     for inode in unfound {
         if let Some(entry) = source.known.remove(&inode) {
@@ -124,7 +129,7 @@ fn take_in(
         None => begin(inode, &file, shown, source, group)?,
     };
     if from_end && entry.position == 0 {
-        entry.position = metadata.len();
+        entry.position = last_line_end(&file, metadata.len())?;
     }
     (entry.device, entry.inode) = inode;
     if group_format != Format::Auto {
@@ -145,6 +150,17 @@ fn take_in(
     let mut tail = Tail::new(entry, file, group, resource.into(), multiline, source.max_line);
     tail.rotated = rotated.then(Instant::now);
     Ok(Some(source.add(tail)))
+}
+
+/// Where the last whole line ends before `end`. Begun elsewhere, the first line would be half a one, and say nothing of
+/// the file's format.
+fn last_line_end(file: &File, end: u64) -> io::Result<u64> {
+    let mut tail = vec![0; end.min(1 << 20) as usize];
+    let start = end - tail.len() as u64;
+    file.read_exact_at(&mut tail, start)?;
+    // A longer line is begun in its middle.
+    let middle = if start == 0 { 0 } else { end };
+    Ok(memchr::memrchr(b'\n', &tail).map_or(middle, |at| start + at as u64 + 1))
 }
 
 /// What is known of an inode. The number of a device may be another after a reboot; inode and birth tell enough then,
@@ -207,9 +223,7 @@ fn take_in_left_over(source: &mut Source) -> Vec<Inode> {
     for (folder, entries) in folders {
         let files = siblings(&folder, |_| true);
         for entry in entries {
-            let place = files.iter().find(|(_, metadata)| {
-                identity::inode(metadata) == entry.inode() && identity::born(metadata) == entry.born
-            });
+            let place = files.iter().find(|(_, metadata)| entry.is_of(metadata));
             let group = group_of(source, &entry);
             let taken = match (place, group) {
                 (Some((path, _)), Some(group)) => take_in(source, group, path, Path::new(&entry.path), false, true)
@@ -267,6 +281,35 @@ fn siblings(folder: &Path, wanted: impl Fn(&str) -> bool) -> Vec<(PathBuf, fs::M
         .collect()
 }
 
+/// Closed files that a writer still holds and writes to are read on; those that are gone are forgotten.
+fn look_at_closed(source: &mut Source) {
+    let mut folders: AHashMap<PathBuf, Vec<Inode>> = AHashMap::new();
+    for entry in source.known.values().filter(|entry| entry.closed) {
+        if let Some(folder) = Path::new(&entry.target).parent() {
+            folders.entry(folder.to_owned()).or_default().push(entry.inode());
+        }
+    }
+    for (folder, inodes) in folders {
+        let files = siblings(&folder, |_| true);
+        for inode in inodes {
+            let Some(entry) = source.known.get(&inode) else { continue };
+            let Some((path, metadata)) = files.iter().find(|(_, metadata)| entry.is_of(metadata)) else {
+                source.known.remove(&inode);
+                source.closed.retain(|closed| *closed != inode);
+                source.must_write = true;
+                continue;
+            };
+            let shown = PathBuf::from(&entry.path);
+            if metadata.len() > entry.size
+                && let Some(group) = group_of(source, entry)
+                && let Err(error) = take_in(source, group, path, &shown, false, true)
+            {
+                tracing::warn!(path = %path.display(), %error, "a rotated file cannot be read on; it is tried again");
+            }
+        }
+    }
+}
+
 fn group_of(source: &Source, entry: &Entry) -> Option<usize> {
     source.groups.iter().position(|group| group.globs.matches(Path::new(&entry.path)))
 }
@@ -278,7 +321,7 @@ pub(super) fn close(source: &mut Source, id: u64) {
     let mut entry = tail.checkpoint();
     source.by_inode.remove(&entry.inode());
     source.must_write = true;
-    let links = tail.file.metadata().map_or(0, |metadata| std::os::unix::fs::MetadataExt::nlink(&metadata));
+    let links = tail.file.metadata().map_or(0, |metadata| metadata.nlink());
     tracing::debug!(path = entry.path, size = entry.size, "a rotated file was read to its end");
     if links > 0 {
         entry.closed = true;
@@ -293,11 +336,7 @@ pub(super) fn close(source: &mut Source, id: u64) {
 }
 
 fn count_lost(source: &Source, entry: &Entry) {
-    let bytes = entry.size.saturating_sub(entry.position);
-    if bytes > 0 {
-        source.metrics.lost.add(bytes, &[]);
-        tracing::warn!(path = entry.path, bytes, "a file went away before it was read to its end");
-    }
+    source.metrics.lose(&entry.path, entry.size.saturating_sub(entry.position));
 }
 
 fn measure(source: &Source) {

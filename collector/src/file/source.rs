@@ -33,7 +33,8 @@ pub struct Settings {
     pub rescan: Duration,
     /// How long a batch waits for more lines.
     pub linger: Duration,
-    /// How long a rotated file has to be still before its last line is taken without a newline, and it is closed.
+    /// How long a rotated file has to be still before its last line is taken without a newline, and it is closed; and
+    /// how long a part waits for more of its line.
     pub grace: Duration,
     /// How long a group of lines waits for one more.
     pub group_wait: Duration,
@@ -99,6 +100,8 @@ pub struct Source {
     /// Generations that no open file stands for: from the last run and not found yet, or closed.
     pub(super) known: AHashMap<Inode, Entry>,
     pub(super) closed: VecDeque<Inode>,
+    /// When the closed ones were looked at.
+    pub(super) closed_looked: Option<Instant>,
     pub(super) watch: Watch,
     pub(super) metrics: Metrics,
     /// Identities or breaks are new: nothing is sent before they are on disk.
@@ -160,6 +163,7 @@ impl Source {
             by_target: AHashMap::new(),
             known: AHashMap::new(),
             closed: VecDeque::new(),
+            closed_looked: None,
             watch: Watch::new(),
             metrics,
             must_write: true,
@@ -327,13 +331,13 @@ impl Source {
         let before = tail.batch.len();
         let observed = weir_service::time::now_unix_nano() as u64;
         let visit = tail.visit(&mut self.buffer, observed);
-        let counts = std::mem::take(&mut tail.assembler.counts);
+        self.metrics.count(&tail.entry.path, std::mem::take(&mut tail.assembler.counts));
         self.waiting_bytes = (self.waiting_bytes + tail.batch.len()).saturating_sub(before);
         let sealed = std::mem::take(&mut tail.sealed);
         if tail.batch.is_empty() {
             give_back(&mut self.pool, &mut tail.batch);
         }
-        if tail.open_since.is_some() {
+        if tail.open_since.is_some() || tail.part_since.is_some() {
             self.timed.insert(id);
         }
         if tail.waiting() && !tail.lingering {
@@ -354,15 +358,6 @@ impl Source {
                 let path = self.tails.get(&id).map(|tail| tail.entry.path.as_str());
                 tracing::warn!(path, %error, "a file cannot be read; it is tried again");
                 self.hold(id);
-            }
-        }
-        for (counter, count) in [
-            (&self.metrics.lines, counts.lines),
-            (&self.metrics.cut, counts.cut),
-            (&self.metrics.undecodable, counts.undecodable),
-        ] {
-            if count > 0 {
-                counter.add(count, &[]);
             }
         }
         for batch in sealed {

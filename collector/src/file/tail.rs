@@ -57,6 +57,8 @@ pub(super) struct Tail {
     pub(super) grown: Instant,
     /// Something is open that only another line would end, since then.
     pub(super) open_since: Option<Instant>,
+    /// A part waits for more of its line, since then (nanoseconds since the epoch).
+    pub(super) part_since: Option<u64>,
     /// The bus did not take a batch.
     pub(super) failed: Option<Instant>,
     pub(super) in_flight: usize,
@@ -104,6 +106,7 @@ impl Tail {
             rotated: None,
             grown: Instant::now(),
             open_since: None,
+            part_since: None,
             failed: None,
             in_flight: 0,
             at_end: false,
@@ -143,6 +146,8 @@ impl Tail {
             _ if !self.assembler.waits_for_a_line() => None,
             since => since.or_else(|| Some(Instant::now())),
         };
+        // Where a line is passed over there is no place to end a record at.
+        self.part_since = self.assembler.part_since().filter(|_| self.skipping.is_none());
         let bytes = self.scan - from;
         if bytes > 0 {
             self.grown = Instant::now();
@@ -192,7 +197,7 @@ impl Tail {
 
     /// One line, behind which [`Self::scan`] is already.
     fn line(&mut self, line: &[u8], offset: u64, cut: bool, observed: u64) {
-        if self.entry.format == Format::Auto {
+        if self.entry.format == Format::Auto && !line.trim_ascii().is_empty() {
             self.entry.format = Assembler::detect(line);
             self.assembler.set_format(self.entry.format);
         }
@@ -243,6 +248,11 @@ impl Tail {
         self.skipping.is_some() || !self.assembler.is_clean() || self.scan < self.entry.size
     }
 
+    /// Nothing was written since the last visit, which came to the end.
+    pub(super) fn stands_still(&self) -> bool {
+        self.at_end && self.file.metadata().is_ok_and(|metadata| metadata.len() == self.entry.size)
+    }
+
     /// Everything is durable that was read.
     pub(super) fn settled(&self) -> bool {
         self.sealed.is_empty() && !self.waiting() && self.in_flight == 0 && self.acks.durable() == self.scan
@@ -256,7 +266,7 @@ impl Tail {
             self.entry.breaks.sort_unstable();
         }
         self.broken = self.broken.filter(|&broken| broken != at);
-        self.open_since = None;
+        (self.open_since, self.part_since) = (None, None);
     }
 
     fn next_break(&self) -> Option<u64> {
@@ -292,7 +302,8 @@ impl Tail {
         self.sealed.clear();
         self.mark = Mark::default();
         (self.scan, self.clean) = (position, position);
-        (self.broken, self.skipping, self.open_since, self.failed) = (None, None, None, None);
+        (self.broken, self.skipping, self.failed) = (None, None, None);
+        (self.open_since, self.part_since) = (None, None);
         self.at_end = false;
     }
 

@@ -13,6 +13,7 @@ use weir_bus::{Bus, Event, Partition, Position};
 use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
 use weir_proto::otlp::common::v1::any_value::Value;
 use weir_proto::{Origin, header, topic};
+use weir_service::telemetry::Telemetry;
 
 use super::{Settings, Source, Until};
 use crate::Error;
@@ -24,6 +25,8 @@ struct World {
     folder: TempDir,
     bus: Bus,
     options: Options,
+    rescan: Duration,
+    telemetry: Telemetry,
 }
 
 type Running = (JoinHandle<Result<(), Error>>, CancellationToken);
@@ -37,7 +40,9 @@ impl World {
         bus.ensure_topics(&[bus.topic_spec(topic::LOGS)]).await.unwrap();
         let include = vec![folder.path().join("logs/*.log").to_str().unwrap().to_owned()];
         let files = vec![FileOptions { include, format, ..FileOptions::default() }];
-        Self { folder, bus, options: Options { files, ..Options::default() } }
+        let rescan = Settings::default().rescan;
+        let telemetry = Telemetry::detached().unwrap();
+        Self { folder, bus, options: Options { files, ..Options::default() }, rescan, telemetry }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -56,9 +61,10 @@ impl World {
             linger: Duration::from_millis(5),
             checkpoint: Duration::from_millis(5),
             in_flight: 100_000,
+            rescan: self.rescan,
             ..Settings::default()
         };
-        let metrics = Metrics::new(&opentelemetry::global::meter("test"));
+        let metrics = Metrics::new(&self.telemetry.meter());
         let part = weir_service::health::Health::default().part("files");
         let state = self.folder.path().join("state");
         Source::open(&self.options, settings, &state, self.bus.producer().unwrap(), metrics, part).unwrap()
@@ -112,6 +118,19 @@ impl World {
             }
         }
         lines
+    }
+
+    /// Waits until what is kept of the files is so.
+    async fn wait_for_state(&self, wanted: impl Fn(&[serde_json::Value]) -> bool) {
+        for _ in 0..600 {
+            let text = fs::read(self.folder.path().join("state/files.json")).unwrap();
+            let state: serde_json::Value = serde_json::from_slice(&text).unwrap();
+            if wanted(state["files"].as_array().unwrap()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("the state does not come");
     }
 
     async fn bodies(&self) -> Vec<String> {
@@ -181,6 +200,24 @@ async fn a_rotated_file_is_read_to_its_end_and_the_new_one_from_its_beginning() 
 }
 
 #[tokio::test]
+async fn a_closed_file_that_its_writer_goes_on_with_is_read_on_and_forgotten_when_it_is_gone() {
+    let mut world = World::new(Format::Plain).await;
+    world.rescan = Duration::from_millis(100);
+    world.append("a.log", "1\n");
+    let running = world.start();
+    world.wait_for(1).await;
+    fs::rename(world.path("a.log"), world.path("a.log.1")).unwrap();
+    let closed = |files: &[serde_json::Value]| files.iter().all(|file| file["closed"] == true);
+    world.wait_for_state(closed).await;
+    world.append("a.log.1", "2\n");
+    assert_eq!(world.wait_for(2).await, ["1", "2"]);
+    world.wait_for_state(closed).await;
+    fs::remove_file(world.path("a.log.1")).unwrap();
+    world.wait_for_state(<[_]>::is_empty).await;
+    stop(running).await;
+}
+
+#[tokio::test]
 async fn a_deleted_file_that_is_open_is_read_to_its_end() {
     let world = World::new(Format::Plain).await;
     world.append("a.log", "1\n");
@@ -224,6 +261,25 @@ async fn a_truncated_file_is_another_generation() {
     File::create(world.path("a.log")).unwrap().write_all(b"three\n").unwrap();
     assert_eq!(world.wait_for(3).await, ["one", "three", "two"]);
     stop(running).await;
+}
+
+#[tokio::test]
+async fn what_goes_away_unread_and_what_is_cut_is_counted_by_its_file() {
+    let mut world = World::new(Format::Plain).await;
+    world.options.max_line = weir_service::config::Size(100);
+    world.append("a.log", "x".repeat(200) + "\nhalf");
+    let running = world.start();
+    world.wait_for(1).await;
+    File::create(world.path("a.log")).unwrap().write_all(b"2\n").unwrap();
+    world.wait_for(2).await;
+    stop(running).await;
+    let told = world.telemetry.metrics().unwrap();
+    let count = |name: &str| {
+        let line = told.lines().find(|line| line.starts_with(name) && line.contains("a.log"));
+        line.and_then(|line| line.rsplit(' ').next()).unwrap_or_else(|| panic!("{name} in {told}")).to_owned()
+    };
+    assert_eq!(count("weir_collector_file_lost"), "4");
+    assert_eq!(count("weir_collector_file_cut_lines"), "1");
 }
 
 #[tokio::test]
@@ -291,6 +347,22 @@ async fn a_group_ended_by_time_is_ended_there_after_a_restart_too() {
 }
 
 #[tokio::test]
+async fn a_part_that_nothing_goes_on_with_is_ended_and_holds_nothing_up() {
+    let world = World::new(Format::Auto).await;
+    let time = "2016-10-06T00:17:09Z";
+    world.append("cri.log", format!("{time} stdout P a part\n{time} stderr F whole\n"));
+    world.append("docker.log", "\n{\"log\":\"last words\"}\n");
+    let running = world.start();
+    assert_eq!(world.wait_for(4).await, ["", "a part", "last words", "whole"]);
+    kill(running).await;
+    world.append("cri.log", format!("{time} stdout P late, \n"));
+    let running = world.start();
+    world.append("cri.log", format!("{time} stdout F and whole\n"));
+    assert_eq!(world.wait_for(5).await[3], "late, and whole");
+    stop(running).await;
+}
+
+#[tokio::test]
 async fn a_long_line_is_cut_and_the_next_one_is_whole() {
     let mut world = World::new(Format::Plain).await;
     world.options.max_line = weir_service::config::Size(1000);
@@ -321,6 +393,17 @@ async fn from_the_end_only_what_comes_later_is_read() {
     world.append("b.log", "new file\n");
     world.to_the_end().await;
     assert_eq!(world.bodies().await, ["after", "new file"]);
+}
+
+#[tokio::test]
+async fn from_the_end_a_line_that_is_being_written_is_whole() {
+    let mut world = World::new(Format::Auto).await;
+    world.options.files[0].from = From::End;
+    world.append("a.log", cri("before") + cri("half").trim_end());
+    world.to_the_end().await;
+    world.append("a.log", " and half\n".to_owned() + &cri("next"));
+    world.to_the_end().await;
+    assert_eq!(world.bodies().await, ["half and half", "next"]);
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ use super::{follow, identity};
 impl Source {
     /// Looks at the files that wait for time to pass.
     pub(super) fn tick(&mut self, now: Instant) {
+        let grace = u64::try_from(self.settings.grace.as_nanos()).unwrap_or(u64::MAX);
+        let long_ago = (weir_service::time::now_unix_nano() as u64).saturating_sub(grace);
         for id in self.timed.iter().copied().collect::<Vec<_>>() {
             let Some(tail) = self.tails.get_mut(&id) else {
                 self.timed.remove(&id);
@@ -39,11 +41,16 @@ impl Source {
                     continue;
                 }
                 self.queue(id);
-            } else if tail.open_since.is_some_and(|at| now - at >= self.settings.group_wait) {
-                tail.break_after(false);
-                self.must_write = true;
+            } else if tail.open_since.is_some_and(|at| now - at >= self.settings.group_wait)
+                || tail.part_since.is_some_and(|at| at <= long_ago)
+            {
+                // What was written meanwhile may go on with it: that is read first.
+                if tail.stands_still() {
+                    tail.break_after(false);
+                    self.must_write = true;
+                }
                 self.queue(id);
-            } else if tail.open_since.is_none() {
+            } else if tail.open_since.is_none() && tail.part_since.is_none() {
                 self.timed.remove(&id);
             }
         }
@@ -54,11 +61,15 @@ impl Source {
         let Some(tail) = self.tails.get_mut(&id) else { return };
         let before = tail.batch.len();
         tail.abandon(weir_service::time::now_unix_nano() as u64);
+        self.metrics.count(&tail.entry.path, std::mem::take(&mut tail.assembler.counts));
         self.waiting_bytes = self.waiting_bytes.saturating_sub(before);
         for batch in std::mem::take(&mut tail.sealed) {
             self.send(id, batch, stop).await;
         }
         let Some(tail) = self.tails.remove(&id) else { return };
+        // What was read is on its way, unless the bus did not take it; what was not is gone.
+        let reached = if tail.failed.is_some() { tail.acks.durable() } else { tail.acks.sent() };
+        self.metrics.lose(&tail.entry.path, tail.entry.size.saturating_sub(reached));
         tracing::info!(path = tail.entry.path, "a file was truncated or written anew: it is read from its beginning");
         self.timed.remove(&id);
         if let Err(error) = follow::again(self, tail) {
