@@ -58,7 +58,9 @@ impl Head {
     pub fn extend(&mut self, batches: impl IntoIterator<Item = Arc<Batch>>) {
         let kept = Arc::make_mut(&mut self.batches);
         for batch in batches {
-            self.bytes += batch.lines.iter().map(Line::memory).sum::<usize>();
+            // Its source may be its own.
+            let source = batch.lines.first().map_or(0, |line| line.source.memory());
+            self.bytes += source + batch.lines.iter().map(Line::memory).sum::<usize>();
             kept.push(batch);
         }
     }

@@ -32,9 +32,13 @@ pub enum Signal {
     Spans,
 }
 
-/// Sources that were seen, so that lines of one share it. At [`Sources::MOST`] it forgets all and begins anew.
+/// Sources that were seen, so that lines of one share it. At [`Sources::MOST`] or [`Sources::MOST_BYTES`] it forgets all
+/// and begins anew.
 #[derive(Debug, Default)]
-pub struct Sources(AHashMap<Vec<u8>, Arc<Source>>);
+pub struct Sources {
+    by_bytes: AHashMap<Vec<u8>, Arc<Source>>,
+    bytes: usize,
+}
 
 /// How far each file was read, by partition.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -93,10 +97,10 @@ impl Marks {
         }
     }
 
-    /// Forgets files that have been silent for long, measured from the newest record.
-    pub fn forget(&mut self) {
+    /// Forgets files that have been silent for long, measured from the newest record that is not from the future.
+    pub fn forget(&mut self, now_ms: i64) {
         let mut seen: Vec<i64> = self.0.values().flat_map(HashMap::values).map(|mark| mark.seen).collect();
-        let Some(newest) = seen.iter().max().copied() else { return };
+        let Some(newest) = seen.iter().max().map(|newest| now_ms.min(*newest)) else { return };
         let mut oldest_kept = newest.saturating_sub(Self::SILENT_MS);
         if seen.len() > Self::MOST {
             let cut = seen.len() - Self::MOST;
@@ -111,6 +115,8 @@ impl Marks {
 impl Sources {
     /// Most sources that are remembered.
     pub const MOST: usize = 10_000;
+    /// Most memory that they take.
+    pub const MOST_BYTES: usize = 16 << 20;
 
     fn get(&mut self, resource: Vec<KeyValue>, scope: String) -> Arc<Source> {
         let mut key = scope.as_bytes().to_vec();
@@ -119,11 +125,12 @@ impl Sources {
             // A Vec takes all that is written to it.
             let _ = pair.encode_length_delimited(&mut key);
         }
-        if let Some(source) = self.0.get(&key) {
+        if let Some(source) = self.by_bytes.get(&key) {
             return source.clone();
         }
-        if self.0.len() >= Self::MOST {
-            self.0.clear();
+        if self.by_bytes.len() >= Self::MOST || self.bytes >= Self::MOST_BYTES {
+            self.by_bytes.clear();
+            self.bytes = 0;
         }
         let resource = attributes(resource);
         let text = |name: &str| resource.iter().find(|(key, _)| key == name).map(|(_, value)| fields::text(value));
@@ -133,7 +140,8 @@ impl Sources {
             resource,
             scope,
         });
-        self.0.insert(key, source.clone());
+        self.bytes += key.len() + source.memory();
+        self.by_bytes.insert(key, source.clone());
         source
     }
 }
@@ -201,10 +209,11 @@ fn line(record: LogRecord, id: LineId, arrival_ms: i64, source: Arc<Source>) -> 
     }
 }
 
-/// The first time that is set, else the record's arrival.
+/// The first time that is set, else the record's arrival. The greatest of all stays below the end of every search.
 fn time(times: [u64; 2], arrival_ms: i64) -> i64 {
     let set = times.into_iter().find(|time| *time != 0);
-    set.map_or(arrival_ms.saturating_mul(1_000_000), |time| i64::try_from(time).unwrap_or(i64::MAX))
+    let time = set.map_or(arrival_ms.max(0).saturating_mul(1_000_000), |time| i64::try_from(time).unwrap_or(i64::MAX));
+    time.min(i64::MAX - 1)
 }
 
 fn body(value: Option<AnyValue>) -> Body {
@@ -291,11 +300,31 @@ mod tests {
     }
 
     #[test]
+    fn a_record_from_the_future_makes_no_other_file_forgotten() {
+        let mut marks = Marks::default();
+        marks.advance(0, &origin(0, 10), 1_000);
+        marks.advance(0, &Origin { identity: "b".into(), start: 0, end: 1 }, i64::MAX);
+        marks.forget(2_000);
+        assert_eq!(marks.fate(0, &origin(0, 10)), Fate::Seen);
+    }
+
+    #[test]
+    fn sources_take_no_more_memory_than_they_should() {
+        let mut sources = Sources::default();
+        for n in 0..100 {
+            let value = Some(AnyValue { value: Some(Value::StringValue(format!("{n}{}", "x".repeat(500_000)))) });
+            sources.get(vec![KeyValue { key: "k".into(), value, ..KeyValue::default() }], String::new());
+            assert!(sources.bytes < Sources::MOST_BYTES + (2 << 20));
+        }
+        assert!(sources.by_bytes.len() < 100);
+    }
+
+    #[test]
     fn silent_files_are_forgotten() {
         let mut marks = Marks::default();
         marks.advance(0, &origin(0, 10), 0);
         marks.advance(0, &Origin { identity: "b".into(), start: 0, end: 1 }, Marks::SILENT_MS + 1);
-        marks.forget();
+        marks.forget(i64::MAX);
         assert_eq!(marks.fate(0, &origin(0, 10)), Fate::New);
         assert_eq!(marks.fate(0, &Origin { identity: "b".into(), start: 0, end: 1 }), Fate::Seen);
     }

@@ -98,18 +98,33 @@ impl Body {
 impl Line {
     /// About the memory that it takes, without its source.
     pub fn memory(&self) -> usize {
-        let attributes: usize = self
-            .attributes
-            .iter()
-            .map(|(key, value)| key.len() + value_bytes(value) + size_of::<(String, Value)>())
-            .sum();
-        size_of::<Self>()
-            + self.body.len()
+        size_of::<Self>() + self.attributes.len() * size_of::<(String, Value)>() + self.content()
+    }
+
+    /// Bytes of what it says: its body, its ids and its attributes.
+    pub fn content(&self) -> usize {
+        self.body.len()
             + self.severity_text.len()
             + self.trace_id.len()
             + self.span_id.len()
-            + attributes
+            + attribute_bytes(&self.attributes)
     }
+}
+
+impl Source {
+    /// About the memory that it takes.
+    pub fn memory(&self) -> usize {
+        size_of::<Self>()
+            + self.tenant.len()
+            + self.service.len()
+            + self.scope.len()
+            + self.resource.len() * size_of::<(String, Value)>()
+            + attribute_bytes(&self.resource)
+    }
+}
+
+fn attribute_bytes(attributes: &[(String, Value)]) -> usize {
+    attributes.iter().map(|(key, value)| key.len() + value_bytes(value)).sum()
 }
 
 fn value_bytes(value: &Value) -> usize {

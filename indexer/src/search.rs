@@ -8,10 +8,14 @@ use std::time::Instant;
 use crate::fields;
 use crate::line::{Line, LineId};
 use crate::query::Matcher;
-use crate::snapshot::{Needs, Snapshot};
+use crate::snapshot::{Candidate, Counted, Needs, Snapshot};
 
 /// Most buckets of a histogram, fields of a listing, and distinct values counted of one field.
 pub const MAX_GROUPS: usize = 10_000;
+/// Most bytes of their names.
+const MAX_GROUP_BYTES: usize = 32 << 20;
+/// Memory of a page, about: lines that take more are left to the next one.
+const MAX_PAGE_BYTES: usize = 32 << 20;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -22,8 +26,8 @@ pub enum Error {
     /// The deadline passed.
     #[error("the query took too long: narrow the time range or the query")]
     Deadline,
-    /// The answer would be larger than [`MAX_GROUPS`].
-    #[error("more than {MAX_GROUPS} groups: take a longer interval or a narrower query")]
+    /// The answer would be larger than [`MAX_GROUPS`], or than 32 MiB.
+    #[error("more than {MAX_GROUPS} groups, or 32 MiB of their names: take a longer interval or a narrower query")]
     TooManyGroups,
 }
 
@@ -80,83 +84,96 @@ impl Selection {
         Ok(())
     }
 
+    /// Counts what the index knows without reading lines, where `take` says yes; gives back what is to be read.
+    fn tally(&self, snapshot: &dyn Snapshot, mut take: impl FnMut(&Counted) -> bool) -> Result<Vec<Candidate>, Error> {
+        Ok(match self.matcher.exact() {
+            Some(exact) => snapshot.tally(exact, &self.needs, self.start, self.end, &mut take)?,
+            None => snapshot.candidates(&self.needs, self.start, self.end)?,
+        })
+    }
+
     fn in_time(&self) -> Result<(), Error> {
         if Instant::now() < self.deadline { Ok(()) } else { Err(Error::Deadline) }
     }
 }
 
-/// One page of matching lines; `also` may refuse lines that match.
+/// One page of matching lines; `also` may refuse lines that match. It ends early where its lines would take more than
+/// 32 MiB, but has one at least.
 pub fn page(
     snapshot: &dyn Snapshot,
     selection: &Selection,
     paging: &Paging,
     also: &dyn Fn(&Line) -> bool,
 ) -> Result<Page, Error> {
-    let mut candidates = snapshot.candidates(&selection.needs, selection.start, selection.end)?;
+    let (mut start, mut end) = (selection.start, selection.end);
+    match paging.after {
+        Some((time, _)) if paging.oldest_first => start = start.max(time),
+        Some((time, _)) => end = end.min(time.saturating_add(1)),
+        None => {}
+    }
+    let mut candidates = snapshot.candidates(&selection.needs, start, end)?;
     if paging.oldest_first {
         candidates.sort_by_key(|candidate| candidate.min_time());
     } else {
         candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.max_time()));
     }
-    // One line more than asked tells whether there is a next page.
-    let wanted = paging.limit.saturating_add(1);
-    let mut best: BTreeMap<Place, Line> = BTreeMap::new();
+    let before = |a: Place, b: Place| if paging.oldest_first { a < b } else { a > b };
+    let mut best = Best { lines: BTreeMap::new(), bytes: 0, cut: None };
     for candidate in candidates {
-        let worst = if best.len() < wanted { None } else { edge(&best, paging) };
-        if worst.is_some_and(|worst| cannot_improve(candidate.as_ref(), worst, paging)) {
+        let cannot_improve = best.cut.is_some_and(|(cut, _)| {
+            if paging.oldest_first { candidate.min_time() > cut } else { candidate.max_time() < cut }
+        });
+        if cannot_improve {
             break;
         }
         selection.in_time()?;
         for line in candidate.lines()?.iter() {
             let place = (line.time, line.id);
-            let behind = |mark: Place| if paging.oldest_first { place > mark } else { place < mark };
-            let before = |mark: Place| if paging.oldest_first { place < mark } else { place > mark };
-            let full = best.len() >= wanted;
-            if !paging.after.is_none_or(behind) || (full && !edge(&best, paging).is_none_or(before)) {
-                continue;
-            }
-            if selection.takes(line) && also(line) {
-                best.insert(place, line.clone());
-                if best.len() > wanted {
-                    if paging.oldest_first {
-                        best.pop_last()
-                    } else {
-                        best.pop_first()
-                    };
-                }
+            let on_page =
+                paging.after.is_none_or(|after| before(after, place)) && best.cut.is_none_or(|cut| before(place, cut));
+            if on_page && selection.takes(line) && also(line) {
+                best.insert(place, line.clone(), paging);
             }
         }
     }
-    let more = best.len() > paging.limit;
-    let lines: Vec<Line> = if paging.oldest_first {
-        best.into_values().take(paging.limit).collect()
-    } else {
-        best.into_values().rev().take(paging.limit).collect()
-    };
-    Ok(Page { lines, more })
+    let lines = best.lines.into_values();
+    let lines = if paging.oldest_first { lines.collect() } else { lines.rev().collect() };
+    Ok(Page { lines, more: best.cut.is_some() })
 }
 
-/// The line that a better one would push out.
-fn edge(best: &BTreeMap<Place, Line>, paging: &Paging) -> Option<Place> {
-    let edge = if paging.oldest_first { best.last_key_value() } else { best.first_key_value() };
-    edge.map(|(place, _)| *place)
+/// The lines of a page so far.
+struct Best {
+    lines: BTreeMap<Place, Line>,
+    bytes: usize,
+    /// The first line that found no room: none behind it is on the page.
+    cut: Option<Place>,
 }
 
-fn cannot_improve(candidate: &dyn crate::snapshot::Lines, worst: Place, paging: &Paging) -> bool {
-    if paging.oldest_first { candidate.min_time() > worst.0 } else { candidate.max_time() < worst.0 }
+impl Best {
+    fn insert(&mut self, place: Place, line: Line, paging: &Paging) {
+        self.bytes += line.memory();
+        self.lines.insert(place, line);
+        while self.lines.len() > paging.limit || (self.bytes > MAX_PAGE_BYTES && self.lines.len() > 1) {
+            let last = if paging.oldest_first { self.lines.pop_last() } else { self.lines.pop_first() };
+            let Some((place, line)) = last else { return };
+            self.bytes -= line.memory();
+            self.cut = Some(place);
+        }
+    }
 }
 
 /// Number of matching lines.
 pub fn count(snapshot: &dyn Snapshot, selection: &Selection) -> Result<u64, Error> {
+    let (start, end) = (selection.start, selection.end);
     let mut count = 0;
-    for candidate in snapshot.candidates(&selection.needs, selection.start, selection.end)? {
+    let rest = selection.tally(snapshot, |counted| {
+        let whole = counted.min >= start && counted.max < end;
+        count += if whole { counted.lines } else { 0 };
+        whole
+    })?;
+    for candidate in rest {
         selection.in_time()?;
-        let whole = candidate.min_time() >= selection.start && candidate.max_time() < selection.end;
-        count += if whole && selection.matcher.is_all() {
-            candidate.count() as u64
-        } else {
-            candidate.lines()?.iter().filter(|line| selection.takes(line)).count() as u64
-        };
+        count += candidate.lines()?.iter().filter(|line| selection.takes(line)).count() as u64;
     }
     Ok(count)
 }
@@ -168,26 +185,73 @@ pub fn histogram(
     interval: i64,
     split: Option<&str>,
 ) -> Result<BTreeMap<i64, BTreeMap<String, u64>>, Error> {
+    let (start, end) = (selection.start, selection.end);
+    let bucket_of = |time: i64| time - time.rem_euclid(interval.max(1));
     let mut buckets: BTreeMap<i64, BTreeMap<String, u64>> = BTreeMap::new();
-    let mut groups = 0;
-    selection.each(snapshot, |line| {
-        let bucket = buckets.entry(line.time - line.time.rem_euclid(interval.max(1))).or_default();
-        let before = bucket.len();
-        let value = split.and_then(|name| values(line, name).into_iter().next()).unwrap_or_default();
-        *bucket.entry(value).or_default() += 1;
-        groups += bucket.len() - before;
-        if groups > MAX_GROUPS { Err(Error::TooManyGroups) } else { Ok(()) }
+    let mut groups = Groups::default();
+    let mut too_many: Result<(), Error> = Ok(());
+    let mut add = |time: i64, value: String, lines: u64| -> Result<(), Error> {
+        let bucket = buckets.entry(bucket_of(time)).or_default();
+        if let Some(count) = bucket.get_mut(&value) {
+            *count += lines;
+        } else {
+            groups.add(value.len())?;
+            bucket.insert(value, lines);
+        }
+        Ok(())
+    };
+    let rest = selection.tally(snapshot, |counted| {
+        let whole = split.is_none()
+            && counted.min >= start
+            && counted.max < end
+            && bucket_of(counted.min) == bucket_of(counted.max);
+        if whole && counted.lines > 0 && too_many.is_ok() {
+            too_many = add(counted.min, String::new(), counted.lines);
+        }
+        whole
     })?;
+    too_many?;
+    for candidate in rest {
+        selection.in_time()?;
+        for line in candidate.lines()?.iter().filter(|line| selection.takes(line)) {
+            let value = split.and_then(|name| values(line, name).into_iter().next()).unwrap_or_default();
+            add(line.time, value, 1)?;
+        }
+    }
     Ok(buckets)
+}
+
+/// What an answer takes.
+#[derive(Default)]
+struct Groups {
+    count: usize,
+    bytes: usize,
+}
+
+impl Groups {
+    fn add(&mut self, bytes: usize) -> Result<(), Error> {
+        self.count += 1;
+        self.bytes += bytes;
+        if self.count > MAX_GROUPS || self.bytes > MAX_GROUP_BYTES { Err(Error::TooManyGroups) } else { Ok(()) }
+    }
 }
 
 /// Names of the fields of matching lines.
 pub fn field_names(snapshot: &dyn Snapshot, selection: &Selection) -> Result<BTreeSet<String>, Error> {
     let mut names: BTreeSet<String> = ["body", "service", "severity", "tenant", "timestamp"].map(String::from).into();
+    let mut groups = Groups::default();
     selection.each(snapshot, |line| {
-        for (part, attributes) in [("resource", &line.source.resource), ("attributes", &line.attributes)] {
-            fields::each(attributes, |name, _| {
-                names.insert(format!("{part}.{name}"));
+        let mut enough = Ok(());
+        let mut name = String::new();
+        for (part, attributes) in [("resource.", &line.source.resource), ("attributes.", &line.attributes)] {
+            fields::each(attributes, |field, _| {
+                name.clear();
+                name.push_str(part);
+                name.push_str(field);
+                if enough.is_ok() && !names.contains(&name) {
+                    enough = groups.add(name.len());
+                    names.insert(name.clone());
+                }
             });
         }
         for (name, id) in [("trace_id", &line.trace_id), ("span_id", &line.span_id)] {
@@ -195,7 +259,7 @@ pub fn field_names(snapshot: &dyn Snapshot, selection: &Selection) -> Result<BTr
                 names.insert(name.to_owned());
             }
         }
-        if names.len() > MAX_GROUPS { Err(Error::TooManyGroups) } else { Ok(()) }
+        enough
     })?;
     Ok(names)
 }
@@ -208,11 +272,17 @@ pub fn top_values(
     limit: usize,
 ) -> Result<Vec<(String, u64)>, Error> {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    let mut groups = Groups::default();
     selection.each(snapshot, |line| {
         for value in values(line, name) {
-            *counts.entry(value).or_default() += 1;
+            if let Some(count) = counts.get_mut(&value) {
+                *count += 1;
+            } else {
+                groups.add(value.len())?;
+                counts.insert(value, 1);
+            }
         }
-        if counts.len() > MAX_GROUPS { Err(Error::TooManyGroups) } else { Ok(()) }
+        Ok(())
     })?;
     let mut sorted: Vec<_> = counts.into_iter().collect();
     sorted.sort_by(|(a, more), (b, less)| less.cmp(more).then_with(|| a.cmp(b)));

@@ -24,6 +24,18 @@ pub trait Snapshot: Send + Sync {
     /// Head batches and chunks whose times meet `[start, end)` and that may hold a match of `needs` (a superset of those
     /// that do), by falling greatest time.
     fn candidates(&self, needs: &Needs, start: i64, end: i64) -> Result<Vec<Candidate>, crate::Error>;
+    /// [`Snapshot::candidates`] for counting: where the index knows the number of lines that match `exact` (the same query
+    /// as `needs`), it asks `take` first, and leaves out what that takes. What it does not know it asks nothing about.
+    fn tally(
+        &self,
+        _exact: &Exact,
+        needs: &Needs,
+        start: i64,
+        end: i64,
+        _take: &mut dyn FnMut(&Counted) -> bool,
+    ) -> Result<Vec<Candidate>, crate::Error> {
+        self.candidates(needs, start, end)
+    }
     /// Everything that reached the bus before this time (nanoseconds since the epoch) is in the snapshot.
     fn indexed_until(&self) -> i64;
 }
@@ -39,6 +51,8 @@ pub enum Needs {
     Word(String),
     /// A word of the body that starts so.
     WordPrefix(String),
+    /// A word of the body that is like this pattern (lowercase; see [`crate::query`]).
+    WordGlob(String),
     /// A field's whole value, lowercase: `service`, `tenant`, `trace_id`, `span_id`, `resource.X`, `attributes.X`, or
     /// `record` (`PARTITION-OFFSET` on the bus).
     Field(String, String),
@@ -48,4 +62,25 @@ pub enum Needs {
     All(Vec<Needs>),
     /// Any of these.
     Any(Vec<Needs>),
+}
+
+/// A query whose matching lines the index can count: terms that all lines of a chunk share, and at most one that is
+/// listed with the number of lines that hold it, none of them under a hash.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Exact {
+    /// What the source must be; all of these.
+    pub source: Vec<Needs>,
+    /// What a line must hold.
+    pub line: Option<Needs>,
+}
+
+/// Lines of a chunk that match, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// Least event time of the chunk.
+    pub min: i64,
+    /// Greatest event time of the chunk.
+    pub max: i64,
+    /// How many match.
+    pub lines: u64,
 }

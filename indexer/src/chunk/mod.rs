@@ -7,5 +7,5 @@ pub mod terms;
 /// Most lines of a chunk.
 pub const MAX_LINES: usize = 1024;
 
-/// A chunk is closed when its bodies reach this size, so that reading one line never costs much more.
-pub const MAX_BODY_BYTES: usize = 512 << 10;
+/// A chunk is closed when what its lines say reaches this size, so that reading one line never costs much more.
+pub const MAX_BYTES: usize = 512 << 10;

@@ -5,6 +5,7 @@
 //! | `w` word | a word of the body |
 //! | `h` hash | a word of the body that is an id or a number ([`words::is_hashed`]), by 18 bits |
 //! | `x` start | the first [`START`] characters of such a word, for queries by prefix |
+//! | `r` run | a run without digits within such a word, for queries by parts of words: see [`each_run`] |
 //! | `f` field NUL value | a field's whole value in lowercase |
 //! | `g` hash | the same for a value that is long, an id or a number, by 18 bits |
 //! | `e` field | the field is there |
@@ -26,6 +27,9 @@ pub const TOKENIZER: &str = "weir_terms";
 
 /// Characters of a hashed word that are listed as they are.
 pub const START: usize = 3;
+
+/// Bytes of the longest run of a hashed word that is listed as it is.
+const LONGEST_RUN: usize = 64;
 
 const COUNT: char = '\u{1}';
 const END: char = '\u{2}';
@@ -101,6 +105,7 @@ impl Terms {
     fn word(&mut self, word: &str) {
         if words::is_hashed(word) {
             self.add(|term| put_start(term, word));
+            each_run(word, |run| self.add(|term| put_run(term, run)));
         }
         self.add(|term| put_word(term, word));
     }
@@ -156,9 +161,29 @@ pub fn put_start(term: &mut String, word: &str) {
     term.extend(word.chars().take(START));
 }
 
+/// Runs without digits of a hashed word: those of [`START`] characters and more that no hex number holds, whose parts a
+/// query may ask for ([`is_run_listed`]).
+pub fn each_run(word: &str, each: impl FnMut(&str)) {
+    word.split(|c: char| c.is_ascii_digit()).filter(|run| is_run_listed(run)).for_each(each);
+}
+
+/// Whether chunks are listed under every run that has this part.
+pub fn is_run_listed(part: &str) -> bool {
+    let is_plain = |c: char| !c.is_ascii_digit() && !matches!(c, 'a'..='f');
+    part.chars().count() >= START && part.chars().any(is_plain)
+}
+
+/// The term of a run; those that are too long to be listed share one.
+pub fn put_run(term: &mut String, run: &str) {
+    term.push('r');
+    if run.len() <= LONGEST_RUN {
+        term.push_str(run);
+    }
+}
+
 /// The term of a field's whole value, lowercase.
 pub fn put_field(term: &mut String, field: &str, value: &str) {
-    if words::is_hashed(value) || is_odd(field) || is_odd(value) {
+    if is_field_hashed(field, value) {
         put_hash(term, 'g', format!("{field}\0{value}").as_bytes());
     } else {
         term.push('f');
@@ -178,8 +203,13 @@ pub fn put_named(term: &mut String, field: &str) {
     }
 }
 
+/// Whether a field's value, lowercase, is listed by its hash.
+pub fn is_field_hashed(field: &str, value: &str) -> bool {
+    words::is_hashed(value) || is_odd(field) || is_odd(value)
+}
+
 /// Whether a text cannot stand in a term as it is.
-fn is_odd(text: &str) -> bool {
+pub fn is_odd(text: &str) -> bool {
     text.len() > 200 || text.contains([COUNT, END, '\0'])
 }
 

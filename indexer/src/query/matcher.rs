@@ -15,7 +15,9 @@
 use regex::{Regex, RegexBuilder};
 
 use super::ast::{Bound, Query, Test};
+use super::exact::exact;
 use crate::line::Line;
+use crate::snapshot::Exact;
 use crate::words::{each_word, is_ideograph, words};
 use crate::{fields, severity};
 
@@ -26,7 +28,10 @@ pub struct CompileError(String);
 
 /// A compiled query.
 #[derive(Debug, Clone)]
-pub struct Matcher(Node);
+pub struct Matcher {
+    node: Node,
+    exact: Option<Exact>,
+}
 
 #[derive(Debug, Clone)]
 enum Node {
@@ -34,7 +39,7 @@ enum Node {
     And(Vec<Node>),
     Or(Vec<Node>),
     Not(Box<Node>),
-    Words(Vec<String>),
+    Words(Phrase),
     /// Text without any word, lowercased.
     Literal(String),
     WordGlob(Regex),
@@ -69,17 +74,17 @@ enum ValueTest {
 impl Matcher {
     /// Compiles a query; `now` (nanoseconds since the epoch) is what relative times in it mean.
     pub fn new(query: &Query, now: i64) -> Result<Self, CompileError> {
-        compile(query, now).map(Self)
+        Ok(Self { node: compile(query, now)?, exact: exact(query) })
     }
 
     /// Whether the line matches.
     pub fn matches(&self, line: &Line) -> bool {
-        self.0.matches(line)
+        self.node.matches(line)
     }
 
-    /// Whether it matches every line.
-    pub fn is_all(&self) -> bool {
-        matches!(self.0, Node::All)
+    /// The same query as the index counts it; `None` where it has to be decided line by line.
+    pub fn exact(&self) -> Option<&Exact> {
+        self.exact.as_ref()
     }
 }
 
@@ -93,13 +98,14 @@ fn compile(query: &Query, now: i64) -> Result<Node, CompileError> {
         Query::Field(name, test) => match (field(name), test) {
             (Field::Body, Test::Is(text)) => match words(text) {
                 found if found.is_empty() => Node::Literal(text.to_lowercase()),
-                found => Node::Words(found),
+                found => Node::Words(Phrase::new(found)),
             },
             (Field::Body, Test::Glob(pattern)) if spans_words(pattern) => Node::BodyGlob(glob(pattern, false)?),
-            (Field::Body, Test::Glob(pattern)) => Node::WordGlob(glob(pattern, true)?),
+            (Field::Body, Test::Glob(pattern)) => Node::WordGlob(word_glob(pattern)?),
             (Field::Severity, Test::Is(text)) => level(text).map(|(low, high)| Node::Severity(low, high))?,
             (Field::Severity, Test::Range(low, high)) => Node::Severity(
-                edge(low, |(first, _)| first, |(_, last)| last.saturating_add(1), 0)?,
+                // A line without a severity is in no range that does not name 0.
+                edge(low, |(first, _)| first, |(_, last)| last.saturating_add(1), 1)?,
                 edge(high, |(_, last)| last, |(first, _)| first.saturating_sub(1), 24)?,
             ),
             (Field::Timestamp, Test::Is(text)) => time(text, now).map(|t| Node::Time(t, t))?,
@@ -174,19 +180,49 @@ pub(super) fn spans_words(pattern: &str) -> bool {
 }
 
 fn glob(pattern: &str, whole: bool) -> Result<Regex, CompileError> {
+    build(pattern, &mut RegexBuilder::new(&expression(pattern, whole, either_case)))
+}
+
+/// Words are lowercase, each character by itself, and so are the pattern's: what the index looks for is then the same.
+fn word_glob(pattern: &str) -> Result<Regex, CompileError> {
+    let lower = |text: &mut String, c: char| {
+        for c in c.to_lowercase() {
+            text.push_str(&regex::escape(c.encode_utf8(&mut [0; 4])));
+        }
+    };
+    build(pattern, &mut RegexBuilder::new(&expression(pattern, true, lower)))
+}
+
+/// The characters with the same lower case, so that what matches has the lowercase words that the index looks for; a
+/// regular expression's own folding goes further (`s` and `ſ`).
+fn either_case(text: &mut String, c: char) {
+    let same = |other: &char| other.to_lowercase().eq(c.to_lowercase());
+    let forms = std::iter::once(c).chain(c.to_lowercase()).chain(c.to_uppercase()).filter(same);
+    text.push_str("(?:");
+    for (at, form) in forms.enumerate() {
+        text.push_str(if at == 0 { "" } else { "|" });
+        text.push_str(&regex::escape(form.encode_utf8(&mut [0; 4])));
+    }
+    text.push(')');
+}
+
+fn build(pattern: &str, builder: &mut RegexBuilder) -> Result<Regex, CompileError> {
+    let built = builder.dot_matches_new_line(true).size_limit(1 << 20).build();
+    built.map_err(|_| CompileError(format!("the pattern `{pattern}` is too large: use a shorter one")))
+}
+
+fn expression(pattern: &str, whole: bool, put: fn(&mut String, char)) -> String {
     let mut text = String::from(if whole { "^" } else { "" });
     for piece in pieces(pattern) {
         match piece {
-            Ok(c) => text.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
+            Ok(c) => put(&mut text, c),
             Err('*') => text.push_str(".*"),
             Err(_) => text.push('.'),
         }
     }
     text.push_str(if whole { "$" } else { "" });
-    let built = RegexBuilder::new(&text).case_insensitive(true).dot_matches_new_line(true).size_limit(1 << 20).build();
-    built.map_err(|_| CompileError(format!("the pattern `{pattern}` is too large: use a shorter one")))
+    text
 }
-
 impl Node {
     fn matches(&self, line: &Line) -> bool {
         match self {
@@ -194,7 +230,7 @@ impl Node {
             Self::And(nodes) => nodes.iter().all(|node| node.matches(line)),
             Self::Or(nodes) => nodes.iter().any(|node| node.matches(line)),
             Self::Not(node) => !node.matches(line),
-            Self::Words(words) => holds_in_a_row(&line.body.text(), words),
+            Self::Words(phrase) => phrase.is_in(&line.body.text()),
             Self::Literal(text) => line.body.text().to_lowercase().contains(text.as_str()),
             Self::WordGlob(pattern) => {
                 let mut found = false;
@@ -209,24 +245,42 @@ impl Node {
     }
 }
 
-/// Whether `text` has these words one behind the other.
-fn holds_in_a_row(text: &str, wanted: &[String]) -> bool {
-    let mut found = false;
-    // How many words each attempt under way has matched; attempts begin at every first word.
-    let mut attempts: Vec<usize> = Vec::new();
-    each_word(text, |word| {
-        if found {
-            return;
+/// Words one behind the other.
+#[derive(Debug, Clone)]
+struct Phrase {
+    words: Vec<String>,
+    /// For each word, how many words before it are also the phrase's first: where to go on when the next does not come
+    /// (Knuth, Morris and Pratt), so that every word of a text is looked at once.
+    back: Vec<usize>,
+}
+
+impl Phrase {
+    fn new(words: Vec<String>) -> Self {
+        let mut back = vec![0; words.len()];
+        let mut matched = 0;
+        for at in 1..words.len() {
+            while matched > 0 && words[at] != words[matched] {
+                matched = back[matched - 1];
+            }
+            matched += usize::from(words[at] == words[matched]);
+            back[at] = matched;
         }
-        attempts.push(0);
-        attempts.retain_mut(|matched| {
-            let goes_on = wanted.get(*matched).is_some_and(|next| next == word);
-            *matched += 1;
-            found = found || (goes_on && *matched == wanted.len());
-            goes_on
+        Self { words, back }
+    }
+
+    fn is_in(&self, text: &str) -> bool {
+        let mut matched = 0;
+        each_word(text, |word| {
+            if matched == self.words.len() {
+                return;
+            }
+            while matched > 0 && self.words[matched] != word {
+                matched = self.back[matched - 1];
+            }
+            matched += usize::from(self.words[matched] == word);
         });
-    });
-    found
+        matched == self.words.len()
+    }
 }
 
 fn value(field: &Field, test: &ValueTest, line: &Line) -> bool {

@@ -1,6 +1,7 @@
 //! The query grammar: text to tree, and the tree's two compilations: [`needs()`] for the index, [`Matcher`] for lines.
 
 pub mod ast;
+mod exact;
 mod matcher;
 mod needs;
 mod parse;

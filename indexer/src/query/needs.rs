@@ -3,7 +3,7 @@
 use super::ast::{Query, Test};
 use super::matcher::{pieces, spans_words};
 use crate::snapshot::Needs;
-use crate::words::words;
+use crate::words::{is_ideograph, words};
 
 /// What the query needs.
 pub fn needs(query: &Query) -> Needs {
@@ -11,7 +11,8 @@ pub fn needs(query: &Query) -> Needs {
         Query::And(queries) => all(queries.iter().map(needs)),
         Query::Or(queries) => any(queries.iter().map(needs)),
         Query::Field(name, test) if name == "body" => body(test),
-        Query::Field(name, Test::Is(value)) => field(name, &value.to_lowercase()),
+        Query::Field(name, Test::Is(value)) => field(name, |name| Needs::Field(name, value.to_lowercase())),
+        Query::Field(name, Test::Exists) => field(name, Needs::HasField),
         Query::All | Query::Not(_) | Query::Field(..) => Needs::Anything,
     }
 }
@@ -33,27 +34,64 @@ fn any(parts: impl Iterator<Item = Needs>) -> Needs {
 fn body(test: &Test) -> Needs {
     match test {
         Test::Is(text) => all(words(text).into_iter().map(Needs::Word)),
-        Test::Glob(pattern) if !spans_words(pattern) => {
-            let start: String = pieces(pattern).map_while(Result::ok).collect();
-            // Only plain letters have one lower case that is found again in the words' own.
-            match start.to_ascii_lowercase() {
-                start if start.is_empty() || !start.is_ascii() => Needs::Anything,
-                start => Needs::WordPrefix(start),
-            }
-        }
+        Test::Glob(pattern) if spans_words(pattern) => parts(pattern),
+        Test::Glob(pattern) => glob(&pieces(pattern).collect::<Vec<_>>()),
         _ => Needs::Anything,
     }
 }
 
-fn field(name: &str, value: &str) -> Needs {
-    let value = value.to_owned();
+/// A pattern of one word.
+fn glob(pieces: &[Result<char, char>]) -> Needs {
+    let wild = pieces.iter().filter(|piece| piece.is_err()).count();
+    let plain: String = pieces.iter().filter_map(|piece| piece.ok()).flat_map(char::to_lowercase).collect();
+    match (wild, pieces.last()) {
+        _ if plain.is_empty() => Needs::Anything,
+        (0, _) => Needs::Word(plain),
+        (1, Some(Err('*'))) => Needs::WordPrefix(plain),
+        _ => Needs::WordGlob(
+            pieces
+                .iter()
+                .flat_map(|piece| piece.map_or_else(|wild| vec![wild], |c| c.to_lowercase().collect()))
+                .collect(),
+        ),
+    }
+}
+
+/// A pattern that lies across words, anywhere in the body: its runs of letters are words, or parts of words where a
+/// wildcard or the pattern's end is beside them.
+fn parts(pattern: &str) -> Needs {
+    let mut found = Vec::new();
+    let mut run: Vec<Result<char, char>> = vec![Err('*')];
+    let mut end = |run: &mut Vec<Result<char, char>>, next: &[Result<char, char>]| {
+        found.push(glob(run));
+        *run = next.to_vec();
+    };
+    for piece in pieces(pattern) {
+        match piece {
+            Ok(c) if c.is_alphanumeric() && !is_ideograph(c) || c == '_' => run.push(Ok(c)),
+            Ok(c) => {
+                end(&mut run, &[]);
+                if is_ideograph(c) {
+                    end(&mut vec![Ok(c)], &[]);
+                }
+            }
+            Err(_) => {
+                run.push(Err('*'));
+                end(&mut run, &[Err('*')]);
+            }
+        }
+    }
+    run.push(Err('*'));
+    end(&mut run, &[]);
+    all(found.into_iter())
+}
+
+/// What a field needs by the names under which chunks list it.
+fn field(name: &str, need: impl Fn(String) -> Needs) -> Needs {
     match name {
-        "service" | "tenant" | "trace_id" => Needs::Field(name.to_owned(), value),
-        "severity" | "timestamp" | "span_id" => Needs::Anything,
-        _ if name.starts_with("resource.") || name.starts_with("attributes.") => Needs::Field(name.to_owned(), value),
-        _ => Needs::Any(vec![
-            Needs::Field(format!("resource.{name}"), value.clone()),
-            Needs::Field(format!("attributes.{name}"), value),
-        ]),
+        "service" | "tenant" | "trace_id" | "span_id" => need(name.to_owned()),
+        "severity" | "timestamp" => Needs::Anything,
+        _ if name.starts_with("resource.") || name.starts_with("attributes.") => need(name.to_owned()),
+        _ => Needs::Any(vec![need(format!("resource.{name}")), need(format!("attributes.{name}"))]),
     }
 }

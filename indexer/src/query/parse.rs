@@ -41,6 +41,16 @@ fn special(c: char) -> bool {
     c.is_whitespace() || matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | '"' | ':')
 }
 
+/// What ends a field's value: it may hold colons, as times and addresses do.
+fn ends_value(c: char) -> bool {
+    special(c) && c != ':'
+}
+
+/// What ends an element of `IN [a, b]`.
+fn ends_element(c: char) -> bool {
+    ends_value(c) || c == ','
+}
+
 impl<'a> Parser<'a> {
     fn rest(&self) -> &'a str {
         &self.text[self.at..]
@@ -134,20 +144,65 @@ impl<'a> Parser<'a> {
             return if self.take(")") { Ok(query) } else { Err(self.error("expected `)`")) };
         }
         if self.peek() == Some('"') {
-            return Ok(Query::Field("body".into(), Test::Is(self.quoted()?)));
+            return Ok(Query::Field("body".into(), Test::Is(self.phrase()?)));
         }
-        let (text, glob) = self.bare()?;
+        let (text, glob) = self.bare(special)?;
         if !self.take(":") {
+            if self.starts_list() {
+                return self.list(&unglob(&text));
+            }
             if text == "*" {
                 return Ok(Query::All);
             }
-            return Ok(Query::Field("body".into(), if glob { Test::Glob(text) } else { Test::Is(unglob(&text)) }));
+            return Ok(Query::Field("body".into(), value_test(text, glob)));
         }
-        let name = unglob(&text);
-        if name == "*" && self.take("*") {
-            return Ok(Query::All);
+        match unglob(&text).as_str() {
+            "*" if self.take("*") => Ok(Query::All),
+            // Elasticsearch's way of writing `field:*`.
+            "_exists_" => {
+                self.space();
+                Ok(Query::Field(self.plain()?, Test::Exists))
+            }
+            name => self.value(name, depth),
         }
-        self.value(&name, depth)
+    }
+
+    /// Whether `IN [` comes next; a word `IN` alone is a word.
+    fn starts_list(&mut self) -> bool {
+        let before = self.at;
+        let found = self.keyword("IN") && {
+            self.space();
+            self.take("[")
+        };
+        if !found {
+            self.at = before;
+        }
+        found
+    }
+
+    /// The rest of `IN [a b]`, with or without commas.
+    fn list(&mut self, name: &str) -> Result<Query, ParseError> {
+        let mut any = Vec::new();
+        loop {
+            self.space();
+            while self.take(",") {
+                self.space();
+            }
+            if self.take("]") {
+                return Ok(if any.is_empty() { Query::Not(Box::new(Query::All)) } else { one_or(any, Query::Or) });
+            }
+            self.tests += 1;
+            if self.tests > MAX_TESTS {
+                return Err(self.error(format!("a query has at most {MAX_TESTS} terms")));
+            }
+            let test = if self.peek() == Some('"') {
+                Test::Is(self.quoted()?)
+            } else {
+                let (text, glob) = self.bare(ends_element)?;
+                value_test(text, glob)
+            };
+            any.push(Query::Field(name.to_owned(), test));
+        }
     }
 
     fn value(&mut self, name: &str, depth: usize) -> Result<Query, ParseError> {
@@ -163,31 +218,12 @@ impl<'a> Parser<'a> {
                 return field(if greater { Test::Range(bound, Bound::Open) } else { Test::Range(Bound::Open, bound) });
             }
         }
-        if self.keyword("IN") {
-            self.space();
-            if !self.take("[") {
-                return Err(self.error("expected `[` after IN, as in `field:IN [a b]`"));
-            }
-            let mut any = Vec::new();
-            loop {
-                self.space();
-                while self.take(",") {
-                    self.space();
-                }
-                if self.take("]") {
-                    return Ok(if any.is_empty() { Query::Not(Box::new(Query::All)) } else { one_or(any, Query::Or) });
-                }
-                self.tests += 1;
-                if self.tests > MAX_TESTS {
-                    return Err(self.error(format!("a query has at most {MAX_TESTS} terms")));
-                }
-                let value = self.plain()?;
-                any.push(Query::Field(name.to_owned(), Test::Is(value.trim_end_matches(',').to_owned())));
-            }
+        if self.starts_list() {
+            return self.list(name);
         }
         match self.peek() {
             Some('"') => {
-                let text = self.quoted()?;
+                let text = self.phrase()?;
                 field(Test::Is(text))
             }
             Some(open @ ('[' | '{')) => {
@@ -216,11 +252,11 @@ impl<'a> Parser<'a> {
                 if self.take(")") { Ok(rename(inner, name)) } else { Err(self.error("expected `)`")) }
             }
             _ => {
-                let (text, glob) = self.bare()?;
+                let (text, glob) = self.bare(ends_value)?;
                 if text == "*" {
                     return field(Test::Exists);
                 }
-                field(if glob { Test::Glob(text) } else { Test::Is(unglob(&text)) })
+                field(value_test(text, glob))
             }
         }
     }
@@ -236,7 +272,7 @@ impl<'a> Parser<'a> {
     }
 
     fn plain(&mut self) -> Result<String, ParseError> {
-        if self.peek() == Some('"') { self.quoted() } else { self.bare_with(true).map(|(text, _)| unglob(&text)) }
+        if self.peek() == Some('"') { self.quoted() } else { self.bare(ends_value).map(|(text, _)| unglob(&text)) }
     }
 
     fn quoted(&mut self) -> Result<String, ParseError> {
@@ -258,15 +294,21 @@ impl<'a> Parser<'a> {
         Err(ParseError { position: start, message: "this quotation mark is never closed: expected `\"`".into() })
     }
 
-    fn bare(&mut self) -> Result<(String, bool), ParseError> {
-        self.bare_with(false)
+    /// A quoted text of which more is not asked than its words in a row.
+    fn phrase(&mut self) -> Result<String, ParseError> {
+        let text = self.quoted()?;
+        match self.peek() {
+            Some('~' | '^') => Err(self.error("there is no distance and no boost: end the phrase with its `\"`")),
+            _ => Ok(text),
+        }
     }
 
-    /// A run of plain characters. Escapes before `*`, `?` and `\` are kept for [`unglob`]; says whether a wildcard is in.
-    fn bare_with(&mut self, colons: bool) -> Result<(String, bool), ParseError> {
+    /// A run of characters up to one that `ends` it. Escapes before `*`, `?` and `\` are kept for [`unglob`]; says whether
+    /// a wildcard is in.
+    fn bare(&mut self, ends: fn(char) -> bool) -> Result<(String, bool), ParseError> {
         let (mut text, mut glob) = (String::new(), false);
         while let Some(c) = self.peek() {
-            if special(c) && !(colons && c == ':') {
+            if ends(c) {
                 break;
             }
             self.at += c.len_utf8();
@@ -288,6 +330,10 @@ impl<'a> Parser<'a> {
         }
         Ok((text, glob))
     }
+}
+
+fn value_test(text: String, glob: bool) -> Test {
+    if glob { Test::Glob(text) } else { Test::Is(unglob(&text)) }
 }
 
 fn unglob(text: &str) -> String {
@@ -337,7 +383,13 @@ mod tests {
         let range = |a, b| Query::Field("n".into(), Test::Range(a, b));
         assert_eq!(parse("n:>=10").unwrap(), range(Bound::Including("10".into()), Bound::Open));
         assert_eq!(parse("n:[1 TO 5}").unwrap(), range(Bound::Including("1".into()), Bound::Excluding("5".into())));
-        assert_eq!(parse("n:IN [a, b]").unwrap(), Query::Or(vec![is("n", "a"), is("n", "b")]));
+        for list in ["n:IN [a, b]", "n:IN [a,b]", "n: IN [a b]", "n IN [a, b]", "n:IN [\"a\", b,]"] {
+            assert_eq!(parse(list).unwrap(), Query::Or(vec![is("n", "a"), is("n", "b")]), "{list}");
+        }
+        assert_eq!(parse("n:IN [a*]").unwrap(), Query::Field("n".into(), Test::Glob("a*".into())));
+        assert_eq!(parse("country:IN").unwrap(), is("country", "IN"));
+        assert_eq!(parse("image:repo:5000/x:1").unwrap(), is("image", "repo:5000/x:1"));
+        assert_eq!(parse("_exists_:n").unwrap(), Query::Field("n".into(), Test::Exists));
         assert_eq!(parse(r"a\:b\*").unwrap(), is("body", "a:b*"));
         assert_eq!(parse("n:*").unwrap(), Query::Field("n".into(), Test::Exists));
     }
@@ -346,7 +398,14 @@ mod tests {
     fn an_error_names_the_place_and_what_would_be_right() {
         let error = parse("a AND (b").unwrap_err();
         assert_eq!((error.position, error.message.as_str()), (8, "expected `)`"));
-        assert!(parse(&"(".repeat(1000)).is_err());
+        assert_eq!(parse(&"(".repeat(1000)).unwrap_err().position, MAX_DEPTH + 1);
+        assert_eq!(parse(&"a:(".repeat(1000)).unwrap_err().position, 3 * (MAX_DEPTH + 1));
+        assert!(parse(&"NOT ".repeat(3000)).is_err() && parse(&"a ".repeat(3000)).is_err());
+        for (text, position) in
+            [("a )", 2), ("\"a", 0), ("\"a b\"~2", 5), ("n:IN [a", 7), ("n:[1 5]", 5), ("a AND", 5), ("a\\", 2)]
+        {
+            assert_eq!(parse(text).unwrap_err().position, position, "{text}");
+        }
     }
 
     proptest! {

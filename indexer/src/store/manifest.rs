@@ -49,11 +49,10 @@ impl Manifest {
         write().map_err(Error::io(&path))
     }
 
-    /// Puts what was written in the place of the old one, durably.
+    /// Puts what was written in the place of the old one; durable after [`sync_folder`].
     pub(crate) fn install(root: &Path) -> Result<(), Error> {
         let path = root.join(NAME);
-        fs::rename(root.join(TEMPORARY), &path).map_err(Error::io(path))?;
-        sync_folder(root)
+        fs::rename(root.join(TEMPORARY), &path).map_err(Error::io(path))
     }
 }
 

@@ -37,7 +37,7 @@ use crate::Error;
 use crate::head::{Batch, Head};
 use crate::ingest::{self, Fate, Marks, Signal, Sources};
 use crate::line::{Line, Source};
-use crate::snapshot::{Candidate, Lines as _, Needs, Snapshot};
+use crate::snapshot::{Candidate, Counted, Exact, Lines as _, Needs, Snapshot};
 
 /// Lines of one signal, on disk below one folder.
 pub struct Store {
@@ -234,21 +234,40 @@ struct Moment {
     indexed_until: i64,
 }
 
+impl Moment {
+    /// Batches whose times meet `[start, end)`, in the head or in the one that is being sealed.
+    fn batches(&self, start: i64, end: i64) -> Vec<Candidate> {
+        let batches = self.head.batches().iter().chain(self.sealing.batches());
+        let within = batches.filter(|batch| batch.min_time() < end && batch.max_time() >= start);
+        within.map(|batch| batch.clone() as Candidate).collect()
+    }
+}
+
 impl Snapshot for Moment {
     fn candidates(&self, needs: &Needs, start: i64, end: i64) -> Result<Vec<Candidate>, Error> {
-        let mut found: Vec<Candidate> = Vec::new();
         if *needs == Needs::Nothing {
-            return Ok(found);
+            return Ok(Vec::new());
         }
-        for batch in self.head.batches().iter().chain(self.sealing.batches()) {
-            if batch.min_time() < end && batch.max_time() >= start {
-                found.push(batch.clone());
-            }
-        }
+        let mut found = self.batches(start, end);
         for view in self.views.iter() {
             view.candidates(needs, start, end, &mut found)?;
         }
         found.sort_by_key(|candidate| std::cmp::Reverse(candidate.max_time()));
+        Ok(found)
+    }
+
+    fn tally(
+        &self,
+        exact: &Exact,
+        _needs: &Needs,
+        start: i64,
+        end: i64,
+        take: &mut dyn FnMut(&Counted) -> bool,
+    ) -> Result<Vec<Candidate>, Error> {
+        let mut found = self.batches(start, end);
+        for view in self.views.iter() {
+            view.tally(exact, start, end, take, &mut found)?;
+        }
         Ok(found)
     }
 

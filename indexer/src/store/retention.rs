@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Store;
@@ -10,7 +11,8 @@ use crate::Error;
 
 impl Store {
     /// Drops windows that ended and were last written more than `age` ago, and then the oldest until no more than `bytes`
-    /// are left on disk; the newest always stays. Returns how many. A search that began before still sees them. Blocks.
+    /// are left on disk; the newest always stays, and so does what has not ended. Returns how many. A search that began
+    /// before still sees them. Blocks.
     pub fn retain(&self, now_ms: i64, age: Duration, bytes: u64) -> Result<usize, Error> {
         let mut sealing = self.sealing.lock();
         let mut windows = Vec::new();
@@ -25,13 +27,17 @@ impl Store {
         windows.pop();
         let mut dropped = 0;
         for (end, written, name, size) in windows {
-            if end.max(written) >= oldest_kept && left <= bytes {
+            // A line from the future makes a window that is newer than today's, which must not go for it.
+            if end > now_ms || (end.max(written) >= oldest_kept && left <= bytes) {
                 continue;
             }
-            let window = sealing.windows.remove(&name);
-            sealing.publish(&mut self.state.write());
-            drop(window);
             let path = self.root.join(WINDOWS).join(&name);
+            let window = sealing.windows.remove(&name);
+            // The others stay as they are: a seal that failed may have left lines there that are still in the head.
+            let mut state = self.state.write();
+            state.views = Arc::new(state.views.iter().filter(|view| view.path() != path).cloned().collect());
+            drop(state);
+            drop(window);
             // Without it the folder holds no index: what a crash leaves is cleared when the store is opened.
             let meta = path.join("meta.json");
             fs::remove_file(&meta).map_err(Error::io(meta))?;

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::manifest::Manifest;
+use super::Store;
+use super::manifest::{Manifest, sync_folder};
 use super::window::{Window, Writer};
-use super::{State, Store};
 use crate::Error;
-use crate::chunk::{MAX_BODY_BYTES, MAX_LINES};
+use crate::chunk::{MAX_BYTES, MAX_LINES};
 use crate::head::Head;
 use crate::ingest::Signal;
 use crate::line::{Line, Source};
@@ -19,7 +19,7 @@ pub(super) const WINDOWS: &str = "windows";
 pub(super) struct Sealing {
     pub(super) manifest: Manifest,
     pub(super) windows: BTreeMap<String, Window>,
-    /// A seal that failed, and is tried again.
+    /// A seal that is not done: it is under way, or failed in whatever way and is tried again.
     pending: Option<Job>,
 }
 
@@ -27,6 +27,8 @@ pub(super) struct Sealing {
 struct Job {
     head: Head,
     manifest: Manifest,
+    /// What was written, once the manifest is in place: then it counts, and must not be undone.
+    installed: Option<Sealed>,
 }
 
 /// What a seal wrote.
@@ -59,10 +61,6 @@ impl Sealing {
     pub(super) fn new(manifest: Manifest, windows: BTreeMap<String, Window>) -> Self {
         Self { manifest, windows, pending: None }
     }
-
-    pub(super) fn publish(&self, state: &mut State) {
-        state.views = Arc::new(self.windows.values().map(Window::view).collect());
-    }
 }
 
 impl Store {
@@ -75,44 +73,39 @@ impl Store {
     /// [`Store::seal`], which stops where `watch` fails: for tests of what a crash leaves behind.
     pub fn seal_watched(&self, now_ms: i64, watch: &mut dyn FnMut(Step) -> Result<(), Error>) -> Result<Sealed, Error> {
         let mut sealing = self.sealing.lock();
-        let sealing = &mut *sealing;
-        let mut job = match sealing.pending.take() {
-            Some(job) => {
-                let undone = sealing.windows.values().try_for_each(|window| window.undo(job.manifest.seal));
-                if let Err(error) = undone {
-                    sealing.pending = Some(job);
-                    return Err(error);
-                }
-                job
-            }
-            None => match self.take(&sealing.manifest) {
-                Some(job) => job,
-                None => return Ok(Sealed::default()),
-            },
-        };
-        match self.write(sealing, &mut job, now_ms, watch) {
-            Ok(sealed) => {
-                sealing.manifest = job.manifest;
-                let mut state = self.state.write();
-                sealing.publish(&mut state);
-                state.sealing = Head::default();
-                Ok(sealed)
-            }
-            Err(error) => {
-                sealing.pending = Some(job);
-                Err(error)
-            }
+        let Sealing { manifest, windows, pending } = &mut *sealing;
+        match pending {
+            Some(job) if job.installed.is_some() => {}
+            Some(job) => windows.values().try_for_each(|window| window.undo(job.manifest.seal))?,
+            None => *pending = self.take(manifest, now_ms),
         }
+        // It stays there while it is written: a panic in between loses no line either.
+        let Some(job) = pending else { return Ok(Sealed::default()) };
+        let sealed = if let Some(sealed) = job.installed {
+            sealed
+        } else {
+            let sealed = self.write(windows, job, now_ms, watch)?;
+            Manifest::install(&self.root)?;
+            *job.installed.insert(sealed)
+        };
+        sync_folder(&self.root)?;
+        watch(Step::Installed)?;
+        *manifest = std::mem::take(&mut job.manifest);
+        *pending = None;
+        let mut state = self.state.write();
+        state.views = Arc::new(windows.values().map(Window::view).collect());
+        state.sealing = Head::default();
+        Ok(sealed)
     }
 
     /// Takes the head, with the positions and marks of the same moment; `None` if nothing was read since.
-    fn take(&self, last: &Manifest) -> Option<Job> {
+    fn take(&self, last: &Manifest, now_ms: i64) -> Option<Job> {
         let mut reading = self.reading.lock();
         if !reading.moved {
             return None;
         }
         reading.moved = false;
-        reading.marks.forget();
+        reading.marks.forget(now_ms);
         let manifest = Manifest {
             seal: last.seal + 1,
             positions: reading.positions.clone(),
@@ -122,12 +115,13 @@ impl Store {
         let mut state = self.state.write();
         let head = std::mem::take(&mut state.head);
         state.sealing = head.clone();
-        Some(Job { head, manifest })
+        Some(Job { head, manifest, installed: None })
     }
 
+    /// Writes the chunks, and the manifest beside the old one.
     fn write(
         &self,
-        sealing: &mut Sealing,
+        windows: &mut BTreeMap<String, Window>,
         job: &mut Job,
         now_ms: i64,
         watch: &mut dyn FnMut(Step) -> Result<(), Error>,
@@ -137,11 +131,11 @@ impl Store {
         let mut sealed = Sealed::default();
         let mut touched = Vec::new();
         for (name, sources) in self.by_window(&job.head, now_ms) {
-            if !sealing.windows.contains_key(&name) {
+            if !windows.contains_key(&name) {
                 let window = Window::open(self.root.join(WINDOWS).join(&name))?;
-                sealing.windows.insert(name.clone(), window);
+                windows.insert(name.clone(), window);
             }
-            let Some(window) = sealing.windows.get(&name) else { continue };
+            let Some(window) = windows.get(&name) else { continue };
             watch(Step::Opened)?;
             let writer = window.writer()?;
             for lines in sources.into_values() {
@@ -155,14 +149,12 @@ impl Store {
             touched.push(name);
         }
         // Readers are ready before the manifest counts, so that nothing can fail between it and their use.
-        for window in touched.iter().filter_map(|name| sealing.windows.get(name)) {
+        for window in touched.iter().filter_map(|name| windows.get(name)) {
             window.reload()?;
         }
-        job.manifest.windows.retain(|name, _| sealing.windows.contains_key(name));
+        job.manifest.windows.retain(|name, _| windows.contains_key(name));
         job.manifest.write(&self.root)?;
         watch(Step::Written)?;
-        Manifest::install(&self.root)?;
-        watch(Step::Installed)?;
         Ok(sealed)
     }
 
@@ -189,8 +181,8 @@ fn add_chunks(writer: &Writer<'_>, mut lines: Vec<&Line>, seal: u64, with_bodies
     lines.sort_by_key(|line| (line.time, line.id));
     let (mut chunks, mut from, mut bytes) = (0, 0, 0);
     for (at, line) in lines.iter().enumerate() {
-        bytes += line.body.len();
-        if at + 1 - from >= MAX_LINES || bytes >= MAX_BODY_BYTES || at + 1 == lines.len() {
+        bytes += line.content();
+        if at + 1 - from >= MAX_LINES || bytes >= MAX_BYTES || at + 1 == lines.len() {
             writer.add(&lines[from..=at], seal, with_bodies)?;
             (chunks, from, bytes) = (chunks + 1, at + 1, 0);
         }

@@ -1,10 +1,12 @@
 //! Which chunks of a segment a query may match in.
 
+use regex::bytes::Regex;
+use tantivy::postings::Postings as _;
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocId, DocSet as _, InvertedIndexReader, SegmentReader, TERMINATED};
 
 use crate::chunk::terms;
-use crate::snapshot::Needs;
+use crate::snapshot::{Exact, Needs};
 
 /// Chunks of a segment, a bit for each.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +30,10 @@ impl Docs {
         }
     }
 
+    fn contains(&self, doc: DocId) -> bool {
+        self.bits.get(doc as usize / 64).is_some_and(|bits| bits >> (doc % 64) & 1 == 1)
+    }
+
     fn merge(&mut self, other: &Self, how: impl Fn(u64, u64) -> u64) {
         for (mine, theirs) in self.bits.iter_mut().zip(&other.bits) {
             *mine = how(*mine, *theirs);
@@ -36,7 +42,7 @@ impl Docs {
 
     /// The chunks, rising.
     pub(crate) fn iter(&self) -> impl Iterator<Item = DocId> + '_ {
-        (0..self.len).filter(|doc| self.bits[*doc as usize / 64] >> (doc % 64) & 1 == 1)
+        (0..self.len).filter(|doc| self.contains(*doc))
     }
 }
 
@@ -46,6 +52,43 @@ pub(crate) fn select(needs: &Needs, segment: &SegmentReader, field: Field) -> ta
     Selection { index: &index, len: segment.max_doc() }.docs(needs)
 }
 
+/// Calls `each` with every chunk that matches, and the number of its lines that do; `None` for all of them.
+pub(crate) fn tally(
+    exact: &Exact,
+    segment: &SegmentReader,
+    field: Field,
+    mut each: impl FnMut(DocId, Option<u32>) -> tantivy::Result<()>,
+) -> tantivy::Result<()> {
+    let index = segment.inverted_index(field)?;
+    let selection = Selection { index: &index, len: segment.max_doc() };
+    let mut docs = Docs::all(selection.len);
+    for need in &exact.source {
+        docs.merge(&selection.docs(need)?, |a, b| a & b);
+    }
+    let Some(line) = &exact.line else { return docs.iter().try_for_each(|doc| each(doc, None)) };
+    let Some(info) = term(line).map(|term| index.terms().get(term)).transpose()?.flatten() else { return Ok(()) };
+    let mut postings = index.read_postings_from_terminfo(&info, IndexRecordOption::WithFreqs)?;
+    while postings.doc() != TERMINATED {
+        if docs.contains(postings.doc()) {
+            each(postings.doc(), Some(postings.term_freq()))?;
+        }
+        postings.advance();
+    }
+    Ok(())
+}
+
+/// The one term that chunks are listed under for this; `None` if it is not one.
+fn term(needs: &Needs) -> Option<String> {
+    let mut term = String::new();
+    match needs {
+        Needs::Word(word) => terms::put_word(&mut term, word),
+        Needs::Field(field, value) if is_listed(field) => terms::put_field(&mut term, field, value),
+        Needs::HasField(field) if is_listed(field) => terms::put_named(&mut term, field),
+        _ => return None,
+    }
+    Some(term)
+}
+
 struct Selection<'a> {
     index: &'a InvertedIndexReader,
     len: u32,
@@ -53,46 +96,79 @@ struct Selection<'a> {
 
 impl Selection<'_> {
     fn docs(&self, needs: &Needs) -> tantivy::Result<Docs> {
-        let mut term = String::new();
-        match needs {
-            Needs::Nothing => return Ok(Docs::none(self.len)),
-            Needs::Word(word) => terms::put_word(&mut term, word),
+        let mut docs = match needs {
             Needs::WordPrefix(prefix) => return self.word_prefix(prefix),
-            Needs::Field(field, value) if is_listed(field) => terms::put_field(&mut term, field, value),
-            Needs::HasField(field) if is_listed(field) => terms::put_named(&mut term, field),
-            Needs::Anything | Needs::Field(..) | Needs::HasField(_) => return Ok(Docs::all(self.len)),
+            Needs::WordGlob(pattern) => return self.word_glob(pattern),
+            Needs::All(_) | Needs::Anything | Needs::Field(..) | Needs::HasField(_) => Docs::all(self.len),
+            Needs::Any(_) | Needs::Nothing | Needs::Word(_) => Docs::none(self.len),
+        };
+        match needs {
             Needs::All(parts) => {
-                let mut docs = Docs::all(self.len);
                 for part in parts {
                     docs.merge(&self.docs(part)?, |a, b| a & b);
                 }
-                return Ok(docs);
             }
             Needs::Any(parts) => {
-                let mut docs = Docs::none(self.len);
                 for part in parts {
                     docs.merge(&self.docs(part)?, |a, b| a | b);
                 }
-                return Ok(docs);
+            }
+            one => {
+                if let Some(term) = term(one) {
+                    docs = Docs::none(self.len);
+                    self.add(&term, &mut docs)?;
+                }
             }
         }
-        let mut docs = Docs::none(self.len);
-        self.add(&term, &mut docs)?;
         Ok(docs)
     }
 
     /// Plain words that start so, and chunks with an id that may.
     fn word_prefix(&self, prefix: &str) -> tantivy::Result<Docs> {
         let mut docs = Docs::none(self.len);
-        self.add_prefix(&format!("w{prefix}"), &mut docs)?;
+        self.add_prefix(&format!("w{prefix}"), |_| true, &mut docs)?;
+        self.add_hashed(prefix, &mut docs)?;
+        Ok(docs)
+    }
+
+    /// Plain words that are like this, and chunks with an id that may be.
+    fn word_glob(&self, pattern: &str) -> tantivy::Result<Docs> {
+        let mut docs = Docs::none(self.len);
+        let wild = |c: char| matches!(c, '*' | '?');
+        let start = pattern.split(wild).next().unwrap_or_default();
+        let mut expression = String::from("^w");
+        for c in pattern.chars() {
+            match c {
+                '*' => expression.push_str(".*"),
+                '?' => expression.push('.'),
+                c => expression.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
+            }
+        }
+        expression.push('$');
+        // A pattern that is too large is not looked for: all chunks may hold it.
+        let Ok(regex) = Regex::new(&expression) else { return Ok(Docs::all(self.len)) };
+        self.add_prefix(&format!("w{start}"), |term| regex.is_match(term), &mut docs)?;
+        let parts = pattern.split(|c: char| wild(c) || c.is_ascii_digit()).filter(|part| terms::is_run_listed(part));
+        match parts.max_by_key(|part| part.len()) {
+            Some(part) => {
+                let finder = memchr::memmem::Finder::new(part);
+                let holds = |term: &[u8]| term.len() == 1 || finder.find(term).is_some();
+                self.add_prefix("r", holds, &mut docs)?;
+            }
+            None => self.add_hashed(start, &mut docs)?,
+        }
+        Ok(docs)
+    }
+
+    /// Chunks with an id that may start so.
+    fn add_hashed(&self, prefix: &str, docs: &mut Docs) -> tantivy::Result<()> {
         let mut start = String::new();
         terms::put_start(&mut start, prefix);
         if prefix.chars().count() >= terms::START {
-            self.add(&start, &mut docs)?;
+            self.add(&start, docs)
         } else {
-            self.add_prefix(&start, &mut docs)?;
+            self.add_prefix(&start, |_| true, docs)
         }
-        Ok(docs)
     }
 
     fn add(&self, term: &str, docs: &mut Docs) -> tantivy::Result<()> {
@@ -102,13 +178,16 @@ impl Selection<'_> {
         Ok(())
     }
 
-    fn add_prefix(&self, prefix: &str, docs: &mut Docs) -> tantivy::Result<()> {
+    /// Chunks with a term that starts so and passes.
+    fn add_prefix(&self, prefix: &str, passes: impl Fn(&[u8]) -> bool, docs: &mut Docs) -> tantivy::Result<()> {
         let mut stream = self.index.terms().range().ge(prefix).into_stream()?;
         while let Some((term, info)) = stream.next() {
             if !term.starts_with(prefix.as_bytes()) {
                 break;
             }
-            self.add_postings(info, docs)?;
+            if passes(term) {
+                self.add_postings(info, docs)?;
+            }
         }
         Ok(())
     }

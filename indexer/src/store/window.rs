@@ -4,12 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tantivy::columnar::Column;
 use tantivy::indexer::LogMergePolicy;
 use tantivy::schema::{FAST, Field, INDEXED, IndexRecordOption, STORED, Schema, TextFieldIndexing, TextOptions};
 use tantivy::store::{Compressor, ZstdCompressor};
 use tantivy::tokenizer::TextAnalyzer;
 use tantivy::{
-    DocAddress, Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, Searcher, TantivyDocument, Term,
+    DocAddress, DocId, Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, Searcher, SegmentReader,
+    TantivyDocument, Term,
 };
 
 use super::select;
@@ -17,7 +19,7 @@ use crate::Error;
 use crate::chunk::codec;
 use crate::chunk::terms::{TOKENIZER, TermTokenizer, Terms};
 use crate::line::Line;
-use crate::snapshot::{Candidate, Lines, Needs};
+use crate::snapshot::{Candidate, Counted, Exact, Lines, Needs};
 
 /// Memory of a writer before it closes a segment.
 const WRITER_BYTES: usize = 32 << 20;
@@ -179,11 +181,18 @@ impl Writer<'_> {
     /// Makes all that was added durable, and merges segments where there are many.
     pub(crate) fn commit(mut self) -> Result<(), Error> {
         self.writer.commit().map_err(Error::index(&self.window.path))?;
-        self.writer.wait_merging_threads().map_err(Error::index(&self.window.path))
+        self.writer.wait_merging_threads().map_err(Error::index(&self.window.path))?;
+        // tantivy syncs the folder before it renames `meta.json`, and the manifest counts on that name.
+        super::manifest::sync_folder(&self.window.path)
     }
 }
 
 impl View {
+    /// Folder of the index.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Chunks whose times meet `[start, end)` and that may hold a match of `needs`.
     pub(crate) fn candidates(
         &self,
@@ -192,32 +201,77 @@ impl View {
         end: i64,
         found: &mut Vec<Candidate>,
     ) -> Result<(), Error> {
-        let failed = Error::index(&*self.path);
-        let mut collect = || -> tantivy::Result<()> {
-            for (ordinal, segment) in self.searcher.segment_readers().iter().enumerate() {
-                let fast = segment.fast_fields();
-                let (min, max) = (fast.i64("min_time")?, fast.i64("max_time")?);
-                if segment.max_doc() == 0 || min.min_value() >= end || max.max_value() < start {
-                    continue;
+        self.each_segment(start, end, |segment| {
+            for doc in select::select(needs, segment.reader, self.fields.terms)?.iter() {
+                found.extend(segment.chunk(doc, start, end).map(|chunk| Arc::new(chunk) as Candidate));
+            }
+            Ok(())
+        })
+    }
+
+    /// Offers what the index counts of `exact` to `take`; chunks that it does not take are added to `found`.
+    pub(crate) fn tally(
+        &self,
+        exact: &Exact,
+        start: i64,
+        end: i64,
+        take: &mut dyn FnMut(&Counted) -> bool,
+        found: &mut Vec<Candidate>,
+    ) -> Result<(), Error> {
+        self.each_segment(start, end, |segment| {
+            select::tally(exact, segment.reader, self.fields.terms, |doc, lines| {
+                let Some(chunk) = segment.chunk(doc, start, end) else { return Ok(()) };
+                let lines = lines.map_or(chunk.count as u64, u64::from);
+                if !take(&Counted { min: chunk.min, max: chunk.max, lines }) {
+                    found.push(Arc::new(chunk));
                 }
-                let count = fast.u64("count")?;
-                let docs = select::select(needs, segment, self.fields.terms)?;
-                for doc in docs.iter().filter(|doc| !segment.is_deleted(*doc)) {
-                    let (Some(min), Some(max)) = (min.first(doc), max.first(doc)) else { continue };
-                    if min < end && max >= start {
-                        found.push(Arc::new(Chunk {
-                            view: self.clone(),
-                            address: DocAddress::new(ordinal as u32, doc),
-                            min,
-                            max,
-                            count: count.first(doc).unwrap_or(0) as usize,
-                        }));
-                    }
+                Ok(())
+            })
+        })
+    }
+
+    fn each_segment(
+        &self,
+        start: i64,
+        end: i64,
+        mut each: impl FnMut(&Segment<'_>) -> tantivy::Result<()>,
+    ) -> Result<(), Error> {
+        let failed = Error::index(&*self.path);
+        let mut visit = || -> tantivy::Result<()> {
+            for (ordinal, reader) in self.searcher.segment_readers().iter().enumerate() {
+                let fast = reader.fast_fields();
+                let (min, max, count) = (fast.i64("min_time")?, fast.i64("max_time")?, fast.u64("count")?);
+                if reader.max_doc() > 0 && min.min_value() < end && max.max_value() >= start {
+                    each(&Segment { view: self, ordinal: ordinal as u32, reader, min, max, count })?;
                 }
             }
             Ok(())
         };
-        collect().map_err(failed)
+        visit().map_err(failed)
+    }
+}
+
+/// A part of an index.
+struct Segment<'a> {
+    view: &'a View,
+    ordinal: u32,
+    reader: &'a SegmentReader,
+    min: Column<i64>,
+    max: Column<i64>,
+    count: Column<u64>,
+}
+
+impl Segment<'_> {
+    /// The chunk, if it is there and its times meet `[start, end)`.
+    fn chunk(&self, doc: DocId, start: i64, end: i64) -> Option<Chunk> {
+        let (min, max) = (self.min.first(doc)?, self.max.first(doc)?);
+        (min < end && max >= start && !self.reader.is_deleted(doc)).then(|| Chunk {
+            view: self.view.clone(),
+            address: DocAddress::new(self.ordinal, doc),
+            min,
+            max,
+            count: self.count.first(doc).unwrap_or(0) as usize,
+        })
     }
 }
 

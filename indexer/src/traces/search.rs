@@ -149,7 +149,7 @@ impl Wanted {
 /// Whether it asks for words of the body anywhere.
 fn of_words(needs: &Needs) -> bool {
     match needs {
-        Needs::Word(_) | Needs::WordPrefix(_) => true,
+        Needs::Word(_) | Needs::WordPrefix(_) | Needs::WordGlob(_) => true,
         Needs::All(parts) | Needs::Any(parts) => parts.iter().any(of_words),
         _ => false,
     }

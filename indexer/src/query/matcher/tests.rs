@@ -49,6 +49,27 @@ fn words_match_in_either_case_and_phrases_in_a_row() {
 }
 
 #[test]
+fn any_part_of_a_chinese_text_is_found_and_a_phrase_that_repeats_itself() {
+    let body: Vec<char> = "显存不足,请稍后重试".chars().collect();
+    let text: String = body.iter().collect();
+    for from in 0..body.len() {
+        for until in from + 1..=body.len() {
+            let part: String = body[from..until].iter().collect();
+            assert!(matches(&format!("\"{part}\""), &text) && matches(&part, &text), "{part}");
+        }
+    }
+    assert!(matches("\"a b a b c\"", "a b a b a b c") && matches("\"a a b\"", "a a a b"));
+    assert!(!matches("\"a b a b c\"", "a b a b a c") && !matches("\"a a a\"", "a a b a a"));
+}
+
+#[test]
+fn a_line_without_a_severity_is_in_no_range_of_severities() {
+    let unknown = Line { severity: 0, ..line("x") };
+    let matches = |query: &str| Matcher::new(&parse(query).unwrap(), 0).unwrap().matches(&unknown);
+    assert!(!matches("severity:<error") && !matches("severity:[* TO *]") && matches("severity:<=0 OR severity:0"));
+}
+
+#[test]
 fn patterns_match_words_and_across_them() {
     let body = "retrying aceManager at /api/v1/items 显存不足";
     for query in ["retry*", "*Manag*", "*api/v1*", "*存不*", "body:ret?ying"] {
@@ -74,9 +95,11 @@ fn fields_match_by_value_range_and_presence() {
         "trace_id:abababababababababababababababab",
         "timestamp:>=2023-01-01T00:00:00Z",
         "path:/v1/ocr",
+        "timestamp:2023-11-14T22:13:20Z",
+        "_exists_:user.id",
+        "service:ocr AND severity:>=warn AND attributes.user.id:42 AND NOT body:retry*",
     ] {
-        let Ok(parsed) = parse(query) else { continue };
-        assert!(Matcher::new(&parsed, 0).unwrap().matches(&line("x")), "{query}");
+        assert!(matches(query, "x"), "{query}");
     }
     for query in ["severity:>warn", "user.id:>42", "user.id:{42 TO 50]", "attributes.k8s.pod.name:*", "span_id:*"] {
         assert!(!matches(query, "x"), "{query}");
