@@ -29,6 +29,12 @@ impl Api {
         Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
     }
 
+    /// Status and text of a GET.
+    pub async fn text(&self, path: &str) -> anyhow::Result<(u16, String)> {
+        let answer = self.client.get(format!("{}{path}", self.url)).send().await?;
+        Ok((answer.status().as_u16(), answer.text().await?))
+    }
+
     async fn sound(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Value> {
         let (status, body) = self.get(path, query).await?;
         anyhow::ensure!(status == 200, "{path} {query:?}: {status}: {body}");
