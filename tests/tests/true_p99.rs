@@ -3,6 +3,8 @@
 //!
 //! The number of calls comes from `WEIR_E2E_SPANS`.
 
+#![allow(clippy::unwrap_used, clippy::float_cmp, reason = "helpers of tests; counts are exact")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
