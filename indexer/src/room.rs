@@ -87,7 +87,7 @@ impl Indexer {
 }
 
 impl Handle {
-    /// The paths under `/api/v1/logs` and `/api/v1/traces`.
+    /// The paths under `/api/v1/logs` and `/api/v1/traces`, and `/api/v1/services` and `/api/v1/dependencies`.
     pub fn router(&self) -> Router {
         let logs = self.logs.clone();
         api::router(Arc::new(move || logs.snapshot()), self.live.clone(), &self.meter)

@@ -1,11 +1,14 @@
 //! Traces over HTTP: `GET /api/v1/traces/{trace_id}` is a whole trace as it is known by now, `/api/v1/traces/search` the
-//! traces with a span that passes.
+//! traces with a span that passes, `/api/v1/services` who made spans, and `/api/v1/dependencies` who called whom.
 
 mod search;
+mod services;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Query, State};
 use axum::routing::get;
 use axum::{Json, Router};
 use http::StatusCode;
@@ -16,6 +19,7 @@ use weir_proto::otlp::trace::v1::Span;
 use weir_service::http::Problem;
 use weir_service::time;
 
+use crate::api::params::{Params, in_path};
 use crate::line::Source;
 use crate::store::Store;
 use crate::{Error, fields};
@@ -23,32 +27,50 @@ use crate::{Error, fields};
 /// Requests that read the disk at once; others wait.
 const AT_ONCE: usize = 8;
 
+/// Longest time of a search.
+const LONGEST: Duration = Duration::from_secs(30);
+/// Most bytes of a trace's spans.
+const MOST_BYTES: usize = 64 << 20;
+
 #[derive(Clone)]
 struct Api {
     spans: Arc<Store>,
     places: Arc<Semaphore>,
 }
 
-/// The paths under `/api/v1/traces`.
+/// The paths under `/api/v1/traces`, and those of services.
 pub(crate) fn router(spans: Arc<Store>) -> Router {
     Router::new()
         .route("/api/v1/traces/search", get(search::search))
         .route("/api/v1/traces/{trace_id}", get(trace))
+        .route("/api/v1/services", get(services::services))
+        .route("/api/v1/dependencies", get(services::dependencies))
         .with_state(Api { spans, places: Arc::new(Semaphore::new(AT_ONCE)) })
 }
 
-/// Spans by start. 400 where the id is none, 404 where no span of it is known.
-async fn trace(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+/// Spans by start; a trace of more than 64 MiB has `"truncated": true`. 400 where the id is none, 404 where no span of it
+/// is known.
+async fn trace(
+    State(api): State<Api>,
+    id: Result<Path<String>, PathRejection>,
+    Query(pairs): Query<Vec<(String, String)>>,
+) -> Result<Json<Value>, Problem> {
+    let id = in_path("trace_id", id)?;
+    Params::new(pairs, &[])?;
     let trace_id = hex::decode(&id)
         .ok()
         .filter(|bytes| bytes.len() == 16)
         .ok_or_else(|| Problem::parameter("trace_id", "a trace id is 32 hexadecimal digits"))?;
-    let spans = api.run(move |store| store.spans_of_trace(&trace_id)).await?;
+    let (spans, whole) = api.run(move |store| store.spans_of_trace(&trace_id, MOST_BYTES)).await?;
     if spans.is_empty() {
         return Err(Problem::new(StatusCode::NOT_FOUND, format!("no span of trace {id} is known")));
     }
     let spans: Vec<Value> = spans.iter().map(|(source, span)| show(source, span)).collect();
-    Ok(Json(json!({"trace_id": id.to_ascii_lowercase(), "spans": spans})))
+    let mut trace = json!({"trace_id": id.to_ascii_lowercase(), "spans": spans});
+    if !whole {
+        trace["truncated"] = true.into();
+    }
+    Ok(Json(trace))
 }
 
 impl Api {

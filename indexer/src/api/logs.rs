@@ -3,14 +3,16 @@
 use std::time::Instant;
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, State};
 use http::StatusCode;
 use serde_json::{Value, json};
 use weir_service::http::Problem;
 
-use super::params::{Params, cursor};
+use super::params::{Params, cursor, in_path};
 use super::{Api, hit::hit};
-use crate::line::{Line, LineId};
+use crate::fields;
+use crate::line::{Line, LineId, Source};
 use crate::search::{self, Paging, Selection};
 use crate::snapshot::{Needs, Snapshot};
 
@@ -18,6 +20,7 @@ use crate::snapshot::{Needs, Snapshot};
 const MAX_PAGE: usize = 10_000;
 
 type Pairs = Query<Vec<(String, String)>>;
+type InPath = Result<Path<String>, PathRejection>;
 type Answer = Result<Json<Value>, Problem>;
 
 /// The selection that the parameters ask for; its deadline is set when it runs.
@@ -89,7 +92,8 @@ pub(super) async fn fields(State(api): State<Api>, Query(pairs): Pairs) -> Answe
     Ok(Json(json!({"fields": names})))
 }
 
-pub(super) async fn values(State(api): State<Api>, Path(name): Path<String>, Query(pairs): Pairs) -> Answer {
+pub(super) async fn values(State(api): State<Api>, name: InPath, Query(pairs): Pairs) -> Answer {
+    let name = in_path("name", name)?;
     let params = Params::new(pairs, &["query", "start", "end", "limit"])?;
     let asked = selection(&params)?;
     let limit = params.number("limit", 10, search::MAX_GROUPS)?;
@@ -102,8 +106,8 @@ pub(super) async fn values(State(api): State<Api>, Path(name): Path<String>, Que
 }
 
 /// Lines of the same source before and after one; `timestamp` (of the hit) saves looking for it everywhere.
-pub(super) async fn context(State(api): State<Api>, Path(id): Path<String>, Query(pairs): Pairs) -> Answer {
-    let id: LineId = id.parse().map_err(|wrong: String| Problem::parameter("id", wrong))?;
+pub(super) async fn context(State(api): State<Api>, id: InPath, Query(pairs): Pairs) -> Answer {
+    let id: LineId = in_path("id", id)?.parse().map_err(|wrong: String| Problem::parameter("id", wrong))?;
     let mut params = Params::new(pairs, &["before", "after", "timestamp"])?;
     let sides = [params.number("before", 10, 1000)?, params.number("after", 10, 1000)?];
     let at = match params.text("timestamp").map(str::to_owned) {
@@ -138,12 +142,23 @@ fn around(
     let there = Selection { needs, start, end, ..everything.clone() };
     let one = Paging { limit: 1, oldest_first: false, after: None };
     let Some(line) = search::page(snapshot, &there, &one, &|line| line.id == id)?.lines.pop() else { return Ok(None) };
+    let of_source = Selection { needs: needs_of(&line.source), ..everything.clone() };
     let beside = |limit, oldest_first| {
         let paging = Paging { limit, oldest_first, after: Some((line.time, line.id)) };
-        search::page(snapshot, everything, &paging, &|other| other.source == line.source).map(|page| page.lines)
+        search::page(snapshot, &of_source, &paging, &|other| other.source == line.source).map(|page| page.lines)
     };
     let mut earlier = beside(before, false)?;
     earlier.reverse();
     let later = beside(after, true)?;
     Ok(Some((earlier, line, later)))
+}
+
+/// What chunks of a source are listed under.
+fn needs_of(source: &Source) -> Needs {
+    let mut needs = vec![Needs::Field("tenant".to_owned(), source.tenant.to_lowercase())];
+    needs.push(Needs::Field("service".to_owned(), source.service.to_lowercase()));
+    fields::each(&source.resource, |name, text| {
+        needs.push(Needs::Field(format!("resource.{name}"), text.to_lowercase()));
+    });
+    Needs::All(needs)
 }

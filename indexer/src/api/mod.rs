@@ -2,7 +2,7 @@
 
 mod hit;
 mod logs;
-mod params;
+pub(crate) mod params;
 mod tail;
 
 use std::sync::Arc;
@@ -58,7 +58,7 @@ impl Api {
         let began = Instant::now();
         let place = tokio::time::timeout(LONGEST, self.places.clone().acquire_owned()).await;
         let Ok(Ok(place)) = place else {
-            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many searches at once: try again later"));
+            return Err(Problem::busy("too many searches at once: try again later", 5));
         };
         let snapshot = (self.now)();
         let done = tokio::task::spawn_blocking(move || {

@@ -2,21 +2,25 @@
 
 use std::collections::BTreeMap;
 
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+use weir_service::config::{Span, ValueError};
 use weir_service::http::Problem;
 
 use crate::query::{self, Matcher};
 use crate::search::Place;
 use crate::snapshot::Needs;
 
-pub(super) struct Params {
+/// The parameters of one request.
+pub(crate) struct Params {
     values: BTreeMap<String, String>,
     /// What `now` means in this request.
-    pub(super) now: i64,
+    pub(crate) now: i64,
 }
 
 impl Params {
     /// Takes the parameters; any but `known` is refused.
-    pub(super) fn new(pairs: Vec<(String, String)>, known: &[&str]) -> Result<Self, Problem> {
+    pub(crate) fn new(pairs: Vec<(String, String)>, known: &[&str]) -> Result<Self, Problem> {
         let mut values = BTreeMap::new();
         for (name, value) in pairs {
             if !known.contains(&name.as_str()) {
@@ -33,25 +37,32 @@ impl Params {
     }
 
     /// A parameter that is there and not empty.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    pub(super) fn number(&self, name: &str, default: usize, most: usize) -> Result<usize, Problem> {
+    pub(crate) fn number(&self, name: &str, default: usize, most: usize) -> Result<usize, Problem> {
         let Some(text) = self.text(name) else { return Ok(default) };
         let wrong = || Problem::parameter(name, format!("`{text}` is no number from 0 to {most}"));
         text.parse().ok().filter(|number| *number <= most).ok_or_else(wrong)
     }
 
-    pub(super) fn query(&self) -> Result<(Matcher, Needs), Problem> {
+    pub(crate) fn query(&self) -> Result<(Matcher, Needs), Problem> {
         let wrong = |error: &dyn std::error::Error| Problem::parameter("query", error.to_string());
         let parsed = query::parse(self.text("query").unwrap_or_default()).map_err(|error| wrong(&error))?;
         let matcher = Matcher::new(&parsed, self.now).map_err(|error| wrong(&error))?;
         Ok((matcher, query::needs(&parsed)))
     }
 
+    /// A duration in nanoseconds.
+    pub(crate) fn length(&self, name: &str) -> Result<Option<u64>, Problem> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let span: Span = text.parse().map_err(|wrong: ValueError| Problem::parameter(name, wrong.to_string()))?;
+        Ok(Some(u64::try_from(span.0.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
     /// `start` inclusive, `end` exclusive; a side that is not given is open.
-    pub(super) fn range(&self) -> Result<(i64, i64), Problem> {
+    pub(crate) fn range(&self) -> Result<(i64, i64), Problem> {
         let time = |name: &str, open: i64| match self.text(name) {
             None => Ok(open),
             Some(text) => weir_service::time::parse(text, self.now).map_err(|wrong| Problem::parameter(name, wrong)),
@@ -63,7 +74,7 @@ impl Params {
         Ok((start, end))
     }
 
-    pub(super) fn oldest_first(&self) -> Result<bool, Problem> {
+    pub(crate) fn oldest_first(&self) -> Result<bool, Problem> {
         match self.text("order") {
             None | Some("desc") => Ok(false),
             Some("asc") => Ok(true),
@@ -71,7 +82,7 @@ impl Params {
         }
     }
 
-    pub(super) fn cursor(&self) -> Result<Option<Place>, Problem> {
+    pub(crate) fn cursor(&self) -> Result<Option<Place>, Problem> {
         let Some(text) = self.text("cursor") else { return Ok(None) };
         let read = || Some((text.split_once('_')?.0.parse().ok()?, text.split_once('_')?.1.parse().ok()?));
         let wrong =
@@ -79,13 +90,12 @@ impl Params {
         read().ok_or_else(wrong).map(Some)
     }
 
-    pub(super) fn interval(&self, start: i64, end: i64) -> Result<i64, Problem> {
+    pub(crate) fn interval(&self, start: i64, end: i64) -> Result<i64, Problem> {
         const SECOND: i64 = 1_000_000_000;
         if let Some(text) = self.text("interval") {
             let wrong =
                 || Problem::parameter("interval", format!("`{text}` is no interval: use one such as 10s, 5m or 1h"));
-            let span: weir_service::config::Span =
-                serde_json::from_value(serde_json::Value::from(text)).map_err(|_| wrong())?;
+            let span: Span = text.parse().map_err(|_| wrong())?;
             return i64::try_from(span.0.as_nanos()).ok().filter(|nanos| *nanos > 0).ok_or_else(wrong);
         }
         // Some sixty buckets over the range asked for, in steps that people like.
@@ -93,6 +103,11 @@ impl Params {
         let steps = [1, 5, 10, 30, 60, 300, 600, 1800, 3600, 10_800, 21_600, 86_400].map(|step| step * SECOND);
         Ok(steps.into_iter().find(|step| *step >= wished).unwrap_or(86_400 * SECOND))
     }
+}
+
+/// The text of the parameter `name` that lies in the path.
+pub(crate) fn in_path(name: &str, text: Result<Path<String>, PathRejection>) -> Result<String, Problem> {
+    text.map(|Path(text)| text).map_err(|rejection| Problem::parameter(name, rejection.body_text()))
 }
 
 pub(super) fn cursor(line: &crate::line::Line) -> String {

@@ -4,6 +4,7 @@
 //! event `missed`, and goes on with the newest: nobody waits for it.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Query, State};
@@ -21,17 +22,21 @@ pub(super) async fn tail(
     Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let (matcher, _) = Params::new(pairs, &["query"])?.query()?;
-    let events = BroadcastStream::new(api.live.subscribe()).flat_map(move |batch| {
-        let events: Vec<_> = match batch {
-            Ok(lines) => {
-                let matching = lines.iter().filter(|line| matcher.matches(line));
-                matching.map(|line| Ok(Event::default().data(hit(line).to_string()))).collect()
-            }
-            Err(BroadcastStreamRecvError::Lagged(batches)) => {
-                vec![Ok(Event::default().event("missed").data(format!("{{\"batches\":{batches}}}")))]
-            }
-        };
-        stream::iter(events)
+    let matcher = Arc::new(matcher);
+    let events = BroadcastStream::new(api.live.subscribe()).flat_map(move |batch| match batch {
+        Ok(lines) => {
+            let matcher = matcher.clone();
+            // One at a time, as the reader takes them: a slow one holds no more than the batch that all share.
+            let events = (0..lines.len()).filter_map(move |at| {
+                let line = lines.get(at).filter(|line| matcher.matches(line))?;
+                Some(Ok(Event::default().data(hit(line).to_string())))
+            });
+            stream::iter(events).left_stream()
+        }
+        Err(BroadcastStreamRecvError::Lagged(batches)) => {
+            let missed = Event::default().event("missed").data(format!("{{\"batches\":{batches}}}"));
+            stream::iter([Ok(missed)]).right_stream()
+        }
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(10))))
 }

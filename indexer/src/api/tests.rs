@@ -7,6 +7,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use crate::line::{Body, Line, LineId, Source};
+use crate::search::{Paging, Selection, page};
 use crate::snapshot::{Candidate, Lines, Needs, Snapshot};
 
 struct Memory(Vec<Candidate>);
@@ -84,6 +85,41 @@ async fn pages_in_either_order_hold_every_line_once() {
     }
 }
 
+#[test]
+fn a_page_of_huge_lines_ends_early_and_the_next_goes_on() {
+    let line = |n: i64| Line {
+        id: LineId { partition: 0, offset: n, index: 0 },
+        time: n,
+        severity: 0,
+        severity_text: String::new(),
+        body: Body::Text("x".repeat(10 << 20)),
+        trace_id: Bytes::new(),
+        span_id: Bytes::new(),
+        attributes: Vec::new(),
+        source: Arc::default(),
+    };
+    let candidates = (0..3).map(|c| Arc::new(Some2(Arc::new((0..4).map(|n| line(n * 3 + c)).collect()))) as Candidate);
+    let memory = Memory(candidates.collect());
+    let matcher = crate::query::Matcher::new(&crate::query::parse("").unwrap(), 0).unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
+    let all = Selection { matcher, needs: Needs::Anything, start: 0, end: 100, deadline };
+    for oldest_first in [true, false] {
+        let mut paging = Paging { limit: 100, oldest_first, after: None };
+        let mut seen = Vec::new();
+        loop {
+            let page = page(&memory, &all, &paging, &|_| true).unwrap();
+            assert!((1..=3).contains(&page.lines.len()));
+            seen.extend(page.lines.iter().map(|line| line.time));
+            paging.after = page.lines.last().map(|line| (line.time, line.id));
+            if !page.more {
+                break;
+            }
+        }
+        let expected: Vec<i64> = if oldest_first { (0..12).collect() } else { (0..12).rev().collect() };
+        assert_eq!(seen, expected);
+    }
+}
+
 #[tokio::test]
 async fn counts_values_and_the_lines_around_one_are_told() {
     assert_eq!(get("/api/v1/logs/count?query=service:ocr").await.1["count"], 30);
@@ -106,6 +142,8 @@ async fn a_wrong_parameter_is_named_with_what_would_be_right() {
         ("search?cursor=x", "cursor"),
         ("histogram?interval=0s", "interval"),
         ("x/context", "id"),
+        ("fields/%FF/values", "name"),
+        ("tail?quer=x", "quer"),
     ] {
         let (status, problem) = get(&format!("/api/v1/logs/{path}")).await;
         assert_eq!((status, problem["parameter"].as_str()), (400, Some(parameter)), "{path}: {problem}");

@@ -349,10 +349,13 @@ fn a_trace_is_found_whole_in_head_and_chunks() {
     store.ingest(&[spans(0, 7), spans(1, 8)]);
     store.seal(NOW).unwrap();
     store.ingest(&[spans(2, 7)]);
-    let found = store.spans_of_trace(&[7; 16]).unwrap();
+    let (found, whole) = store.spans_of_trace(&[7; 16], 1 << 20).unwrap();
+    assert!(whole);
     let names: Vec<_> = found.iter().map(|(source, span)| (source.service.as_str(), span.name.as_str())).collect();
     assert_eq!(names, [("ocr", "step 0"), ("ocr", "step 2"), ("ocr", "step 9")]);
-    assert!(store.spans_of_trace(&[1; 16]).unwrap().is_empty());
+    assert!(store.spans_of_trace(&[1; 16], 1 << 20).unwrap().0.is_empty());
+    let (few, whole) = store.spans_of_trace(&[7; 16], 120).unwrap();
+    assert!(few.len() < 3 && !whole, "a trace that is too large is cut, and says so");
 }
 
 fn word() -> impl Strategy<Value = String> {

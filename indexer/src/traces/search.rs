@@ -1,51 +1,33 @@
 //! Traces by what one of their spans is.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use http::StatusCode;
-use serde::Deserialize;
 use serde_json::{Value, json};
+use weir_proto::otlp::common::v1::any_value::Value as Attribute;
 use weir_proto::otlp::trace::v1::Span;
-use weir_service::config;
 use weir_service::http::Problem;
 use weir_service::time;
 
-use super::{Api, code, nanos};
+use super::{Api, LONGEST, code, nanos};
+use crate::Error;
+use crate::api::params::Params;
 use crate::ingest::span_of;
 use crate::line::{Line, Source};
-use crate::query::{self, Matcher};
+use crate::query::Matcher;
 use crate::snapshot::Needs;
 use crate::store::Store;
-use crate::{Error, fields};
 
 /// Most traces of an answer.
 const MOST: usize = 1000;
-/// Longest time of a search.
-const LONGEST: Duration = Duration::from_secs(30);
-
-/// What one span of a trace must be; all of these.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Parameters {
-    service: Option<String>,
-    /// The span's name, `METHOD route` of HTTP, or `service/method` of RPC.
-    interface: Option<String>,
-    min_duration: Option<String>,
-    max_duration: Option<String>,
-    /// `ok`, `error` or `unset`.
-    status: Option<String>,
-    /// The query grammar over a span's attributes.
-    query: Option<String>,
-    /// Of the span's start, inclusive.
-    start: Option<String>,
-    /// Of the span's start, exclusive.
-    end: Option<String>,
-    limit: Option<String>,
-}
+/// What one span of a trace must be; all of these: `interface` is the span's name, `METHOD route` of HTTP, or
+/// `service/method` of RPC; `status` is ok, error or unset; `query` is the grammar over a span's attributes; `start`
+/// (inclusive) and `end` (exclusive) are of the span's start.
+const PARAMETERS: [&str; 9] =
+    ["service", "interface", "min_duration", "max_duration", "status", "query", "start", "end", "limit"];
 
 struct Wanted {
     service: Option<String>,
@@ -69,12 +51,10 @@ struct Found {
 /// which is the `span` shown.
 pub(super) async fn search(
     State(api): State<Api>,
-    parameters: Result<Query<Parameters>, QueryRejection>,
+    Query(pairs): Query<Vec<(String, String)>>,
 ) -> Result<Json<Value>, Problem> {
     let began = Instant::now();
-    let Query(parameters) =
-        parameters.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
-    let wanted = Wanted::read(parameters, time::now_unix_nano())?;
+    let wanted = Wanted::read(&Params::new(pairs, &PARAMETERS)?)?;
     let Some(traces) = api.run(move |store| find(store, &wanted, began + LONGEST)).await? else {
         let detail = "the search took too long: narrow `start` and `end`, or name a `service`";
         return Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, detail));
@@ -85,52 +65,48 @@ pub(super) async fn search(
 }
 
 impl Wanted {
-    fn read(parameters: Parameters, now: i64) -> Result<Self, Problem> {
-        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-        let moment = |name: &str, text: Option<String>, open: i64| match given(text) {
-            Some(text) => time::parse(&text, now).map_err(|wrong| Problem::parameter(name, wrong)),
-            None => Ok(open),
-        };
-        let length = |name: &str, text: Option<String>, open: u64| match given(text) {
-            Some(text) => match text.parse::<config::Span>() {
-                Ok(span) => Ok(u64::try_from(span.0.as_nanos()).unwrap_or(u64::MAX)),
-                Err(wrong) => Err(Problem::parameter(name, wrong.to_string())),
-            },
-            None => Ok(open),
-        };
-        let status = given(parameters.status);
-        if status.as_deref().is_some_and(|status| !["ok", "error", "unset"].contains(&status)) {
+    fn read(params: &Params) -> Result<Self, Problem> {
+        let status = params.text("status").map(str::to_owned);
+        let statuses = ["unset", "ok", "error"];
+        let number = |status: &String| statuses.iter().position(|name| name == status);
+        if status.as_ref().is_some_and(|status| number(status).is_none()) {
             return Err(Problem::parameter("status", "use ok, error or unset"));
         }
-        let limit = match given(parameters.limit) {
-            None => 20,
-            Some(text) => match text.parse() {
-                Ok(limit) if (1..=MOST).contains(&limit) => limit,
-                _ => return Err(Problem::parameter("limit", format!("use a number from 1 to {MOST}"))),
-            },
-        };
-        let wrong = |error: &dyn std::error::Error| Problem::parameter("query", error.to_string());
-        let query = query::parse(parameters.query.as_deref().unwrap_or_default()).map_err(|error| wrong(&error))?;
-        let matcher = Matcher::new(&query, now).map_err(|error| wrong(&error))?;
-        let service = given(parameters.service);
-        let mut needs = vec![match query::needs(&query) {
-            // The body of a span is its protobuf, whose words are not listed.
-            needs if of_words(&needs) => Needs::Anything,
-            needs => needs,
-        }];
-        needs.extend(service.as_ref().map(|service| Needs::Field("service".to_owned(), service.to_lowercase())));
+        let limit = params.number("limit", 20, MOST)?;
+        if limit == 0 {
+            return Err(Problem::parameter("limit", format!("use a number from 1 to {MOST}")));
+        }
+        let (matcher, needs) = params.query()?;
+        let (service, interface) =
+            (params.text("service").map(str::to_owned), params.text("interface").map(str::to_owned));
+        let field = |name: &str, value: &str| Needs::Field(name.to_owned(), value.to_lowercase());
+        // The body of a span is its protobuf, whose words are not listed.
+        let mut needs = vec![if of_words(&needs) { Needs::Anything } else { needs }];
+        needs.extend(service.as_ref().map(|service| field("service", service)));
+        needs.extend(status.as_ref().and_then(number).map(|code| field("attributes.span.status", &code.to_string())));
+        needs.extend(interface.as_ref().map(|interface| {
+            let mut any = vec![field("attributes.span.name", interface)];
+            for (between, first, second) in JOINED {
+                any.extend(interface.match_indices(between).map(|(at, _)| {
+                    let (start, end) = (&interface[..at], &interface[at + between.len()..]);
+                    Needs::All(vec![
+                        field(&format!("attributes.{first}"), start),
+                        field(&format!("attributes.{second}"), end),
+                    ])
+                }));
+            }
+            if any.len() > 32 { Needs::Anything } else { Needs::Any(any) }
+        }));
+        let (start, end) = params.range()?;
         Ok(Self {
             service,
-            interface: given(parameters.interface),
-            duration: (
-                length("min_duration", parameters.min_duration, 0)?,
-                length("max_duration", parameters.max_duration, u64::MAX)?,
-            ),
+            interface,
+            duration: (params.length("min_duration")?.unwrap_or(0), params.length("max_duration")?.unwrap_or(u64::MAX)),
             status,
             matcher,
             needs: Needs::All(needs),
-            start: moment("start", parameters.start, i64::MIN)?,
-            end: moment("end", parameters.end, i64::MAX)?,
+            start,
+            end,
             limit,
         })
     }
@@ -155,12 +131,20 @@ fn of_words(needs: &Needs) -> bool {
     }
 }
 
+/// How an interface is made of two attributes: what lies between them, and their names.
+const JOINED: [(&str, &str, &str); 2] =
+    [(" ", "http.request.method", "http.route"), ("/", "rpc.service", "rpc.method")];
+
 fn is_interface(line: &Line, span: &Span, interface: &str) -> bool {
-    let text = |name: &str| line.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| fields::text(value));
-    let joined = |first: &str, between: &str, second: &str| Some(format!("{}{between}{}", text(first)?, text(second)?));
-    span.name == interface
-        || joined("http.request.method", " ", "http.route").as_deref() == Some(interface)
-        || joined("rpc.service", "/", "rpc.method").as_deref() == Some(interface)
+    let text = |name: &str| match line.attributes.iter().find(|(key, _)| key == name) {
+        Some((_, Attribute::StringValue(text))) => Some(text),
+        _ => None,
+    };
+    let is_joined = |(between, first, second): &(&str, &str, &str)| {
+        let rest = text(first).and_then(|first| interface.strip_prefix(first.as_str())?.strip_prefix(between));
+        rest.is_some_and(|rest| text(second).is_some_and(|second| second == rest))
+    };
+    span.name == interface || JOINED.iter().any(is_joined)
 }
 
 /// A trace by its id.
@@ -217,10 +201,13 @@ fn summary(source: &Source, span: &Span) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use bytes::Bytes;
     use prost::Message as _;
     use weir_bus::{Message, Partition};
     use weir_proto::otlp::collector::trace::v1::ExportTraceServiceRequest;
+    use weir_proto::otlp::common::v1::{AnyValue, KeyValue};
     use weir_proto::otlp::trace::v1::{ResourceSpans, ScopeSpans, Status};
     use weir_proto::topic;
 
@@ -228,6 +215,15 @@ mod tests {
     use crate::ingest::Signal;
 
     const SECOND: u64 = 1_000_000_000;
+
+    fn pairs(pairs: [(&str, &str); 2]) -> Vec<KeyValue> {
+        let pair = |(key, value): (&str, &str)| KeyValue {
+            key: key.into(),
+            value: Some(AnyValue { value: Some(Attribute::StringValue(value.into())) }),
+            ..KeyValue::default()
+        };
+        pairs.into_iter().map(pair).collect()
+    }
 
     /// Spans of one trace for each number, which is also its start, its duration in seconds, and its name.
     fn message(offset: i64, numbers: std::ops::Range<u8>) -> Message {
@@ -237,6 +233,11 @@ mod tests {
             name: format!("step {n}"),
             start_time_unix_nano: (1_700_000_000 + u64::from(n)) * SECOND,
             end_time_unix_nano: (1_700_000_000 + 2 * u64::from(n)) * SECOND,
+            attributes: match n {
+                7 => pairs([("http.request.method", "POST"), ("http.route", "/v1/a b")]),
+                3 => pairs([("rpc.service", "ocr.V1"), ("rpc.method", "Read")]),
+                _ => Vec::new(),
+            },
             status: Some(Status { code: if n.is_multiple_of(2) { 2 } else { 1 }, ..Status::default() }),
             ..Span::default()
         };
@@ -254,8 +255,13 @@ mod tests {
         }
     }
 
-    fn names(store: &Store, parameters: Parameters) -> Vec<String> {
-        let wanted = Wanted::read(parameters, 0).map_err(|problem| problem.detail).unwrap();
+    fn read(pairs: &[(&str, &str)]) -> Result<Wanted, Problem> {
+        let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Wanted::read(&Params::new(pairs.collect(), &PARAMETERS)?)
+    }
+
+    fn names(store: &Store, pairs: &[(&str, &str)]) -> Vec<String> {
+        let wanted = read(pairs).map_err(|problem| problem.detail).unwrap();
         let traces = find(store, &wanted, Instant::now() + LONGEST).unwrap().unwrap();
         traces.iter().map(|(_, found)| found.first["name"].as_str().unwrap().to_owned()).collect()
     }
@@ -268,17 +274,22 @@ mod tests {
         store.ingest(&[message(0, 1..6)]);
         store.seal(1_700_000_000_000).unwrap();
         store.ingest(&[message(1, 6..9)]);
-        let some = |text: &str| Some(text.to_owned());
-        let all = Parameters::default;
-        assert_eq!(names(&store, Parameters { limit: some("2"), ..all() }), ["step 8", "step 7"]);
-        assert_eq!(names(&store, Parameters { min_duration: some("7s"), ..all() }), ["step 8", "step 7"]);
-        assert_eq!(
-            names(&store, Parameters { status: some("ok"), max_duration: some("3s"), ..all() }),
-            ["step 3", "step 1"]
-        );
-        assert_eq!(names(&store, Parameters { interface: some("step 4"), ..all() }), ["step 4"]);
-        assert_eq!(names(&store, Parameters { query: some("span.name:\"step 5\""), ..all() }), ["step 5"]);
-        assert!(names(&store, Parameters { service: some("none"), ..all() }).is_empty());
-        assert!(Wanted::read(Parameters { status: some("bad"), ..all() }, 0).is_err());
+        store.seal(1_700_000_000_000).unwrap();
+        assert_eq!(names(&store, &[("limit", "2")]), ["step 8", "step 7"]);
+        assert_eq!(names(&store, &[("min_duration", "7s")]), ["step 8", "step 7"]);
+        assert_eq!(names(&store, &[("status", "ok"), ("max_duration", "3s")]), ["step 3", "step 1"]);
+        assert_eq!(names(&store, &[("interface", "step 4")]), ["step 4"]);
+        assert_eq!(names(&store, &[("interface", "POST /v1/a b")]), ["step 7"]);
+        assert_eq!(names(&store, &[("interface", "ocr.V1/Read")]), ["step 3"]);
+        assert_eq!(names(&store, &[("query", "span.name:\"step 5\"")]), ["step 5"]);
+        assert!(names(&store, &[("service", "none")]).is_empty());
+    }
+
+    #[test]
+    fn a_wrong_parameter_is_named() {
+        for (name, value) in [("status", "bad"), ("limit", "0"), ("min_duration", "5"), ("query", "("), ("sevice", "x")]
+        {
+            assert_eq!(read(&[(name, value)]).err().unwrap().parameter.as_deref(), Some(name));
+        }
     }
 }
