@@ -22,6 +22,10 @@ impl Failure {
         Self { status: StatusCode::BAD_REQUEST, kind: "bad_data", text: text.into() }
     }
 
+    pub(super) fn parameter(name: &str, text: impl std::fmt::Display) -> Self {
+        Self::bad(format!("invalid parameter \"{name}\": {text}"))
+    }
+
     pub(super) fn timeout() -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, kind: "timeout", text: "the query took too long".to_owned() }
     }
@@ -54,6 +58,16 @@ impl IntoResponse for Failure {
 #[allow(clippy::unnecessary_wraps, reason = "what handlers return")]
 pub(super) fn success(data: &Json_) -> Answer {
     Ok(Json(json!({"status": "success", "data": data})))
+}
+
+/// A list, cut at a limit that is not 0; where it is cut, a warning says so, as Prometheus' does.
+#[allow(clippy::unnecessary_wraps, reason = "what handlers return")]
+pub(super) fn list(mut items: Vec<Json_>, limit: usize) -> Answer {
+    if limit == 0 || items.len() <= limit {
+        return success(&Json_::Array(items));
+    }
+    items.truncate(limit);
+    Ok(Json(json!({"status": "success", "data": items, "warnings": ["results truncated due to limit"]})))
 }
 
 pub(super) fn instant(value: &promql::Value, time_ms: i64) -> Json_ {

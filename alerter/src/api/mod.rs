@@ -2,6 +2,7 @@
 //! does. Read only. Queries run off the async threads, a few at a time.
 
 mod answer;
+mod parameters;
 mod prometheus;
 mod state;
 #[cfg(test)]

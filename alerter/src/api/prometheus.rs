@@ -5,53 +5,42 @@
 
 use std::collections::BTreeSet;
 
-use axum::Form;
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
 use weir_service::config::Span;
 
-use super::answer::{Answer, Failure, instant, matrix, success};
+use super::answer::{Answer, Failure, instant, list, matrix, success};
+use super::parameters::Parameters;
 use super::{Api, PATIENCE};
-use crate::promql::{self, Query};
+use crate::promql::{self, MAX_STEPS, Query};
 use crate::series::calls::HELP;
 use crate::series::read::Labels;
-
-/// Names and values; names repeat.
-type Parameters = Form<Vec<(String, String)>>;
 
 /// Series, labels or values in one answer at most.
 const LIST: usize = 100_000;
 /// Event time further behind is not what a query without a time means.
 const NEAR_MS: i64 = 60_000;
 
-fn parameter<'a>(parameters: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    parameters.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
-}
-
 fn now_ms() -> i64 {
     weir_service::time::now_unix_nano() / 1_000_000
-}
-
-fn time(parameters: &[(String, String)], name: &str) -> Result<Option<i64>, Failure> {
-    let Some(text) = parameter(parameters, name) else { return Ok(None) };
-    let time = weir_service::time::parse(text, weir_service::time::now_unix_nano());
-    Ok(Some(
-        time.map_err(|error| Failure::bad(format!("invalid parameter \"{name}\": {error}")))?.div_euclid(1_000_000),
-    ))
 }
 
 fn step(text: &str) -> Result<i64, Failure> {
     let seconds = text.parse::<f64>().ok().or_else(|| Some(text.parse::<Span>().ok()?.0.as_secs_f64()));
     let ms = seconds.map(|seconds| seconds * 1000.0).filter(|ms| (1.0..1e15).contains(ms));
-    let wrong =
-        || Failure::bad(format!("invalid parameter \"step\": «{text}» is neither seconds (15) nor a duration (1m)"));
+    let wrong = || {
+        Failure::parameter(
+            "step",
+            format!("«{text}» is neither seconds (15) nor a duration (1m), or it is not positive"),
+        )
+    };
     Ok(ms.ok_or_else(wrong)?.round() as i64)
 }
 
-fn expression(parameters: &[(String, String)]) -> Result<Query, Failure> {
-    let text = parameter(parameters, "query");
-    let text = text.ok_or_else(|| Failure::bad("parameter \"query\" is missing: it holds a PromQL expression"))?;
-    Ok(Query::parse(text)?)
+fn expression(parameters: &Parameters) -> Result<Query, Failure> {
+    let missing = || Failure::parameter("query", "it is missing; it holds a PromQL expression");
+    let text = parameters.get("query").ok_or_else(missing)?;
+    Query::parse(text).map_err(|error| Failure::parameter("query", error))
 }
 
 impl Api {
@@ -79,66 +68,84 @@ impl Api {
     }
 }
 
-pub(super) async fn query(State(api): State<Api>, Form(parameters): Parameters) -> Answer {
+pub(super) async fn query(State(api): State<Api>, parameters: Parameters) -> Answer {
     let query = expression(&parameters)?;
-    let time = time(&parameters, "time")?.unwrap_or_else(|| api.present_ms());
+    let time = parameters.time("time")?.unwrap_or_else(|| api.present_ms());
     let value = api.run(move |api| query.at(&api.shared, time)).await?;
     success(&instant(&value, time))
 }
 
-pub(super) async fn query_range(State(api): State<Api>, Form(parameters): Parameters) -> Answer {
+pub(super) async fn query_range(State(api): State<Api>, parameters: Parameters) -> Answer {
     let query = expression(&parameters)?;
-    let missing = |name| Failure::bad(format!("parameter \"{name}\" is missing"));
-    let start = time(&parameters, "start")?.ok_or_else(|| missing("start"))?;
-    let end = time(&parameters, "end")?.ok_or_else(|| missing("end"))?;
-    let step = step(parameter(&parameters, "step").ok_or_else(|| missing("step"))?)?;
+    let missing = |name, what| Failure::parameter(name, format!("it is missing; it holds {what}"));
+    let start = parameters.time("start")?.ok_or_else(|| missing("start", "the first time"))?;
+    let end = parameters.time("end")?.ok_or_else(|| missing("end", "the last time"))?;
+    let step = step(parameters.get("step").ok_or_else(|| missing("step", "the distance of two times"))?)?;
+    if end < start {
+        return Err(Failure::parameter("end", "end timestamp must not be before start time"));
+    }
+    if end.saturating_sub(start) / step >= MAX_STEPS {
+        let text = "exceeded maximum resolution of 11,000 points per timeseries; use a longer step";
+        return Err(Failure::parameter("step", text));
+    }
     let ranges = api.run(move |api| query.range(&api.shared, start, end, step)).await?;
     success(&matrix(&ranges))
 }
 
 /// The labels of the series that any of `match[]` selects; all, where there is none and none is asked for.
-async fn selected(api: &Api, parameters: &[(String, String)], all: bool) -> Result<Vec<Labels>, Failure> {
-    let texts = parameters.iter().filter(|(name, _)| name == "match[]");
-    let selectors = texts.map(|(_, text)| promql::parse_selector(text)).collect::<Result<Vec<_>, _>>()?;
+async fn selected(api: &Api, parameters: &Parameters, all: bool) -> Result<Vec<Labels>, Failure> {
+    let selector = |text: &str| promql::parse_selector(text).map_err(|error| Failure::parameter("match[]", error));
+    let selectors = parameters.all("match[]").map(selector).collect::<Result<Vec<_>, _>>()?;
     if selectors.is_empty() && !all {
-        return Err(Failure::bad("parameter \"match[]\" is missing: it holds a series selector"));
+        return Err(Failure::parameter("match[]", "it is missing; it holds a series selector"));
     }
     let selectors = if selectors.is_empty() { vec![Vec::new()] } else { selectors };
+    // With times, series that have samples between them.
+    let (start, end) = (parameters.time("start")?, parameters.time("end")?);
+    let between = start.zip(end).or(start.map(|start| (start, i64::MAX))).or(end.map(|end| (i64::MIN, end)));
+    if let Some((start, end)) = between
+        && end < start
+    {
+        return Err(Failure::parameter("end", "end timestamp must not be before start time"));
+    }
     api.run(move |api| {
         let store = api.shared.store.read();
-        let found = selectors.iter().flat_map(|matchers| store.labels(matchers)).take(LIST);
-        Ok(found.collect::<BTreeSet<_>>().into_iter().collect())
+        let found = selectors.iter().flat_map(|matchers| match between {
+            Some((start, end)) => store.labels_between(matchers, start, end),
+            None => store.labels(matchers),
+        });
+        Ok(found.take(LIST).collect::<BTreeSet<_>>().into_iter().collect())
     })
     .await
 }
 
-pub(super) async fn series(State(api): State<Api>, Form(parameters): Parameters) -> Answer {
+pub(super) async fn series(State(api): State<Api>, parameters: Parameters) -> Answer {
     let found = selected(&api, &parameters, false).await?;
-    success(&found.iter().map(|labels| json!(**labels)).collect())
+    list(found.iter().map(|labels| json!(**labels)).collect(), parameters.limit()?)
 }
 
-pub(super) async fn labels(State(api): State<Api>, Form(parameters): Parameters) -> Answer {
+pub(super) async fn labels(State(api): State<Api>, parameters: Parameters) -> Answer {
     let found = selected(&api, &parameters, true).await?;
-    success(&json!(found.iter().flat_map(|labels| labels.keys()).collect::<BTreeSet<_>>()))
+    let names: BTreeSet<_> = found.iter().flat_map(|labels| labels.keys()).collect();
+    list(names.into_iter().map(|name| json!(name)).collect(), parameters.limit()?)
 }
 
-pub(super) async fn values(
-    State(api): State<Api>,
-    Path(name): Path<String>,
-    Form(mut parameters): Parameters,
-) -> Answer {
-    parameters.retain(|(key, _)| key == "match[]");
+pub(super) async fn values(State(api): State<Api>, Path(name): Path<String>, parameters: Parameters) -> Answer {
     let found = selected(&api, &parameters, true).await?;
-    success(&json!(found.iter().filter_map(|labels| labels.get(&name)).collect::<BTreeSet<_>>()))
+    let values: BTreeSet<_> = found.iter().filter_map(|labels| labels.get(&name)).collect();
+    list(values.into_iter().map(|value| json!(value)).collect(), parameters.limit()?)
 }
 
-pub(super) async fn metadata(State(api): State<Api>) -> Answer {
+pub(super) async fn metadata(State(api): State<Api>, parameters: Parameters) -> Answer {
     let kinds = api.shared.store.read().kinds();
+    let limit = parameters.limit()?;
+    let wanted = |(name, _): &(String, &str)| parameters.get("metric").is_none_or(|wanted| wanted == name);
     let entry = |(name, kind): (String, &str)| {
         let help = HELP.iter().find(|(own, _, _)| *own == name).map_or("", |(_, _, help)| help);
         (name, json!([{"type": kind, "help": help, "unit": ""}]))
     };
-    success(&Value::Object(kinds.into_iter().map(entry).collect()))
+    let most = if limit == 0 { usize::MAX } else { limit };
+    success(&Value::Object(kinds.into_iter().filter(wanted).take(most).map(entry).collect()))
 }
 
 /// Grafana asks for the version to know what it may ask; it is that of the API that is spoken here.

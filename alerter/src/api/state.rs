@@ -7,7 +7,8 @@ use axum::extract::State as Of;
 use serde_json::{Value, json};
 
 use super::Api;
-use super::answer::{Answer, float, success};
+use super::answer::{Answer, Failure, float, success};
+use super::parameters::Parameters;
 use crate::pipeline::Pipeline;
 use crate::rules::{Alert, GroupStatus, Health, RuleKind, RuleStatus, State, Text};
 
@@ -131,7 +132,14 @@ fn texts(texts: &BTreeMap<String, Text>) -> Value {
     json!(texts.iter().map(|(name, text)| (name, text.source())).collect::<BTreeMap<_, _>>())
 }
 
-pub(super) async fn prometheus_rules(Of(api): Of<Api>) -> Answer {
+pub(super) async fn prometheus_rules(Of(api): Of<Api>, parameters: Parameters) -> Answer {
+    let wanted = match parameters.get("type") {
+        None => None,
+        Some("alert") => Some("alerting"),
+        Some("record") => Some("recording"),
+        Some(other) => return Err(Failure::parameter("type", format!("«{other}» is neither alert nor record"))),
+    };
+    let of_type = |status: &&RuleStatus| wanted.is_none_or(|wanted| wanted == kind(status).0);
     let never = "0001-01-01T00:00:00Z";
     let group = |group: &GroupStatus| {
         let evaluated = group.evaluated_ms.map_or_else(|| never.to_owned(), time);
@@ -169,7 +177,7 @@ pub(super) async fn prometheus_rules(Of(api): Of<Api>) -> Answer {
             "file": group.file,
             "interval": group.interval_ms as f64 / 1000.0,
             "limit": group.limit,
-            "rules": group.rules.iter().map(rule).collect::<Vec<_>>(),
+            "rules": group.rules.iter().filter(of_type).map(rule).collect::<Vec<_>>(),
             "evaluationTime": 0,
             "lastEvaluation": evaluated,
         })

@@ -13,6 +13,10 @@ const T: u64 = 1_700_000_000;
 
 /// Two calls of 10 ms in the second before `T`, served.
 async fn ask(path: &str) -> (StatusCode, Value) {
+    send(http::Request::get(path).body(Body::empty()).unwrap()).await
+}
+
+async fn send(request: http::Request<Body>) -> (StatusCode, Value) {
     let mut durations = Hdr::default();
     durations.record(10_000);
     durations.record(10_000);
@@ -33,7 +37,6 @@ async fn ask(path: &str) -> (StatusCode, Value) {
     let meter = opentelemetry::global::meter("test");
     let (engine, _run) = Engine::open(&Options::default(), folder.path(), shared.clone(), &meter).await.unwrap();
     let api = Api::new(shared, engine, Duration::from_secs(30));
-    let request = http::Request::get(path).body(Body::empty()).unwrap();
     let answer = api.router().oneshot(request).await.unwrap();
     let status = answer.status();
     let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
@@ -72,11 +75,43 @@ async fn what_is_wrong_is_told_in_prometheus_form() {
         (status, &answer["status"], &answer["errorType"]),
         (StatusCode::BAD_REQUEST, &json!("error"), &json!("bad_data"))
     );
-    for path in ["query", "query?query=1&time=soon", "query_range?query=1&start=0&end=1&step=-1", "series"] {
+    for (path, name) in [
+        ("query", "query"),
+        ("query?query=rate(x)", "query"),
+        ("query?query=1&time=soon", "time"),
+        ("query_range?query=1&start=0&end=1", "step"),
+        ("query_range?query=1&start=0&end=1&step=-1", "step"),
+        ("query_range?query=1&start=0&end=1&step=0", "step"),
+        ("query_range?query=1&start=2&end=1&step=1", "end"),
+        ("query_range?query=1&start=0&end=11000&step=1", "step"),
+        ("series", "match[]"),
+        ("series?match[]=sum(x)", "match[]"),
+        ("labels?limit=few", "limit"),
+        ("label/service/values?start=2&end=1", "end"),
+        ("rules?type=both", "type"),
+    ] {
         let (status, answer) = ask(&format!("/prometheus/api/v1/{path}")).await;
-        assert_eq!(status, StatusCode::BAD_REQUEST, "{path}: {answer}");
-        assert!(answer["error"].as_str().unwrap().contains('"'), "names the parameter: {answer}");
+        assert_eq!((status, &answer["errorType"]), (StatusCode::BAD_REQUEST, &json!("bad_data")), "{path}: {answer}");
+        let named = format!("invalid parameter \"{name}\": ");
+        assert!(answer["error"].as_str().unwrap().starts_with(&named), "names the parameter: {answer}");
     }
+    let (status, answer) = ask("/prometheus/api/v1/query?query=max(weir_call_duration_seconds)&time=1700000000").await;
+    assert_eq!((status, &answer["errorType"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("execution")));
+}
+
+#[tokio::test]
+async fn parameters_come_in_the_address_or_in_a_form() {
+    let post = |path: &str, body: &'static str| {
+        let request =
+            http::Request::post(path).header("content-type", "application/x-www-form-urlencoded; charset=utf-8");
+        send(request.body(Body::from(body)).unwrap())
+    };
+    for (path, body) in [("", "query=1%2B1&time=5"), ("?query=1%2B1&time=5", ""), ("?time=5&query=9", "query=1%2B1")] {
+        let (status, answer) = post(&format!("/prometheus/api/v1/query{path}"), body).await;
+        assert_eq!((status, &answer["data"]["result"]), (StatusCode::OK, &json!([5.0, "2"])), "{path} {body}");
+    }
+    let bare = http::Request::post("/prometheus/api/v1/query?query=2&time=5").body(Body::empty()).unwrap();
+    assert_eq!(send(bare).await.1["data"]["result"], json!([5.0, "2"]));
 }
 
 #[tokio::test]
@@ -87,6 +122,15 @@ async fn series_labels_and_values_are_listed() {
     assert_eq!(labels["data"], json!(["__name__", "interface", "service", "tenant"]));
     let (_, series) = ask("/prometheus/api/v1/series?match[]=weir_calls_total%7Boutcome=%22ok%22%7D").await;
     assert_eq!(series["data"][0]["tenant"], "acme");
+    let (_, some) = ask("/prometheus/api/v1/labels?limit=2").await;
+    assert_eq!(some["data"], json!(["__name__", "interface"]));
+    assert_eq!(some["warnings"], json!(["results truncated due to limit"]));
+    let then = |from: u64, to: u64| format!("/prometheus/api/v1/label/service/values?start={from}&end={to}");
+    assert_eq!(ask(&then(T, T + 5)).await.1["data"], json!(["ocr"]));
+    assert_eq!(ask(&then(T + 1, T + 5)).await.1["data"], json!([]));
+    assert_eq!(ask(&then(T - 9, T - 1)).await.1["data"], json!([]));
+    let (_, one) = ask("/prometheus/api/v1/metadata?metric=weir_calls_total").await;
+    assert_eq!(one["data"].as_object().unwrap().len(), 1);
     let (_, metadata) = ask("/prometheus/api/v1/metadata").await;
     assert_eq!(metadata["data"]["weir_calls_total"][0]["type"], "counter");
 }

@@ -99,6 +99,13 @@ impl Calls {
         !self.slots.is_empty()
     }
 
+    /// Whether a call has a sample time in `[start_ms, end_ms]`.
+    pub(super) fn any(&self, start_ms: i64, end_ms: i64) -> bool {
+        let time = |slot: &Slot| slot.second.saturating_add(1).saturating_mul(1000);
+        let at = self.slots.partition_point(|slot| time(slot) < start_ms);
+        self.slots.get(at).is_some_and(|slot| time(slot) <= end_ms)
+    }
+
     /// The labels of what is shown: outcomes and durations always, bytes and tokens where there were any.
     pub(super) fn faces(&self) -> impl Iterator<Item = (usize, &Labels)> {
         let shown = |i: usize| i < 2 || i == 6 || self.all.get(i).is_some_and(|&sum| sum > 0);

@@ -87,6 +87,12 @@ impl Numbers {
         !self.points.is_empty()
     }
 
+    /// Whether there is a point at a time in `[start_ms, end_ms]`.
+    pub(super) fn any(&self, start_ms: i64, end_ms: i64) -> bool {
+        let at = self.points.partition_point(|(time, _)| *time < start_ms);
+        self.points.get(at).is_some_and(|(time, _)| *time <= end_ms)
+    }
+
     /// Points of sample times `(start_ms, end_ms]`; an increase has the sample time of the second that ends with it.
     pub(super) fn data(&self, start_ms: i64, end_ms: i64) -> Data {
         let second = |ms: i64| ms.div_euclid(1000) + i64::from(ms.rem_euclid(1000) > 0);

@@ -257,6 +257,21 @@ impl Store {
         found
     }
 
+    /// The same of series that have a sample between two times in unix milliseconds, both of them included.
+    pub fn labels_between(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Labels> {
+        let mut found = Vec::new();
+        self.visit(matchers, |labels, series| {
+            let there = match series {
+                Found::Calls(calls, _) => calls.any(start_ms, end_ms),
+                Found::Numbers(numbers) => numbers.any(start_ms, end_ms),
+            };
+            if there {
+                found.push(labels.clone());
+            }
+        });
+        found
+    }
+
     /// Name and kind of every metric (`gauge`, `counter`, `histogram`).
     pub fn kinds(&self) -> BTreeMap<String, &'static str> {
         let mut kinds: BTreeMap<String, &'static str> = BTreeMap::new();
