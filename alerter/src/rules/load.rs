@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use globset::GlobBuilder;
 
@@ -236,6 +237,31 @@ pub fn load_files(globs: &[String]) -> Result<RuleSet, LoadErrors> {
     parse(&texts(globs)?)
 }
 
+/// Files that changed are read again after this pause, until two readings are the same: an editor that empties a file
+/// before it writes it must not take the rules away.
+const SETTLING: Duration = Duration::from_millis(200);
+/// Files that change on and on are taken as they are.
+const READINGS: usize = 10;
+
+fn settled(
+    globs: &[String],
+    seen: Option<&BTreeMap<PathBuf, String>>,
+) -> Result<BTreeMap<PathBuf, String>, LoadErrors> {
+    let mut read = texts(globs)?;
+    if seen.is_none_or(|seen| *seen == read) {
+        return Ok(read);
+    }
+    for _ in 0..READINGS {
+        std::thread::sleep(SETTLING);
+        let again = texts(globs)?;
+        if again == read {
+            break;
+        }
+        read = again;
+    }
+    Ok(read)
+}
+
 /// Rule files that are read again when they change.
 #[derive(Debug)]
 pub struct RuleFiles {
@@ -251,9 +277,10 @@ impl RuleFiles {
     }
 
     /// Reads the files; `None` where nothing has changed since the last call. After an error the rules that were there
-    /// are to be kept; the same error is told once. Reads files: not for an async thread.
+    /// are to be kept; the same error is told once. Reads files, and waits a little where they changed: not for an async
+    /// thread.
     pub fn poll(&mut self) -> Option<Result<RuleSet, LoadErrors>> {
-        let result = texts(&self.globs).and_then(|texts| {
+        let result = settled(&self.globs, self.seen.as_ref()).and_then(|texts| {
             if self.seen.as_ref() == Some(&texts) {
                 return Ok(None);
             }

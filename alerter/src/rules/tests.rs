@@ -254,3 +254,24 @@ fn files_are_found_by_globs_and_a_folder_that_is_gone_is_an_error() {
     assert!(load_files(&["a[".to_owned()]).is_err());
     assert_eq!(load_files(&[]).unwrap().groups.len(), 0);
 }
+
+#[test]
+fn a_file_that_is_being_written_is_taken_when_it_stands_still() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.yaml");
+    std::fs::write(&path, SLOW).unwrap();
+    let mut files = RuleFiles::new(vec![path.display().to_string()]);
+    assert_eq!(files.poll().unwrap().unwrap().groups.len(), 1);
+    // Emptied now, and written while the change is looked at.
+    std::fs::write(&path, "").unwrap();
+    let begun = std::sync::Barrier::new(2);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            begun.wait();
+            std::fs::write(&path, SLOW.replace("0.8", "0.9")).unwrap();
+        });
+        begun.wait();
+        let rules = files.poll().unwrap().unwrap();
+        assert_eq!(rules.groups[0].rules[0].query.text(), "p99 > 0.9");
+    });
+}
