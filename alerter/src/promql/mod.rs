@@ -139,9 +139,13 @@ impl Query {
         Ok(series.into_iter().map(|(labels, points)| Range { labels, points }).collect())
     }
 
-    /// The conditions of each selector, in the order in which they are written.
-    pub fn selectors(&self) -> impl Iterator<Item = &[Matcher]> {
-        self.plan.selectors.iter().map(|selector| selector.matchers.as_slice())
+    /// Of each selector, in the order in which they are written: its conditions, and how many milliseconds before the
+    /// time of evaluation its samples may lie; 0 where only the latest sample counts.
+    pub fn selectors(&self) -> impl Iterator<Item = (&[Matcher], i64)> {
+        self.plan.selectors.iter().map(|selector| {
+            let back = if selector.is_instant { 0 } else { selector.back_ms };
+            (selector.matchers.as_slice(), back + selector.offset_ms.max(0))
+        })
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) struct Selector {
     pub(super) matchers: Vec<Matcher>,
     pub(super) back_ms: i64,
     pub(super) offset_ms: i64,
+    /// Only the latest sample of the range counts.
+    pub(super) is_instant: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -215,13 +217,13 @@ impl Plan {
             Expr::Paren(paren) => self.lower(&paren.expr, depth + 1),
             Expr::Subquery(subquery) => Err(unsupported("subquery", &subquery.to_string())),
             Expr::Extension(extension) => Err(unsupported("extension", extension.expr.name())),
-            Expr::VectorSelector(selector) => Ok(Node::Selector(self.selector(selector, LOOKBACK_MS)?)),
+            Expr::VectorSelector(selector) => Ok(Node::Selector(self.selector(selector, None)?)),
             Expr::MatrixSelector(selector) => {
                 let range = millis(selector.range)?;
                 if range == 0 {
                     return Err(Error::Type("the range of a selector must be longer than 0".to_owned()));
                 }
-                Ok(Node::Range(self.selector(&selector.vs, range)?))
+                Ok(Node::Range(self.selector(&selector.vs, Some(range))?))
             }
             Expr::Unary(unary) => {
                 let of = self.lower(&unary.expr, depth + 1)?;
@@ -304,7 +306,7 @@ impl Plan {
         Ok(Node::Binary(Box::new(made)))
     }
 
-    fn selector(&mut self, selector: &VectorSelector, back_ms: i64) -> Result<usize, Error> {
+    fn selector(&mut self, selector: &VectorSelector, range_ms: Option<i64>) -> Result<usize, Error> {
         if !selector.matchers.or_matchers.is_empty() {
             return Err(unsupported("matcher", "or"));
         }
@@ -337,7 +339,8 @@ impl Plan {
                 matchers.push(made);
             }
         }
-        self.selectors.push(Selector { matchers, back_ms, offset_ms });
+        let back_ms = range_ms.unwrap_or(LOOKBACK_MS);
+        self.selectors.push(Selector { matchers, back_ms, offset_ms, is_instant: range_ms.is_none() });
         Ok(self.selectors.len() - 1)
     }
 }

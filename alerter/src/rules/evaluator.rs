@@ -11,7 +11,7 @@ use super::load::RuleSet;
 use super::overlay::{Overlay, Recorded};
 use super::status::{GroupStatus, Health, RuleStatus};
 use crate::promql::{self, Number, STALE, Value};
-use crate::series::read::{Labels, Read};
+use crate::series::read::{Labels, MatchOp, Matcher, Read};
 
 /// Alerts or series that one rule may make.
 const MAX_PER_RULE: usize = 10_000;
@@ -77,12 +77,15 @@ pub struct Evaluator {
     /// Resolved alerts of rules that are no longer there, with their group and rule.
     orphans: Vec<(String, String, Alert)>,
     evaluated_ms: Option<i64>,
+    /// Up to here, what was recorded before a restart is recorded again, and alerts stay as they are.
+    again_until_ms: i64,
 }
 
 impl Evaluator {
     /// No rule has been evaluated; the first step is at the event time that it is given.
     pub fn new(rules: RuleSet, options: EvaluatorOptions) -> Self {
-        let mut made = Self { options, groups: Vec::new(), orphans: Vec::new(), evaluated_ms: None };
+        let mut made =
+            Self { options, groups: Vec::new(), orphans: Vec::new(), evaluated_ms: None, again_until_ms: i64::MIN };
         made.replace(rules);
         made
     }
@@ -147,7 +150,7 @@ impl Evaluator {
         let mut overlay = Overlay::new(read);
         for group in &mut self.groups {
             if next(group) == tick {
-                group.evaluate(&mut overlay, &self.options, &mut step);
+                group.evaluate(&mut overlay, &self.options, tick <= self.again_until_ms, &mut step);
                 group.evaluated_ms = Some(tick);
             }
         }
@@ -214,12 +217,18 @@ impl Evaluator {
     }
 
     /// Takes over the alerts of a snapshot; evaluation goes on behind it. Firing alerts whose rule is no longer there
-    /// are resolved.
+    /// are resolved. Series of recording rules are not in the snapshot: those ticks that other rules may still see are
+    /// evaluated once more, without the alerts.
     pub fn restore(&mut self, snapshot: &v1::AlertSnapshot) {
         if snapshot.evaluated_until_unix_nano > 0 {
             let until = (snapshot.evaluated_until_unix_nano / 1_000_000) as i64;
             self.evaluated_ms = Some(until);
-            self.groups.iter_mut().for_each(|group| group.evaluated_ms = Some(until));
+            self.again_until_ms = until;
+            let back = self.recorded_back_ms();
+            for group in &mut self.groups {
+                let from = until.saturating_sub(back).div_euclid(group.interval_ms).saturating_mul(group.interval_ms);
+                group.evaluated_ms = Some(if back > 0 { from - 1 } else { until });
+            }
         }
         for message in &snapshot.alerts {
             let Some(alert) = Alert::from_message(message) else { continue };
@@ -239,16 +248,38 @@ impl Evaluator {
     }
 }
 
+impl Evaluator {
+    /// How many milliseconds back rules may see what rules recorded; 0 where none does.
+    fn recorded_back_ms(&self) -> i64 {
+        let rules = || self.groups.iter().flat_map(|group| &group.group.rules);
+        let mut names: BTreeSet<&str> = BTreeSet::from(["ALERTS"]);
+        names.extend(rules().filter(|rule| matches!(rule.kind, RuleKind::Record(_))).map(|rule| rule.name()));
+        let sees = |matchers: &[Matcher]| {
+            let name = matchers.iter().find(|m| m.name == "__name__" && m.op == MatchOp::Equal);
+            name.is_none_or(|name| names.contains(name.value.as_str()))
+        };
+        let back = rules().flat_map(|rule| rule.query.selectors()).filter(|(matchers, _)| sees(matchers));
+        // The latest sample is of the last tick; a rule may see another's one tick late.
+        let ticks = self.groups.iter().map(|group| group.interval_ms).max().unwrap_or(0).saturating_mul(2);
+        back.map(|(_, back)| back.saturating_add(ticks)).max().unwrap_or(0)
+    }
+}
+
 impl GroupState {
-    fn evaluate(&mut self, overlay: &mut Overlay<'_>, options: &EvaluatorOptions, step: &mut Step) {
+    /// `again`: what was recorded before a restart is recorded once more.
+    fn evaluate(&mut self, overlay: &mut Overlay<'_>, options: &EvaluatorOptions, again: bool, step: &mut Step) {
         let limit = if self.group.limit == 0 { MAX_PER_RULE } else { self.group.limit.min(MAX_PER_RULE) };
         for (rule, state) in self.group.rules.iter().zip(&mut self.rules) {
-            step.rules += 1;
-            let asked = rule.query.at(overlay, step.time_ms.saturating_sub(self.group.query_offset_ms));
-            let made = asked.and_then(|value| match &rule.kind {
-                RuleKind::Alert { .. } => state.alert(rule, value, options, limit, step),
-                RuleKind::Record(name) => record(rule, name, value, limit),
-            });
+            let made = if again && matches!(rule.kind, RuleKind::Alert { .. }) {
+                Ok(state.active())
+            } else {
+                step.rules += 1;
+                let asked = rule.query.at(overlay, step.time_ms.saturating_sub(self.group.query_offset_ms));
+                asked.and_then(|value| match &rule.kind {
+                    RuleKind::Alert { .. } => state.alert(rule, value, options, limit, step),
+                    RuleKind::Record(name) => record(rule, name, value, limit),
+                })
+            };
             match made {
                 Ok(made) => {
                     state.health = Health::Ok;
@@ -367,14 +398,18 @@ impl RuleState {
             alert.value = value;
             alert.annotations = annotations;
         }
+        Ok(self.active())
+    }
+
+    /// `ALERTS`, for pending and firing alerts.
+    fn active(&self) -> Made {
         let active = self.alerts.values().filter(|alert| alert.state != State::Resolved);
-        Ok(active
-            .map(|alert| {
-                let mut labels = (*alert.labels).clone();
-                labels.insert("__name__".to_owned(), "ALERTS".to_owned());
-                labels.insert("alertstate".to_owned(), alert.state.name().to_owned());
-                (Arc::new(labels), 1.0)
-            })
-            .collect())
+        let series = active.map(|alert| {
+            let mut labels = (*alert.labels).clone();
+            labels.insert("__name__".to_owned(), "ALERTS".to_owned());
+            labels.insert("alertstate".to_owned(), alert.state.name().to_owned());
+            (Arc::new(labels), 1.0)
+        });
+        series.collect()
     }
 }

@@ -113,6 +113,51 @@ fn a_restart_from_any_moment_ends_where_no_restart_would() {
 }
 
 #[test]
+fn alerts_on_recorded_series_end_after_a_restart_where_no_restart_would() {
+    // The alerts come before what they see is recorded, so they see the tick before.
+    let yaml = r#"
+groups:
+  - name: alerts
+    rules:
+      - {alert: Slow, expr: 'x > 0.8', for: 1s}
+      - {alert: LongSlow, expr: 'avg_over_time(x[4s]) > 0.8'}
+      - {alert: Other, expr: 'ALERTS{alertname="Later"} > 0'}
+  - name: records
+    rules:
+      - {record: x, expr: p99 * 1}
+      - {alert: Later, expr: 'x > 0.8'}
+"#;
+    let source = p99(&[LOW, LOW, HIGH, HIGH, HIGH, HIGH, HIGH, HIGH, LOW, LOW, LOW, LOW]);
+    // What is recorded goes into the store, as the engine does it.
+    let run = |evaluator: &mut Evaluator, store: &mut Store, until: i64| {
+        while let Some(step) = evaluator.step(store, until * 1000) {
+            for one in step.recorded {
+                match store.0.iter_mut().find(|series| series.labels == one.labels) {
+                    Some(crate::series::read::Series { data: crate::series::read::Data::Gauge(all), .. }) => {
+                        all.push((one.time_ms, one.value));
+                    }
+                    _ => store.0.push(crate::series::read::Series {
+                        labels: one.labels,
+                        data: crate::series::read::Data::Gauge(vec![(one.time_ms, one.value)]),
+                    }),
+                }
+            }
+        }
+    };
+    let mut whole = (evaluator(yaml), Store(source.0.clone()));
+    (1..=12).for_each(|second| run(&mut whole.0, &mut whole.1, second));
+    assert!(whole.0.snapshot().alerts.len() == 4, "{:?}", whole.0.snapshot());
+    for stop in 1..12 {
+        let mut before = (evaluator(yaml), Store(source.0.clone()));
+        (1..=stop).for_each(|second| run(&mut before.0, &mut before.1, second));
+        let mut after = (evaluator(yaml), Store(source.0.clone()));
+        after.0.restore(&before.0.snapshot());
+        (stop + 1..=12).for_each(|second| run(&mut after.0, &mut after.1, second));
+        assert_eq!(after.0.snapshot(), whole.0.snapshot(), "stopped after {stop} s");
+    }
+}
+
+#[test]
 fn a_resolved_alert_is_forgotten_after_a_while() {
     let mut evaluator = evaluator(SLOW);
     let mut values = vec![HIGH; 5];
