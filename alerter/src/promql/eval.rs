@@ -28,6 +28,7 @@ enum LoadedData {
     Counter {
         before: f64,
         totals: Vec<(i64, f64)>,
+        lasts: bool,
     },
     Gauge(Vec<(i64, f64)>),
     Histogram(Vec<(i64, Arc<Hdr>)>),
@@ -47,6 +48,8 @@ pub(super) enum Samples<'a> {
         totals: &'a [(i64, f64)],
         total: f64,
         increase: f64,
+        /// Whether there is a value although there may be no totals.
+        lasts: bool,
     },
     Gauge(&'a [(i64, f64)]),
     Histogram(&'a [(i64, Arc<Hdr>)]),
@@ -78,13 +81,13 @@ impl<'a> Evaluation<'a> {
             let mut all = Vec::with_capacity(series.len());
             for one in series {
                 let data = match one.data {
-                    Data::Counter { before, deltas } => {
+                    Data::Counter { before, deltas, lasts } => {
                         let mut total = before;
                         let totals = deltas.into_iter().map(|(second, delta)| {
                             total += delta;
                             (second, total)
                         });
-                        LoadedData::Counter { before, totals: totals.collect() }
+                        LoadedData::Counter { before, totals: totals.collect(), lasts }
                     }
                     Data::Gauge(samples) => LoadedData::Gauge(samples),
                     Data::Histogram(slots) => LoadedData::Histogram(slots),
@@ -172,8 +175,8 @@ impl<'a> Evaluation<'a> {
         for window in windows {
             let value = match &window.samples {
                 // What was never added to is not there yet.
-                Samples::Counter { total, totals, .. } => {
-                    (*total != 0.0 || !totals.is_empty()).then_some(Number::Float(*total))
+                Samples::Counter { total, totals, lasts, .. } => {
+                    ((*lasts && *total != 0.0) || !totals.is_empty()).then_some(Number::Float(*total))
                 }
                 Samples::Gauge(values) => {
                     values.last().filter(|last| !is_stale(last.1)).map(|last| Number::Float(last.1))
@@ -195,10 +198,15 @@ impl<'a> Evaluation<'a> {
         let mut windows = Vec::with_capacity(self.loaded[at].len());
         for loaded in &self.loaded[at] {
             let samples = match &loaded.data {
-                LoadedData::Counter { before, totals } => {
+                LoadedData::Counter { before, totals, lasts } => {
                     let (from, to) = (up_to(totals, 1000, start_ms), up_to(totals, 1000, end_ms));
                     let total = |until: usize| until.checked_sub(1).map_or(*before, |last| totals[last].1);
-                    Samples::Counter { totals: &totals[from..to], total: total(to), increase: total(to) - total(from) }
+                    Samples::Counter {
+                        totals: &totals[from..to],
+                        total: total(to),
+                        increase: total(to) - total(from),
+                        lasts: *lasts,
+                    }
                 }
                 LoadedData::Gauge(values) => {
                     Samples::Gauge(&values[up_to(values, 1, start_ms)..up_to(values, 1, end_ms)])

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Error;
 use super::eval::{Evaluation, Samples, Window, without_name};
 use super::plan::{Kind, Node, Selector};
 use super::value::{Histogram, Number, Sample, Value};
+use super::{Error, buckets};
 use crate::hdr::Hdr;
 use crate::series::read::{Labels, MatchOp};
 
@@ -189,11 +189,17 @@ impl Evaluation<'_> {
             }
             Function::HistogramQuantile => {
                 let q = scalar(0, f64::NAN)?;
-                of_histograms("histogram_quantile", vector(1)?, |histogram| histogram.quantile(q))?
+                let (buckets, samples): (Vec<_>, Vec<_>) =
+                    vector(1)?.into_iter().partition(|sample| sample.labels.contains_key("le"));
+                let mut made = buckets::quantiles(q, buckets);
+                made.extend(of_histograms("histogram_quantile", samples, |histogram| histogram.quantile(q))?);
+                Value::Vector(made)
             }
-            Function::HistogramCount => of_histograms("histogram_count", vector(0)?, Histogram::count)?,
-            Function::HistogramSum => of_histograms("histogram_sum", vector(0)?, Histogram::sum)?,
-            Function::HistogramAvg => of_histograms("histogram_avg", vector(0)?, |h| h.sum() / h.count())?,
+            Function::HistogramCount => Value::Vector(of_histograms("histogram_count", vector(0)?, Histogram::count)?),
+            Function::HistogramSum => Value::Vector(of_histograms("histogram_sum", vector(0)?, Histogram::sum)?),
+            Function::HistogramAvg => {
+                Value::Vector(of_histograms("histogram_avg", vector(0)?, |h| h.sum() / h.count())?)
+            }
             Function::Math(math) => {
                 let (a, b) = (scalar(1, 1.0)?, scalar(2, 0.0)?);
                 let mut samples = vector(0)?;
@@ -243,21 +249,22 @@ fn absent_labels(selector: &Selector) -> Labels {
     Arc::new(labels)
 }
 
-fn of_histograms(name: &str, samples: Vec<Sample>, of: impl Fn(&Histogram) -> f64) -> Result<Value, Error> {
+fn of_histograms(name: &str, samples: Vec<Sample>, of: impl Fn(&Histogram) -> f64) -> Result<Vec<Sample>, Error> {
     let mut made = Vec::with_capacity(samples.len());
     for sample in samples {
         let Number::Histogram(histogram) = &sample.value else {
-            return Err(Error::Data(format!("{name} takes histograms; classic buckets (`le`) are not supported")));
+            return Err(Error::Data(format!("{name} takes histograms; here is a number")));
         };
         made.push(Sample { labels: without_name(&sample.labels), value: Number::Float(of(histogram)) });
     }
-    Ok(Value::Vector(made))
+    Ok(made)
 }
 
 /// What a function over a range makes of one series; `None` where it has no value.
 fn over(function: Function, window: &Window<'_>) -> Result<Option<Number>, Error> {
     let seconds = window.range_ms as f64 / 1000.0;
     let values: Vec<(i64, f64)> = match (&window.samples, function) {
+        (Samples::Counter { totals: [], lasts: false, .. }, _) => return Ok(None),
         (Samples::Counter { increase, .. }, Function::Rate) => return Ok(Some(Number::Float(increase / seconds))),
         (Samples::Counter { increase, .. }, Function::Increase | Function::Delta) => {
             return Ok(Some(Number::Float(*increase)));

@@ -10,11 +10,13 @@
 //!   Prometheus' extrapolation.
 //! * A counter's value is its running total, for as long as the store knows the series.
 //! * A histogram sample is what ended within one second, not a running total; as an instant vector it is the latest.
-//!   `histogram_quantile` takes the quantile of merged HDR histograms in seconds; classic `le` buckets are an error.
+//!   `histogram_quantile` takes the quantile of merged HDR histograms in seconds, and interpolates in classic `le`
+//!   buckets as Prometheus does.
 //! * Operations that Prometheus answers by silently dropping histograms are errors.
 
 mod aggregate;
 mod binary;
+mod buckets;
 mod eval;
 mod functions;
 mod plan;

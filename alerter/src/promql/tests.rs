@@ -32,7 +32,8 @@ impl Read for Store {
         };
         let cut = |series: &Series| {
             let data = match &series.data {
-                Data::Counter { before, deltas } => Data::Counter {
+                Data::Counter { before, deltas, lasts } => Data::Counter {
+                    lasts: *lasts,
                     before: before + deltas.iter().filter(|d| d.0 * 1000 <= start_ms).map(|d| d.1).sum::<f64>(),
                     deltas: deltas.iter().copied().filter(|d| within(d.0 * 1000)).collect(),
                 },
@@ -48,7 +49,7 @@ impl Read for Store {
 }
 
 fn counter(of: &[(&str, &str)], deltas: &[(i64, f64)]) -> Series {
-    Series { labels: labels(of), data: Data::Counter { before: 0.0, deltas: deltas.to_vec() } }
+    Series { labels: labels(of), data: Data::Counter { before: 0.0, deltas: deltas.to_vec(), lasts: true } }
 }
 
 pub(crate) fn gauge(of: &[(&str, &str)], samples: &[(i64, f64)]) -> Series {
@@ -70,7 +71,14 @@ fn calls() -> Store {
         counter(&[("__name__", "c"), ("interface", "b"), ("outcome", "ok")], &[(90, 30.0)]),
         gauge(&[("__name__", "limit"), ("interface", "a")], &[(10_000, 3.0)]),
         gauge(&[("__name__", "limit"), ("interface", "b")], &[(10_000, 40.0)]),
+        Series {
+            labels: labels(&[("__name__", "seen")]),
+            data: Data::Counter { before: 2.0, deltas: vec![(10, 3.0), (20, 0.0)], lasts: false },
+        },
         gauge(&[("__name__", "gone")], &[(10_000, 1.0), (20_000, STALE)]),
+        gauge(&[("__name__", "b_bucket"), ("le", "1"), ("x", "y")], &[(90_000, 2.0)]),
+        gauge(&[("__name__", "b_bucket"), ("le", "2"), ("x", "y")], &[(90_000, 8.0)]),
+        gauge(&[("__name__", "b_bucket"), ("le", "+Inf"), ("x", "y")], &[(90_000, 10.0)]),
         histogram("a", 1..=100),
         histogram("b", 101..=200),
     ])
@@ -113,6 +121,13 @@ fn answers_are_as_written() {
         (r#"c{interface="b"}"#, 80, ""),
         (r#"c{interface=~"a|x",outcome!="ok"}"#, 100, "{__name__=c,interface=a,outcome=error} 2"),
         (r#"c{interface!~"a.*"}"#, 100, "{__name__=c,interface=b,outcome=ok} 30"),
+        // A counter that is seen only when it is told is not there when nobody tells.
+        ("seen", 300, "{__name__=seen} 5"),
+        ("seen", 320, ""),
+        ("increase(seen[1m])", 60, "{} 3"),
+        ("rate(seen[5s])", 20, "{} 0"),
+        ("increase(seen[1m])", 80, ""),
+        ("absent(seen)", 320, "{} 1"),
         // Gauges: five minutes of memory.
         ("limit > 5", 100, "{__name__=limit,interface=b} 40"),
         ("limit > bool 5", 100, "{interface=a} 0\n{interface=b} 1"),
@@ -153,6 +168,8 @@ fn answers_are_as_written() {
         ("histogram_quantile(0, sum(rate(d[1m])))", 100, "{} 0.001001"),
         ("round(histogram_avg(d{interface=\"a\"}), 0.0005)", 100, "{interface=a} 0.0505"),
         ("histogram_quantile(0.99, d)", 500, ""),
+        ("histogram_quantile(0.5, sum by (le) (b_bucket))", 100, "{} 1.5"),
+        ("histogram_quantile(0.5, b_bucket)", 100, "{x=y} 1.5"),
         ("round(histogram_quantile(0.5, d), 0.01)", 100, "{interface=a} 0.05\n{interface=b} 0.15"),
     ];
     for (query, seconds, expected) in cases {
@@ -191,7 +208,7 @@ fn what_the_data_do_not_allow_is_an_error_and_not_silence() {
         ("c / ignoring (outcome) limit", "many-to-one"),
         ("d > 1", "does not take histograms"),
         ("rate(d[1m]) + ignoring (interface) group_left sum(rate(d[2m]))", "different ranges"),
-        ("histogram_quantile(0.9, limit)", "classic buckets"),
+        ("histogram_quantile(0.9, limit)", "takes histograms"),
         ("max(d)", "least"),
         ("sum_over_time({interface=\"b\",__name__=~\"limit|d\"}[5m])", "two series"),
     ] {

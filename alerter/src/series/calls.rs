@@ -123,7 +123,7 @@ impl Calls {
         }
         let before = self.slots.range(..from).map(|slot| slot.sums[face]).fold(self.gone[face], u64::saturating_add);
         let deltas = slots.filter(|slot| slot.sums[face] > 0).map(|slot| (slot.second + 1, slot.sums[face] as f64));
-        Data::Counter { before: before as f64, deltas: deltas.collect() }
+        Data::Counter { before: before as f64, deltas: deltas.collect(), lasts: true }
     }
 }
 

@@ -110,7 +110,7 @@ impl Numbers {
                 None => deltas.push((second(*time), *value)),
             }
         }
-        Data::Counter { before, deltas }
+        Data::Counter { before, deltas, lasts: false }
     }
 }
 
@@ -129,7 +129,7 @@ mod tests {
             numbers.add(point);
         }
         numbers.add(cumulative(1020, 1015, 2.0));
-        let Data::Counter { before, deltas } = numbers.data(1_000_000, 1_020_000) else { panic!("no counter") };
+        let Data::Counter { before, deltas, .. } = numbers.data(1_000_000, 1_020_000) else { panic!("no counter") };
         assert_eq!((before, deltas), (50.0, vec![(1010, 3.0), (1020, 2.0)]));
     }
 
@@ -137,7 +137,7 @@ mod tests {
     fn the_first_increase_of_a_young_sum_counts() {
         let mut numbers = Numbers::new(Kind::Counter);
         numbers.add(cumulative(1000, 990, 4.0));
-        let Data::Counter { before, deltas } = numbers.data(0, 1_000_000) else { panic!("no counter") };
+        let Data::Counter { before, deltas, .. } = numbers.data(0, 1_000_000) else { panic!("no counter") };
         assert_eq!((before, deltas), (0.0, vec![(1000, 4.0)]));
     }
 

@@ -61,6 +61,7 @@ pub(super) enum Shape {
     UpDown,
     /// A sum that only rises.
     Counter,
+    Histogram,
 }
 
 /// A metric's name: every other character is `_`, then the unit, then `_total` for a counter or `_ratio` for a gauge
@@ -176,6 +177,7 @@ mod tests {
             ("hw.gpu.memory.usage", "By", Shape::UpDown, "hw_gpu_memory_usage_bytes"),
             ("system.network.io", "By", Shape::Counter, "system_network_io_bytes_total"),
             ("system.cpu.time", "s", Shape::Counter, "system_cpu_time_seconds_total"),
+            ("http.server.request.duration", "s", Shape::Histogram, "http_server_request_duration_seconds"),
             ("queue.size", "1", Shape::UpDown, "queue_size"),
             ("disk.speed", "By/s", Shape::Gauge, "disk_speed_bytes_per_second"),
             ("calls", "{call}/m", Shape::Gauge, "calls_per_minute"),

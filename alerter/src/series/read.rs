@@ -18,6 +18,8 @@ pub enum Data {
         /// Sample time in unix seconds and the increase in the second before it: what ended in `[s, s + 1)` has the
         /// sample time `s + 1`. Times rise; a second without an increase may be missing.
         deltas: Vec<(i64, f64)>,
+        /// Whether the total is known at all times, as that of calls; else only where there is an increase, if of zero.
+        lasts: bool,
     },
     /// Unix milliseconds and the value.
     Gauge(Vec<(i64, f64)>),

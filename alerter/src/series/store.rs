@@ -6,7 +6,8 @@ use std::sync::Arc;
 use ahash::AHashMap;
 use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
 use weir_proto::otlp::metrics::v1::{
-    AggregationTemporality, DataPointFlags, NumberDataPoint, metric::Data as Otlp, number_data_point::Value,
+    AggregationTemporality, DataPointFlags, Histogram as OtlpHistogram, Metric, NumberDataPoint, metric::Data as Otlp,
+    number_data_point::Value,
 };
 use weir_proto::v1;
 
@@ -39,7 +40,7 @@ pub struct Refused {
     pub over_limit: u64,
     /// Too old, or far ahead of event time.
     pub out_of_range: u64,
-    /// Of kinds that are not kept: histograms and summaries, not a number, another kind than the series has.
+    /// Of kinds that are not kept: exponential histograms and summaries, not a number, another kind than the series has.
     pub unsupported: u64,
 }
 
@@ -125,7 +126,7 @@ impl Store {
         taken
     }
 
-    /// Takes the gauges and sums of a record; `arrival_ms` bounds how far ahead a point may lie.
+    /// Takes the gauges, sums and histograms of a record; `arrival_ms` bounds how far ahead a point may lie.
     pub fn add_metrics(&mut self, request: &ExportMetricsServiceRequest, arrival_ms: i64, refused: &mut Refused) {
         for of_resource in &request.resource_metrics {
             let resource = names::resource(of_resource.resource.as_ref().map_or(&[][..], |r| &r.attributes));
@@ -136,8 +137,8 @@ impl Store {
                         let delta = sum.aggregation_temporality == AggregationTemporality::Delta as i32;
                         (&sum.data_points, delta, if sum.is_monotonic { Kind::Counter } else { Kind::Gauge })
                     }
-                    Some(Otlp::Histogram(h)) => {
-                        refused.unsupported += h.data_points.len() as u64;
+                    Some(Otlp::Histogram(histogram)) => {
+                        self.histogram(metric, histogram, &resource, arrival_ms, refused);
                         continue;
                     }
                     Some(Otlp::ExponentialHistogram(h)) => {
@@ -162,9 +163,7 @@ impl Store {
                         continue;
                     };
                     taken.delta = delta;
-                    if taken.unix_ms > arrival_ms.saturating_add(AHEAD_MS)
-                        || taken.unix_ms <= arrival_ms.saturating_sub(self.history_ms)
-                    {
+                    if !self.is_in_range(taken.unix_ms, arrival_ms) {
                         refused.out_of_range += 1;
                         continue;
                     }
@@ -172,6 +171,59 @@ impl Store {
                     names::point(&mut labels, &point.attributes);
                     self.number(&name, labels, kind, taken, refused);
                 }
+            }
+        }
+    }
+
+    fn is_in_range(&self, unix_ms: i64, arrival_ms: i64) -> bool {
+        unix_ms <= arrival_ms.saturating_add(AHEAD_MS) && unix_ms > arrival_ms.saturating_sub(self.history_ms)
+    }
+
+    /// Takes a histogram of explicit bounds as Prometheus' classic series: `_bucket` by `le`, `_sum` and `_count`.
+    fn histogram(
+        &mut self,
+        metric: &Metric,
+        histogram: &OtlpHistogram,
+        resource: &BTreeMap<String, String>,
+        arrival_ms: i64,
+        refused: &mut Refused,
+    ) {
+        let name = names::metric(&metric.name, &metric.unit, Shape::Histogram);
+        let delta = histogram.aggregation_temporality == AggregationTemporality::Delta as i32;
+        for point in &histogram.data_points {
+            let bounds = &point.explicit_bounds;
+            let whole = point.bucket_counts.len() == bounds.len() + 1 || point.bucket_counts.is_empty();
+            if !whole || has_no_value(point.flags, point.time_unix_nano) {
+                refused.unsupported += 1;
+                continue;
+            }
+            let at = Point {
+                unix_ms: millis(point.time_unix_nano),
+                start_ms: millis(point.start_time_unix_nano),
+                value: 0.0,
+                delta,
+            };
+            if !self.is_in_range(at.unix_ms, arrival_ms) {
+                refused.out_of_range += 1;
+                continue;
+            }
+            let mut labels = resource.clone();
+            names::point(&mut labels, &point.attributes);
+            let mut below = 0_u64;
+            for (at_most, count) in bounds.iter().map(ToString::to_string).zip(&point.bucket_counts) {
+                below = below.saturating_add(*count);
+                let mut labels = labels.clone();
+                labels.insert("le".to_owned(), at_most);
+                let bucket = Point { value: below as f64, ..at };
+                self.number(&format!("{name}_bucket"), labels, Kind::Counter, bucket, refused);
+            }
+            let all = Point { value: point.count as f64, ..at };
+            let mut of_all = labels.clone();
+            of_all.insert("le".to_owned(), "+Inf".to_owned());
+            self.number(&format!("{name}_bucket"), of_all, Kind::Counter, all, refused);
+            self.number(&format!("{name}_count"), labels.clone(), Kind::Counter, all, refused);
+            if let Some(value) = point.sum {
+                self.number(&format!("{name}_sum"), labels, Kind::Counter, Point { value, ..at }, refused);
             }
         }
     }
@@ -336,9 +388,17 @@ fn number(point: &NumberDataPoint) -> Option<Point> {
         Value::AsDouble(value) => value,
         Value::AsInt(value) => value as f64,
     };
-    if point.flags & DataPointFlags::NoRecordedValueMask as u32 != 0 || point.time_unix_nano == 0 {
+    if has_no_value(point.flags, point.time_unix_nano) {
         return None;
     }
-    let ms = |nano: u64| (nano / 1_000_000) as i64;
-    Some(Point { unix_ms: ms(point.time_unix_nano), start_ms: ms(point.start_time_unix_nano), value, delta: false })
+    let (unix_ms, start_ms) = (millis(point.time_unix_nano), millis(point.start_time_unix_nano));
+    Some(Point { unix_ms, start_ms, value, delta: false })
+}
+
+fn has_no_value(flags: u32, time_unix_nano: u64) -> bool {
+    flags & DataPointFlags::NoRecordedValueMask as u32 != 0 || time_unix_nano == 0
+}
+
+fn millis(nano: u64) -> i64 {
+    (nano / 1_000_000) as i64
 }

@@ -1,6 +1,7 @@
 use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
 use weir_proto::otlp::metrics::v1::{
-    Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric, number_data_point::Value,
+    AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics,
+    ScopeMetrics, metric, number_data_point::Value,
 };
 use weir_proto::v1;
 
@@ -48,7 +49,7 @@ fn ranges_are_counted_once_and_a_gap_is_told() {
     assert_eq!(store.add_calls(&range(7, 9, &[T]), &mut refused), Taken::Gap(2));
     let ok = [is("__name__", MatchOp::Equal, "weir_calls_total"), is("outcome", MatchOp::Equal, "ok")];
     let series = store.select(&ok, i64::MIN, i64::MAX);
-    assert!(matches!(&series[0].data, Data::Counter { before: 0.0, deltas } if deltas == &[(T as i64 + 1, 2.0)]));
+    assert!(matches!(&series[0].data, Data::Counter { before: 0.0, deltas, .. } if deltas == &[(T as i64 + 1, 2.0)]));
     assert_eq!(refused, Refused::default());
 }
 
@@ -58,7 +59,7 @@ fn a_range_of_time_takes_its_end_and_not_its_start() {
     store.add_calls(&range(0, 5, &[T, T + 1, T + 2]), &mut refused);
     let at = |s: u64| (s * 1000) as i64;
     let calls = [is("outcome", MatchOp::Match, "o."), is("service", MatchOp::NotEqual, "asr")];
-    let Data::Counter { before, deltas } = &store.select(&calls, at(T + 1), at(T + 2))[0].data else { panic!() };
+    let Data::Counter { before, deltas, .. } = &store.select(&calls, at(T + 1), at(T + 2))[0].data else { panic!() };
     assert_eq!((*before, &deltas[..]), (1.0, &[(T as i64 + 2, 1.0)][..]));
     let durations = [is("__name__", MatchOp::Equal, "weir_call_duration_seconds")];
     let Data::Histogram(slots) = &store.select(&durations, at(T), at(T + 3))[0].data else { panic!() };
@@ -73,7 +74,7 @@ fn what_is_older_than_the_history_goes_but_stays_in_the_total() {
     store.add_calls(&range(0, 1, &[T]), &mut refused);
     store.add_calls(&range(1, 2, &[T + 90]), &mut refused);
     let ok = [is("outcome", MatchOp::Equal, "ok")];
-    let Data::Counter { before, deltas } = &store.select(&ok, 0, i64::MAX)[0].data else { panic!() };
+    let Data::Counter { before, deltas, .. } = &store.select(&ok, 0, i64::MAX)[0].data else { panic!() };
     assert_eq!((*before, deltas.len()), (1.0, 1));
     store.add_calls(
         &v1::CallDeltas { watermark_unix_nano: (T + 200) * 1_000_000_000, ..range(2, 2, &[]) },
@@ -114,6 +115,45 @@ fn a_gauge_is_found_under_its_prometheus_name() {
     assert_eq!(series[0].labels["tenant"], "default");
     assert!(matches!(&series[0].data, Data::Gauge(points) if points == &[(T as i64 * 1000, 0.5)]));
     assert_eq!(refused.out_of_range, 1);
+}
+
+#[test]
+fn a_histogram_of_explicit_bounds_is_found_as_classic_buckets() {
+    let (mut store, mut refused) = (store(), Refused::default());
+    let point = |seconds: u64, counts: &[u64]| HistogramDataPoint {
+        start_time_unix_nano: (T - 5) * 1_000_000_000,
+        time_unix_nano: seconds * 1_000_000_000,
+        count: counts.iter().sum(),
+        sum: Some(counts.len() as f64),
+        explicit_bounds: vec![0.5, 1.0],
+        bucket_counts: counts.to_vec(),
+        ..HistogramDataPoint::default()
+    };
+    let data_points =
+        vec![point(T, &[1, 2, 3]), point(T + 10, &[3, 4, 3]), point(T + 10, &[1]), point(T + 90_000, &[1, 1, 1])];
+    let histogram = Histogram { data_points, aggregation_temporality: AggregationTemporality::Cumulative as i32 };
+    let metric = Metric {
+        name: "http.server.request.duration".into(),
+        unit: "s".into(),
+        data: Some(metric::Data::Histogram(histogram)),
+        ..Metric::default()
+    };
+    let scope_metrics = vec![ScopeMetrics { metrics: vec![metric], ..ScopeMetrics::default() }];
+    let resource_metrics = vec![ResourceMetrics { scope_metrics, ..ResourceMetrics::default() }];
+    store.add_metrics(&ExportMetricsServiceRequest { resource_metrics }, T as i64 * 1000, &mut refused);
+    assert_eq!((refused.unsupported, refused.out_of_range), (1, 1));
+    let of = |suffix: &str, le: &str| {
+        let name = format!("http_server_request_duration_seconds_{suffix}");
+        let found = store.select(&[is("__name__", MatchOp::Equal, &name), is("le", MatchOp::Equal, le)], 0, i64::MAX);
+        assert_eq!(found.len(), 1, "{name} {le}");
+        let Data::Counter { before, deltas, .. } = &found[0].data else { panic!("{name} is no counter") };
+        (*before, deltas.iter().map(|delta| delta.1).collect::<Vec<_>>())
+    };
+    assert_eq!(of("bucket", "0.5"), (0.0, vec![1.0, 2.0]));
+    assert_eq!(of("bucket", "1"), (0.0, vec![3.0, 4.0]));
+    assert_eq!(of("bucket", "+Inf"), (0.0, vec![6.0, 4.0]));
+    assert_eq!(of("count", ""), (0.0, vec![6.0, 4.0]));
+    assert_eq!(of("sum", ""), (0.0, vec![3.0, 0.0]));
 }
 
 #[test]
