@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_proto::v1;
 
-use crate::notify::{self, Notifier};
+use crate::notify::{self, Book, Notifier};
 use crate::options::Options;
 use crate::room::write_whole;
 use crate::rules::{Alert, Evaluator, EvaluatorOptions, GroupStatus, LoadErrors, RuleFiles, State, Step};
@@ -60,6 +60,7 @@ pub(crate) struct Engine {
     evaluator: Arc<Mutex<Evaluator>>,
     /// What is wrong with the rule files as they are; the rules before them are kept.
     bad_files: Arc<Mutex<Option<String>>>,
+    silences: Arc<Book>,
 }
 
 /// The evaluating task.
@@ -125,8 +126,10 @@ impl Engine {
         let snapshot = folder.join("snapshot");
         let state = read(&snapshot)?.unwrap_or_default();
         evaluator.restore(&state);
-        let notifier = Notifier::new(&options.notify(), state.notified, meter)?;
-        let engine = Self { evaluator: Arc::new(Mutex::new(evaluator)), bad_files: Arc::default() };
+        let path = folder.join("silences");
+        let silences = Arc::new(Book::open(&path).map_err(|source| Error::Snapshot { path, source })?);
+        let notifier = Notifier::new(&options.notify(), state.notified, silences.clone(), meter)?;
+        let engine = Self { evaluator: Arc::new(Mutex::new(evaluator)), bad_files: Arc::default(), silences };
         engine.observe(meter);
         let counter = |name, text| meter.u64_counter(name).with_description(text).build();
         let saver = Saver {
@@ -164,6 +167,11 @@ impl Engine {
     /// What is wrong with the rule files as they are.
     pub(crate) fn bad_files(&self) -> Option<String> {
         self.bad_files.lock().clone()
+    }
+
+    /// The silences.
+    pub(crate) fn silences(&self) -> Arc<Book> {
+        self.silences.clone()
     }
 
     fn observe(&self, meter: &Meter) {

@@ -1,9 +1,10 @@
 //! The alerter over HTTP: `/prometheus/api/v1/…` as Prometheus answers, `/api/v1/alerts` and `/api/v1/rules` as weir
-//! does. Read only. Queries run off the async threads, a few at a time.
+//! does, and `/api/v1/silences` as Alertmanager does. Queries run off the async threads, a few at a time.
 
 mod answer;
 mod parameters;
 mod prometheus;
+mod silences;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use axum::routing::get;
 use tokio::sync::Semaphore;
 
 use crate::engine::Engine;
+use crate::notify::Book;
 use crate::series::feed::Shared;
 
 /// Queries that run at once; others wait.
@@ -28,13 +30,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Api {
     shared: Shared,
     engine: Engine,
+    silences: Arc<Book>,
     late_after: Duration,
     permits: Arc<Semaphore>,
 }
 
 impl Api {
     pub(crate) fn new(shared: Shared, engine: Engine, late_after: Duration) -> Self {
-        Self { shared, engine, late_after, permits: Arc::new(Semaphore::new(QUERIES)) }
+        let silences = engine.silences();
+        Self { shared, engine, silences, late_after, permits: Arc::new(Semaphore::new(QUERIES)) }
     }
 
     #[cfg(test)]
@@ -46,6 +50,8 @@ impl Api {
         Router::new()
             .route("/api/v1/alerts", get(state::alerts))
             .route("/api/v1/rules", get(state::rules))
+            .route("/api/v1/silences", get(silences::list).post(silences::post))
+            .route("/api/v1/silences/{id}", get(silences::one).delete(silences::delete))
             .route("/prometheus/api/v1/query", get(prometheus::query).post(prometheus::query))
             .route("/prometheus/api/v1/query_range", get(prometheus::query_range).post(prometheus::query_range))
             .route("/prometheus/api/v1/series", get(prometheus::series).post(prometheus::series))

@@ -36,11 +36,18 @@ impl Api {
 /// Pending, firing and lately resolved alerts, with the state of the pipeline that they rest on.
 pub(super) async fn alerts(Of(api): Of<Api>) -> Json<Value> {
     let mut alerts = Vec::new();
+    let now_ms = weir_service::time::now_unix_nano() / 1_000_000;
     for group in api.engine.status() {
         for rule in &group.rules {
             for alert in &rule.alerts {
+                let silenced_by = api.silences.of(&alert.labels, now_ms);
                 alerts.push(json!({
                     "state": alert.state.name(),
+                    "status": {
+                        "state": if silenced_by.is_empty() { "active" } else { "suppressed" },
+                        "silencedBy": silenced_by,
+                        "inhibitedBy": [],
+                    },
                     "labels": *alert.labels,
                     "annotations": *alert.annotations,
                     "value": number(alert.value),

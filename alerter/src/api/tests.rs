@@ -136,6 +136,41 @@ async fn series_labels_and_values_are_listed() {
 }
 
 #[tokio::test]
+async fn a_silence_is_made_shown_and_ended_in_alertmanagers_shapes() {
+    let folder = tempfile::tempdir().unwrap();
+    let meter = opentelemetry::global::meter("test");
+    let shared = Shared::new(Store::new(3_600_000, 10));
+    let (engine, _run) = Engine::open(&Options::default(), folder.path(), shared.clone(), &meter).await.unwrap();
+    let api = Api::new(shared, engine, Duration::from_secs(30));
+    let ask = async |method: &str, path: &str, body: &Value| {
+        let request = http::Request::builder().method(method).uri(format!("/api/v1/silences{path}"));
+        let request = request.header("content-type", "application/json").body(Body::from(body.to_string())).unwrap();
+        let answer = api.clone().router().oneshot(request).await.unwrap();
+        let status = answer.status();
+        let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+        (status, serde_json::from_slice::<Value>(&body).unwrap_or_default())
+    };
+    let matchers = json!([{"name": "alertname", "value": "Slow", "isRegex": false, "isEqual": true}]);
+    let posted = json!({
+        "matchers": matchers, "startsAt": "2020-01-01T00:00:00Z", "endsAt": "2100-01-01T00:00:00Z",
+        "createdBy": "ops", "comment": "known"
+    });
+    let (status, made) = ask("POST", "", &posted).await;
+    assert_eq!(status, StatusCode::OK, "{made}");
+    let id = made["silenceID"].as_str().unwrap();
+    let (_, all) = ask("GET", "", &json!(null)).await;
+    let one = &all[0];
+    assert_eq!((&one["id"], &one["matchers"], &one["status"]["state"]), (&json!(id), &matchers, &json!("active")));
+    assert_eq!((&one["endsAt"], &one["createdBy"]), (&json!("2100-01-01T00:00:00Z"), &json!("ops")));
+    assert_eq!(ask("DELETE", &format!("/{id}"), &json!(null)).await.0, StatusCode::OK);
+    let (_, one) = ask("GET", &format!("/{id}"), &json!(null)).await;
+    assert_eq!(one["status"]["state"], "expired");
+    assert_eq!(ask("DELETE", "/nosuch", &json!(null)).await.0, StatusCode::NOT_FOUND);
+    let (status, problem) = ask("POST", "", &json!({"matchers": [], "endsAt": "2100-01-01T00:00:00Z"})).await;
+    assert_eq!((status, &problem["parameter"]), (StatusCode::BAD_REQUEST, &json!("matchers")));
+}
+
+#[tokio::test]
 async fn alerts_are_shown_with_the_state_of_the_pipeline() {
     let (_, alerts) = ask("/api/v1/alerts").await;
     assert_eq!((&alerts["alerts"], &alerts["pipeline"]["state"]), (&json!([]), &json!("late")));

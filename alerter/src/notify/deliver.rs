@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use weir_proto::v1;
 
+use super::book::Book;
 use super::group::{Alert, Delivery, Groups, Outcome};
 use super::options::{Options, OptionsError};
 use super::webhook;
@@ -62,7 +63,12 @@ fn now_ms() -> i64 {
 impl Notifier {
     /// Made from the configuration and from what a snapshot says was told already. Nothing is sent before
     /// [`Notifier::run`].
-    pub fn new(options: &Options, notified: Vec<v1::NotifiedGroup>, meter: &Meter) -> Result<Self, Error> {
+    pub fn new(
+        options: &Options,
+        notified: Vec<v1::NotifiedGroup>,
+        silences: Arc<Book>,
+        meter: &Meter,
+    ) -> Result<Self, Error> {
         options.check()?;
         // The client asks for the process' default; whoever came first has set it, and it is the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -71,7 +77,7 @@ impl Notifier {
             .connect_timeout(Duration::from_secs(5))
             .build()?;
         let shared = Shared {
-            groups: Mutex::new(Groups::new(options, notified)),
+            groups: Mutex::new(Groups::new(options, notified).with_silences(silences)),
             changed: watch::Sender::new(0),
             wake: Notify::new(),
             client,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use weir_proto::v1;
 
+use super::book::Book;
 use super::matcher::LabelMatcher;
 use super::options::{Options, Route, WebhookConfig};
 
@@ -119,6 +120,7 @@ pub(super) struct Groups {
     webhooks: BTreeMap<String, Vec<WebhookConfig>>,
     by_key: BTreeMap<GroupKey, Group>,
     taken: BTreeMap<String, Taken>,
+    silences: Arc<Book>,
 }
 
 fn millis(span: weir_service::config::Span) -> i64 {
@@ -132,6 +134,7 @@ impl Groups {
             webhooks: options.receivers.iter().map(|r| (r.name.clone(), r.webhook_configs.clone())).collect(),
             by_key: BTreeMap::new(),
             taken: BTreeMap::new(),
+            silences: Arc::default(),
         };
         made.flatten(&options.route, None);
         for one in notified {
@@ -146,6 +149,11 @@ impl Groups {
             );
         }
         made
+    }
+
+    pub(super) fn with_silences(mut self, silences: Arc<Book>) -> Self {
+        self.silences = silences;
+        self
     }
 
     fn flatten(&mut self, route: &Route, parent: Option<usize>) -> usize {
@@ -227,6 +235,7 @@ impl Groups {
     /// What is to be delivered now. Each delivery must be answered by [`Groups::done`].
     pub(super) fn due(&mut self, now_ms: i64) -> Vec<Delivery> {
         let mut deliveries = Vec::new();
+        let silences = self.silences.silences();
         for (key, group) in &mut self.by_key {
             let route = &self.routes[key.0];
             let turn = group.next_ms <= now_ms;
@@ -241,14 +250,21 @@ impl Groups {
                     continue;
                 }
                 target.retry_ms = None;
+                // As in Alertmanager: who is told of an alert that is silenced then is not told that it is resolved.
+                let audible: Vec<&Alert> =
+                    group.alerts.values().filter(|alert| silences.of(&alert.labels, now_ms).is_empty()).collect();
+                if audible.is_empty() {
+                    target.failures = 0;
+                    continue;
+                }
                 let taken = self.taken.get(&taken_key(&Self::target_name(route, at), &key.1));
-                let (firing, resolved) = fingerprints(group.alerts.values());
+                let (firing, resolved) = fingerprints(audible.iter().copied());
                 if !is_news(taken, &firing, &resolved, webhook.send_resolved, now_ms, route.repeat_interval_ms) {
                     target.failures = 0;
                     continue;
                 }
                 let told = |alert: &&Alert| webhook.send_resolved || alert.ends_at_ms.is_none();
-                let alerts: Vec<Alert> = group.alerts.values().filter(told).cloned().collect();
+                let alerts: Vec<Alert> = audible.into_iter().filter(told).cloned().collect();
                 if alerts.is_empty() {
                     // All were resolved, and this receiver does not want to know: only remembered.
                     let taken = Taken { at_ms: now_ms, firing, resolved, group_labels: key.1.clone() };

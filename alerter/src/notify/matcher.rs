@@ -33,6 +33,19 @@ pub enum MatcherError {
 }
 
 impl LabelMatcher {
+    /// From its parts; `pattern` says that the value is a regular expression.
+    pub fn new(name: &str, value: &str, pattern: bool, negated: bool) -> Result<Self, MatcherError> {
+        let first = |c: char| c.is_ascii_alphabetic() || c == '_';
+        if !name.starts_with(first) || !name.chars().all(|c| first(c) || c.is_ascii_digit() || matches!(c, '.' | ':')) {
+            return Err(MatcherError::Form(name.to_owned()));
+        }
+        let regex = pattern
+            .then(|| Regex::new(&format!("^(?:{value})$")))
+            .transpose()
+            .map_err(|source| MatcherError::Regex { text: value.to_owned(), source })?;
+        Ok(Self { name: name.to_owned(), value: value.to_owned(), regex, negated })
+    }
+
     pub(super) fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         let value = labels.get(&self.name).map_or("", String::as_str);
         let is = self.regex.as_ref().map_or(value == self.value, |regex| regex.is_match(value));
@@ -70,20 +83,11 @@ impl FromStr for LabelMatcher {
             .iter()
             .find_map(|op| rest.strip_prefix(op).map(|value| (*op, value.trim())))
             .ok_or_else(wrong)?;
-        let first = |c: char| c.is_ascii_alphabetic() || c == '_';
-        if !name.starts_with(first) || !name.chars().all(|c| first(c) || c.is_ascii_digit() || matches!(c, '.' | ':')) {
-            return Err(wrong());
-        }
         let value = match value.strip_prefix('"') {
             Some(quoted) => serde_json::from_str(value).map_err(|_| MatcherError::Form(quoted.to_owned()))?,
             None => value.to_owned(),
         };
-        let regex = op
-            .contains('~')
-            .then(|| Regex::new(&format!("^(?:{value})$")))
-            .transpose()
-            .map_err(|source| MatcherError::Regex { text: text.to_owned(), source })?;
-        Ok(Self { name: name.to_owned(), value, regex, negated: op.starts_with('!') })
+        Self::new(name, &value, op.contains('~'), op.starts_with('!'))
     }
 }
 

@@ -6,15 +6,19 @@
 //! restart tells nothing twice unless it falls between the receiver's answer and the write of the snapshot. Times of
 //! groups are wall-clock times, since receivers and people live by them; times of alerts are event times.
 
+mod book;
 mod deliver;
 mod group;
 mod matcher;
 mod options;
+mod silence;
 #[cfg(test)]
 mod tests;
 mod webhook;
 
+pub use book::{Book, BookError};
 pub use deliver::{Error, Notifier};
 pub use group::{Alert, fingerprint};
 pub use matcher::{LabelMatcher, MatcherError};
 pub use options::{Options, OptionsError, Receiver, Route, WebhookConfig};
+pub use silence::{PostedSilence, Silence, SilenceError, SilenceMatcher, Silences};

@@ -166,6 +166,20 @@ fn a_receiver_that_does_not_want_resolved_alerts_gets_none() {
 }
 
 #[test]
+fn of_a_silenced_alert_nobody_is_told_until_the_silence_is_over() {
+    let silences = Arc::new(Book::default());
+    let posted = r#"{"matchers":[{"name":"interface","value":"a"}],"endsAt":"1000"}"#;
+    silences.put(serde_json::from_str(posted).unwrap(), 1).unwrap();
+    let mut groups = Groups::new(&options(ROUTE, OPS), Vec::new()).with_silences(silences);
+    groups.update(vec![slow("a", None)], 0);
+    assert_eq!(take(&mut groups, 5_000), "");
+    groups.update(vec![slow("a", None), slow("b", None)], 6_000);
+    assert_eq!(take(&mut groups, 65_000), "ops:b+");
+    assert_eq!(take(&mut groups, 999_999), "");
+    assert_eq!(take(&mut groups, 1_065_000), "ops:a+,b+");
+}
+
+#[test]
 fn configuration_that_cannot_work_is_refused_by_name() {
     let check = |route: &str, receivers: &str| options(route, receivers).check().map_err(|e| e.to_string());
     assert_eq!(check("{}", "[]"), Ok(()));
@@ -230,7 +244,7 @@ async fn a_webhook_gets_alertmanagers_json_until_it_answers_2xx() {
         &format!("[{{name: ops, webhook_configs: [{{url: '{url}', max_alerts: 2}}]}}]"),
     );
     let meter = opentelemetry::global::meter("test");
-    let notifier = Notifier::new(&options, Vec::new(), &meter).unwrap();
+    let notifier = Notifier::new(&options, Vec::new(), Arc::default(), &meter).unwrap();
     let mut changed = notifier.changed();
     let shutdown = CancellationToken::new();
     let running = tokio::spawn({
@@ -283,7 +297,7 @@ async fn a_webhook_that_hangs_keeps_no_other_waiting() {
             hole.local_addr().unwrap()
         ),
     );
-    let notifier = Notifier::new(&options, Vec::new(), &opentelemetry::global::meter("test")).unwrap();
+    let notifier = Notifier::new(&options, Vec::new(), Arc::default(), &opentelemetry::global::meter("test")).unwrap();
     let shutdown = CancellationToken::new();
     let running = tokio::spawn({
         let (notifier, shutdown) = (notifier.clone(), shutdown.clone());
