@@ -11,10 +11,11 @@
 //!   point reads again from there.
 //! - **Bounds.** One read buffer for all files; bytes in flight and bytes waiting in batches are bounded for all files
 //!   together. When the bus takes no more, reading stops.
-//! - A line without its newline waits, until its file was rotated away and stays as it is.
+//! - A line without its newline waits, until its file was rotated away and stays as it is. A part of a CRI or docker
+//!   line whose rest does not come for [`Settings::grace`] is ended, since what lies behind it waits too.
 //!
-//! Lost is only what was deleted before it was read (counted, where the size was known), and what a writer still
-//! appends to a rotated file after it was still for [`Settings::grace`].
+//! Lost is only what was deleted or truncated before it was read; it is counted by the file's path, where the size was
+//! known. A rotated file that stands still is closed, and read on if a later look finds that it has grown.
 
 mod acks;
 mod assemble;

@@ -1,9 +1,21 @@
-//! The collector's file source, from warm files to a bus that keeps nothing.
+//! The collector, from warm files and sockets to a bus that keeps nothing, or to Kafka.
+//!
+//! What feeds a case while it is timed runs in a process of its own ([`feed`]), so that its CPU seconds and memory are
+//! not counted.
 
-use std::path::Path;
+mod otlp;
+mod steady;
 
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::Context as _;
 use rand::SeedableRng as _;
 use rand::rngs::Xoshiro256PlusPlus;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use weir::load::lines::{Format, Line};
 use weir_bus::{Broker, Bus};
@@ -12,8 +24,14 @@ use weir_collector::metrics::Metrics;
 use weir_collector::options::{FileOptions, Options};
 use weir_service::health::Health;
 use weir_service::telemetry::Telemetry;
+use weir_tests::kafka::Kafka;
 
-use crate::{Ready, Work};
+pub(crate) use self::otlp::passthrough;
+pub(crate) use self::steady::{idle, rate_10mb};
+use crate::{Ready, Skipped, Work, real_lines};
+
+/// When all lines were written.
+const TIME: &str = "2026-01-02T03:04:05.123456789Z";
 
 /// 512-byte CRI lines.
 pub(crate) fn cri_512(smoke: bool) -> anyhow::Result<Ready> {
@@ -32,35 +50,133 @@ pub(crate) fn docker(smoke: bool) -> anyhow::Result<Ready> {
 
 fn to_null(format: Format, text: usize, smoke: bool) -> anyhow::Result<Ready> {
     let lines = if smoke { 20_000 } else { 1_000_000 };
-    let folder = tempfile::tempdir()?;
-    let bytes = write(&folder.path().join("warm.log"), format, text, lines)?;
-    let include = vec![folder.path().join("*.log").display().to_string()];
-    let options = Options { files: vec![FileOptions { include, ..FileOptions::default() }], ..Options::default() };
+    let rig = Rig::new(&null())?;
+    let bytes = write(&rig.logs().join("warm.log"), format, text, lines)?;
+    Ok(Box::new(move || rig.to_the_end(lines, bytes)))
+}
+
+/// 512-byte CRI lines to a real Kafka with acks=all and lz4; the broker's own CPU seconds are not counted.
+pub(crate) fn cri_512_kafka(smoke: bool) -> anyhow::Result<Ready> {
+    let lines = if smoke { 20_000 } else { 1_000_000 };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let bus_options = weir_bus::Options { broker: Broker::Null, ..weir_bus::Options::default() };
-    let bus = runtime.block_on(Bus::open(&bus_options, folder.path()))?;
-    let metrics = Metrics::new(&Telemetry::detached()?.meter());
-    let state = folder.path().join("state");
-    std::fs::create_dir(&state)?;
-    let part = Health::default().part("files");
-    let source = Source::open(&options, Settings::default(), &state, bus.producer()?, metrics, part)?;
+    let kafka = match runtime.block_on(Kafka::start()) {
+        Ok(kafka) => kafka,
+        Err(error) => return Err(Skipped(format!("{error:#}")).into()),
+    };
+    let rig = Rig::new(&kafka.options())?;
+    let topics = [rig.bus.topic_spec(weir_proto::topic::LOGS)];
+    rig.runtime.block_on(rig.bus.ensure_topics(&topics))?;
+    let bytes = write(&rig.logs().join("warm.log"), Format::Cri, 471, lines)?;
     Ok(Box::new(move || {
-        let _folder = folder;
-        runtime.block_on(source.run(Until::End, CancellationToken::new()))?;
-        Ok(Work { records: lines, bytes, more: serde_json::Map::new() })
+        let _kafka = kafka;
+        rig.to_the_end(lines, bytes)
     }))
+}
+
+/// Recorded lines of 94 sources, as CRI, a file to a source.
+pub(crate) fn real(smoke: bool) -> anyhow::Result<Ready> {
+    let folder = weir_tests::environment("WEIR_TEST_DATA").map(PathBuf::from).filter(|folder| folder.is_dir());
+    let folder = folder.ok_or_else(|| Skipped("WEIR_TEST_DATA names no folder of test data".to_owned()))?;
+    let replays = if smoke { 1 } else { 20 };
+    let rig = Rig::new(&null())?;
+    let (mut lines, mut bytes) = (0, 0);
+    let sources = real_lines::read(&folder)?;
+    for (number, (_, texts)) in sources.iter().enumerate() {
+        let mut file = BufWriter::with_capacity(1 << 20, File::create(rig.logs().join(format!("{number}.log")))?);
+        for text in std::iter::repeat_n(texts, replays).flatten() {
+            writeln!(file, "{TIME} stdout F {text}")?;
+            lines += 1;
+            bytes += (TIME.len() + 11 + text.len()) as u64;
+        }
+        file.flush()?;
+    }
+    let sources = sources.len();
+    Ok(Box::new(move || {
+        let mut work = rig.to_the_end(lines, bytes)?;
+        work.more.insert("sources".to_owned(), sources.into());
+        work.more.insert("replays".to_owned(), replays.into());
+        Ok(work)
+    }))
+}
+
+fn null() -> weir_bus::Options {
+    weir_bus::Options { broker: Broker::Null, ..weir_bus::Options::default() }
+}
+
+/// A file source on a folder of its own.
+struct Rig {
+    runtime: Runtime,
+    folder: TempDir,
+    bus: Bus,
+    telemetry: Telemetry,
+}
+
+impl Rig {
+    fn new(bus: &weir_bus::Options) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        for name in ["logs", "state"] {
+            std::fs::create_dir(folder.path().join(name))?;
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let bus = runtime.block_on(Bus::open(bus, folder.path()))?;
+        Ok(Self { runtime, folder, bus, telemetry: Telemetry::detached()? })
+    }
+
+    fn logs(&self) -> PathBuf {
+        self.folder.path().join("logs")
+    }
+
+    fn source(&self) -> anyhow::Result<Source> {
+        let include = vec![self.logs().join("*.log").display().to_string()];
+        let options = Options { files: vec![FileOptions { include, ..FileOptions::default() }], ..Options::default() };
+        let (state, producer) = (self.folder.path().join("state"), self.bus.producer()?);
+        let part = Health::default().part("files");
+        let metrics = Metrics::new(&self.telemetry.meter());
+        Ok(Source::open(&options, Settings::default(), &state, producer, metrics, part)?)
+    }
+
+    fn to_the_end(&self, lines: u64, bytes: u64) -> anyhow::Result<Work> {
+        self.runtime.block_on(self.source()?.run(Until::End, CancellationToken::new()))?;
+        let read = self.lines()?;
+        anyhow::ensure!(read == lines, "{read} of {lines} lines were read");
+        Ok(Work { records: lines, bytes, more: serde_json::Map::new() })
+    }
+
+    /// Lines that the source has read.
+    fn lines(&self) -> anyhow::Result<u64> {
+        let told = self.telemetry.metrics()?;
+        let line = told.lines().find(|line| line.starts_with("weir_collector_file_lines"));
+        let count = line.and_then(|line| line.rsplit(' ').next()).context("the source counts no lines")?;
+        Ok(count.parse::<f64>()? as u64)
+    }
+}
+
+/// What a case is fed by, in a process of its own: `to` is a folder or an address.
+pub(crate) fn feed(case: &str, to: &str, smoke: bool) -> anyhow::Result<()> {
+    match case {
+        "rate-10mb" => steady::feed(Path::new(to), smoke),
+        "otlp-passthrough" => otlp::feed(to, smoke),
+        _ => anyhow::bail!("{case} is not fed"),
+    }
+}
+
+fn start_feed(case: &str, to: &str, smoke: bool) -> anyhow::Result<Child> {
+    let mut child = Command::new(std::env::current_exe()?);
+    child.args(["collector", "--case", case, "--feed", to]).stdin(Stdio::null()).stdout(Stdio::null());
+    if smoke {
+        child.arg("--smoke");
+    }
+    Ok(child.spawn()?)
 }
 
 /// Writes the lines, and so leaves them in the page cache.
 fn write(path: &Path, format: Format, text: usize, lines: u64) -> anyhow::Result<u64> {
-    use std::io::Write as _;
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
-    let mut file = std::io::BufWriter::with_capacity(1 << 20, std::fs::File::create(path)?);
+    let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
     let (mut wrapped, mut bytes) = (Vec::new(), 0);
     for seq in 0..lines {
         wrapped.clear();
-        let line = Line::generate(&mut rng, seq as usize, seq, text);
-        line.wrap(&mut wrapped, format, "2026-01-02T03:04:05.123456789Z", None);
+        Line::generate(&mut rng, seq as usize, seq, text).wrap(&mut wrapped, format, TIME, None);
         bytes += wrapped.len() as u64;
         file.write_all(&wrapped)?;
     }

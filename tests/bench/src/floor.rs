@@ -12,10 +12,26 @@ use crate::{Ready, Work};
 const TEXT_BYTES: usize = 471;
 /// Value of a record.
 const BATCH: usize = 900_000;
+/// More than a line.
+const SPARE: usize = 1 << 16;
 
 /// Reads 512-byte CRI lines from the page cache, splits them, checks the prefix and writes OTLP log records.
 pub(crate) fn cri(smoke: bool) -> anyhow::Result<Ready> {
-    let (lines, passes) = if smoke { (20_000, 1) } else { (200_000, 50) };
+    passes(smoke, 50, |batch| {
+        std::hint::black_box(batch);
+    })
+}
+
+/// The same, and lz4 over what was written: what goes to Kafka.
+pub(crate) fn lz4(smoke: bool) -> anyhow::Result<Ready> {
+    let mut packed = vec![0; lz4_flex::block::get_maximum_output_size(BATCH + SPARE)];
+    passes(smoke, 10, move |batch| {
+        std::hint::black_box(lz4_flex::block::compress_into(batch, &mut packed).is_ok());
+    })
+}
+
+fn passes(smoke: bool, passes: u32, mut done: impl FnMut(&[u8]) + 'static) -> anyhow::Result<Ready> {
+    let (lines, passes) = if smoke { (20_000, 1) } else { (200_000, passes) };
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
     let mut file = tempfile::tempfile()?;
     let mut wrapped = Vec::new();
@@ -30,7 +46,7 @@ pub(crate) fn cri(smoke: bool) -> anyhow::Result<Ready> {
     file.write_all(&wrapped)?;
     Ok(Box::new(move || {
         let mut work = Work { records: 0, bytes: 0, more: serde_json::Map::new() };
-        let (mut read, mut out) = (vec![0; 256 << 10], Vec::with_capacity(BATCH + (1 << 16)));
+        let (mut read, mut out) = (vec![0; 256 << 10], Vec::with_capacity(BATCH + SPARE));
         for _ in 0..passes {
             file.rewind()?;
             let mut kept = 0;
@@ -46,7 +62,7 @@ pub(crate) fn cri(smoke: bool) -> anyhow::Result<Ready> {
                     work.records += 1;
                     start = end + 1;
                     if out.len() >= BATCH {
-                        std::hint::black_box(&out);
+                        done(&out);
                         out.clear();
                     }
                 }
@@ -54,7 +70,7 @@ pub(crate) fn cri(smoke: bool) -> anyhow::Result<Ready> {
                 kept = filled - start;
             }
         }
-        std::hint::black_box(&out);
+        done(&out);
         Ok(work)
     }))
 }

@@ -5,6 +5,7 @@
 mod collector;
 mod end_to_end;
 mod floor;
+mod real_lines;
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -28,7 +29,15 @@ struct Cli {
     /// Run the case in this process
     #[arg(long, hide = true)]
     child: bool,
+    /// Feed the case, which runs in another process
+    #[arg(long, hide = true)]
+    feed: Option<String>,
 }
+
+/// Why a case cannot run on this machine.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Skipped(String);
 
 /// What a case did in its timed part.
 struct Work {
@@ -52,9 +61,15 @@ struct Case {
 
 const CASES: &[Case] = &[
     Case { room: "collector", name: "floor", floor: None, make: floor::cri },
+    Case { room: "collector", name: "floor-lz4", floor: None, make: floor::lz4 },
     Case { room: "collector", name: "cri-512-null", floor: Some("floor"), make: collector::cri_512 },
+    Case { room: "collector", name: "cri-512-kafka", floor: Some("floor-lz4"), make: collector::cri_512_kafka },
     Case { room: "collector", name: "cri-200-null", floor: None, make: collector::cri_200 },
     Case { room: "collector", name: "docker-null", floor: None, make: collector::docker },
+    Case { room: "collector", name: "real-null", floor: None, make: collector::real },
+    Case { room: "collector", name: "otlp-passthrough", floor: None, make: collector::passthrough },
+    Case { room: "collector", name: "rate-10mb", floor: None, make: collector::rate_10mb },
+    Case { room: "collector", name: "idle", floor: None, make: collector::idle },
     Case { room: "end-to-end", name: "logs", floor: None, make: end_to_end::logs },
 ];
 
@@ -69,14 +84,24 @@ fn main() -> anyhow::Result<()> {
     anyhow::ensure!(!cases.is_empty(), "no such case; there are: {}", names());
     let mut seen: Vec<(&str, &str, serde_json::Value)> = Vec::new();
     for case in cases {
-        if cli.child {
-            return run(case, (case.make)(cli.smoke)?);
+        if let Some(to) = &cli.feed {
+            return collector::feed(case.name, to, cli.smoke);
         }
-        let mut figure = measure(case.room, case.name, cli.smoke)?;
+        if cli.child {
+            return match (case.make)(cli.smoke) {
+                Ok(ready) => run(case, ready),
+                Err(error) if error.is::<Skipped>() => {
+                    weir_tests::skip(&format!("{} {}", case.room, case.name), &error.to_string());
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            };
+        }
+        let Some(mut figure) = measure(case.room, case.name, cli.smoke)? else { continue };
         if let Some(name) = case.floor {
             let floor = match seen.iter().find(|(room, seen, _)| *room == case.room && *seen == name) {
                 Some((_, _, floor)) => floor.clone(),
-                None => measure(case.room, name, cli.smoke)?,
+                None => measure(case.room, name, cli.smoke)?.unwrap_or_default(),
             };
             let rate = |figure: &serde_json::Value| figure["records_per_cpu_second"].as_f64();
             // CPU seconds for the same number of records.
@@ -88,8 +113,8 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a case in a process of its own.
-fn measure(room: &str, name: &str, smoke: bool) -> anyhow::Result<serde_json::Value> {
+/// Runs a case in a process of its own; `None` if it was skipped, which the process has said.
+fn measure(room: &str, name: &str, smoke: bool) -> anyhow::Result<Option<serde_json::Value>> {
     let mut child = Command::new(std::env::current_exe()?);
     child.args([room, "--case", name, "--child"]).stdout(Stdio::piped());
     if smoke {
@@ -97,7 +122,11 @@ fn measure(room: &str, name: &str, smoke: bool) -> anyhow::Result<serde_json::Va
     }
     let output = child.spawn()?.wait_with_output()?;
     anyhow::ensure!(output.status.success(), "{room} {name} failed");
-    serde_json::from_slice(&output.stdout).with_context(|| format!("{room} {name} printed no figure"))
+    if output.stdout.is_empty() {
+        return Ok(None);
+    }
+    let figure = serde_json::from_slice(&output.stdout).with_context(|| format!("{room} {name} printed no figure"))?;
+    Ok(Some(figure))
 }
 
 fn run(case: &Case, ready: Ready) -> anyhow::Result<()> {
