@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::acks::Acks;
 use super::assemble::{Assembler, SPAN_LIMIT};
@@ -63,6 +63,8 @@ pub(super) struct Tail {
     pub(super) failed: Option<Instant>,
     pub(super) in_flight: usize,
     pub(super) at_end: bool,
+    /// When the end was reached last; also as nanoseconds since the epoch.
+    seen_end: Option<(Instant, u64)>,
     pub(super) queued: bool,
     pub(super) lingering: bool,
     max_line: usize,
@@ -110,6 +112,7 @@ impl Tail {
             failed: None,
             in_flight: 0,
             at_end: false,
+            seen_end: None,
             queued: false,
             lingering: false,
             max_line,
@@ -142,6 +145,9 @@ impl Tail {
             self.end_here(observed);
         }
         self.at_end = whole && length < room;
+        if self.at_end {
+            self.seen_end = Some((Instant::now(), observed));
+        }
         self.open_since = match self.open_since {
             _ if !self.assembler.waits_for_a_line() => None,
             since => since.or_else(|| Some(Instant::now())),
@@ -248,9 +254,18 @@ impl Tail {
         self.skipping.is_some() || !self.assembler.is_clean() || self.scan < self.entry.size
     }
 
-    /// Nothing was written since the last visit, which came to the end.
-    pub(super) fn stands_still(&self) -> bool {
-        self.at_end && self.file.metadata().is_ok_and(|metadata| metadata.len() == self.entry.size)
+    /// Whether what is open has waited too long: a visit to the end, this much after its last line, found no more of
+    /// it.
+    pub(super) fn waited(&self, group: Duration, part: Duration) -> bool {
+        let Some((seen, observed)) = self.seen_end else { return false };
+        let part = u64::try_from(part.as_nanos()).unwrap_or(u64::MAX);
+        self.open_since.is_some_and(|since| seen.saturating_duration_since(since) >= group)
+            || self.part_since.is_some_and(|since| observed.saturating_sub(since) >= part)
+    }
+
+    /// Nothing was written since the last visit.
+    pub(super) fn is_read(&self) -> bool {
+        self.file.metadata().is_ok_and(|metadata| metadata.len() == self.entry.size)
     }
 
     /// Everything is durable that was read.
@@ -304,7 +319,7 @@ impl Tail {
         (self.scan, self.clean) = (position, position);
         (self.broken, self.skipping, self.failed) = (None, None, None);
         (self.open_since, self.part_since) = (None, None);
-        self.at_end = false;
+        (self.at_end, self.seen_end) = (false, None);
     }
 
     /// What is to be kept of it now.

@@ -15,7 +15,7 @@ use weir_proto::otlp::common::v1::any_value::Value;
 use weir_proto::{Origin, header, topic};
 use weir_service::telemetry::Telemetry;
 
-use super::{Settings, Source, Until};
+use super::{Settings, Source, Until, follow};
 use crate::Error;
 use crate::metrics::Metrics;
 use crate::options::{FileOptions, Format, From, Multiline, Options, Pattern};
@@ -360,6 +360,40 @@ async fn a_part_that_nothing_goes_on_with_is_ended_and_holds_nothing_up() {
     world.append("cri.log", format!("{time} stdout F and whole\n"));
     assert_eq!(world.wait_for(5).await[3], "late, and whole");
     stop(running).await;
+}
+
+#[tokio::test]
+async fn a_part_is_ended_though_the_other_output_goes_on() {
+    let world = World::new(Format::Cri).await;
+    let time = "2016-10-06T00:17:09Z";
+    world.append("a.log", format!("{time} stdout P a part\n"));
+    let running = world.start();
+    for number in 0.. {
+        assert!(number < 3000, "it never came");
+        world.append("a.log", format!("{time} stderr F {number}\n"));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        if number % 50 == 49 && world.bodies().await.iter().any(|body| body == "a part") {
+            break;
+        }
+    }
+    stop(running).await;
+}
+
+#[tokio::test]
+async fn a_deleted_file_that_grew_while_nobody_read_is_not_closed() {
+    let world = World::new(Format::Plain).await;
+    let mut writer = File::create(world.path("a.log")).unwrap();
+    let mut source = world.source();
+    follow::look(&mut source, true);
+    for tail in source.tails.values_mut() {
+        tail.visit(&mut [0; 1000], 1).unwrap();
+    }
+    fs::remove_file(world.path("a.log")).unwrap();
+    follow::look(&mut source, false);
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    writer.write_all(b"late\n").unwrap();
+    source.tick(std::time::Instant::now());
+    assert_eq!(source.tails.len(), 1);
 }
 
 #[tokio::test]

@@ -32,23 +32,26 @@ impl Source {
                     self.queue(id);
                 }
             } else if tail.rotated.is_some() {
-                let still = tail.rotated.is_some_and(|at| now - at.max(tail.grown) >= self.settings.grace);
-                if tail.at_end && still && tail.unfinished() {
+                // While the bus takes nothing, files grow and are not visited: what was read may not be all.
+                let still = tail.rotated.is_some_and(|at| now - at.max(tail.grown) >= self.settings.grace)
+                    && tail.at_end
+                    && tail.is_read();
+                if still && tail.unfinished() {
                     tail.break_after(true);
                     self.must_write = true;
-                } else if tail.at_end && still && tail.settled() {
+                } else if still && tail.settled() {
                     follow::close(self, id);
                     continue;
                 }
+                self.queue(id);
+            } else if tail.waited(self.settings.group_wait, self.settings.grace) {
+                tail.break_after(false);
+                self.must_write = true;
                 self.queue(id);
             } else if tail.open_since.is_some_and(|at| now - at >= self.settings.group_wait)
                 || tail.part_since.is_some_and(|at| at <= long_ago)
             {
                 // What was written meanwhile may go on with it: that is read first.
-                if tail.stands_still() {
-                    tail.break_after(false);
-                    self.must_write = true;
-                }
                 self.queue(id);
             } else if tail.open_since.is_none() && tail.part_since.is_none() {
                 self.timed.remove(&id);

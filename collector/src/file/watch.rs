@@ -29,6 +29,8 @@ pub(super) struct Watch {
     folders: AHashSet<PathBuf>,
     hints: Arc<Mutex<Hints>>,
     woken: Arc<Notify>,
+    /// That a folder cannot be watched was said.
+    told: bool,
 }
 
 impl Watch {
@@ -43,7 +45,7 @@ impl Watch {
         })
         .inspect_err(|error| tracing::warn!(%error, "no wake-ups from the file system: files are looked at in turn"))
         .ok();
-        Self { watcher, folders: AHashSet::new(), hints, woken }
+        Self { watcher, folders: AHashSet::new(), hints, woken, told: false }
     }
 
     /// Watches a folder, once.
@@ -55,6 +57,11 @@ impl Watch {
             match watcher.watch(path, RecursiveMode::NonRecursive) {
                 Ok(()) => {
                     self.folders.insert(path.to_owned());
+                }
+                Err(error) if !self.told => {
+                    self.told = true;
+                    let path = path.display();
+                    tracing::warn!(%path, %error, "a folder, the first of some, cannot be watched: its files are looked at in turn");
                 }
                 Err(error) => tracing::debug!(path = %path.display(), %error, "a folder cannot be watched"),
             }
