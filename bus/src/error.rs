@@ -2,7 +2,7 @@
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The configuration cannot work; the text names the key.
-    #[error("bus: {0}")]
+    #[error("{0}")]
     Options(String),
     /// The data folder cannot be used.
     #[error("bus: cannot use {path}: {reason}")]

@@ -12,11 +12,13 @@
 //!   durable; a crash in between replays from the last committed position.
 //! - A transaction ([`TransactionalProducer::commit`]) makes its records and its positions visible together or not at
 //!   all, and a producer that was replaced by a newer one of the same id is fenced.
-//! - Every queue is bounded: a producer whose broker is away makes its senders wait, and drops nothing.
+//! - Every queue is bounded: a producer whose broker is away makes its senders wait, and drops nothing. Whoever must
+//!   end although the broker is away says so with [`Bus::give_up`]; what was not durable then is told to its sender.
 
 mod embedded;
 mod error;
 mod kafka;
+mod metrics;
 mod murmur2;
 mod null;
 mod options;
@@ -26,8 +28,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::{Metrics, Operation, Reads};
+use opentelemetry::metrics::Meter;
+
 pub use error::Error;
-pub use options::{Broker, Options};
+pub use options::{Broker, Options, Retention};
 pub use record::{Message, Partition, Position, Record};
 
 /// Greatest record that is taken (value, key and headers), uncompressed: [`weir_proto::MAX_RECORD_BYTES`] and a little.
@@ -61,6 +66,7 @@ pub struct TopicSpec {
     /// Copies, on Kafka; -1 is the broker's default. The embedded broker has one.
     pub replication: i32,
     /// How long records are kept, since they were written; `None` is for ever, and on Kafka what its operator set.
+    /// A broker looks about every second (embedded) or five minutes (Kafka, unless told otherwise).
     pub retention: Option<Duration>,
     /// Greatest size of one partition in bytes, as stored; the oldest records go first, about 1 MiB at a time. `None` is
     /// without limit, and on Kafka what its operator set.
@@ -87,6 +93,7 @@ pub struct Lag {
 pub struct Bus {
     options: Arc<Options>,
     broker: AnyBroker,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Clone, Debug)]
@@ -98,7 +105,10 @@ enum AnyBroker {
 
 /// Sends records; bounded queue; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Producer(AnyProducer);
+pub struct Producer {
+    inner: AnyProducer,
+    metrics: Arc<Metrics>,
+}
 
 #[derive(Clone, Debug)]
 enum AnyProducer {
@@ -109,7 +119,10 @@ enum AnyProducer {
 
 /// Writes records and positions at once.
 #[derive(Debug)]
-pub struct TransactionalProducer(AnyTransactionalProducer);
+pub struct TransactionalProducer {
+    inner: AnyTransactionalProducer,
+    metrics: Arc<Metrics>,
+}
 
 #[derive(Debug)]
 enum AnyTransactionalProducer {
@@ -120,7 +133,11 @@ enum AnyTransactionalProducer {
 
 /// Reads a group's share, or fixed partitions.
 #[derive(Debug)]
-pub struct Consumer(AnyConsumer);
+pub struct Consumer {
+    inner: AnyConsumer,
+    reads: Arc<Reads>,
+    metrics: Arc<Metrics>,
+}
 
 #[derive(Debug)]
 enum AnyConsumer {
@@ -135,70 +152,111 @@ pub type Delivery = futures::future::BoxFuture<'static, Result<(Partition, i64),
 impl Bus {
     /// Opens the bus. The embedded broker lies in `data_dir/bus`. Kafka that is away is no error: whoever uses it waits.
     pub async fn open(options: &Options, data_dir: &Path) -> Result<Self, Error> {
-        options.check()?;
+        let tried = options.clone();
+        tokio::task::spawn_blocking(move || tried.check()).await.map_err(|_| Error::Closed)??;
+        let metrics = Arc::<Metrics>::default();
         let broker = match options.broker {
-            Broker::Embedded => AnyBroker::Embedded(embedded::Broker::open(options, data_dir).await?),
-            Broker::Kafka => AnyBroker::Kafka(kafka::Broker::open(options).await?),
+            Broker::Embedded => {
+                let broker = embedded::Broker::open(options, data_dir).await?;
+                metrics.ask_ends(broker.ends());
+                AnyBroker::Embedded(broker)
+            }
+            Broker::Kafka => AnyBroker::Kafka(kafka::Broker::open(options)),
             Broker::Null => AnyBroker::Null,
         };
-        Ok(Self { options: Arc::new(options.clone()), broker })
+        Ok(Self { options: Arc::new(options.clone()), broker, metrics })
+    }
+
+    /// Shows through `meter`, from now on, what this bus and all that comes of it send, receive and have queued, by
+    /// topic, and how far its consumers are behind.
+    #[must_use]
+    pub fn measured(self, meter: &Meter) -> Self {
+        self.metrics.show(meter);
+        self
+    }
+
+    /// Whether the broker answers within this time; the embedded one does unless its disk is full or fails.
+    pub async fn answers(&self, within: Duration) -> bool {
+        match &self.broker {
+            AnyBroker::Embedded(broker) => broker.answers(),
+            AnyBroker::Kafka(broker) => broker.answers(within).await,
+            AnyBroker::Null => true,
+        }
+    }
+
+    /// Ends all waiting for a broker that does not answer, now and from now on, for this bus and all that comes of it:
+    /// sends, deliveries, commits and admin calls are [`Error::Closed`] instead. What was on its way may have become
+    /// durable all the same; a transaction is there whole or not at all, and the group's position says which.
+    pub fn give_up(&self) {
+        match &self.broker {
+            AnyBroker::Embedded(broker) => broker.give_up(),
+            AnyBroker::Kafka(broker) => broker.give_up(),
+            AnyBroker::Null => {}
+        }
     }
 
     /// A producer.
     pub fn producer(&self) -> Result<Producer, Error> {
-        Ok(Producer(match &self.broker {
+        let inner = match &self.broker {
             AnyBroker::Embedded(broker) => AnyProducer::Embedded(broker.producer()),
             AnyBroker::Kafka(broker) => AnyProducer::Kafka(kafka::Producer::new(broker.clone())?),
             AnyBroker::Null => AnyProducer::Null(null::Producer::default()),
-        }))
+        };
+        Ok(Producer { inner, metrics: self.metrics.clone() })
     }
 
     /// A producer of transactions; opening one fences the one that had this id before.
     pub async fn transactional_producer(&self, id: &str) -> Result<TransactionalProducer, Error> {
-        Ok(TransactionalProducer(match &self.broker {
+        let inner = match &self.broker {
             AnyBroker::Embedded(broker) => AnyTransactionalProducer::Embedded(broker.transactional_producer(id)),
             AnyBroker::Kafka(broker) => {
                 AnyTransactionalProducer::Kafka(kafka::TransactionalProducer::new(broker, id).await?)
             }
             AnyBroker::Null => AnyTransactionalProducer::Null,
-        }))
+        };
+        Ok(TransactionalProducer { inner, metrics: self.metrics.clone() })
     }
 
     /// A share of `topics`, as a member of `group`. Reads committed records only. The first event is `Assigned`. It is
     /// a member until it is dropped.
     pub fn group_consumer(&self, group: &str, topics: &[&str]) -> Result<Consumer, Error> {
-        Ok(Consumer(match &self.broker {
+        let reads = self.metrics.reader(Some(group));
+        let inner = match &self.broker {
             AnyBroker::Embedded(broker) => {
                 AnyConsumer::Embedded(embedded::Consumer::member(broker.clone(), group, topics))
             }
-            AnyBroker::Kafka(broker) => AnyConsumer::Kafka(kafka::Consumer::member(broker, group, topics)?),
+            AnyBroker::Kafka(broker) => {
+                AnyConsumer::Kafka(kafka::Consumer::member(broker, group, topics, reads.clone())?)
+            }
             AnyBroker::Null => AnyConsumer::Null(null::Consumer::member()),
-        }))
+        };
+        Ok(Consumer { inner, reads, metrics: self.metrics.clone() })
     }
 
     /// Fixed partitions, from these positions; an offset before the first that is left, or after the last, starts
     /// there. Reads committed records only. There is no `Assigned` event. It has no group: [`Consumer::commit`] and
     /// [`Consumer::committed`] are [`Error::Options`].
     pub fn consumer(&self, positions: &[Position]) -> Result<Consumer, Error> {
-        Ok(Consumer(match &self.broker {
-            AnyBroker::Embedded(broker) => AnyConsumer::Embedded(embedded::Consumer::fixed(broker.clone(), positions)),
-            AnyBroker::Kafka(broker) => AnyConsumer::Kafka(kafka::Consumer::fixed(broker, positions)?),
-            AnyBroker::Null => AnyConsumer::Null(null::Consumer::fixed(positions)),
-        }))
-    }
-
-    /// What weir asks of a topic that it makes: the partitions and copies of [`Options`], kept for ever.
-    pub fn topic_spec(&self, name: &str) -> TopicSpec {
-        TopicSpec {
-            name: name.to_owned(),
-            partitions: self.options.partitions,
-            replication: self.options.replication,
-            retention: None,
-            retention_bytes: None,
+        let reads = self.metrics.reader(None);
+        reads.assigned(positions.iter().map(|position| &position.partition));
+        for position in positions {
+            reads.next(position);
         }
+        let inner = match &self.broker {
+            AnyBroker::Embedded(broker) => AnyConsumer::Embedded(embedded::Consumer::fixed(broker.clone(), positions)),
+            AnyBroker::Kafka(broker) => AnyConsumer::Kafka(kafka::Consumer::fixed(broker, positions, reads.clone())?),
+            AnyBroker::Null => AnyConsumer::Null(null::Consumer::fixed(positions)),
+        };
+        Ok(Consumer { inner, reads, metrics: self.metrics.clone() })
     }
 
-    /// Makes the topics that are not there, grows the ones with fewer partitions, and sets retention.
+    /// What weir asks of a topic that it makes: the partitions, copies and retention of [`Options`].
+    pub fn topic_spec(&self, name: &str) -> TopicSpec {
+        self.options.topic_spec(name)
+    }
+
+    /// Makes the topics that are not there, and grows the ones with fewer partitions. Retention is set as a topic is
+    /// made; on one that is there the embedded broker sets it anew, and Kafka's stays what its operator made of it.
     pub async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error> {
         match &self.broker {
             AnyBroker::Embedded(broker) => broker.ensure_topics(topics).await,
@@ -249,16 +307,17 @@ impl Producer {
     /// future is done when the record is queued, the [`Delivery`] when it is durable. A topic that is not there is made
     /// with the partitions of [`Options`] (Kafka: if the broker allows it, with its own number).
     pub async fn send(&self, record: Record) -> Result<Delivery, Error> {
-        match &self.0 {
-            AnyProducer::Embedded(producer) => producer.send(record).await,
-            AnyProducer::Kafka(producer) => producer.send(record).await,
-            AnyProducer::Null(producer) => Ok(producer.send(record)),
+        let queued = self.metrics.queue(&record.topic, size(&record));
+        match &self.inner {
+            AnyProducer::Embedded(producer) => producer.send(record, queued).await,
+            AnyProducer::Kafka(producer) => producer.send(record, queued).await,
+            AnyProducer::Null(producer) => Ok(producer.send(record, queued)),
         }
     }
 
     /// Waits until all that was sent is durable or failed.
     pub async fn flush(&self) -> Result<(), Error> {
-        match &self.0 {
+        match &self.inner {
             AnyProducer::Embedded(producer) => producer.flush().await,
             AnyProducer::Kafka(producer) => producer.flush().await,
             AnyProducer::Null(_) => Ok(()),
@@ -269,9 +328,11 @@ impl Producer {
 impl TransactionalProducer {
     /// Makes `records` and `positions` (of `consumer`, a member of a group) visible at once, durably, or not at all.
     /// After [`Error::Fenced`] nothing is visible, and the consumer's next event (or another program) says why; after
-    /// [`Error::Aborted`] nothing is visible and the same may be tried again.
+    /// [`Error::Aborted`] nothing is visible and the same may be tried again. After [`Error::Closed`] (see
+    /// [`Bus::give_up`]) the group's position says which of both it is.
     pub async fn commit(&self, records: Vec<Record>, consumer: &Consumer, positions: &[Position]) -> Result<(), Error> {
-        match (&self.0, &consumer.0) {
+        let queued: Vec<_> = records.iter().map(|record| self.metrics.queue(&record.topic, size(record))).collect();
+        let done = match (&self.inner, &consumer.inner) {
             (AnyTransactionalProducer::Embedded(producer), AnyConsumer::Embedded(consumer)) => {
                 producer.commit(records, consumer, positions).await
             }
@@ -280,7 +341,11 @@ impl TransactionalProducer {
             }
             (AnyTransactionalProducer::Null, AnyConsumer::Null(_)) => Ok(()),
             _ => Err(Error::Options("a transaction's producer and consumer are of two buses".to_owned())),
+        };
+        if done.is_ok() {
+            queued.into_iter().for_each(metrics::Queued::sent);
         }
+        done.inspect_err(|_| self.metrics.errors.count(Operation::Transaction))
     }
 }
 
@@ -288,34 +353,48 @@ impl Consumer {
     /// Waits up to `wait` for something to happen. A batch holds at most `max` messages (and about 16 MiB). Safe to
     /// drop before it is done.
     pub async fn next(&mut self, max: usize, wait: Duration) -> Result<Event, Error> {
-        match &mut self.0 {
+        let event = match &mut self.inner {
             AnyConsumer::Embedded(consumer) => consumer.next(max, wait).await,
             AnyConsumer::Kafka(consumer) => consumer.next(max, wait).await,
             AnyConsumer::Null(consumer) => Ok(consumer.next(wait).await),
+        };
+        match &event {
+            Ok(Event::Assigned(partitions)) => self.reads.assigned(partitions),
+            Ok(Event::Revoked(_)) => self.reads.assigned([]),
+            Ok(Event::Batch(messages)) => {
+                self.metrics.received(messages);
+                self.reads.read(messages);
+            }
+            Ok(Event::Idle) => {}
+            Err(_) => self.metrics.errors.count(Operation::Read),
         }
+        event
     }
 
     /// Reads on from this position; [`Error::Unknown`] if the partition is not this consumer's.
     pub async fn seek(&mut self, position: &Position) -> Result<(), Error> {
-        match &mut self.0 {
+        match &mut self.inner {
             AnyConsumer::Embedded(consumer) => consumer.seek(position),
             AnyConsumer::Kafka(consumer) => consumer.seek(position).await,
             AnyConsumer::Null(_) => Ok(()),
-        }
+        }?;
+        self.reads.next(position);
+        Ok(())
     }
 
     /// Commits positions for the group, durably. [`Error::Fenced`] if a partition is no longer this member's.
     pub async fn commit(&self, positions: &[Position]) -> Result<(), Error> {
-        match &self.0 {
+        let done = match &self.inner {
             AnyConsumer::Embedded(consumer) => consumer.commit(positions).await,
             AnyConsumer::Kafka(consumer) => consumer.commit(positions).await,
             AnyConsumer::Null(_) => Ok(()),
-        }
+        };
+        done.inspect_err(|_| self.metrics.errors.count(Operation::Commit))
     }
 
     /// The group's committed positions of these partitions; those never committed are left out.
     pub async fn committed(&self, partitions: &[Partition]) -> Result<Vec<Position>, Error> {
-        match &self.0 {
+        match &self.inner {
             AnyConsumer::Embedded(consumer) => consumer.committed(partitions).await,
             AnyConsumer::Kafka(consumer) => consumer.committed(partitions).await,
             AnyConsumer::Null(_) => Ok(Vec::new()),
@@ -325,6 +404,10 @@ impl Consumer {
 
 /// Bytes of a record as [`MAX_MESSAGE_BYTES`] counts them.
 fn size(record: &Record) -> usize {
-    let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
-    record.value.len() + record.key.as_ref().map_or(0, bytes::Bytes::len) + headers
+    bytes_of(record.key.as_ref(), &record.value, &record.headers)
+}
+
+fn bytes_of(key: Option<&bytes::Bytes>, value: &bytes::Bytes, headers: &[(String, bytes::Bytes)]) -> usize {
+    let headers: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
+    value.len() + key.map_or(0, bytes::Bytes::len) + headers
 }

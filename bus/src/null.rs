@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use crate::metrics::Queued;
 use crate::{Delivery, Event, Partition, Position, Record};
 
 /// Counts offsets, so that deliveries differ.
@@ -19,7 +20,8 @@ pub(crate) struct Consumer {
 }
 
 impl Producer {
-    pub(crate) fn send(&self, record: Record) -> Delivery {
+    pub(crate) fn send(&self, record: Record, queued: Queued) -> Delivery {
+        queued.sent();
         let offset = self.next.fetch_add(1, Ordering::Relaxed);
         let partition = Partition::new(record.topic, record.partition.unwrap_or(0));
         Box::pin(std::future::ready(Ok((partition, offset))))

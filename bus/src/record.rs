@@ -57,6 +57,11 @@ pub struct Message {
 }
 
 impl Message {
+    /// Bytes, as [`crate::MAX_MESSAGE_BYTES`] counts them.
+    pub(crate) fn size(&self) -> usize {
+        crate::bytes_of(self.key.as_ref(), &self.value, &self.headers)
+    }
+
     /// The first header of this name.
     pub fn header(&self, name: &str) -> Option<&Bytes> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value)

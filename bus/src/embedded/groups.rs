@@ -49,10 +49,13 @@ impl Groups {
 
     /// Removes a member.
     pub(super) fn leave(&mut self, group: &str, member: u64, count: impl Fn(&str) -> i32) {
-        if let Some(group) = self.groups.get_mut(group)
-            && group.members.remove(&member).is_some()
-        {
-            group.rebalance(&count);
+        let Some(left) = self.groups.get_mut(group) else { return };
+        if left.members.remove(&member).is_some() {
+            left.rebalance(&count);
+        }
+        // No member's number is given twice, so nobody takes a later generation of it for an earlier one.
+        if left.members.is_empty() {
+            self.groups.remove(group);
         }
     }
 
@@ -158,6 +161,8 @@ mod tests {
         groups.leave("g", first, count);
         assert_eq!(groups.assignment("g", second).unwrap().1.len(), 2);
         assert!(groups.assignment("g", first).is_none());
+        groups.leave("g", second, count);
+        assert!(groups.groups.is_empty());
     }
 
     #[test]

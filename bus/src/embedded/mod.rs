@@ -10,7 +10,7 @@
 //! - A disk that is full, or fails, keeps senders waiting: the store is opened anew and the same batch written again,
 //!   at the same offsets, until it is durable.
 //! - Deliveries of records that were queued when the last handle was dropped are waited for, unless the disk fails:
-//!   then they end in [`Error::Closed`].
+//!   then they end in [`Error::Closed`], as all that waits for a disk that fails does after [`crate::Bus::give_up`].
 //!
 //! All that is committed lies in `data_dir/bus`; members of groups and ids of transactional producers live in memory,
 //! as they cannot outlive the process.
@@ -75,16 +75,19 @@ struct Shared {
     epochs: Mutex<HashMap<Arc<str>, u64>>,
     /// Something happened that a consumer may be waiting for.
     changed: Notify,
+    /// The disk is full or fails just now.
+    failing: AtomicBool,
+    /// A disk that fails is waited for no longer.
     closing: AtomicBool,
 }
 
 impl Broker {
     pub(crate) async fn open(options: &Options, data_dir: &Path) -> Result<Self, Error> {
-        let (folder, partitions) = (data_dir.join("bus"), options.partitions);
-        tokio::task::spawn_blocking(move || Self::open_folder(folder, partitions)).await.map_err(|_| Error::Closed)?
+        let (folder, options) = (data_dir.join("bus"), options.clone());
+        tokio::task::spawn_blocking(move || Self::open_folder(folder, options)).await.map_err(|_| Error::Closed)?
     }
 
-    fn open_folder(folder: PathBuf, default_partitions: i32) -> Result<Self, Error> {
+    fn open_folder(folder: PathBuf, options: Options) -> Result<Self, Error> {
         let lock = Lock::take(&folder)?;
         let failed = |error| store::storage(&folder, error);
         let store = Store::open(&folder.join("store")).map_err(failed)?;
@@ -96,10 +99,11 @@ impl Broker {
             groups: Mutex::default(),
             epochs: Mutex::default(),
             changed: Notify::new(),
+            failing: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         });
         let (commands, receiver) = mpsc::channel();
-        let writer = Writer::new(shared.clone(), state, default_partitions);
+        let writer = Writer::new(shared.clone(), state, options);
         let thread = std::thread::Builder::new().name("weir-bus".to_owned()).spawn(move || writer.run(&receiver));
         let thread = thread.map_err(|error| Error::Storage {
             path: folder,
@@ -113,6 +117,22 @@ impl Broker {
             writer: Mutex::new(Some(thread)),
             lock: Mutex::new(Some(lock)),
         })))
+    }
+
+    pub(crate) fn answers(&self) -> bool {
+        !self.0.shared.failing.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn give_up(&self) {
+        self.0.shared.closing.store(true, Ordering::Release);
+        // Whoever waits for room in the queue is told at once.
+        self.0.permits.close();
+    }
+
+    /// Tells the end of a partition for as long as the broker is open, without keeping it open.
+    pub(crate) fn ends(&self) -> impl Fn(&Partition) -> Option<i64> + Send + Sync + 'static {
+        let shared = Arc::downgrade(&self.0.shared);
+        move |partition| Some(shared.upgrade()?.topics.part(partition).ok()?.high())
     }
 
     pub(crate) fn producer(&self) -> Producer {

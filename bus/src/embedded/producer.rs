@@ -7,6 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::writer::{Command, Prepared};
 use super::{Broker, Consumer, QUEUE_BYTES, QUEUE_RECORD, codec};
+use crate::metrics::Queued;
 use crate::{Delivery, Error, Position, Record};
 
 /// Sends records.
@@ -28,11 +29,11 @@ impl Producer {
         Self { broker }
     }
 
-    pub(crate) async fn send(&self, record: Record) -> Result<Delivery, Error> {
+    pub(crate) async fn send(&self, record: Record, queued: Queued) -> Result<Delivery, Error> {
         let record = prepare(record)?;
         let permit = self.broker.room_for(record.cost()).await?;
         let (reply, answer) = oneshot::channel();
-        let command = Command::Send { record, permit, reply };
+        let command = Command::Send { record, permit, queued, reply };
         self.broker.0.commands.send(command).map_err(|_| Error::Closed)?;
         Ok(Box::pin(async move { answer.await.map_err(|_| Error::Closed)? }))
     }

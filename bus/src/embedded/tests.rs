@@ -161,3 +161,51 @@ async fn a_topic_made_again_begins_anew() {
     assert_eq!(bus.lag("g", &["t"]).await.unwrap().iter().filter(|lag| lag.committed.is_some()).count(), 0);
     assert_eq!(read(&mut bus.consumer(&start("t")).unwrap(), 1).await[0].value, "new");
 }
+
+/// The newest journal of the store below this folder.
+fn journal(folder: &tempfile::TempDir) -> std::path::PathBuf {
+    let files = std::fs::read_dir(folder.path().join("bus/store")).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|end| end == "jnl")).max().unwrap()
+}
+
+async fn thirty(folder: &tempfile::TempDir) -> Partition {
+    let bus = open(folder).await;
+    let producer = bus.producer().unwrap();
+    let mut partition = Partition::new("t", 0);
+    for n in 0..30 {
+        partition = producer.send(record("t", "k", format!("{n} {}", "x".repeat(100)))).await.unwrap().await.unwrap().0;
+    }
+    partition
+}
+
+#[tokio::test]
+async fn a_torn_end_of_the_journal_takes_nothing_that_was_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let partition = thirty(&folder).await;
+    // A crash within the next batch leaves a part of it: here the first bytes of a batch as they lie there already.
+    let path = journal(&folder);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let begun = bytes[..40].to_vec();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    bytes.truncate(end);
+    bytes.extend(begun);
+    std::fs::write(&path, bytes).unwrap();
+    let bus = open(&folder).await;
+    assert_eq!(bus.offsets(&partition).await.unwrap(), (0, 30));
+    let (_, offset) = bus.producer().unwrap().send(record("t", "k", "next")).await.unwrap().await.unwrap();
+    assert_eq!(offset, 30);
+    assert_eq!(read(&mut bus.consumer(&start("t")).unwrap(), 31).await.len(), 31);
+}
+
+#[tokio::test]
+async fn damage_within_the_journal_is_told_and_the_folder_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    thirty(&folder).await;
+    let path = journal(&folder);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.windows(50).position(|window| window.iter().all(|byte| *byte == b'x')).unwrap();
+    bytes[at + 20] = b'y';
+    std::fs::write(&path, bytes).unwrap();
+    let error = Bus::open(&Options::default(), folder.path()).await.unwrap_err();
+    assert!(matches!(&error, Error::Storage { path, .. } if path.ends_with("bus")), "{error}");
+}

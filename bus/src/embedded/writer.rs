@@ -16,7 +16,8 @@ use super::producer::now_ms;
 use super::retention::Marks;
 use super::store::{Change, Store};
 use super::topics::{PartState, Topic};
-use crate::{Error, Partition, Position, TopicSpec, murmur2};
+use crate::metrics::Queued;
+use crate::{Error, Options, Partition, Position, TopicSpec, murmur2};
 
 /// A batch is closed at this size or count; what is still queued comes with the next.
 const BATCH_BYTES: usize = 4 << 20;
@@ -39,6 +40,7 @@ pub(super) enum Command {
     Send {
         record: Prepared,
         permit: OwnedSemaphorePermit,
+        queued: Queued,
         reply: Reply<(Partition, i64)>,
     },
     Transaction {
@@ -76,7 +78,7 @@ pub(super) enum Command {
 
 /// What is said once the batch is durable.
 enum Done {
-    Sent(Reply<(Partition, i64)>, Partition, i64, OwnedSemaphorePermit),
+    Sent(Reply<(Partition, i64)>, Partition, i64, OwnedSemaphorePermit, Queued),
     Plain(Reply<()>, Option<OwnedSemaphorePermit>),
 }
 
@@ -93,13 +95,14 @@ pub(super) struct Writer {
     parts: HashMap<PartId, PartState>,
     /// Where records without a key go next.
     turns: HashMap<Arc<str>, i32>,
-    default_partitions: i32,
+    /// What topics are made with that nobody asked for.
+    options: Options,
     batch: Batch,
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, parts: HashMap<PartId, PartState>, default_partitions: i32) -> Self {
-        Self { shared, parts, turns: HashMap::new(), default_partitions, batch: Batch::default() }
+    pub(super) fn new(shared: Arc<Shared>, parts: HashMap<PartId, PartState>, options: Options) -> Self {
+        Self { shared, parts, turns: HashMap::new(), options, batch: Batch::default() }
     }
 
     /// Until [`Command::Close`].
@@ -131,11 +134,11 @@ impl Writer {
 
     fn take(&mut self, command: Command) {
         match command {
-            Command::Send { record, permit, reply } => match self.place(&record) {
+            Command::Send { record, permit, queued, reply } => match self.place(&record) {
                 Ok(id) => {
                     let offset = self.append(id, record.data);
                     let partition = Partition::new(record.topic, id.partition);
-                    self.batch.done.push(Done::Sent(reply, partition, offset, permit));
+                    self.batch.done.push(Done::Sent(reply, partition, offset, permit, queued));
                 }
                 Err(error) => answer(reply, Err(error)),
             },
@@ -172,9 +175,7 @@ impl Writer {
             topic
         } else {
             self.write();
-            let name = record.topic.to_string();
-            let partitions = self.default_partitions.max(1);
-            self.ensure(&TopicSpec { name, partitions, replication: -1, retention: None, retention_bytes: None })?;
+            self.ensure(&self.options.topic_spec(&record.topic))?;
             self.shared.topics.get(&record.topic).ok_or_else(|| Error::Unknown(record.topic.to_string()))?
         };
         let count = topic.facts.partitions;
@@ -274,7 +275,10 @@ impl Writer {
         }
         for done in batch.done {
             match done {
-                Done::Sent(reply, partition, offset, _permit) => answer(reply, Ok((partition, offset))),
+                Done::Sent(reply, partition, offset, _permit, queued) => {
+                    queued.sent();
+                    answer(reply, Ok((partition, offset)));
+                }
                 Done::Plain(reply, _permit) => answer(reply, Ok(())),
             }
         }
@@ -293,6 +297,7 @@ impl Writer {
                 Ok(value) => {
                     if failed {
                         tracing::info!(folder = %self.shared.folder.display(), "the bus's store works again");
+                        self.shared.failing.store(false, Ordering::Release);
                         self.shared.changed.notify_waiters();
                     }
                     return Ok(value);
@@ -302,6 +307,7 @@ impl Writer {
             if !failed {
                 let folder = self.shared.folder.display();
                 tracing::warn!(%folder, %error, "the bus's store {what}; all senders wait");
+                self.shared.failing.store(true, Ordering::Release);
                 failed = true;
             }
             if self.shared.closing.load(Ordering::Acquire) {

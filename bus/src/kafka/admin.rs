@@ -1,15 +1,13 @@
 //! Topics, offsets and lag.
 
-use rdkafka::admin::{
-    AdminClient, AdminOptions, AlterConfig, ConfigSource, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
-};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use super::consumer::{committed, config};
 use super::context::Context;
-use super::{ADMIN_TIMEOUT, Broker, blocking, kafka};
+use super::{ADMIN_TIMEOUT, Broker, kafka};
 use crate::{Error, Lag, Partition, TopicSpec};
 
 impl Broker {
@@ -23,7 +21,7 @@ impl Broker {
 
     pub(crate) async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error> {
         for spec in topics {
-            self.ensure(spec).await?;
+            self.or_given_up(self.ensure(spec)).await?;
         }
         Ok(())
     }
@@ -53,7 +51,7 @@ impl Broker {
             }
             self.until_known(spec).await?;
         }
-        self.set_limits(&spec.name, &limits).await
+        Ok(())
     }
 
     /// A broker may have made a topic some time before all speak of it.
@@ -71,42 +69,11 @@ impl Broker {
         }
     }
 
-    /// Sets these limits, and keeps all else that was set on the topic: this call of Kafka replaces everything.
-    async fn set_limits(&self, name: &str, limits: &[(&str, String)]) -> Result<(), Error> {
-        if limits.is_empty() {
-            return Ok(());
-        }
-        let failed = |error| kafka(&format!("retention of topic {name}"), error);
-        let topic = ResourceSpecifier::Topic(name);
-        let now = self.admin()?.describe_configs([&topic], &timeouts()).await.map_err(failed)?;
-        let Some(now) = now.into_iter().next().transpose().map_err(|code| failed(KafkaError::AdminOp(code)))? else {
-            return Err(Error::Unknown(name.to_owned()));
-        };
-        let is = |key: &str| now.get(key).and_then(|entry| entry.value.as_deref());
-        if limits.iter().all(|(key, value)| is(key) == Some(value)) {
-            return Ok(());
-        }
-        let mut change = AlterConfig::new(topic);
-        for entry in now.entries.iter().filter(|entry| entry.source == ConfigSource::DynamicTopic) {
-            if let Some(value) = entry.value.as_deref()
-                && !limits.iter().any(|(key, _)| *key == entry.name)
-            {
-                change = change.set(&entry.name, value);
-            }
-        }
-        for (key, value) in limits {
-            change = change.set(key, value);
-        }
-        let done = self.admin()?.alter_configs([&change], &timeouts()).await.map_err(failed)?;
-        match done.into_iter().next() {
-            Some(Err((_, code))) => Err(failed(KafkaError::AdminOp(code))),
-            _ => Ok(()),
-        }
-    }
-
     pub(crate) async fn delete_topic(&self, name: &str) -> Result<(), Error> {
         let failed = |error| kafka(&format!("removing topic {name}"), error);
-        let done = self.admin()?.delete_topics(&[name], &timeouts()).await.map_err(failed)?;
+        let admin = self.admin()?;
+        let ask = async { admin.delete_topics(&[name], &timeouts()).await.map_err(failed) };
+        let done = self.or_given_up(ask).await?;
         match done.into_iter().next() {
             Some(Err((_, code))) => Err(failed(KafkaError::AdminOp(code))),
             _ => Ok(()),
@@ -115,18 +82,18 @@ impl Broker {
 
     pub(crate) async fn partitions(&self, topic: &str) -> Result<i32, Error> {
         let (broker, topic) = (self.clone(), topic.to_owned());
-        blocking(move || count(&*broker.reader()?, &topic)).await
+        self.blocking(move || count(&*broker.reader()?, &topic)).await
     }
 
     pub(crate) async fn offsets(&self, partition: &Partition) -> Result<(i64, i64), Error> {
         let (broker, partition) = (self.clone(), partition.clone());
-        blocking(move || offsets(&*broker.reader()?, &partition)).await
+        self.blocking(move || offsets(&*broker.reader()?, &partition)).await
     }
 
     pub(crate) async fn lag(&self, group: &str, topics: &[&str]) -> Result<Vec<Lag>, Error> {
         let (broker, group) = (self.clone(), group.to_owned());
         let topics: Vec<String> = topics.iter().map(|topic| (*topic).to_owned()).collect();
-        blocking(move || {
+        let ask = move || {
             let reader = broker.reader()?;
             let mut partitions = Vec::new();
             for topic in topics {
@@ -135,7 +102,7 @@ impl Broker {
                 partitions.extend((0..count).map(|n| Partition::new(name.clone(), n)));
             }
             // It joins nothing; librdkafka asks for positions only in the name of a client's own group.
-            let asker: BaseConsumer<Context> = broker.client(&config(&group))?;
+            let asker: BaseConsumer<Context> = broker.client(&config(&group), Context::default())?;
             let committed = committed(|list| asker.committed_offsets(list, ADMIN_TIMEOUT), &partitions)?;
             let lag = partitions.into_iter().map(|partition| {
                 let (low, high) = offsets(&reader, &partition)?;
@@ -143,8 +110,8 @@ impl Broker {
                 Ok(Lag { partition, committed, low, high })
             });
             lag.collect()
-        })
-        .await
+        };
+        self.blocking(ask).await
     }
 }
 
@@ -152,7 +119,7 @@ fn timeouts() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT)).operation_timeout(Some(ADMIN_TIMEOUT))
 }
 
-/// What a topic should be set to; what weir has no opinion on stays as the operator wants it.
+/// What a topic is made with; what weir has no opinion on is as the operator wants it.
 fn limits(spec: &TopicSpec) -> Vec<(&'static str, String)> {
     let age = spec.retention.map(|limit| ("retention.ms", limit.as_millis().to_string()));
     let size = spec.retention_bytes.map(|limit| ("retention.bytes", limit.to_string()));

@@ -13,7 +13,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::time::Instant;
 
 use super::context::Context;
-use super::{ADMIN_TIMEOUT, Broker, blocking, kafka};
+use super::{ADMIN_TIMEOUT, Broker, kafka};
+use crate::metrics::Reads;
 use crate::{Error, Event, MAX_BATCH_BYTES, Message, Partition, Position};
 
 /// The group's name that librdkafka wants even of a consumer that joins none.
@@ -21,6 +22,7 @@ const NO_GROUP: &str = "weir-reader";
 
 /// Reads a group's share, or fixed partitions.
 pub(crate) struct Consumer {
+    broker: Broker,
     /// `None` only while it is dropped.
     client: Option<Arc<StreamConsumer<Context>>>,
     group: Option<Arc<str>>,
@@ -32,7 +34,7 @@ pub(crate) struct Consumer {
     topics: HashMap<String, Arc<str>>,
 }
 
-pub(super) fn config(group: &str) -> [(&str, &str); 12] {
+pub(super) fn config(group: &str) -> [(&str, &str); 13] {
     [
         ("group.id", group),
         ("isolation.level", "read_committed"),
@@ -48,18 +50,20 @@ pub(super) fn config(group: &str) -> [(&str, &str); 12] {
         ("fetch.wait.max.ms", "100"),
         // How soon a topic that is made later is seen.
         ("topic.metadata.refresh.interval.ms", "5000"),
+        // How often it hears how far it may read: see `Context::stats`.
+        ("statistics.interval.ms", "5000"),
     ]
 }
 
 impl Consumer {
-    pub(crate) fn member(broker: &Broker, group: &str, topics: &[&str]) -> Result<Self, Error> {
-        let consumer = Self::new(broker, group, Some(Arc::from(group)))?;
+    pub(crate) fn member(broker: &Broker, group: &str, topics: &[&str], reads: Arc<Reads>) -> Result<Self, Error> {
+        let consumer = Self::new(broker, group, Some(Arc::from(group)), reads)?;
         consumer.client()?.subscribe(topics).map_err(|error| kafka("joining a group", error))?;
         Ok(consumer)
     }
 
-    pub(crate) fn fixed(broker: &Broker, positions: &[Position]) -> Result<Self, Error> {
-        let mut consumer = Self::new(broker, NO_GROUP, None)?;
+    pub(crate) fn fixed(broker: &Broker, positions: &[Position], reads: Arc<Reads>) -> Result<Self, Error> {
+        let mut consumer = Self::new(broker, NO_GROUP, None, reads)?;
         for position in positions {
             consumer.assigned.insert(position.partition.clone(), Some(position.offset));
         }
@@ -67,11 +71,12 @@ impl Consumer {
         Ok(consumer)
     }
 
-    fn new(broker: &Broker, group: &str, member: Option<Arc<str>>) -> Result<Self, Error> {
+    fn new(broker: &Broker, group: &str, member: Option<Arc<str>>, reads: Arc<Reads>) -> Result<Self, Error> {
         // librdkafka's timer lives on the runtime, and creating it elsewhere would panic.
         tokio::runtime::Handle::try_current().map_err(|_| Error::Closed)?;
-        let client = Arc::new(broker.client(&config(group))?);
-        Ok(Self { client: Some(client), group: member, assigned: HashMap::new(), held: None, topics: HashMap::new() })
+        let client = Some(Arc::new(broker.client(&config(group), Context::of_reader(reads))?));
+        let (assigned, topics) = (HashMap::new(), HashMap::new());
+        Ok(Self { broker: broker.clone(), client, group: member, assigned, held: None, topics })
     }
 
     fn client(&self) -> Result<Arc<StreamConsumer<Context>>, Error> {
@@ -190,32 +195,37 @@ impl Consumer {
             let added = all.add_partition_offset(&partition.topic, partition.partition, offset);
             added.map_err(|error| kafka("seeking", error))?;
         }
-        blocking(move || {
+        let seek = move || {
             // A rebalance that has come since goes first; its event says so.
             if client.context().events.lock().is_empty() {
                 client.assign(&all).map_err(|error| kafka("seeking", error))?;
             }
             Ok(())
-        })
-        .await
+        };
+        self.broker.blocking(seek).await
     }
 
     pub(crate) async fn commit(&self, positions: &[Position]) -> Result<(), Error> {
         let (client, positions) = (self.check(positions)?, list(positions)?);
-        blocking(move || {
+        let given_up = self.broker.0.given_up.clone();
+        let commit = move || {
             loop {
                 match client.commit(&positions, CommitMode::Sync) {
                     Ok(()) => return Ok(()),
                     // The broker is away, or the coordinator moves: the owner waits, and loses nothing by it.
-                    Err(error) if error.rdkafka_error_code().is_some_and(is_away) && !client.assignment_lost() => {
+                    Err(error)
+                        if error.rdkafka_error_code().is_some_and(is_away)
+                            && !client.assignment_lost()
+                            && !given_up.is_cancelled() =>
+                    {
                         tracing::debug!(%error, "Kafka: committing");
                         std::thread::sleep(Duration::from_millis(200));
                     }
                     Err(error) => return Err(kafka("committing", error)),
                 }
             }
-        })
-        .await
+        };
+        self.broker.blocking(commit).await
     }
 
     pub(crate) async fn committed(&self, partitions: &[Partition]) -> Result<Vec<Position>, Error> {
@@ -224,7 +234,7 @@ impl Consumer {
         }
         let client = self.client()?;
         let partitions = partitions.to_vec();
-        blocking(move || committed(|list| client.committed_offsets(list, ADMIN_TIMEOUT), &partitions)).await
+        self.broker.blocking(move || committed(|list| client.committed_offsets(list, ADMIN_TIMEOUT), &partitions)).await
     }
 
     /// The client, if these partitions are this member's, as far as it knows.

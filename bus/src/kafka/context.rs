@@ -10,10 +10,12 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
+use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::kafka;
+use crate::metrics::{Queued, Reads};
 use crate::{Error, Event, Partition};
 
 /// Of one client.
@@ -23,6 +25,8 @@ pub(super) struct Context {
     trouble: Mutex<Option<Code>>,
     /// Rebalances that the owner was not told of yet.
     pub(super) events: Mutex<VecDeque<Event>>,
+    /// Of a consumer: how far it has read, which is told how far it may.
+    pub(super) reads: Option<Arc<Reads>>,
 }
 
 /// A record on its way.
@@ -32,9 +36,16 @@ pub(super) struct Sent {
     pub(super) reply: oneshot::Sender<Result<(Partition, i64), Error>>,
     /// Its room in the queue.
     pub(super) _permit: OwnedSemaphorePermit,
+    /// `None` in a transaction, whose end alone says whether its records are there.
+    pub(super) queued: Option<Queued>,
 }
 
 impl Context {
+    /// Of a consumer.
+    pub(super) fn of_reader(reads: Arc<Reads>) -> Self {
+        Self { reads: Some(reads), ..Self::default() }
+    }
+
     /// Something came from, or got to, a broker.
     pub(super) fn works(&self) {
         let mut trouble = self.trouble.lock();
@@ -48,11 +59,23 @@ impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         // Brokers that come and go are told of by `error`, once.
         let connection = matches!(facility, "FAIL" | "ERROR" | "REQTMOUT" | "GETSUBSCRIPTIONS");
+        // The user's properties are given to clients of both kinds, and some are for one of them.
+        let one_sided = facility == "CONFWARN";
         match level {
             RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info => tracing::debug!(facility, "{message}"),
-            _ if connection => tracing::debug!(facility, "{message}"),
+            _ if connection || one_sided => tracing::debug!(facility, "{message}"),
             RDKafkaLogLevel::Notice => tracing::info!(facility, "{message}"),
             _ => tracing::warn!(facility, "{message}"),
+        }
+    }
+
+    /// As `statistics.interval.ms` wants it.
+    fn stats(&self, statistics: Statistics) {
+        let Some(reads) = &self.reads else { return };
+        for topic in statistics.topics.values() {
+            for (partition, found) in topic.partitions.iter().filter(|(_, found)| found.ls_offset >= 0) {
+                reads.end(&Partition::new(topic.topic.as_str(), *partition), found.ls_offset);
+            }
         }
     }
 
@@ -75,6 +98,7 @@ impl ProducerContext for Context {
         let answer = match result {
             Ok(message) => {
                 self.works();
+                sent.queued.into_iter().for_each(Queued::sent);
                 Ok((Partition::new(sent.topic, message.partition()), message.offset()))
             }
             Err((error, _)) => Err(match error.rdkafka_error_code() {

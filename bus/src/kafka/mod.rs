@@ -8,6 +8,7 @@
 //!   dealt out anew. A commit is refused here already if the partition is not this member's.
 //! - A broker that is away is no error for producers and consumers: it is logged once when it goes and once when it
 //!   is back. Admin calls wait up to ten seconds for it.
+//! - After [`crate::Bus::give_up`] nobody waits for it any more. librdkafka's own calls end behind that, by themselves.
 
 mod admin;
 mod consumer;
@@ -21,8 +22,9 @@ use std::time::Duration;
 use rdkafka::admin::AdminClient;
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::BaseConsumer;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::consumer::Consumer;
 use self::context::Context;
@@ -43,26 +45,69 @@ struct Inner {
     admin: OnceLock<AdminClient<DefaultClientContext>>,
     /// Asks for metadata and offsets; of no group.
     reader: OnceLock<Arc<BaseConsumer<Context>>>,
+    /// Cancelled when nobody waits for Kafka any more.
+    given_up: CancellationToken,
+}
+
+/// Whether librdkafka takes the properties; connects to nothing.
+pub(crate) fn check(options: &Options) -> Result<(), Error> {
+    let nowhere = Options { brokers: None, ..options.clone() };
+    let broker = Broker::new(nowhere);
+    // A client of each kind, as some properties are only found wanting together.
+    drop(producer::client(&broker, Context::default())?);
+    drop(broker.client::<BaseConsumer<Context>>(&consumer::config("weir"), Context::default())?);
+    Ok(())
 }
 
 impl Broker {
-    /// Fails if librdkafka does not take the properties.
-    pub(crate) async fn open(options: &Options) -> Result<Self, Error> {
-        let broker =
-            Self(Arc::new(Inner { options: options.clone(), admin: OnceLock::new(), reader: OnceLock::new() }));
-        blocking(move || {
-            // A client of each kind, as some properties are only found wanting together.
-            drop(producer::client(&broker, Context::default())?);
-            drop(broker.client::<BaseConsumer<Context>>(&consumer::config("weir"))?);
-            Ok(broker)
-        })
-        .await
+    fn new(options: Options) -> Self {
+        let given_up = CancellationToken::new();
+        Self(Arc::new(Inner { options, admin: OnceLock::new(), reader: OnceLock::new(), given_up }))
+    }
+
+    /// Connects to nothing yet; the properties are those that [`check`] has seen.
+    pub(crate) fn open(options: &Options) -> Self {
+        Self::new(options.clone())
+    }
+
+    pub(crate) async fn answers(&self, within: Duration) -> bool {
+        let broker = self.clone();
+        // Any answer will do, so a short one is asked for; and also of whoever gave up.
+        let ask = move || {
+            let answer = broker.reader()?.fetch_metadata(Some("weir-is-anybody-there"), within);
+            Ok::<_, Error>(!answer.is_err_and(|error| code(&error).is_some_and(consumer::is_away)))
+        };
+        tokio::task::spawn_blocking(ask).await.is_ok_and(|answer| answer.unwrap_or(false))
+    }
+
+    pub(crate) fn give_up(&self) {
+        self.0.given_up.cancel();
+    }
+
+    /// What `work` gives, or [`Error::Closed`] once nobody waits any more.
+    async fn or_given_up<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = self.0.given_up.cancelled() => Err(Error::Closed),
+        }
+    }
+
+    /// librdkafka's blocking calls, off the runtime's threads.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let work = async { tokio::task::spawn_blocking(work).await.map_err(|_| Error::Closed)? };
+        self.or_given_up(work).await
     }
 
     /// weir's properties, and over them the user's.
     fn config(&self, own: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", self.0.options.brokers.as_deref().unwrap_or_default());
+        if let Some(brokers) = &self.0.options.brokers {
+            config.set("bootstrap.servers", brokers);
+        }
         config.set("client.id", "weir").set("socket.keepalive.enable", "true").set("log.connection.close", "false");
         config.set("reconnect.backoff.max.ms", "2000");
         for (key, value) in own.iter().copied().chain(self.0.options.properties.iter().map(|(k, v)| (&**k, &**v))) {
@@ -74,15 +119,16 @@ impl Broker {
     fn client<T: rdkafka::config::FromClientConfigAndContext<Context>>(
         &self,
         own: &[(&str, &str)],
+        context: Context,
     ) -> Result<T, Error> {
-        self.config(own).create_with_context(Context::default()).map_err(|error| kafka("cannot be opened", error))
+        self.config(own).create_with_context(context).map_err(|error| kafka("cannot be opened", error))
     }
 
     fn reader(&self) -> Result<Arc<BaseConsumer<Context>>, Error> {
         if let Some(reader) = self.0.reader.get() {
             return Ok(reader.clone());
         }
-        let reader = Arc::new(self.client(&[("allow.auto.create.topics", "false")])?);
+        let reader = Arc::new(self.client(&[("allow.auto.create.topics", "false")], Context::default())?);
         Ok(self.0.reader.get_or_init(|| reader).clone())
     }
 }
@@ -92,11 +138,6 @@ impl std::fmt::Debug for Broker {
         // Properties may hold passwords.
         f.debug_struct("Kafka").field("brokers", &self.0.options.brokers).finish_non_exhaustive()
     }
-}
-
-/// librdkafka's blocking calls, off the runtime's threads.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| Error::Closed)?
 }
 
 /// Kafka's error in the bus's words.
@@ -167,25 +208,54 @@ mod tests {
             ("sasl.username", "u"),
             ("sasl.password", "p"),
         ]);
-        Broker::open(&options).await.unwrap();
+        check(&options).unwrap();
+        let bus = crate::Bus::open(&options, std::path::Path::new("")).await.unwrap();
+        assert!(!bus.answers(Duration::from_millis(200)).await);
     }
 
-    #[tokio::test]
-    async fn a_bad_property_is_named_and_its_value_is_not_shown() {
+    #[test]
+    fn a_bad_property_is_named_and_its_value_is_not_shown() {
         for (key, value) in [("sasl.pasword", "hunter2"), ("security.protocol", "hunter2")] {
-            let error = Broker::open(&options(&[(key, value)])).await.unwrap_err();
+            let error = options(&[(key, value)]).check().unwrap_err();
             let text = format!("{error} {error:?}");
             assert!(matches!(error, Error::Options(_)) && text.contains(key) && !text.contains("hunter2"), "{text}");
         }
     }
 
     #[test]
+    fn properties_that_do_not_fit_together_are_refused() {
+        for properties in [
+            &[("security.protocol", "ssl"), ("ssl.ca.location", "/no/such/file")][..],
+            &[("security.protocol", "sasl_plaintext"), ("sasl.mechanism", "NONSENSE")],
+        ] {
+            let error = options(properties).check().unwrap_err();
+            assert!(matches!(error, Error::Options(_)), "{error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_gave_up_waits_no_longer_for_kafka_that_is_away() {
+        let bus = crate::Bus::open(&options(&[]), std::path::Path::new("")).await.unwrap();
+        let record = || crate::Record { topic: "t".into(), value: "v".into(), ..crate::Record::default() };
+        let producer = bus.producer().unwrap();
+        let delivery = producer.send(record()).await.unwrap();
+        let transactions = tokio::spawn({
+            let bus = bus.clone();
+            async move { bus.transactional_producer("id").await }
+        });
+        tokio::task::yield_now().await;
+        bus.give_up();
+        assert!(matches!(delivery.await, Err(Error::Closed)));
+        assert!(matches!(transactions.await.unwrap(), Err(Error::Closed)));
+        assert!(matches!(producer.flush().await, Err(Error::Closed)));
+        assert!(matches!(producer.send(record()).await.err(), Some(Error::Closed)));
+        assert!(matches!(bus.partitions("t").await, Err(Error::Closed)));
+        assert!(matches!(bus.ensure_topics(&[bus.topic_spec("t")]).await, Err(Error::Closed)));
+    }
+
+    #[test]
     fn the_users_properties_win() {
-        let broker = Broker(Arc::new(Inner {
-            options: options(&[("compression.type", "zstd")]),
-            admin: OnceLock::new(),
-            reader: OnceLock::new(),
-        }));
+        let broker = Broker::open(&options(&[("compression.type", "zstd")]));
         assert_eq!(broker.config(&[("compression.type", "lz4")]).get("compression.type"), Some("zstd"));
     }
 }

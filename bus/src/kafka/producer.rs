@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::context::{Context, Sent};
 use super::{Broker, kafka};
+use crate::metrics::Queued;
 use crate::{Delivery, Error, Record};
 
 /// Bytes (uncompressed) that may be on their way.
@@ -56,18 +57,30 @@ impl Producer {
         Ok(Self(Arc::new(Inner { broker, client, room: Arc::new(Semaphore::new(QUEUE_BYTES)) })))
     }
 
-    pub(crate) async fn send(&self, record: Record) -> Result<Delivery, Error> {
+    pub(crate) async fn send(&self, record: Record, queued: Queued) -> Result<Delivery, Error> {
+        self.0.broker.clone().or_given_up(self.send_and_wait(record, queued)).await
+    }
+
+    async fn send_and_wait(&self, record: Record, queued: Queued) -> Result<Delivery, Error> {
         let bytes = crate::size(&record);
         if bytes > crate::MAX_MESSAGE_BYTES {
             return Err(Error::TooLarge { topic: record.topic.to_string(), bytes });
         }
         let cost = (bytes + QUEUE_RECORD).min(QUEUE_BYTES) as u32;
         let permit = self.0.room.clone().acquire_many_owned(cost).await.map_err(|_| Error::Closed)?;
+        if self.0.broker.0.given_up.is_cancelled() {
+            return Err(Error::Closed);
+        }
         let (reply, answer) = oneshot::channel();
-        let mut sent = Box::new(Sent { topic: record.topic.clone(), bytes, reply, _permit: permit });
+        let mut sent =
+            Box::new(Sent { topic: record.topic.clone(), bytes, reply, _permit: permit, queued: Some(queued) });
         loop {
             let (error, back) = match enqueue(&self.0.client.read(), &record, sent) {
-                Ok(()) => return Ok(Box::pin(async move { answer.await.map_err(|_| Error::Closed)? })),
+                Ok(()) => {
+                    let broker = self.0.broker.clone();
+                    let answer = async move { answer.await.map_err(|_| Error::Closed)? };
+                    return Ok(Box::pin(async move { broker.or_given_up(answer).await }));
+                }
                 Err(refused) => refused,
             };
             sent = back;
@@ -96,8 +109,8 @@ impl Producer {
 
     pub(crate) async fn flush(&self) -> Result<(), Error> {
         // All room is free when nothing is on its way.
-        drop(self.0.room.acquire_many(QUEUE_BYTES as u32).await.map_err(|_| Error::Closed)?);
-        Ok(())
+        let all = async { self.0.room.acquire_many(QUEUE_BYTES as u32).await.map_err(|_| Error::Closed) };
+        self.0.broker.or_given_up(all).await.map(drop)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A transaction whose end is not known is asked after until it is: while no broker answers, [`commit`] waits. What
 //! fails before its end is begun is aborted; if the abort cannot be carried out just then, the next call begins with it.
+//! A transaction that was given up is ended by the broker, or by the next producer of its id, whichever comes first.
 //!
 //! [`commit`]: TransactionalProducer::commit
 
@@ -13,10 +14,11 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use tokio::sync::{Semaphore, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::consumer::{is_away, list};
 use super::context::{Context, Sent};
-use super::{Broker, Consumer, blocking, is_fenced, kafka, producer};
+use super::{Broker, Consumer, is_fenced, kafka, producer};
 use crate::{Error, Position, Record};
 
 const TRY: Duration = Duration::from_secs(5);
@@ -24,10 +26,12 @@ const TRY: Duration = Duration::from_secs(5);
 /// Writes records and positions at once.
 pub(crate) struct TransactionalProducer {
     id: String,
+    broker: Broker,
     inner: Arc<Inner>,
 }
 
 struct Inner {
+    given_up: CancellationToken,
     client: ThreadedProducer<Context>,
     /// Held by the one transaction that may be open; true: one was begun and neither committed nor aborted.
     open: Mutex<bool>,
@@ -43,17 +47,20 @@ impl TransactionalProducer {
             ("transaction.timeout.ms", "60000"),
         ]);
         config.set("transactional.id", id).set("linger.ms", "0");
-        let id = id.to_owned();
-        blocking(move || {
+        let (id, given_up) = (id.to_owned(), broker.0.given_up.clone());
+        let open = move || {
             let client: ThreadedProducer<Context> = config
                 .create_with_context(Context::default())
                 .map_err(|error| kafka("opening a transactional producer", error))?;
-            retried(&client, || client.init_transactions(TRY))
+            let inner = Inner { given_up, client, open: Mutex::new(false) };
+            inner
+                .retried(|client| client.init_transactions(TRY))
                 .map_err(|error| kafka(&format!("transactional id {id}"), error))?;
-            client.context().works();
-            Ok(Self { id, inner: Arc::new(Inner { client, open: Mutex::new(false) }) })
-        })
-        .await
+            inner.client.context().works();
+            Ok((id, Arc::new(inner)))
+        };
+        let (id, inner) = broker.blocking(open).await?;
+        Ok(Self { id, broker: broker.clone(), inner })
     }
 
     pub(crate) async fn commit(
@@ -70,23 +77,23 @@ impl TransactionalProducer {
         }
         let (consumer, positions) = (consumer.check(positions)?, list(positions)?);
         let inner = self.inner.clone();
-        blocking(move || {
+        let commit = move || {
             let mut open = inner.open.lock();
             let client = &inner.client;
             if *open {
-                retried(client, || client.abort_transaction(TRY)).map_err(fenced_or_aborted)?;
+                inner.retried(|client| client.abort_transaction(TRY)).map_err(fenced_or_aborted)?;
                 *open = false;
             }
             client.begin_transaction().map_err(fenced_or_aborted)?;
             *open = true;
-            let prepared = send_all(client, &records).and_then(|()| {
+            let prepared = inner.send_all(&records).and_then(|()| {
                 if positions.count() > 0 {
                     let group = consumer.group_metadata().ok_or(KafkaError::Canceled)?;
-                    retried(client, || client.send_offsets_to_transaction(&positions, &group, TRY))?;
+                    inner.retried(|client| client.send_offsets_to_transaction(&positions, &group, TRY))?;
                 }
                 Ok(())
             });
-            let result = prepared.and_then(|()| retried(client, || client.commit_transaction(TRY)));
+            let result = prepared.and_then(|()| inner.retried(|client| client.commit_transaction(TRY)));
             let Err(error) = result else {
                 *open = false;
                 client.context().works();
@@ -98,8 +105,8 @@ impl TransactionalProducer {
                 Err(error) => tracing::debug!(%error, "Kafka: aborting a transaction"),
             }
             Err(fenced_or_aborted(error))
-        })
-        .await
+        };
+        self.broker.blocking(commit).await
     }
 }
 
@@ -109,51 +116,58 @@ impl std::fmt::Debug for TransactionalProducer {
     }
 }
 
-/// Queues all records; whether they arrived is found when the transaction is committed.
-fn send_all(client: &ThreadedProducer<Context>, records: &[Record]) -> Result<(), KafkaError> {
-    // The transaction bounds itself; its records only need what every record on its way carries.
-    let room = Arc::new(Semaphore::new(records.len().clamp(1, Semaphore::MAX_PERMITS)));
-    for record in records {
-        let (reply, _) = oneshot::channel();
-        let permit = room.clone().try_acquire_owned().map_err(|_| KafkaError::Canceled)?;
-        let mut sent = Box::new(Sent { topic: record.topic.clone(), bytes: 0, reply, _permit: permit });
-        loop {
-            let mut base: BaseRecord<'_, [u8], [u8], Box<Sent>> =
-                BaseRecord::with_opaque_to(&record.topic, sent).payload(&record.value);
-            base.key = record.key.as_deref();
-            base.partition = record.partition;
-            base.timestamp = record.timestamp_ms;
-            base.headers = producer::headers(record);
-            match client.send(base) {
-                Ok(()) => break,
-                Err((error, base)) if error.rdkafka_error_code() == Some(Code::QueueFull) => {
-                    sent = base.delivery_opaque;
-                    std::thread::sleep(Duration::from_millis(2));
+impl Inner {
+    /// Queues all records; whether they arrived is found when the transaction is committed.
+    fn send_all(&self, records: &[Record]) -> Result<(), KafkaError> {
+        // The transaction bounds itself; its records only need what every record on its way carries.
+        let room = Arc::new(Semaphore::new(records.len().clamp(1, Semaphore::MAX_PERMITS)));
+        for record in records {
+            let (reply, _) = oneshot::channel();
+            let permit = room.clone().try_acquire_owned().map_err(|_| KafkaError::Canceled)?;
+            let mut sent =
+                Box::new(Sent { topic: record.topic.clone(), bytes: 0, reply, _permit: permit, queued: None });
+            loop {
+                let mut base: BaseRecord<'_, [u8], [u8], Box<Sent>> =
+                    BaseRecord::with_opaque_to(&record.topic, sent).payload(&record.value);
+                base.key = record.key.as_deref();
+                base.partition = record.partition;
+                base.timestamp = record.timestamp_ms;
+                base.headers = producer::headers(record);
+                match self.client.send(base) {
+                    Ok(()) => break,
+                    Err((error, base))
+                        if error.rdkafka_error_code() == Some(Code::QueueFull) && !self.given_up.is_cancelled() =>
+                    {
+                        sent = base.delivery_opaque;
+                        std::thread::sleep(Duration::from_millis(2));
+                    }
+                    Err((error, _)) => return Err(error),
                 }
-                Err((error, _)) => return Err(error),
             }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-/// Calls again while the answer is only that none came: librdkafka goes on where it was.
-fn retried(client: &ThreadedProducer<Context>, call: impl Fn() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
-    loop {
-        let error = match call() {
-            Ok(()) => return Ok(()),
-            Err(error) => error,
-        };
-        let again = match &error {
-            KafkaError::Transaction(error) => error.is_retriable() && !error.is_fatal() && !error.txn_requires_abort(),
-            // `commit_transaction` flushes first, and that ran out of time.
-            KafkaError::Flush(code) => is_away(*code) || *code == Code::OperationTimedOut,
-            _ => false,
-        };
-        if !again || client.client().fatal_error().is_some() {
-            return Err(error);
+    /// Calls again while the answer is only that none came: librdkafka goes on where it was.
+    fn retried(&self, call: impl Fn(&ThreadedProducer<Context>) -> Result<(), KafkaError>) -> Result<(), KafkaError> {
+        loop {
+            let error = match call(&self.client) {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            let again = match &error {
+                KafkaError::Transaction(error) => {
+                    error.is_retriable() && !error.is_fatal() && !error.txn_requires_abort()
+                }
+                // `commit_transaction` flushes first, and that ran out of time.
+                KafkaError::Flush(code) => is_away(*code) || *code == Code::OperationTimedOut,
+                _ => false,
+            };
+            if !again || self.given_up.is_cancelled() || self.client.client().fatal_error().is_some() {
+                return Err(error);
+            }
+            std::thread::sleep(Duration::from_millis(100));
         }
-        std::thread::sleep(Duration::from_millis(100));
     }
 }
 
