@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, HttpBody as _};
@@ -11,7 +11,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures::{FutureExt as _, StreamExt as _};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Histogram, Meter};
 use tokio::sync::Semaphore;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::Problem;
-use crate::telemetry::{REQUEST_TARGET, SELF_HEADER};
+use crate::telemetry::{REQUEST_TARGET, SELF_HEADER, continue_trace};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -34,7 +34,7 @@ pub struct Limits {
     pub requests: usize,
     /// Connections that are open at the same time; others wait.
     pub connections: usize,
-    /// Until an answer begins. A stream may then go on.
+    /// Until an answer begins, the body of the request included. A stream may then go on.
     pub answer: Duration,
     /// After the request to stop, until connections are cut.
     pub drain: Duration,
@@ -96,7 +96,8 @@ impl Guard {
         let Ok(_permit) = self.permits.try_acquire() else {
             return Problem::busy("too many requests at the same time", 1).into_response();
         };
-        let request = request.map(|body| Body::new(http_body_util::Limited::new(body, limit)));
+        let waits = Arc::new(AtomicBool::new(false));
+        let request = request.map(|body| Body::new(http_body_util::Limited::new(watched(body, waits.clone()), limit)));
         let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
         match tokio::time::timeout(self.limits.answer, answer).await {
             Ok(Ok(response)) => response,
@@ -104,8 +105,39 @@ impl Guard {
                 tracing::error!("a request ended in a panic");
                 Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "an error in weir; its log says more").into_response()
             }
+            Err(_) if waits.load(Ordering::Relaxed) => {
+                let detail = format!("the body did not come whole within {:?}", self.limits.answer);
+                Problem::new(StatusCode::REQUEST_TIMEOUT, detail).into_response()
+            }
             Err(_) => Problem::busy(format!("no answer within {:?}", self.limits.answer), 5).into_response(),
         }
+    }
+}
+
+/// The same body; `waits` says whether more of it is being waited for.
+fn watched(body: Body, waits: Arc<AtomicBool>) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
+    let mut pieces = body.into_data_stream();
+    Body::from_stream(futures::stream::poll_fn(move |context| {
+        let piece = pieces.poll_next_unpin(context);
+        waits.store(piece.is_pending(), Ordering::Relaxed);
+        piece
+    }))
+}
+
+/// Methods that nobody has defined would make ever more series.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "_OTHER",
     }
 }
 
@@ -133,13 +165,14 @@ pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Ne
             request_id = id.to_str().unwrap_or_default(),
         )
     };
+    continue_trace(&span, request.headers());
     let response = guard.answer(request, next).instrument(span.clone()).await;
     let mut response = explained(response, method.as_str(), &path, guard.limits.body).await;
     let status = response.status().as_u16();
     span.record("http.response.status_code", status);
     if let Some(seconds) = &guard.seconds {
         let labels = [
-            KeyValue::new("method", method.as_str().to_owned()),
+            KeyValue::new("method", known(&method)),
             KeyValue::new("route", route),
             KeyValue::new("status", i64::from(status)),
         ];
@@ -160,7 +193,7 @@ pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Ne
 
 /// Errors that no handler wrote (no such path, a body that could not be read) are plain text or empty; they become
 /// problems too. What a handler wrote with a type of its own is left alone.
-async fn explained(response: Response, method: &str, path: &str, body_limit: usize) -> Response {
+pub(super) async fn explained(response: Response, method: &str, path: &str, body_limit: usize) -> Response {
     let status = response.status();
     let plain =
         response.headers().get(header::CONTENT_TYPE).is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::bind::{BindError, Bound};
-use super::guard::{Guard, guard};
+use super::guard::{Guard, explained, guard};
 use super::{Limits, Problem};
 use crate::health::Health;
 use crate::telemetry::Telemetry;
@@ -89,7 +89,12 @@ fn about(health: Health, telemetry: Option<Telemetry>) -> Router {
             None => Response::new(axum::body::Body::empty()),
         }
     };
-    Router::new().route("/healthz", get(|| async { "ok" })).route("/readyz", get(ready)).route("/metrics", get(metrics))
+    let router = Router::new().route("/healthz", get(|| async { "ok" }));
+    let router = router.route("/readyz", get(ready)).route("/metrics", get(metrics));
+    router.layer(axum::middleware::from_fn(|request: axum::extract::Request, next: axum::middleware::Next| async {
+        let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
+        explained(next.run(request).await, &method, &path, 0).await
+    }))
 }
 
 async fn accept(listener: TcpListener, router: Router, limits: Limits, shutdown: CancellationToken) {

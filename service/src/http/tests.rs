@@ -102,6 +102,7 @@ async fn every_error_is_a_problem_that_says_what_is_wrong() {
     let (status, problem) = server.problem("GET /nowhere HTTP/1.1", "").await;
     assert_eq!((status, &problem["detail"]), (404, &json!("there is nothing at /nowhere")));
     assert_eq!(server.problem("POST /page HTTP/1.1", "").await.0, 405);
+    assert_eq!(server.problem("POST /metrics HTTP/1.1", "").await.0, 405);
     assert_eq!(server.problem("GET /panic HTTP/1.1", "").await.0, 500);
     assert_eq!(server.problem("POST /bytes HTTP/1.1", &"x".repeat(101)).await.0, 413);
     assert_eq!(server.problem("POST /json HTTP/1.1\r\ncontent-type: application/json", "{\"a\":").await.0, 400);
@@ -138,6 +139,27 @@ async fn too_many_or_too_slow_requests_are_told_to_come_back() {
     assert_eq!(server.ask("GET /healthz HTTP/1.1", "").await.0, 200);
     let server = start(Limits { answer: Duration::from_millis(10), ..Limits::default() }).await;
     assert_eq!(server.problem("GET /slow HTTP/1.1", "").await.0, 503);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_told_so() {
+    let server = start(Limits { answer: Duration::from_millis(10), ..Limits::default() }).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let head = "POST /bytes HTTP/1.1\r\nhost: weir\r\nconnection: close\r\ncontent-length: 10\r\n\r\nhalf";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("application/problem+json"), "{answer}");
+}
+
+#[tokio::test]
+async fn methods_that_nobody_knows_make_one_series() {
+    let server = start(Limits::default()).await;
+    for method in ["BREW", "SIP"] {
+        assert_eq!(server.ask(&format!("{method} /page HTTP/1.1"), "").await.0, 405);
+    }
+    let (_, _, metrics) = server.ask("GET /metrics HTTP/1.1", "").await;
+    assert!(metrics.contains("method=\"_OTHER\"") && !metrics.contains("BREW"), "{metrics}");
 }
 
 #[tokio::test]

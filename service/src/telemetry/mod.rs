@@ -6,6 +6,7 @@
 //! exported telemetry through the rooms makes no new one; metrics are sent by the clock.
 
 mod process;
+mod trace;
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -24,6 +25,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Layer, Registry};
 
 use crate::config::Span;
+
+pub use self::trace::continue_trace;
 
 /// Set on every export of weir's own telemetry, with the value `self`.
 pub const SELF_HEADER: HeaderName = HeaderName::from_static("weir-telemetry");
