@@ -6,15 +6,13 @@ use std::process::ExitCode;
 
 use weir_bus::Broker;
 
-use crate::config::{self, Wrong};
-use crate::rules;
+use crate::config;
 
 /// Says what `weir standalone` and the single roles would run with this file.
 pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
     let config = config::load(path)?;
     let name = path.unwrap_or(Path::new("defaults"));
-    let rules =
-        rules::count(&config.alerter.rules).map_err(|message| Wrong::Keys { path: name.to_owned(), message })?;
+    let rules = config.rules(path)?;
     let or_off = |address: Option<std::net::SocketAddr>| address.map_or("off".to_owned(), |a| a.to_string());
     let bus = match config.bus.broker {
         Broker::Embedded => format!("embedded, in {}", config.data_dir.join("bus").display()),

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use weir_service::{config, http, telemetry};
 
+use crate::rules;
+
 /// The configuration cannot be used: exit code 64, before any port is bound or file written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Wrong {
@@ -76,17 +78,29 @@ pub(crate) fn load(path: Option<&Path>) -> Result<Config, Wrong> {
 }
 
 impl Config {
+    /// Number of rules in the alerter's rule files, which must be sound before it starts.
+    pub(crate) fn rules(&self, path: Option<&Path>) -> Result<usize, Wrong> {
+        let path = path.unwrap_or(Path::new("defaults")).to_owned();
+        rules::count(&self.alerter.rules).map_err(|message| Wrong::Keys { path, message })
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.auth.is_some() {
             return Err(
                 "`auth`: this version has no authentication; remove the key (weir stays on loopback)".to_owned()
             );
         }
-        let taken = self.collector.otlp.grpc.into_iter().chain(self.collector.otlp.http);
-        for address in taken.map(|address| address.to_string()).chain([self.listen.clone()]) {
+        let port = self.listen.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+        if port.is_none_or(|port| port.parse::<u16>().is_err()) {
+            return Err(format!("`listen`: «{}» is no address; write host:port, such as 127.0.0.1:7400", self.listen));
+        }
+        let otlp = &self.collector.otlp;
+        let otlp = [("collector.otlp.grpc", otlp.grpc), ("collector.otlp.http", otlp.http)];
+        let otlp = otlp.into_iter().filter_map(|(key, address)| Some((key, address?.to_string())));
+        for (key, address) in otlp.chain([("listen", self.listen.clone())]) {
             if !self.allow_insecure && !http::is_loopback(&address) {
                 return Err(format!(
-                    "{address} can be reached from other machines, and there is no authentication: listen on \
+                    "`{key}`: {address} can be reached from other machines, and there is no authentication: listen on \
                      127.0.0.1, or set `allow_insecure: true`"
                 ));
             }

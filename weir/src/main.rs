@@ -9,7 +9,7 @@ mod rules;
 mod run;
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -106,7 +106,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Standalone { config, place, demo } => {
             let configuration = config::load(config.as_deref())?;
             let demo = if demo { Some(demo::Demo::prepare(place.data_dir.as_deref())?) } else { None };
-            serve(Role::Standalone, configuration, place, demo.as_ref())
+            serve(Role::Standalone, configuration, config.as_deref(), place, demo.as_ref())
         }
         Command::Collector(single) => serve_single(Role::Collector, single),
         Command::Indexer(single) => serve_single(Role::Indexer, single),
@@ -123,12 +123,13 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
 
 fn serve_single(role: Role, single: Single) -> anyhow::Result<ExitCode> {
     let configuration = config::load(Some(&single.config))?;
-    serve(role, configuration, single.place, None)
+    serve(role, configuration, Some(&single.config), single.place, None)
 }
 
 fn serve(
     role: Role,
     mut configuration: config::Config,
+    path: Option<&Path>,
     place: Place,
     demo: Option<&demo::Demo>,
 ) -> anyhow::Result<ExitCode> {
@@ -136,6 +137,9 @@ fn serve(
         demo.configure(&mut configuration);
     } else if let Some(folder) = place.data_dir {
         configuration.data_dir = folder;
+    }
+    if role.runs(Role::Alerter) {
+        configuration.rules(path)?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(run::run(role, configuration, place.ready_file.as_deref(), demo));

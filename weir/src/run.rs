@@ -23,6 +23,9 @@ use crate::role::Role;
 /// From the request to stop until the process ends, whatever is not done then.
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// How long the bus may take to answer while rooms drain.
+const ANSWER: Duration = Duration::from_secs(2);
+
 /// Where a running role is reached, as in the ready file.
 #[derive(Debug, Clone, Default, serde::Serialize)]
 pub(crate) struct Addresses {
@@ -39,6 +42,10 @@ pub(crate) async fn run(
     demo: Option<&Demo>,
 ) -> anyhow::Result<()> {
     let _lock = Lock::acquire(&config.data_dir)?;
+    if let Some(path) = ready_file {
+        // One that a crash has left would say what is not so yet.
+        let _ = std::fs::remove_file(path);
+    }
     let bound = Server::bind(&config.listen, config.allow_insecure).await?;
     let telemetry = Telemetry::start(&config.telemetry, role.service_name())?;
     let shutdown = Shutdown::listen(DEADLINE)?;
@@ -51,7 +58,7 @@ pub(crate) async fn run(
     if role != Role::Standalone && config.bus.broker == weir_bus::Broker::Embedded {
         tracing::warn!("the embedded bus lives within one process: no other role will see what this one writes");
     }
-    let bus = Bus::open(&config.bus, &config.data_dir).await?;
+    let bus = Bus::open(&config.bus, &config.data_dir).await?.measured(&telemetry.meter());
     let context =
         weir_service::Context { data_dir: config.data_dir.clone(), meter: telemetry.meter(), health: health.clone() };
     let mut addresses = Addresses { http: bound.url(), ..Addresses::default() };
@@ -91,6 +98,7 @@ pub(crate) async fn run(
     if let Some(path) = ready_file {
         let _ = std::fs::remove_file(path);
     }
+    let watch = tokio::spawn(give_up_when_away(bus.clone()));
     let ended = async {
         if let Some(demo) = demo {
             let _ = demo.await;
@@ -98,6 +106,7 @@ pub(crate) async fn run(
         let result = stop(rooms).await;
         stop_server.cancel();
         let _ = serving.await;
+        watch.abort();
         drop(bus);
         let _ = tokio::task::spawn_blocking(move || telemetry.stop()).await;
         result
@@ -106,6 +115,19 @@ pub(crate) async fn run(
         result = ended => result,
         () = shutdown.forced.cancelled() => anyhow::bail!("stopped before everything was drained; a restart goes on from what is durable"),
     }
+}
+
+/// While rooms drain: a bus that does not answer must not hold up the stop. What is not durable there is not committed
+/// here either, so the next start goes on with it.
+async fn give_up_when_away(bus: Bus) {
+    while bus.answers(ANSWER).await {
+        tokio::time::sleep(ANSWER).await;
+    }
+    tracing::warn!(
+        "the bus does not answer: stopping without it; what it has not taken is left to the next start, and senders \
+         are told"
+    );
+    bus.give_up();
 }
 
 /// Writes the ready file once no part waits any more.

@@ -35,9 +35,18 @@ fn a_bad_configuration_is_one_line_and_nothing_is_written() {
         ("listen: ${NO_SUCH_VARIABLE_IS_SET}\n", "NO_SUCH_VARIABLE_IS_SET"),
         ("telemetry: {log: loudly=very}\n", "telemetry.log"),
         ("bus: {broker: kafka}\n", "brokers"),
+        ("bus: {broker: kafka, brokers: \"h:1\", properties: {lingr.ms: \"5\"}}\n", "`lingr.ms`"),
+        ("bus: {retention: {age: week}}\n", "`bus.retention.age`: «week» is not a duration"),
+        ("bus: {retention: {size: 1KB}}\n", "bus.retention.size: must be at least 16MiB"),
+        ("listen: nonsense\n", "`listen`: «nonsense» is no address"),
+        ("collector: {otlp: {grpc: 0.0.0.0:4317}}\n", "`collector.otlp.grpc`: 0.0.0.0:4317 can be reached"),
+        ("alerter: {rules: [\"BAD\"]}\n", "predict_linear"),
     ];
+    let rules = folder.path().join("bad-rules.yaml");
+    std::fs::write(&rules, "groups: [{name: g, rules: [{alert: A, expr: 'predict_linear(x[5m], 60) > 1'}]}]\n")
+        .unwrap();
     for (text, wanted) in cases {
-        let path = config(folder.path(), text);
+        let path = config(folder.path(), &text.replace("BAD", rules.to_str().unwrap()));
         for arguments in [&["check", "--config", &path][..], &["standalone", "--config", &path, "--data-dir", &data]] {
             let (code, stderr) = fails(arguments);
             assert_eq!(code, 64, "{text}: {stderr}");

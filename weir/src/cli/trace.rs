@@ -1,6 +1,8 @@
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
+use weir_service::time;
 
 use super::{Target, plain, say, text};
 
@@ -29,8 +31,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Spans below their parents, in order of their start. A span whose parent is not there stands at the top; each is
-/// shown once, whatever the parents say.
+/// Spans below their parents, in order of their start; of those that start together the longest comes first, then by
+/// id, so that a trace always looks the same. A span whose parent is not there stands at the top; each is shown once,
+/// whatever the parents say.
 fn tree(spans: &[Value]) -> Vec<String> {
     let ids: HashSet<&str> = spans.iter().map(|span| text(span, "span_id")).collect();
     let mut below: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -39,12 +42,14 @@ fn tree(spans: &[Value]) -> Vec<String> {
         below.entry(if ids.contains(parent) { parent } else { "" }).or_default().push(index);
     }
     for children in below.values_mut() {
-        children.sort_by_key(|&index| text(&spans[index], "start"));
+        children.sort_by_cached_key(|&index| order(&spans[index]));
     }
     let mut lines = Vec::new();
     let mut shown = HashSet::new();
     // Spans that only point at each other have no root; they follow at the end.
-    let roots = below.get("").cloned().unwrap_or_default().into_iter().chain(0..spans.len());
+    let mut rest: Vec<usize> = (0..spans.len()).collect();
+    rest.sort_by_cached_key(|&index| order(&spans[index]));
+    let roots = below.get("").cloned().unwrap_or_default().into_iter().chain(rest);
     for root in roots {
         let mut stack = vec![(root, 0_usize)];
         while let Some((index, depth)) = stack.pop() {
@@ -59,6 +64,16 @@ fn tree(spans: &[Value]) -> Vec<String> {
     lines
 }
 
+fn order(span: &Value) -> (i64, Reverse<u64>, &str) {
+    // As text, a start with a fraction of a second would come before the whole second.
+    let start = time::parse(text(span, "start"), 0).unwrap_or(i64::MAX);
+    (start, Reverse(nanos(span).unwrap_or(0)), text(span, "span_id"))
+}
+
+fn nanos(span: &Value) -> Option<u64> {
+    span["duration_ns"].as_u64().or_else(|| span["duration_ns"].as_str()?.parse().ok())
+}
+
 fn line(span: &Value, depth: usize) -> String {
     let branch = if depth == 0 { String::new() } else { format!("{}└─ ", "   ".repeat(depth.min(40) - 1)) };
     let status = match span["status"].as_str().or_else(|| span["status"]["code"].as_str()) {
@@ -71,9 +86,7 @@ fn line(span: &Value, depth: usize) -> String {
 }
 
 fn duration(span: &Value) -> String {
-    let Some(nanos) = span["duration_ns"].as_u64().or_else(|| span["duration_ns"].as_str()?.parse().ok()) else {
-        return String::new();
-    };
+    let Some(nanos) = nanos(span) else { return String::new() };
     match nanos {
         0..1_000 => format!("{nanos}ns"),
         1_000..1_000_000 => format!("{:.1}µs", nanos as f64 / 1e3),
@@ -91,17 +104,42 @@ mod tests {
         tree(spans).iter().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
     }
 
+    fn span(id: &str, parent: &str, start: &str, duration: u64) -> Value {
+        let start = format!("2026-01-02T03:04:{start}Z");
+        json!({"span_id": id, "parent_span_id": parent, "start": start, "service": "s", "kind": "SERVER", "name": id,
+               "duration_ns": duration})
+    }
+
     #[test]
     fn spans_stand_below_their_parents_in_order() {
-        let span = |id: &str, parent: &str, start: &str| {
-            json!({"span_id": id, "parent_span_id": parent, "start": start, "service": "s", "kind": "SERVER", "name": id,
-                   "duration_ns": 1_500_000})
-        };
-        let spans = [span("c", "a", "2"), span("b", "a", "1"), span("a", "", "0"), span("x", "gone", "3")];
+        let spans = [
+            span("c", "a", "02", 1_500_000),
+            span("b", "a", "01", 1_500_000),
+            span("a", "", "00", 1_500_000),
+            span("x", "gone", "03", 1_500_000),
+        ];
         assert_eq!(
             names(&spans),
             ["s server a 1.5ms", "└─ s server b 1.5ms", "└─ s server c 1.5ms", "s server x 1.5ms"]
         );
+    }
+
+    #[test]
+    fn spans_that_start_together_come_longest_first_and_a_whole_second_before_its_fractions() {
+        let spans = [
+            span("later", "a", "00.5", 9),
+            span("short-2", "a", "00", 1),
+            span("long", "a", "00", 2),
+            span("short-1", "a", "00", 1),
+            span("a", "", "00", 5),
+        ];
+        let mut turned = spans.clone();
+        turned.reverse();
+        let want = ["s server a 5ns", "└─ s server long 2ns", "└─ s server short-1 1ns", "└─ s server short-2 1ns"];
+        for spans in [&spans, &turned] {
+            assert_eq!(names(spans)[..4], want);
+            assert_eq!(names(spans)[4], "└─ s server later 9ns");
+        }
     }
 
     #[test]
