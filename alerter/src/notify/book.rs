@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(id.len(), 36);
         let labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
         let book = Book::open(&path).unwrap();
-        assert_eq!(book.of(&labels, 1_700_000_000_000), [id.clone()]);
+        assert_eq!(book.of(&labels, 1_700_000_000_000), std::slice::from_ref(&id));
         book.expire(&id, 1_700_000_001_000).unwrap();
         assert!(matches!(book.expire("x", 1_700_000_001_000), Err(BookError::Unknown(_))));
         assert!(Book::open(&path).unwrap().of(&labels, 1_700_000_001_000).is_empty());
