@@ -2,6 +2,7 @@
 //!
 //! Every case runs in a process of its own, so that CPU seconds and the peak of memory are its own.
 
+mod alerter;
 mod collector;
 mod end_to_end;
 mod floor;
@@ -70,6 +71,11 @@ const CASES: &[Case] = &[
     Case { room: "collector", name: "otlp-passthrough", floor: None, make: collector::passthrough },
     Case { room: "collector", name: "rate-10mb", floor: None, make: collector::rate_10mb },
     Case { room: "collector", name: "idle", floor: None, make: collector::idle },
+    Case { room: "alerter", name: "floor", floor: None, make: alerter::floor },
+    Case { room: "alerter", name: "spans", floor: Some("floor"), make: alerter::fold },
+    Case { room: "alerter", name: "rules", floor: None, make: alerter::rules },
+    Case { room: "alerter", name: "series", floor: None, make: alerter::series },
+    Case { room: "alerter", name: "page-latency", floor: None, make: alerter::latency },
     Case { room: "end-to-end", name: "logs", floor: None, make: end_to_end::logs },
 ];
 
