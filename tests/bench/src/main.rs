@@ -77,6 +77,7 @@ const CASES: &[Case] = &[
     Case { room: "alerter", name: "series", floor: None, make: alerter::series },
     Case { room: "alerter", name: "page-latency", floor: None, make: alerter::latency },
     Case { room: "end-to-end", name: "logs", floor: None, make: end_to_end::logs },
+    Case { room: "end-to-end", name: "spans", floor: None, make: end_to_end::spans },
 ];
 
 fn main() -> anyhow::Result<()> {
