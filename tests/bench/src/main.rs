@@ -6,6 +6,7 @@ mod alerter;
 mod collector;
 mod end_to_end;
 mod floor;
+mod indexer;
 mod real_lines;
 
 use std::io::Write as _;
@@ -76,6 +77,15 @@ const CASES: &[Case] = &[
     Case { room: "alerter", name: "rules", floor: None, make: alerter::rules },
     Case { room: "alerter", name: "series", floor: None, make: alerter::series },
     Case { room: "alerter", name: "page-latency", floor: None, make: alerter::latency },
+    Case { room: "indexer", name: "plain-tantivy", floor: None, make: indexer::plain_tantivy },
+    Case { room: "indexer", name: "generated", floor: Some("plain-tantivy"), make: indexer::generated },
+    Case { room: "indexer", name: "real", floor: None, make: indexer::real },
+    Case { room: "indexer", name: "query-common", floor: None, make: indexer::last_of_common },
+    Case { room: "indexer", name: "query-rare", floor: None, make: indexer::last_of_rare },
+    Case { room: "indexer", name: "query-id", floor: None, make: indexer::id },
+    Case { room: "indexer", name: "query-count", floor: None, make: indexer::count },
+    Case { room: "indexer", name: "query-histogram", floor: None, make: indexer::histogram },
+    Case { room: "indexer", name: "query-part", floor: None, make: indexer::part },
     Case { room: "end-to-end", name: "logs", floor: None, make: end_to_end::logs },
     Case { room: "end-to-end", name: "spans", floor: None, make: end_to_end::spans },
 ];
