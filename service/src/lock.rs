@@ -17,7 +17,7 @@ pub enum LockError {
     #[error("the data folder {} is in use by another weir", .0.display())]
     InUse(PathBuf),
     /// It cannot be made or written.
-    #[error("the data folder {} cannot be written: {source}", path.display())]
+    #[error("the data folder {} cannot be written", path.display())]
     Unusable {
         /// Folder.
         path: PathBuf,

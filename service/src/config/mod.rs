@@ -21,7 +21,7 @@ const MAX_BYTES: u64 = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("{}: cannot be read: {source}", path.display())]
+    #[error("{}: cannot be read", path.display())]
     Read {
         /// File.
         path: PathBuf,
@@ -29,7 +29,7 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// What is written there cannot be used.
-    #[error("{}:{line}: {message}", path.display())]
+    #[error("{}: {message}", place(path, *line))]
     Invalid {
         /// File.
         path: PathBuf,
@@ -38,6 +38,10 @@ pub enum ConfigError {
         /// What is wrong, and what would be right.
         message: String,
     },
+}
+
+fn place(path: &Path, line: u64) -> String {
+    if line == 0 { path.display().to_string() } else { format!("{}:{line}", path.display()) }
 }
 
 /// Reads a configuration file, with the variables of this process's environment.
@@ -112,9 +116,28 @@ fn explain(error: &Yaml, key: &str) -> String {
             let kind = unexpected.split(['"', '`']).next().unwrap_or_default().trim();
             format!("{at}should be {expected}, but is {kind}")
         }
-        Yaml::Message { msg, .. } => format!("{at}{msg}"),
-        other => format!("{at}{}", other.to_string().lines().next().unwrap_or_default()),
+        Yaml::Message { msg, .. } => format!("{at}{}", plainly(msg)),
+        other => format!("{at}{}", plainly(other.to_string().lines().next().unwrap_or_default())),
     }
+}
+
+/// The parser's words for a value of another kind, in a user's.
+fn plainly(text: &str) -> String {
+    // The place is told already.
+    let text = text.rsplit_once(" at line ").map_or(text, |(text, _)| text);
+    let kinds = [
+        ("expected mapping", "should be a mapping, such as {key: value}"),
+        ("expected sequence", "should be a list, such as [a, b]"),
+        ("expected string scalar", "should be text"),
+        ("cannot deserialize null into string", "should be text, but nothing is there"),
+        ("invalid boolean", "should be true or false"),
+        ("invalid i", "should be a whole number"),
+        ("invalid u", "should be a whole number, not negative"),
+        ("invalid f", "should be a number"),
+        ("invalid socket address", "should be an address such as 127.0.0.1:4317"),
+    ];
+    let plain = kinds.iter().find(|(theirs, _)| text.starts_with(theirs));
+    plain.map_or(text, |(_, ours)| ours).to_owned()
 }
 
 /// The nearest right word, or all of them where none is near.

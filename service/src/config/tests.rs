@@ -61,8 +61,16 @@ fn an_unknown_key_is_told_file_line_and_the_nearest_key() {
 fn a_wrong_value_is_told_file_line_key_and_what_is_right() {
     let wrong = error("seal:\n  age: soon\n");
     assert_eq!(wrong, "weir.yaml:2: `seal.age`: «soon» is not a duration such as 500ms, 30s, 5m, 1h30m or 7d");
-    let wrong = error("listen: a\npartitions: [1]\n");
-    assert!(wrong.starts_with("weir.yaml:2: `partitions`"), "{wrong}");
+    for (text, right) in [
+        ("partitions: [1]", "`partitions`: should be "),
+        ("partitions: many", "`partitions`: should be a whole number, not negative"),
+        ("listen: [a]", "`listen`: should be text"),
+        ("listen:", "`listen`: should be text, but nothing is there"),
+        ("seal: 3", "`seal`: should be a mapping, such as {key: value}"),
+    ] {
+        let wrong = error(&format!("kind: kafka\n{text}\n"));
+        assert!(wrong.starts_with(&format!("weir.yaml:2: {right}")), "{wrong}");
+    }
     let wrong = error("kind: kafak\n");
     assert!(wrong.starts_with("weir.yaml:1: ") && wrong.ends_with("did you mean `kafka`?"), "{wrong}");
 }

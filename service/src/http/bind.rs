@@ -26,7 +26,7 @@ pub enum BindError {
     )]
     Insecure(SocketAddr),
     /// Anything else.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}")]
     Other {
         /// Resolved.
         address: SocketAddr,
