@@ -12,6 +12,12 @@
 //! exporter writes them (`otlp_proto`), so any OpenTelemetry Collector can feed weir or read from it. All data of one
 //! record has one resource, so one tenant. A record stays under [`MAX_RECORD_BYTES`] before compression.
 //!
+//! **How long records are kept.** weir makes the topics that are not there. The embedded broker keeps a record of any
+//! topic for a week, and 20 GB of each topic. On Kafka weir's own topics ([`topic::CALLS`], [`topic::DEAD_LETTERS`])
+//! are made with a retention of a week, since quiet partitions of spans write their watermarks to the first for ever;
+//! `otlp_*`, and what is there already, are kept as Kafka's operator wants. `bus.retention` of the configuration says
+//! otherwise. A reader that is behind by more than that has lost what was removed, and can tell by the offsets.
+//!
 //! **What makes two records the same.** A record that came from a file carries the header [`header::ORIGIN`], an
 //! [`Origin`]: the file's identity and the byte range that it holds. Ranges of one identity follow each other, so a
 //! reader that keeps the greatest end seen per identity drops what it has seen before. Records without the header are
@@ -44,7 +50,7 @@ pub mod topic {
     pub const SPANS: &str = "otlp_spans";
     /// OTLP metrics.
     pub const METRICS: &str = "otlp_metrics";
-    /// Call statistics.
+    /// Call statistics, and the watermarks of partitions where nothing comes.
     pub const CALLS: &str = "weir_calls";
     /// Records that no reader could use, with their position and the reason in headers.
     pub const DEAD_LETTERS: &str = "weir_dead_letters";

@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use weir_service::{config, http, telemetry};
 
-use crate::rules;
-
 /// The configuration cannot be used: exit code 64, before any port is bound or file written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Wrong {
@@ -25,14 +23,24 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     pub(crate) listen: String,
     pub(crate) allow_insecure: bool,
+    #[serde(deserialize_with = "section")]
     pub(crate) bus: weir_bus::Options,
+    #[serde(deserialize_with = "section")]
     pub(crate) collector: weir_collector::Options,
+    #[serde(deserialize_with = "section")]
     pub(crate) indexer: weir_indexer::Options,
+    #[serde(deserialize_with = "section")]
     pub(crate) alerter: weir_alerter::Options,
+    #[serde(deserialize_with = "section")]
     pub(crate) telemetry: telemetry::Options,
     pub(crate) usage: Option<Usage>,
     pub(crate) reflow: Option<Reflow>,
     pub(crate) auth: Option<serde::de::IgnoredAny>,
+}
+
+/// A section whose keys are all commented out means its defaults.
+fn section<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// Section `usage`: read, so that one file serves all versions; nothing here runs it.
@@ -81,7 +89,7 @@ impl Config {
     /// Number of rules in the alerter's rule files, which must be sound before it starts.
     pub(crate) fn rules(&self, path: Option<&Path>) -> Result<usize, Wrong> {
         let path = path.unwrap_or(Path::new("defaults")).to_owned();
-        rules::count(&self.alerter.rules).map_err(|message| Wrong::Keys { path, message })
+        self.alerter.check_rules().map_err(|error| Wrong::Keys { path, message: error.to_string() })
     }
 
     fn check(&self) -> Result<(), String> {
@@ -122,5 +130,54 @@ impl Config {
             (self.collector.host.is_some(), "collector.host"),
         ];
         sections.into_iter().filter_map(|(is_there, name)| is_there.then_some(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn example(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs").join(name)
+    }
+
+    #[test]
+    fn the_example_gives_the_defaults_where_it_says_so() {
+        let mut config = load(Some(&example("standalone.yaml"))).unwrap();
+        let defaults = Config::default();
+        assert_eq!(config.data_dir, Path::new("./weir-data"));
+        config.data_dir.clone_from(&defaults.data_dir);
+        assert_eq!((config.collector.files.len(), config.alerter.rules.len()), (1, 1));
+        let file = weir_collector::options::FileOptions {
+            include: config.collector.files[0].include.clone(),
+            ..weir_collector::options::FileOptions::default()
+        };
+        assert_eq!(format!("{:?}", config.collector.files[0]), format!("{file:?}"));
+        config.collector.files.clear();
+        config.collector.tenant.namespaces.clear();
+        config.alerter.rules.clear();
+        assert_eq!(format!("{config:#?}"), format!("{defaults:#?}"));
+    }
+
+    #[test]
+    fn every_key_stands_in_an_example() {
+        let text = std::fs::read_to_string(example("standalone.yaml")).unwrap()
+            + &std::fs::read_to_string(example("alerter.yaml")).unwrap();
+        let words: BTreeSet<_> = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+        // The fields of all options, as far as something is set, in those examples.
+        let mut shown = ["standalone.yaml", "alerter.yaml"].map(|name| load(Some(&example(name))).unwrap());
+        // Their insides are text in a file.
+        for route in &mut shown[1].alerter.route.routes {
+            route.matchers.clear();
+        }
+        let shown = format!("{shown:#?}");
+        let keys = shown.lines().filter_map(|line| Some(line.trim().split_once(": ")?.0));
+        let keys: BTreeSet<_> =
+            keys.filter(|key| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')).collect();
+        assert!(keys.len() > 40, "{keys:?}");
+        let missing: Vec<_> = keys.iter().filter(|key| !words.contains(*key)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
     }
 }

@@ -56,18 +56,23 @@ fn a_bad_configuration_is_one_line_and_nothing_is_written() {
     }
     assert!(!Path::new(&data).exists());
     let missing = folder.path().join("none.yaml").display().to_string();
-    assert_eq!(fails(&["check", "--config", &missing]).0, 64);
+    let said = format!("weir: {missing}: cannot be read: No such file or directory (os error 2)\n");
+    assert_eq!(fails(&["check", "--config", &missing]), (64, said));
 }
 
 #[test]
 fn a_good_configuration_is_told_what_would_run() {
     let folder = tempfile::tempdir().unwrap();
-    for text in ["", "listen: 127.0.0.1:${PORT:-7511}\nusage: {store: sqlite}\nreflow: {captures: []}\nauth: null\n"] {
+    for text in [
+        "",
+        "bus:\ncollector:\nindexer:\nalerter:\n  # rules: []\ntelemetry:\n",
+        "listen: 127.0.0.1:${PORT:-7511}\nusage: {store: sqlite}\nreflow: {captures: []}\nauth: null\n",
+    ] {
         let output = weir(&["check", "--config", &config(folder.path(), text)]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let told = String::from_utf8(output.stdout).unwrap();
         assert!(told.contains("HTTP       127.0.0.1:"), "{told}");
-        assert_eq!(told.contains("not run by this version"), !text.is_empty(), "{told}");
+        assert_eq!(told.contains("not run by this version"), text.contains("usage"), "{told}");
     }
 }
 
@@ -136,4 +141,21 @@ fn standalone_says_when_it_is_ready_and_stops_when_asked() {
     let rest: Vec<String> = lines.map_while(Result::ok).collect();
     assert_eq!(child.wait().unwrap().code(), Some(0), "{rest:?}");
     assert!(!ready.exists());
+}
+
+#[test]
+fn a_stop_while_kafka_is_away_ends_well_and_says_what_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = config(folder.path(), &format!("{QUIET}bus: {{broker: kafka, brokers: \"127.0.0.1:1\"}}\n"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    command.args(["standalone", "--config", &path, "--data-dir"]).arg(folder.path().join("data"));
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    // All rooms are open, and one of them has met nobody.
+    assert!(lines.any(|line| line.unwrap().contains("Connection refused")));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{rest:?}");
+    assert!(rest.iter().any(|line| line.contains("the bus does not answer")), "{rest:?}");
 }
