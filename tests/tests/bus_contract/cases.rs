@@ -231,6 +231,42 @@ pub(crate) async fn lag_and_offsets_tell_the_truth(site: &Site) {
     assert_eq!((of.committed, of.high), (Some(6), 10));
 }
 
+pub(crate) async fn what_is_sent_and_read_is_counted(site: &Site) {
+    let telemetry = weir_service::telemetry::Telemetry::detached().unwrap();
+    let bus = site.open().await.measured(&telemetry.meter());
+    let (topic, group) = (unique("counted"), unique("counters"));
+    bus.ensure_topics(&[bus.topic_spec(&topic)]).await.unwrap();
+    let (partition, _) = send_all(&bus, (0..100).map(|n| record(&topic, "k", format!("{n:04}")))).await.remove(0);
+    let too_large = bus.producer().unwrap().send(record(&topic, "k", noise(0, 1_100_000))).await;
+    assert!(too_large.is_err());
+    let shown = |name: &str, labels: &str| {
+        let line = format!("{name}{{{labels}}} ");
+        telemetry.metrics().unwrap().lines().find_map(|shown| shown.strip_prefix(&line)?.parse::<i64>().ok())
+    };
+    let by_topic = |name: &str| shown(name, &format!("topic=\"{topic}\""));
+    assert_eq!(by_topic("weir_bus_sent_records_total"), Some(100));
+    assert_eq!(by_topic("weir_bus_sent_bytes_total"), Some(500));
+    assert_eq!(by_topic("weir_bus_send_errors_total"), Some(1));
+    assert_eq!(by_topic("weir_bus_queued_records"), Some(0));
+    assert_eq!(by_topic("weir_bus_queued_bytes"), Some(0));
+
+    // A reader that is behind is told by how much, once it has heard how far it may read.
+    let mut member = bus.group_consumer(&group, &[&topic]).unwrap();
+    let labels = format!("group=\"{group}\",partition=\"{}\",topic=\"{topic}\"", partition.partition);
+    let mut count = 0;
+    loop {
+        if let Event::Batch(batch) = member.next(1, TICK).await.unwrap() {
+            count += batch.len() as i64;
+        }
+        assert_eq!(by_topic("weir_bus_received_records_total").unwrap_or(0), count);
+        match shown("weir_bus_consumer_lag", &labels) {
+            Some(lag) if count > 0 => break assert_eq!(lag, 100 - count),
+            _ => assert!(count < 100, "read to the end, and never told"),
+        }
+        tokio::time::sleep(TICK).await;
+    }
+}
+
 pub(crate) async fn topics_are_made_grown_and_removed(site: &Site) {
     let (bus, topic) = site.with_topic("admin").await;
     assert_eq!(bus.partitions(&topic).await.unwrap(), 4);

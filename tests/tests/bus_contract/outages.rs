@@ -1,17 +1,66 @@
 //! A broker that goes away and comes back, and a disk that is full.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use weir_bus::{Bus, Error, Options};
+use weir_bus::{Bus, Error, Event, Message, Options, Position};
 use weir_tests::kafka::Kafka;
 use weir_tests::skip;
 
 use crate::site::*;
 
-/// Shorter than the minute that it may take in earnest; nothing in the bus counts the time.
-const AWAY: Duration = Duration::from_secs(10);
+/// Time between two records.
+const PACE: Duration = Duration::from_millis(7);
+/// Of one record: in ten seconds more are sent than the producer's queue holds.
+const BYTES: usize = 24_000;
+
+/// How long Kafka is away: seconds in `WEIR_OUTAGE`, or ten, in which nothing happens that a minute does not do again.
+fn outage() -> Duration {
+    let seconds = std::env::var_os("WEIR_OUTAGE").map(|text| text.to_str().and_then(|text| text.parse().ok()));
+    Duration::from_secs(seconds.map_or(10, |seconds| seconds.expect("WEIR_OUTAGE is a number of seconds")))
+}
+
+/// Each record of `away`, once, to `folded`, as the alerter does: records and positions at once, and anew after a failure.
+async fn fold(bus: &Bus) -> Error {
+    loop {
+        let producer = match bus.transactional_producer("folder").await {
+            Ok(producer) => producer,
+            Err(Error::Closed) => return Error::Closed,
+            Err(_) => continue,
+        };
+        let mut member = bus.group_consumer("folders", &["away"]).unwrap();
+        while let Ok(event) = member.next(100, TICK).await {
+            let Event::Batch(batch) = event else { continue };
+            let records = batch.iter().map(|message| record("folded", "k", number(message).to_string())).collect();
+            let mut positions = BTreeMap::new();
+            for message in &batch {
+                positions.insert(message.partition.clone(), message.offset + 1);
+            }
+            let positions: Vec<_> =
+                positions.into_iter().map(|(partition, offset)| Position { partition, offset }).collect();
+            if producer.commit(records, &member, &positions).await.is_err() {
+                break;
+            }
+        }
+    }
+}
+
+fn number(message: &Message) -> usize {
+    text(message).split(' ').next().unwrap().parse().unwrap()
+}
+
+async fn send(bus: Bus, count: usize) {
+    let producer = bus.producer().unwrap();
+    let mut deliveries = Vec::new();
+    for n in 0..count {
+        let record = record("away", &format!("key-{}", n % 8), format!("{n} {}", ".".repeat(BYTES)));
+        deliveries.push(producer.send(record).await.unwrap());
+        tokio::time::sleep(PACE).await;
+    }
+    futures::future::try_join_all(deliveries).await.unwrap();
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kafka_that_is_killed_while_records_are_sent_loses_nothing() {
@@ -22,45 +71,105 @@ async fn kafka_that_is_killed_while_records_are_sent_loses_nothing() {
     };
     let folder = tempfile::tempdir().unwrap();
     let bus = Bus::open(&with_short_sessions(kafka.options()), folder.path()).await.unwrap();
-    bus.ensure_topics(&[bus.topic_spec("away")]).await.unwrap();
+    bus.ensure_topics(&["away", "folded"].map(|name| bus.topic_spec(name))).await.unwrap();
     let mut member = bus.group_consumer("readers", &["away"]).unwrap();
     assert_eq!(assigned(&mut member).await.len(), 4);
 
-    let sender = tokio::spawn({
-        let producer = bus.producer().unwrap();
-        async move {
-            let mut deliveries = Vec::new();
-            for n in 0..2_000 {
-                let record = record("away", &format!("key-{}", n % 8), n.to_string());
-                deliveries.push(producer.send(record).await.unwrap());
-                tokio::time::sleep(Duration::from_millis(7)).await;
-            }
-            futures::future::try_join_all(deliveries).await.unwrap();
-        }
-    });
+    let away = outage();
+    let count = ((away + Duration::from_secs(4)).as_millis() / PACE.as_millis()) as usize;
+    let sender = tokio::spawn(send(bus.clone(), count));
     let outage = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         kafka.kill().unwrap();
-        tokio::time::sleep(AWAY).await;
+        tokio::time::sleep(away).await;
         kafka.restart().await.unwrap();
     };
     let reader = async {
-        let mut by_key: std::collections::BTreeMap<_, Vec<u32>> = std::collections::BTreeMap::new();
-        let mut seen = std::collections::BTreeSet::new();
-        while seen.len() < 2_000 {
-            for message in batch(&mut member).await {
+        let mut by_key: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        while seen.len() < count {
+            for message in batch_within(&mut member, PATIENCE + away).await {
                 // A member that lost its session reads again what it had not committed.
                 if seen.insert((message.partition.partition, message.offset)) {
-                    by_key.entry(message.key.clone()).or_default().push(text(&message).parse().unwrap());
+                    by_key.entry(message.key.clone()).or_default().push(number(&message));
                 }
             }
         }
         by_key
     };
-    let ((), by_key) = tokio::join!(outage, reader);
+    let folded = async {
+        let mut consumer = bus.consumer(&beginning("folded")).unwrap();
+        let mut folded = Vec::new();
+        while folded.len() < count {
+            folded.extend(batch_within(&mut consumer, PATIENCE + away).await.iter().map(number));
+        }
+        folded.extend(read_out(&mut consumer).await.iter().map(number));
+        folded
+    };
+    let folded = async {
+        tokio::select! {
+            error = fold(&bus) => panic!("{error}"),
+            folded = folded => folded,
+        }
+    };
+    let ((), by_key, mut folded) = tokio::join!(outage, reader, folded);
     sender.await.unwrap();
-    assert_eq!(by_key.values().map(Vec::len).sum::<usize>(), 2_000);
-    assert!(by_key.values().all(|numbers| numbers.is_sorted()), "each key in order, once");
+    let want: Vec<_> = (0..count).collect();
+    assert!(by_key.values().all(|numbers| numbers.is_sorted()), "each key in order");
+    let mut all: Vec<_> = by_key.into_values().flatten().collect();
+    all.sort_unstable();
+    assert_eq!(all, want, "each once");
+    folded.sort_unstable();
+    assert_eq!(folded, want, "each folded once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_stops_while_kafka_is_away_goes_on_where_it_was() {
+    let name = "whoever_stops_while_kafka_is_away_goes_on_where_it_was";
+    let mut kafka = match Kafka::start().await {
+        Ok(kafka) => kafka,
+        Err(error) => return skip(name, &format!("{error:#}")),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let options = with_short_sessions(kafka.options());
+    let bus = Bus::open(&options, folder.path()).await.unwrap();
+    bus.ensure_topics(&["in", "out"].map(|name| bus.topic_spec(name))).await.unwrap();
+    let (partition, _) = send_all(&bus, (0..10).map(|n| record("in", "k", n.to_string()))).await.remove(0);
+    let transactions = bus.transactional_producer("id").await.unwrap();
+    let mut member = bus.group_consumer("group", &["in"]).unwrap();
+    read(&mut member, 10).await;
+    let at = |offset| [Position { partition: partition.clone(), offset }];
+    transactions.commit(vec![record("out", "k", "before")], &member, &at(3)).await.unwrap();
+    assert!(bus.answers(PATIENCE).await);
+
+    kafka.kill().unwrap();
+    assert!(!bus.answers(Duration::from_secs(1)).await);
+    let producer = bus.producer().unwrap();
+    let delivery = producer.send(record("in", "k", "late")).await.unwrap();
+    let (positions, later) = (at(7), at(5));
+    let mut commits = Box::pin(futures::future::join3(
+        transactions.commit(vec![record("out", "k", "during")], &member, &positions),
+        member.commit(&later),
+        delivery,
+    ));
+    // All of them wait for as long as nobody says otherwise.
+    assert!(tokio::time::timeout(Duration::from_secs(2), &mut commits).await.is_err());
+    bus.give_up();
+    let (transaction, commit, delivery) = commits.await;
+    for ended in [transaction, commit, delivery.map(|_| ())] {
+        assert!(matches!(ended, Err(Error::Closed)), "{ended:?}");
+    }
+    drop((producer, transactions, member, bus));
+
+    kafka.restart().await.unwrap();
+    let bus = Bus::open(&options, folder.path()).await.unwrap();
+    let transactions = bus.transactional_producer("id").await.unwrap();
+    let mut member = bus.group_consumer("group", &["in"]).unwrap();
+    assigned(&mut member).await;
+    assert_eq!(member.committed(std::slice::from_ref(&partition)).await.unwrap(), at(3));
+    transactions.commit(vec![record("out", "k", "after")], &member, &at(10)).await.unwrap();
+    let out = read_out(&mut bus.consumer(&beginning("out")).unwrap()).await;
+    assert_eq!(out.iter().map(text).collect::<Vec<_>>(), ["before", "after"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

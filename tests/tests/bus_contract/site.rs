@@ -85,7 +85,11 @@ pub(crate) async fn send_all(bus: &Bus, records: impl IntoIterator<Item = Record
 
 /// The next batch; all else is passed over.
 pub(crate) async fn batch(consumer: &mut Consumer) -> Vec<Message> {
-    let deadline = Instant::now() + PATIENCE;
+    batch_within(consumer, PATIENCE).await
+}
+
+pub(crate) async fn batch_within(consumer: &mut Consumer, patience: Duration) -> Vec<Message> {
+    let deadline = Instant::now() + patience;
     while Instant::now() < deadline {
         if let Event::Batch(batch) = consumer.next(1000, TICK).await.unwrap() {
             return batch;
