@@ -98,11 +98,13 @@ async fn play(folder: &Path, addresses: &Addresses, temporary: bool) -> anyhow::
     let channel = Endpoint::from_shared(endpoint)?.timeout(Duration::from_secs(10)).connect_lazy();
     let mut services = Services::new(folder, TraceServiceClient::new(channel))?;
     let mut ticks = tokio::time::interval(TICK);
+    let mut is_explained = false;
     for tick in 0_u64.. {
         ticks.tick().await;
-        let first = services.tick(tick).await?;
-        if tick == 0 {
-            explain(folder, addresses, &first, temporary)?;
+        let taken = services.tick(tick).await?;
+        if let Some(trace) = taken.filter(|_| !is_explained) {
+            explain(folder, addresses, &trace, temporary)?;
+            is_explained = true;
         }
     }
     Ok(())
@@ -133,8 +135,8 @@ impl Services {
         Ok(Self { rng, files, tenants, client, seq: 0 })
     }
 
-    /// A few lines and calls; gives the trace id of one of the calls.
-    async fn tick(&mut self, tick: u64) -> anyhow::Result<String> {
+    /// A few lines and calls; gives the trace id of one of the calls, if they were taken.
+    async fn tick(&mut self, tick: u64) -> anyhow::Result<Option<String>> {
         let now = time::now_unix_nano();
         for _ in 0..3 {
             let file = self.seq as usize % self.files.len();
@@ -157,10 +159,11 @@ impl Services {
             }
             calls.push((call, now as u64));
         }
-        let first = calls.first().map(|(call, _)| hex(&call.trace_id)).unwrap_or_default();
+        let first = calls.first().map(|(call, _)| hex(&call.trace_id));
         // A demo need not insist: what is refused here was told by the collector.
         if let Err(status) = self.client.export(request(&calls, &self.tenants, 3)).await {
             tracing::debug!(%status, "the demo's spans were not taken");
+            return Ok(None);
         }
         Ok(first)
     }

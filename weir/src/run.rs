@@ -89,11 +89,11 @@ pub(crate) async fn run(
     let stop_server = CancellationToken::new();
     let serving = tokio::spawn(server.serve(stop_server.clone()));
 
-    let demo = demo.map(|demo| demo.start(&addresses, &shutdown.asked));
     tokio::select! {
         told = told_ready(&health, &addresses, ready_file) => told?,
         () = shutdown.asked.cancelled() => {}
     }
+    let demo = demo.map(|demo| demo.start(&addresses, &shutdown.asked));
     shutdown.asked.cancelled().await;
     if let Some(path) = ready_file {
         let _ = std::fs::remove_file(path);

@@ -159,3 +159,27 @@ fn a_stop_while_kafka_is_away_ends_well_and_says_what_is_left() {
     assert_eq!(child.wait().unwrap().code(), Some(0), "{rest:?}");
     assert!(rest.iter().any(|line| line.contains("the bus does not answer")), "{rest:?}");
 }
+
+#[test]
+fn the_demo_prints_commands_that_give_what_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    command.args(["standalone", "--demo", "--config", &config(folder.path(), QUIET), "--data-dir"]);
+    command.arg(folder.path().join("data")).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let said = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let said: Vec<String> = said.take_while(|line| !line.contains("Ctrl-C")).collect();
+    let words = said.iter().find_map(|line| line.split_once(" trace ")).map(|(_, words)| words.trim().to_owned());
+    let words = words.unwrap_or_else(|| panic!("{said:?}"));
+    // A line is searchable within a second or so.
+    let tree = (0..200).find_map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        let output = weir(&[&["trace"][..], &words.split(' ').collect::<Vec<_>>()].concat());
+        output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let tree = tree.unwrap_or_else(|| panic!("no trace: {words}"));
+    assert_eq!(tree.lines().count(), 5, "{tree}");
+    assert!(tree.contains("4 spans") && tree.contains("└─ "), "{tree}");
+}
