@@ -1,9 +1,10 @@
 //! `ExportLogsServiceRequest` in protobuf, written line by line from borrowed bytes.
 //!
 //! A batch holds one resource and one scope. Lengths of a log record are computed before it is written, so nothing is
-//! moved and nothing is allocated for a line; the three outer lengths are only known at the end and are written by
-//! [`Batch::finish`].
+//! moved and nothing is allocated for a line; the three outer lengths are only known at the end, and are written with the
+//! resource into a space before the first record by [`Batch::finish`].
 
+use bytes::Bytes;
 use weir_proto::attribute;
 
 use crate::decode::Stream;
@@ -30,9 +31,18 @@ pub struct Record<'a> {
 /// Log records of one resource; the buffer is kept from batch to batch.
 #[derive(Debug, Default)]
 pub struct Batch {
+    /// Behind [`HEAD`] bytes for what comes first; empty before the first record.
     records: Vec<u8>,
     count: usize,
+    /// What the next batch is likely to need, in bytes.
+    room: usize,
 }
+
+/// A resource and its lengths fit in here, as a rule.
+const HEAD: usize = 1024;
+
+/// After a batch of this size the next one gets its room at once.
+const BUSY: usize = 256 << 10;
 
 /// A place between two records of a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,7 +56,7 @@ pub struct Mark {
 impl Batch {
     /// Bytes of the log records so far; [`Self::finish`] adds the resource and at most 40 bytes.
     pub fn len(&self) -> usize {
-        self.records.len()
+        self.records.len().saturating_sub(HEAD)
     }
 
     /// Nothing was pushed.
@@ -70,6 +80,10 @@ impl Batch {
         length += if utf8 { 0 } else { field_len(bool_attribute_len(attribute::NOT_UTF8)) };
         length += if record.truncated { field_len(bool_attribute_len(attribute::TRUNCATED)) } else { 0 };
 
+        if self.records.is_empty() {
+            self.records.reserve(self.room);
+            self.records.resize(HEAD, 0);
+        }
         let out = &mut self.records;
         header(out, 2, length);
         fixed64(out, 1, record.time_unix_nano);
@@ -100,7 +114,7 @@ impl Batch {
 
     /// The end of what was pushed so far.
     pub fn mark(&self) -> Mark {
-        Mark { bytes: self.records.len(), records: self.count }
+        Mark { bytes: self.len(), records: self.count }
     }
 
     /// Forgets all records.
@@ -110,23 +124,39 @@ impl Batch {
     }
 
     /// The whole request, under a resource made by [`resource`]; empties the batch.
-    pub fn finish(&mut self, resource: &[u8]) -> Vec<u8> {
+    pub fn finish(&mut self, resource: &[u8]) -> Bytes {
         self.finish_to(self.mark(), resource)
     }
 
     /// The request of the records before `mark`; those behind it stay, and marks taken before are void.
-    pub fn finish_to(&mut self, mark: Mark, resource: &[u8]) -> Vec<u8> {
-        let scope = mark.bytes.min(self.records.len());
+    pub fn finish_to(&mut self, mark: Mark, resource: &[u8]) -> Bytes {
+        let scope = mark.bytes.min(self.len());
         let outer = field_len(resource.len()) + field_len(scope);
-        let mut out = Vec::with_capacity(field_len(outer));
-        header(&mut out, 1, outer);
-        header(&mut out, 1, resource.len());
-        out.extend_from_slice(resource);
-        header(&mut out, 2, scope);
-        out.extend_from_slice(&self.records[..scope]);
-        self.records.drain(..scope);
+        let mut head = Vec::with_capacity(resource.len() + 40);
+        header(&mut head, 1, outer);
+        header(&mut head, 1, resource.len());
+        head.extend_from_slice(resource);
+        header(&mut head, 2, scope);
+        self.room = if scope >= BUSY { HEAD + scope + BUSY } else { 0 };
+        let mut rest = Vec::new();
+        if self.len() > scope {
+            rest.reserve(self.room);
+            rest.resize(HEAD, 0);
+            rest.extend_from_slice(&self.records[HEAD + scope..]);
+        }
+        let mut whole = std::mem::replace(&mut self.records, rest);
+        whole.truncate(HEAD + scope);
         self.count = self.count.saturating_sub(mark.records);
-        out
+        match HEAD.checked_sub(head.len()) {
+            Some(start) if whole.len() >= HEAD => {
+                whole[start..HEAD].copy_from_slice(&head);
+                Bytes::from(whole).slice(start..)
+            }
+            _ => {
+                head.extend_from_slice(whole.get(HEAD..).unwrap_or_default());
+                head.into()
+            }
+        }
     }
 }
 
@@ -213,23 +243,33 @@ mod tests {
         #[test]
         fn prost_reads_what_was_meant(
             lines in prop::collection::vec((any::<Vec<u8>>(), any::<u64>(), any::<u64>(), 0_u8..25, any::<bool>(),
-                0_u64..=i64::MAX as u64, prop::option::of(any::<bool>())), 1..20)
+                0_u64..=i64::MAX as u64, prop::option::of(any::<bool>())), 1..20),
+            wide in 0_usize..2 * HEAD,
+            before in any::<prop::sample::Index>(),
         ) {
-            let resource = resource(&[("weir.tenant", "default"), ("服务", &"x".repeat(300))]);
+            let resource = resource(&[("weir.tenant", "default"), ("服务", &"x".repeat(wide))]);
             let mut batch = Batch::default();
-            for (body, time, observed, severity, truncated, offset, stream) in &lines {
+            let before = before.index(lines.len());
+            let mut mark = Mark::default();
+            for (at, (body, time, observed, severity, truncated, offset, stream)) in lines.iter().enumerate() {
+                if at == before {
+                    mark = batch.mark();
+                }
                 let stream = stream.map(|err| if err { Stream::Stderr } else { Stream::Stdout });
                 batch.push(&Record { time_unix_nano: *time, observed_time_unix_nano: *observed,
                     severity_number: *severity, body, stream, offset: *offset, truncated: *truncated });
             }
-            let size = batch.len() + resource.len();
-            let bytes = batch.finish(&resource);
-            prop_assert!(batch.is_empty() && bytes.len() <= size + 40);
-            let read = ExportLogsServiceRequest::decode(bytes.as_slice()).unwrap();
-            prop_assert_eq!(read.resource_logs.len(), 1);
-            let attributes = &read.resource_logs[0].resource.as_ref().unwrap().attributes;
-            prop_assert_eq!(attributes[1].key.as_str(), "服务");
-            let records = &read.resource_logs[0].scope_logs[0].log_records;
+            let mut records = Vec::new();
+            for mark in [mark, Mark { bytes: batch.len() - mark.bytes, records: lines.len() - mark.records }] {
+                let bytes = batch.finish_to(mark, &resource);
+                prop_assert!(bytes.len() <= mark.bytes + resource.len() + 40);
+                let mut read = ExportLogsServiceRequest::decode(bytes).unwrap();
+                prop_assert_eq!(read.resource_logs.len(), 1);
+                let attributes = &read.resource_logs[0].resource.as_ref().unwrap().attributes;
+                prop_assert_eq!(attributes[1].key.as_str(), "服务");
+                records.append(&mut read.resource_logs[0].scope_logs[0].log_records);
+            }
+            prop_assert_eq!((batch.count(), batch.len()), (0, 0));
             prop_assert_eq!(records.len(), lines.len());
             for (record, (body, time, observed, severity, truncated, offset, stream)) in records.iter().zip(&lines) {
                 prop_assert_eq!((record.time_unix_nano, record.observed_time_unix_nano), (*time, *observed));

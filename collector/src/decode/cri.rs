@@ -1,6 +1,6 @@
 //! The CRI log format: `<time> stdout|stderr P|F[:tags] <text>`.
 
-use super::{Stream, unix_nano};
+use super::{Clock, Stream};
 
 /// One physical line, without its newline. `P` lines are parts, which the next `F` of the same stream completes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,11 @@ pub struct Line<'a> {
 
 /// Reads a line without its newline; `None` if it is no CRI line (it is then to be kept whole, as plain text).
 pub fn parse(line: &[u8]) -> Option<Line<'_>> {
+    parse_by(&mut Clock::default(), line)
+}
+
+/// The same, by a clock that is kept from line to line.
+pub fn parse_by<'a>(clock: &mut Clock, line: &'a [u8]) -> Option<Line<'a>> {
     let (time, rest) = word(line)?;
     let (stream, rest) = word(rest)?;
     // Old runtimes write an empty text without the space before it.
@@ -26,7 +31,7 @@ pub fn parse(line: &[u8]) -> Option<Line<'_>> {
         b"F" => false,
         _ => return None,
     };
-    Some(Line { time_unix_nano: unix_nano(time)?, stream: Stream::parse(stream)?, partial, text })
+    Some(Line { time_unix_nano: clock.unix_nano(time)?, stream: Stream::parse(stream)?, partial, text })
 }
 
 fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {

@@ -7,7 +7,7 @@ pub mod json;
 pub mod otlp_json;
 mod timestamp;
 
-pub use timestamp::unix_nano;
+pub use timestamp::{Clock, unix_nano};
 
 /// Which of a container's outputs a line was written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::decode::{Stream, cri, docker, json};
+use crate::decode::{Clock, Stream, cri, docker, json};
 use crate::encode::{Batch, Mark, Record};
 use crate::options::{Format, Multiline};
 use crate::severity;
@@ -38,6 +38,7 @@ pub struct Assembler {
     max_line: usize,
     /// By output: stdout, stderr, and lines of neither.
     open: [Option<Open>; 3],
+    clock: Clock,
     /// Encoded since the last clean point.
     span: usize,
     /// A clean point before the line that came last.
@@ -74,7 +75,16 @@ struct Piece<'a> {
 impl Assembler {
     /// Nothing is open. `format` is not `auto` (which is taken as plain).
     pub fn new(format: Format, multiline: Arc<Multiline>, max_line: usize) -> Self {
-        Self { format, multiline, max_line, open: [None, None, None], span: 0, passed: None, counts: Counts::default() }
+        Self {
+            format,
+            multiline,
+            max_line,
+            open: [None, None, None],
+            clock: Clock::default(),
+            span: 0,
+            passed: None,
+            counts: Counts::default(),
+        }
     }
 
     /// As soon as the first line was seen.
@@ -205,7 +215,7 @@ impl Assembler {
         let plain = Piece { time: 0, severity: None, stream: None, partial: false, text: Cow::Borrowed(line) };
         let read = match self.format {
             Format::Auto | Format::Plain => return plain,
-            Format::Cri => cri::parse(line).map(|read| Piece {
+            Format::Cri => cri::parse_by(&mut self.clock, line).map(|read| Piece {
                 time: read.time_unix_nano,
                 severity: None,
                 stream: Some(read.stream),

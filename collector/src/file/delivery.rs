@@ -58,7 +58,7 @@ impl Source {
         let record = Record {
             topic: Arc::clone(&self.topic),
             key: Some(Bytes::from(tail.entry.identity.clone().into_bytes())),
-            value: Bytes::from(sealed.value),
+            value: sealed.value,
             headers: vec![(header::ORIGIN.to_owned(), Bytes::from(origin.to_string().into_bytes()))],
             ..Record::default()
         };

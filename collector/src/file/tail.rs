@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::acks::Acks;
 use super::assemble::{Assembler, SPAN_LIMIT};
 use super::checkpoint::Entry;
@@ -27,7 +29,7 @@ pub(super) fn buffer_size(max_line: usize) -> usize {
 /// A batch that is ready to be sent.
 #[derive(Debug)]
 pub(super) struct Sealed {
-    pub(super) value: Vec<u8>,
+    pub(super) value: Bytes,
     pub(super) end: u64,
 }
 

@@ -12,7 +12,7 @@ fn run(format: Format, multiline: Multiline, lines: &[&str]) -> Vec<String> {
         assembler.line(line.as_bytes(), at as u64, false, 1, &mut batch);
     }
     assembler.close(1, &mut batch);
-    let request = ExportLogsServiceRequest::decode(batch.finish(&[]).as_slice()).unwrap();
+    let request = ExportLogsServiceRequest::decode(batch.finish(&[])).unwrap();
     let records = &request.resource_logs[0].scope_logs[0].log_records;
     let text = |value: &Option<weir_proto::otlp::common::v1::AnyValue>| match value.as_ref().unwrap().value.as_ref() {
         Some(Value::StringValue(text)) => text.clone(),
