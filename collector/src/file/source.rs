@@ -74,7 +74,7 @@ const WAITING_BYTES: usize = 8 << 20;
 /// Emptied buffers that are kept.
 const POOL: usize = 8;
 /// Wake-ups are taken together for so long.
-const GATHER: Duration = Duration::from_millis(20);
+const GATHER: Duration = Duration::from_millis(50);
 /// How often files are looked at that wait for time to pass.
 const TICK: Duration = Duration::from_millis(100);
 
