@@ -29,8 +29,14 @@ fn walk(name: &str, value: &Value, depth: usize, each: &mut impl FnMut(&str, &st
                 }
             }
         }
+        Value::StringValue(text) => each(name, text),
         leaf => each(name, &text(leaf)),
     }
+}
+
+/// Whether a value holds others.
+pub fn is_nested(value: &Value) -> bool {
+    matches!(value, Value::ArrayValue(_) | Value::KvlistValue(_))
 }
 
 /// Whether any value of the field `name` passes.

@@ -9,30 +9,77 @@ pub fn is_ideograph(c: char) -> bool {
         && c.is_alphanumeric()
 }
 
+/// What a byte of ASCII is in a word.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Class {
+    Between,
+    Lower,
+    Upper,
+    /// Part of a longer character.
+    Other,
+}
+
+const CLASSES: [Class; 256] = {
+    let mut classes = [Class::Between; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        classes[byte] = match byte as u8 {
+            b'a'..=b'z' | b'0'..=b'9' | b'_' => Class::Lower,
+            b'A'..=b'Z' => Class::Upper,
+            0x80.. => Class::Other,
+            _ => Class::Between,
+        };
+        byte += 1;
+    }
+    classes
+};
+
 /// Calls `each` with every word in order, lowercased.
 pub fn each_word(text: &str, mut each: impl FnMut(&str)) {
+    let bytes = text.as_bytes();
+    let class = |at: usize| bytes.get(at).map_or(Class::Between, |byte| CLASSES[usize::from(*byte)]);
     let mut word = String::new();
-    for c in text.chars() {
-        let ideograph = !c.is_ascii() && is_ideograph(c);
-        if ideograph || !(c.is_ascii_alphanumeric() || c == '_' || (!c.is_ascii() && c.is_alphanumeric())) {
-            if !word.is_empty() {
-                each(&word);
-                word.clear();
+    let mut at = 0;
+    while at < bytes.len() {
+        // Most words are plain, and need no copy.
+        let start = at;
+        while class(at) == Class::Lower {
+            at += 1;
+        }
+        if class(at) == Class::Between {
+            if at > start {
+                each(&text[start..at]);
             }
-            if ideograph {
-                word.push(c);
-                each(&word);
-                word.clear();
-            }
-        } else if c.is_ascii() {
+            at += 1;
+            continue;
+        }
+        word.clear();
+        word.push_str(&text[start..at]);
+        at += rest_of_word(&text[at..], &mut word, &mut each);
+    }
+}
+
+/// Ends the word that has begun, or gives the ideograph that comes first; returns the bytes that were read, at least one.
+fn rest_of_word(text: &str, word: &mut String, each: &mut impl FnMut(&str)) -> usize {
+    for (at, c) in text.char_indices() {
+        if c.is_ascii_alphanumeric() || c == '_' {
             word.push(c.to_ascii_lowercase());
-        } else {
+        } else if !c.is_ascii() && c.is_alphanumeric() && !is_ideograph(c) {
             word.extend(c.to_lowercase());
+        } else {
+            if !word.is_empty() {
+                each(word);
+            }
+            if !c.is_ascii() && is_ideograph(c) {
+                each(c.encode_utf8(&mut [0; 4]));
+            }
+            return at + c.len_utf8();
         }
     }
     if !word.is_empty() {
-        each(&word);
+        each(word);
     }
+    text.len()
 }
 
 /// The words of a text, in order.
@@ -47,10 +94,10 @@ pub fn is_hashed(word: &str) -> bool {
     word.len() > 64 || (word.len() >= 4 && word.bytes().any(|b| b.is_ascii_digit()))
 }
 
-/// 18 bits of FNV-1a; stable, since it lies on disk.
-pub fn short_hash(bytes: &[u8]) -> u32 {
+/// 18 bits of FNV-1a over all parts; stable, since it lies on disk.
+pub fn short_hash(parts: &[&str]) -> u32 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in bytes {
+    for byte in parts.iter().flat_map(|part| part.as_bytes()) {
         hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     }
     ((hash ^ (hash >> 32)) & 0x3ffff) as u32
@@ -63,6 +110,31 @@ mod tests {
     #[test]
     fn chinese_characters_are_words_of_their_own() {
         assert_eq!(words("GPU-7 显存 Out_of"), ["gpu", "7", "显", "存", "out_of"]);
+    }
+
+    /// The definition, one character after the other.
+    fn plainly(text: &str) -> Vec<String> {
+        let mut found = vec![String::new()];
+        for c in text.chars() {
+            if is_ideograph(c) {
+                found.extend([c.to_string(), String::new()]);
+            } else if c.is_alphanumeric() || c == '_' {
+                if let Some(word) = found.last_mut() {
+                    word.extend(c.to_lowercase());
+                }
+            } else {
+                found.push(String::new());
+            }
+        }
+        found.retain(|word| !word.is_empty());
+        found
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn words_are_what_their_definition_says(text in "[a-cA-C0-1_ .é显存İſ-]{0,24}|.{0,24}") {
+            proptest::prop_assert_eq!(words(&text), plainly(&text));
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use std::fmt::Write as _;
 
 use ahash::AHashMap;
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
+use weir_proto::attribute;
 use weir_proto::otlp::common::v1::any_value::Value;
 
 use crate::line::{Line, Source};
@@ -40,6 +41,9 @@ pub struct Terms {
     counts: AHashMap<Box<str>, Seen>,
     line: u32,
     term: String,
+    field: String,
+    /// The record that was listed last.
+    record: Option<(i32, i64)>,
 }
 
 #[derive(Debug)]
@@ -99,7 +103,13 @@ impl Terms {
         if !line.span_id.is_empty() {
             self.text_field("span_id", &hex::encode(&line.span_id));
         }
-        self.text_field("record", &format!("{}-{}", line.id.partition, line.id.offset));
+        // Lines of one record mostly follow each other, and how many they are is not asked for.
+        let record = (line.id.partition, line.id.offset);
+        if self.record == Some(record) {
+            return;
+        }
+        self.record = Some(record);
+        self.text_field("record", &format!("{}-{}", record.0, record.1));
     }
 
     fn word(&mut self, word: &str) {
@@ -111,22 +121,29 @@ impl Terms {
     }
 
     fn fields(&mut self, kind: &str, attributes: &[(String, Value)]) {
-        let mut field = String::from(kind);
-        for (key, _) in attributes {
-            field.truncate(kind.len());
-            field.push_str(key);
-            self.add(|term| put_named(term, &field));
-        }
+        let mut field = std::mem::take(&mut self.field);
         fields::each(attributes, |name, text| {
-            field.truncate(kind.len());
+            field.clear();
+            field.push_str(kind);
             field.push_str(name);
             self.text_field(&field, text);
         });
+        // What holds a list or a map has its own name too.
+        for (key, _) in attributes.iter().filter(|(_, value)| fields::is_nested(value)) {
+            field.clear();
+            field.push_str(kind);
+            field.push_str(key);
+            self.add(|term| put_named(term, &field));
+        }
+        self.field = field;
     }
 
     fn text_field(&mut self, field: &str, value: &str) {
         self.add(|term| put_named(term, field));
-        self.add(|term| put_field(term, field, &value.to_lowercase()));
+        if is_listed(field) {
+            let lower = value.bytes().any(|b| b.is_ascii_uppercase() || !b.is_ascii()).then(|| value.to_lowercase());
+            self.add(|term| put_field(term, field, lower.as_deref().unwrap_or(value)));
+        }
     }
 
     fn add(&mut self, put: impl FnOnce(&mut String)) {
@@ -148,7 +165,7 @@ impl Terms {
 /// The term of a whole word of the body, lowercase.
 pub fn put_word(term: &mut String, word: &str) {
     if words::is_hashed(word) {
-        put_hash(term, 'h', word.as_bytes());
+        put_hash(term, 'h', &[word]);
     } else {
         term.push('w');
         term.push_str(word);
@@ -184,7 +201,7 @@ pub fn put_run(term: &mut String, run: &str) {
 /// The term of a field's whole value, lowercase.
 pub fn put_field(term: &mut String, field: &str, value: &str) {
     if is_field_hashed(field, value) {
-        put_hash(term, 'g', format!("{field}\0{value}").as_bytes());
+        put_hash(term, 'g', &[field, "\0", value]);
     } else {
         term.push('f');
         term.push_str(field);
@@ -196,7 +213,7 @@ pub fn put_field(term: &mut String, field: &str, value: &str) {
 /// The term of a field that is there.
 pub fn put_named(term: &mut String, field: &str) {
     if is_odd(field) {
-        put_hash(term, 'e', field.as_bytes());
+        put_hash(term, 'e', &[field]);
     } else {
         term.push('e');
         term.push_str(field);
@@ -208,13 +225,21 @@ pub fn is_field_hashed(field: &str, value: &str) -> bool {
     words::is_hashed(value) || is_odd(field) || is_odd(value)
 }
 
+/// Whether chunks are listed under the values of a field; under its name they always are. A line's place in its file is
+/// asked for by nobody, and would be a term for each line.
+pub fn is_listed(field: &str) -> bool {
+    field.strip_prefix("attributes.") != Some(attribute::FILE_OFFSET)
+}
+
 /// Whether a text cannot stand in a term as it is.
 pub fn is_odd(text: &str) -> bool {
     text.len() > 200 || text.contains([COUNT, END, '\0'])
 }
 
-fn put_hash(term: &mut String, kind: char, bytes: &[u8]) {
-    let _ = write!(term, "{kind}{:05x}", words::short_hash(bytes));
+fn put_hash(term: &mut String, kind: char, parts: &[&str]) {
+    let hash = words::short_hash(parts);
+    term.push(kind);
+    term.extend([16, 12, 8, 4, 0].map(|shift| char::from(b"0123456789abcdef"[(hash >> shift) as usize & 15])));
 }
 
 /// Makes each `term \x01 count \x02` of its input that many times, which is how tantivy is told a frequency.

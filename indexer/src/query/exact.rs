@@ -27,7 +27,7 @@ pub(super) fn exact(query: &Query) -> Option<Exact> {
         },
         Query::Field(name, Test::Is(value)) => {
             let value = value.to_lowercase();
-            if terms::is_field_hashed(name, &value) {
+            if terms::is_field_hashed(name, &value) || !terms::is_listed(name) {
                 return None;
             }
             // No line has the empty service or tenant.

@@ -82,7 +82,9 @@ fn term(needs: &Needs) -> Option<String> {
     let mut term = String::new();
     match needs {
         Needs::Word(word) => terms::put_word(&mut term, word),
-        Needs::Field(field, value) if is_listed(field) => terms::put_field(&mut term, field, value),
+        Needs::Field(field, value) if is_listed(field) && terms::is_listed(field) => {
+            terms::put_field(&mut term, field, value);
+        }
         Needs::HasField(field) if is_listed(field) => terms::put_named(&mut term, field),
         _ => return None,
     }
