@@ -22,6 +22,21 @@ fn g4(value: f64) -> String {
     }
 }
 
+/// Go's `%g` of a float without a precision: as few digits as tell it apart, with an exponent below 1e-4 and from 1e6.
+pub(super) fn go(value: f64) -> String {
+    if !value.is_finite() {
+        return g4(value);
+    }
+    let text = format!("{value:e}");
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if (-4..6).contains(&exponent) {
+        return value.to_string();
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{mantissa}e{sign}{:02}", exponent.abs())
+}
+
 fn small(mut value: f64) -> (f64, &'static str) {
     let mut prefix = "";
     for next in ["m", "u", "n", "p", "f", "a", "z", "y"] {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use gotmpl::{FuncMap, Template, TemplateError, Value};
 
@@ -46,7 +46,8 @@ impl Text {
         if !text.contains("{{") {
             return Ok(Self::plain(text));
         }
-        let template = Template::new("text").funcs(functions()).parse(&format!("{PREAMBLE}{text}{END}"))?;
+        let body = with_go_numbers(text);
+        let template = Template::new("text").funcs(functions()).parse(&format!("{PREAMBLE}{body}{END}"))?;
         // What is not there shows only when it is run; what else fails may be for want of real labels.
         match template.execute_to_string(&data(&BTreeMap::new(), 0.0, "")) {
             Err(
@@ -67,6 +68,16 @@ impl Text {
             Ok(text) => text.trim_end_matches(END).replace("<no value>", ""),
             Err(error) => format!("<error expanding template: {error}>"),
         }
+    }
+}
+
+/// The engine writes a bare float in full; Go, from a million on, with an exponent.
+fn with_go_numbers(text: &str) -> std::borrow::Cow<'_, str> {
+    static BARE: LazyLock<Option<regex::Regex>> =
+        LazyLock::new(|| regex::Regex::new(r"\{\{(-?\s*)(\$value|\.Value)(\s*-?)\}\}").ok());
+    match &*BARE {
+        Some(bare) => bare.replace_all(text, "{{${1}goNumber ${2}${3}}}"),
+        None => text.into(),
     }
 }
 
@@ -126,6 +137,10 @@ fn functions() -> FuncMap {
     for (name, function) in numbers {
         map.insert(name.to_owned(), Arc::new(move |arguments: &[Value]| Ok(Value::from(function(number(arguments)?)))));
     }
+    map.insert(
+        "goNumber".to_owned(),
+        Arc::new(|arguments: &[Value]| Ok(Value::from(humanize::go(number(arguments)?)))),
+    );
     let texts: [(&str, OfText); 6] = [
         ("title", title),
         ("toUpper", str::to_uppercase),
@@ -205,6 +220,33 @@ mod tests {
             ("{{ if match \"^gpu\" $labels.instance }}gpu{{ end }}", "gpu"),
             ("服务 {{ $labels.instance }} 延迟", "服务 gpu-1.example.com:9400 延迟"),
             ("{{ $externalURL }} {{ title \"a word\" }}", "http://weir A Word"),
+        ] {
+            assert_eq!(render(text), expected, "{text}");
+        }
+        for (value, expected) in [
+            (21.0, "21"),
+            (1_000_000.0, "1e+06"),
+            (123_456.0, "123456"),
+            (0.000_05, "5e-05"),
+            (0.1, "0.1"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "+Inf"),
+        ] {
+            let text = Text::parse("{{ $value }}").unwrap();
+            assert_eq!(text.render(&BTreeMap::new(), value, ""), expected);
+        }
+        for (text, expected) in [
+            ("{{ index $labels \"instance\" }}", "gpu-1.example.com:9400"),
+            ("{{ if eq $labels.instance \"x\" }}a{{ else if $labels.nothing }}b{{ else }}c{{ end }}", "c"),
+            ("{{ range $name, $v := $labels }}{{ $name }}={{ $v }};{{ end }}", "instance=gpu-1.example.com:9400;"),
+            (
+                "{{ $value | printf \"%.1f\" }} {{ printf \"%s-%d%%\" $labels.instance 5 }}",
+                "1234.5 gpu-1.example.com:9400-5%",
+            ),
+            ("{{- /* a word */ -}}  {{ .Value | humanizePercentage }}", "1.234e+05%"),
+            ("{{ with $labels.instance }}{{ . }}{{ end }}", "gpu-1.example.com:9400"),
+            ("{{ $x := 5 }}{{ $x }}", "5"),
+            ("{{ humanize1024 2048.0 }} {{ humanizeTimestamp 0.0 }}", "2ki 1970-01-01 00:00:00 +0000 UTC"),
         ] {
             assert_eq!(render(text), expected, "{text}");
         }
