@@ -15,7 +15,6 @@ mod tests;
 mod wire;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use ahash::{AHashMap, AHashSet};
 use weir_proto::v1;
@@ -44,12 +43,8 @@ struct Slot {
 
 type Slots = BTreeMap<u64, Slot>;
 
-/// One interface of one service of one tenant.
-#[derive(Debug)]
-struct Series {
-    names: [String; 3],
-    slots: Slots,
-}
+/// What was called of one service of one tenant in the open range, by interface.
+type Service = AHashMap<String, Slots>;
 
 /// Folds one partition, range after range.
 #[derive(Debug)]
@@ -60,10 +55,10 @@ pub struct Fold {
     seen: Seen,
     watermark: u64,
     range: v1::CallDeltas,
-    series: AHashMap<String, Series>,
+    /// By tenant and service.
+    services: AHashMap<String, AHashMap<String, Service>>,
     bytes: usize,
-    /// Kept for their room.
-    key: String,
+    /// Kept for its room.
     interface: String,
 }
 
@@ -77,9 +72,8 @@ impl Fold {
             seen,
             watermark: 0,
             range: v1::CallDeltas::default(),
-            series: AHashMap::new(),
+            services: AHashMap::new(),
             bytes: 0,
-            key: String::new(),
             interface: String::new(),
         }
     }
@@ -139,15 +133,22 @@ impl Fold {
         for resource in wire::read(value)? {
             self.watermark = self.watermark.max(resource.latest.min(arrival_unix_nano.saturating_add(AHEAD)));
             self.range.other_kinds += resource.others;
-            let (tenant, service) = (clip(resource.tenant), clip(resource.service));
-            for call in &resource.calls {
-                self.call(tenant, service, call, arrival_unix_nano);
+            if resource.calls.is_empty() {
+                continue;
             }
+            // Looked up once for all calls of a resource.
+            let (tenant, name) = (clip(resource.tenant), clip(resource.service));
+            let mut services = std::mem::take(&mut self.services);
+            let service = entry(entry(&mut services, tenant), name);
+            for call in &resource.calls {
+                self.call(tenant, name, service, call, arrival_unix_nano);
+            }
+            self.services = services;
         }
         Ok(())
     }
 
-    fn call(&mut self, tenant: &str, service: &str, call: &Call<'_>, arrival: u64) {
+    fn call(&mut self, tenant: &str, service: &str, of: &mut Service, call: &Call<'_>, arrival: u64) {
         self.range.spans += 1;
         let Some(id) = countable(call) else {
             self.range.rejected += 1;
@@ -162,19 +163,19 @@ impl Fold {
         interface::of(call, &mut interface);
         interface.truncate(interface.floor_char_boundary(NAME_BYTES));
         self.rewrites.apply(&mut interface);
-        self.bound(tenant, &mut interface);
-        self.key.clear();
-        // Lengths keep names apart that would be the same one after the other.
-        let _ = write!(self.key, "{} {} {tenant}{service}{interface}", tenant.len(), service.len());
-        if !self.series.contains_key(&self.key) {
-            self.bytes += tenant.len() + service.len() + interface.len() + 24;
-            let names = [tenant, service, &interface].map(str::to_owned);
-            self.series.insert(self.key.clone(), Series { names, slots: Slots::new() });
+        // What is in the open range is known; only what is called `other` may have been too much, and counts as such.
+        if interface == OTHER || !of.contains_key(&interface) {
+            self.bound(tenant, &mut interface);
+            if !of.contains_key(&interface) {
+                self.bytes += tenant.len() + service.len() + interface.len() + 24;
+                of.insert(interface.clone(), Slots::new());
+            }
         }
+        let slots = of.get_mut(&interface);
         self.interface = interface;
-        let Some(series) = self.series.get_mut(&self.key) else { return };
+        let Some(slots) = slots else { return };
         // A slot's numbers are at most 100 bytes; each call adds at most one step and its count to the histogram.
-        let slot = series.slots.entry(call.end / SECOND).or_insert_with(|| {
+        let slot = slots.entry(call.end / SECOND).or_insert_with(|| {
             self.bytes += 100;
             Slot::default()
         });
@@ -192,10 +193,7 @@ impl Fold {
 
     /// `interface` becomes [`OTHER`] where it is one too many.
     fn bound(&mut self, tenant: &str, interface: &mut String) {
-        if !self.interfaces.contains_key(tenant) {
-            self.interfaces.insert(tenant.to_owned(), AHashSet::new());
-        }
-        let Some(known) = self.interfaces.get_mut(tenant) else { return };
+        let known = entry(&mut self.interfaces, tenant);
         if known.contains(interface.as_str()) {
             return;
         }
@@ -215,18 +213,29 @@ impl Fold {
         deltas.source_partition = source_partition;
         (deltas.first_offset, deltas.end_offset) = (first, end);
         deltas.watermark_unix_nano = self.watermark;
-        let mut all: Vec<_> = self.series.drain().map(|(_, series)| series).collect();
-        all.sort_unstable_by(|a, b| a.names.cmp(&b.names));
-        for Series { names: [tenant, service, interface], slots } in all {
-            let slots = slots.into_iter().map(|(unix_seconds, slot)| v1::CallSlot {
-                unix_seconds,
-                durations: Some(slot.durations.to_message()),
-                ..slot.delta
-            });
-            deltas.series.push(v1::CallSeries { tenant, service, interface, slots: slots.collect() });
+        for (tenant, services) in self.services.drain() {
+            for (service, interfaces) in services {
+                for (interface, slots) in interfaces {
+                    let slots = slots.into_iter().map(|(unix_seconds, slot)| v1::CallSlot {
+                        unix_seconds,
+                        durations: Some(slot.durations.to_message()),
+                        ..slot.delta
+                    });
+                    let (tenant, service) = (tenant.clone(), service.clone());
+                    deltas.series.push(v1::CallSeries { tenant, service, interface, slots: slots.collect() });
+                }
+            }
         }
         deltas
+            .series
+            .sort_unstable_by(|a, b| (&a.tenant, &a.service, &a.interface).cmp(&(&b.tenant, &b.service, &b.interface)));
+        deltas
     }
+}
+
+/// A value by its name, made where it is not there.
+fn entry<'a, T: Default>(map: &'a mut AHashMap<String, T>, name: &str) -> &'a mut T {
+    map.entry(name.to_owned()).or_default()
 }
 
 /// Trace and span id of a call that can be counted: one that has both, and both times. Ids that are all zeros are none
