@@ -53,7 +53,7 @@ impl Default for Settings {
             linger: Duration::from_millis(100),
             grace: Duration::from_secs(5),
             group_wait: Duration::from_secs(1),
-            checkpoint: Duration::from_millis(250),
+            checkpoint: Duration::from_secs(1),
             retry: Duration::from_secs(1),
             in_flight: 16 << 20,
         }
