@@ -104,13 +104,13 @@ pub(crate) fn count(smoke: bool) -> anyhow::Result<Ready> {
     query(smoke, |corpus, _| corpus.words[0].to_owned(), |moment, asked| Ok(search::count(moment, asked)?))
 }
 
-/// The same by the minute.
+/// The same by the hour.
 pub(crate) fn histogram(smoke: bool) -> anyhow::Result<Ready> {
-    let by_minute: Answer = |moment, asked| {
-        let buckets = search::histogram(moment, asked, 60_000_000_000, None)?;
+    let by_hour: Answer = |moment, asked| {
+        let buckets = search::histogram(moment, asked, 3_600_000_000_000, None)?;
         Ok(buckets.values().flat_map(|bucket| bucket.values()).sum())
     };
-    query(smoke, |corpus, _| corpus.words[0].to_owned(), by_minute)
+    query(smoke, |corpus, _| corpus.words[0].to_owned(), by_hour)
 }
 
 /// Newest hundred lines with a part of a word.
