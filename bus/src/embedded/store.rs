@@ -115,18 +115,20 @@ impl Store {
     fn make_room(&self) -> fjall::Result<()> {
         // Says whether the worker that writes tables has failed.
         self.database.persist(PersistMode::Buffer)?;
-        let mut keyspaces: Vec<_> = self.records.read().values().chain([&self.meta]).cloned().collect();
-        keyspaces.sort_by_key(|keyspace| std::cmp::Reverse(keyspace.tree.active_memtable().size()));
-        let mut all: u64 = keyspaces.iter().map(|keyspace| keyspace.tree.active_memtable().size()).sum();
-        for keyspace in &keyspaces {
-            let size = keyspace.tree.active_memtable().size();
-            if size <= MEMTABLE_BYTES && all <= ACTIVE_BYTES {
+        // A size is read once: fjall's worker changes it at any moment, and an order that changes cannot be sorted by.
+        let sized = |keyspace: &Keyspace| (keyspace.tree.active_memtable().size(), keyspace.clone());
+        let mut keyspaces: Vec<_> = self.records.read().values().chain([&self.meta]).map(sized).collect();
+        keyspaces.sort_unstable_by_key(|(size, _)| std::cmp::Reverse(*size));
+        let mut all: u64 = keyspaces.iter().map(|(size, _)| size).sum();
+        for (size, keyspace) in &keyspaces {
+            if *size <= MEMTABLE_BYTES && all <= ACTIVE_BYTES {
                 break;
             }
             keyspace.rotate_memtable()?;
-            all = all.saturating_sub(size);
+            all = all.saturating_sub(*size);
         }
-        while keyspaces.iter().map(|keyspace| keyspace.tree.sealed_memtable_count()).sum::<usize>() >= SEALED_MEMTABLES
+        while keyspaces.iter().map(|(_, keyspace)| keyspace.tree.sealed_memtable_count()).sum::<usize>()
+            >= SEALED_MEMTABLES
         {
             self.database.persist(PersistMode::Buffer)?;
             std::thread::sleep(Duration::from_millis(1));
