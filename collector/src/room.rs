@@ -85,14 +85,17 @@ impl Collector {
         let gate = server.gate();
         gate.set_open(false);
         let serving = tokio::spawn(server.run(stop.clone()));
-        // First the topics: one that a broker makes by itself has its own number of partitions, and when it grows, the
-        // order of a key is lost.
-        make_topics(&bus, &health, &shutdown).await;
-        gate.set_open(true);
         // Reading files blocks: it has a thread of its own.
         let runtime = tokio::runtime::Handle::current();
         let stopped = stop.clone();
+        let there = CancellationToken::new();
+        let source = source.reading_after(there.clone());
         let files = tokio::task::spawn_blocking(move || runtime.block_on(source.run(Until::Stopped, stopped)));
+        // First the topics: one that a broker makes by itself has its own number of partitions, and when it grows, the
+        // order of a key is lost.
+        make_topics(&bus, &health, &stop).await;
+        gate.set_open(true);
+        there.cancel();
         let files = async {
             let result = files.await;
             stop.cancel();

@@ -5,6 +5,7 @@
 //! values with and without their prefix (`STATUS_CODE_OK`, `OK`), any number as a string, base64 of both alphabets
 //! with or without padding. Nesting is bounded by the JSON reader at 128.
 
+use std::cell::Cell;
 use std::fmt;
 
 use base64::Engine;
@@ -18,19 +19,57 @@ use crate::otlp::Signal;
 use crate::otlp::schema::{Field, Kind, Message};
 use crate::otlp::wire::{Malformed, put_bytes, put_varint};
 
-/// The protobuf of a request that was written as JSON. What it holds is not checked further: see [`crate::otlp::split`].
-pub fn to_protobuf(signal: Signal, json: &[u8]) -> Result<Vec<u8>, Malformed> {
-    let mut out = Vec::with_capacity(json.len() / 2);
+/// A request that was written as JSON.
+#[derive(Debug)]
+pub struct Request {
+    /// The same in protobuf. What it holds is not checked further: see [`crate::otlp::split`].
+    pub protobuf: Vec<u8>,
+    /// The first object that has not even an empty list of what it is there to hold. Where the request holds nothing at
+    /// all, this is why: a name was mistaken, and what was meant would be lost in silence.
+    pub lacking: Option<Lacking>,
+}
+
+/// An object without its list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lacking {
+    /// Message that the object is.
+    pub message: &'static str,
+    /// Field, under its JSON name.
+    pub list: &'static str,
+}
+
+/// Reads a request.
+pub fn read(signal: Signal, json: &[u8]) -> Result<Request, Malformed> {
+    let mut protobuf = Vec::with_capacity(json.len() / 2);
+    let lacking = Cell::new(None);
     let mut reader = serde_json::Deserializer::from_slice(json);
-    Fields { message: signal.request(), out: &mut out }.deserialize(&mut reader)?;
+    Fields { message: signal.request(), out: &mut protobuf, lacking: &lacking }.deserialize(&mut reader)?;
     reader.end()?;
-    Ok(out)
+    Ok(Request { protobuf, lacking: lacking.get() })
+}
+
+/// The list that a message is there to hold.
+fn list_of(message: &str) -> Option<&'static str> {
+    match message {
+        "ExportLogsServiceRequest" => Some("resourceLogs"),
+        "ResourceLogs" => Some("scopeLogs"),
+        "ScopeLogs" => Some("logRecords"),
+        "ExportTraceServiceRequest" => Some("resourceSpans"),
+        "ResourceSpans" => Some("scopeSpans"),
+        "ScopeSpans" => Some("spans"),
+        "ExportMetricsServiceRequest" => Some("resourceMetrics"),
+        "ResourceMetrics" => Some("scopeMetrics"),
+        "ScopeMetrics" => Some("metrics"),
+        "Gauge" | "Sum" | "Histogram" | "ExponentialHistogram" | "Summary" => Some("dataPoints"),
+        _ => None,
+    }
 }
 
 /// The fields of a message, from an object.
 struct Fields<'a> {
     message: &'static Message,
     out: &'a mut Vec<u8>,
+    lacking: &'a Cell<Option<Lacking>>,
 }
 
 impl<'de> DeserializeSeed<'de> for Fields<'_> {
@@ -49,11 +88,19 @@ impl<'de> Visitor<'de> for Fields<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut missing = list_of(self.message.name);
         while let Some(found) = map.next_key_seed(Name(self.message))? {
-            match found {
-                Some(field) => map.next_value_seed(Content { field, inside: false, out: self.out })?,
-                None => map.next_value::<IgnoredAny>().map(|_| ())?,
-            }
+            let Some(field) = found else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            missing = missing.filter(|list| *list != field.name);
+            map.next_value_seed(Content { field, inside: false, out: self.out, lacking: self.lacking })?;
+        }
+        if let Some(list) = missing
+            && self.lacking.get().is_none()
+        {
+            self.lacking.set(Some(Lacking { message: self.message.name, list }));
         }
         Ok(())
     }
@@ -87,6 +134,7 @@ struct Content<'a> {
     field: &'static Field,
     inside: bool,
     out: &'a mut Vec<u8>,
+    lacking: &'a Cell<Option<Lacking>>,
 }
 
 impl<'de> DeserializeSeed<'de> for Content<'_> {
@@ -246,8 +294,8 @@ impl<'de> Visitor<'de> for Content<'_> {
         if !self.is_array() {
             return Err(A::Error::invalid_type(Unexpected::Seq, &self));
         }
-        let Self { field, out, .. } = self;
-        while array.next_element_seed(Content { field, inside: true, out: &mut *out })?.is_some() {}
+        let Self { field, out, lacking, .. } = self;
+        while array.next_element_seed(Content { field, inside: true, out: &mut *out, lacking })?.is_some() {}
         Ok(())
     }
 
@@ -260,7 +308,7 @@ impl<'de> Visitor<'de> for Content<'_> {
         }
         self.tag(2);
         let start = self.out.len();
-        Fields { message, out: &mut *self.out }.visit_map(map)?;
+        Fields { message, out: &mut *self.out, lacking: self.lacking }.visit_map(map)?;
         let mut length = Vec::with_capacity(5);
         put_varint(&mut length, (self.out.len() - start) as u64);
         self.out.splice(start..start, length);

@@ -55,6 +55,12 @@ impl Globs {
         self.include.is_match(path) && !self.exclude.is_match(path)
     }
 
+    /// For each folder below which globs match, and that is not there: the nearest folder above it that is.
+    pub(super) fn above_missing(&self) -> impl Iterator<Item = &Path> {
+        let missing = self.roots.iter().filter(|(root, _)| !root.is_dir());
+        missing.filter_map(|(root, _)| root.ancestors().find(|above| above.is_dir()))
+    }
+
     /// Calls `file` with every path that matches, and `folder` with every folder before it is read. What cannot be
     /// read is left out: it may be there the next time.
     pub(super) fn walk(&self, mut folder: impl FnMut(&Path), mut file: impl FnMut(&Path)) {

@@ -38,6 +38,8 @@ pub(super) fn look(source: &mut Source, first: bool) {
             },
         );
     }
+    let groups: Vec<_> = source.groups.iter().map(|group| Arc::clone(&group.globs)).collect();
+    source.watch.wait_in(groups.iter().flat_map(|globs| globs.above_missing()));
     let mut new = Vec::new();
     for (inode, (group, path)) in &found {
         if let Some(id) = source.by_inode.get(inode).copied() {

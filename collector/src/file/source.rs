@@ -109,6 +109,8 @@ pub struct Source {
     /// There was no checkpoint when it was opened.
     pub(super) first_start: bool,
     pub(super) timed: AHashSet<u64>,
+    /// Nothing is read before this is cancelled; files are found and known from the start.
+    reading: CancellationToken,
     next: u64,
     ring: VecDeque<u64>,
     pub(super) lingering: VecDeque<(Instant, u64)>,
@@ -152,6 +154,8 @@ impl Source {
         let checkpoint = Checkpoint::new(folder);
         let before = checkpoint.read()?;
         let max_line = options.max_line.0 as usize;
+        let reading = CancellationToken::new();
+        reading.cancel();
         let mut source = Self {
             groups,
             max_line,
@@ -169,6 +173,7 @@ impl Source {
             must_write: true,
             first_start: before.is_none(),
             timed: AHashSet::new(),
+            reading,
             next: 0,
             ring: VecDeque::new(),
             lingering: VecDeque::new(),
@@ -190,6 +195,14 @@ impl Source {
             source.known.insert(entry.inode(), entry);
         }
         Ok(source)
+    }
+
+    /// Reads only once `there` is cancelled: until then the topics may not be there. Files are found and known all the
+    /// same, so that one that comes and is rotated away meanwhile is read afterwards.
+    #[must_use]
+    pub fn reading_after(mut self, there: CancellationToken) -> Self {
+        self.reading = there;
+        self
     }
 
     /// Runs; reading files blocks the thread that it runs on. When stopped it waits a few seconds for what is in flight
@@ -232,7 +245,9 @@ impl Source {
                 let Some((_, id)) = self.lingering.pop_front() else { break };
                 self.flush(id, &stop).await;
             }
-            if self.flight_bytes < self.settings.in_flight
+            let reading = self.reading.is_cancelled();
+            if reading
+                && self.flight_bytes < self.settings.in_flight
                 && let Some(id) = self.ring.pop_front()
             {
                 self.visit(id, &stop).await;
@@ -250,6 +265,7 @@ impl Source {
             due = if self.timed.is_empty() { due } else { due.min(ticked + TICK) };
             tokio::select! {
                 () = stop.cancelled() => {}
+                () = self.reading.cancelled(), if !reading => {}
                 Some(done) = self.flight.next(), if !self.flight.is_empty() => self.done(done),
                 () = woken.notified(), if !structure => tokio::time::sleep(GATHER).await,
                 () = tokio::time::sleep_until(due.into()) => {}

@@ -123,10 +123,12 @@ impl World {
     /// Waits until what is kept of the files is so.
     async fn wait_for_state(&self, wanted: impl Fn(&[serde_json::Value]) -> bool) {
         for _ in 0..600 {
-            let text = fs::read(self.folder.path().join("state/files.json")).unwrap();
-            let state: serde_json::Value = serde_json::from_slice(&text).unwrap();
-            if wanted(state["files"].as_array().unwrap()) {
-                return;
+            // A source that has just been started has not written it yet.
+            if let Ok(text) = fs::read(self.folder.path().join("state/files.json")) {
+                let state: serde_json::Value = serde_json::from_slice(&text).unwrap();
+                if wanted(state["files"].as_array().unwrap()) {
+                    return;
+                }
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
@@ -214,6 +216,39 @@ async fn a_closed_file_that_its_writer_goes_on_with_is_read_on_and_forgotten_whe
     world.wait_for_state(closed).await;
     fs::remove_file(world.path("a.log.1")).unwrap();
     world.wait_for_state(<[_]>::is_empty).await;
+    stop(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_in_a_folder_that_is_made_later_are_followed_without_a_rescan() {
+    let mut world = World::new(Format::Plain).await;
+    world.rescan = Duration::from_hours(1);
+    world.options.files[0].include = vec![world.path("deep/er/*.log").to_str().unwrap().to_owned()];
+    let running = world.start();
+    world.wait_for_state(|_| true).await;
+    fs::create_dir(world.path("deep")).unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    fs::create_dir(world.path("deep/er")).unwrap();
+    world.append("deep/er/a.log", "one\n");
+    assert_eq!(world.wait_for(1).await, ["one"]);
+    world.append("deep/er/a.log", "two\n");
+    assert_eq!(world.wait_for(2).await, ["one", "two"]);
+    stop(running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_came_and_was_rotated_away_before_the_bus_was_there_is_read() {
+    let world = World::new(Format::Plain).await;
+    let (there, ended) = (CancellationToken::new(), CancellationToken::new());
+    let source = world.source().reading_after(there.clone());
+    let running = (tokio::spawn(source.run(Until::Stopped, ended.clone())), ended);
+    world.append("a.log", "one\n");
+    world.wait_for_state(|files| files.len() == 1).await;
+    fs::rename(world.path("a.log"), world.path("a.log.1")).unwrap();
+    world.append("a.log", "two\n");
+    assert_eq!(world.bodies().await, Vec::<String>::new());
+    there.cancel();
+    assert_eq!(world.wait_for(2).await, ["one", "two"]);
     stop(running).await;
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Hints {
 pub(super) struct Watch {
     watcher: Option<RecommendedWatcher>,
     folders: AHashSet<PathBuf>,
+    /// Of these, the ones that are watched only for a folder that is to come below them.
+    waiting: AHashSet<PathBuf>,
     hints: Arc<Mutex<Hints>>,
     woken: Arc<Notify>,
     /// That a folder cannot be watched was said.
@@ -45,11 +47,12 @@ impl Watch {
         })
         .inspect_err(|error| tracing::warn!(%error, "no wake-ups from the file system: files are looked at in turn"))
         .ok();
-        Self { watcher, folders: AHashSet::new(), hints, woken, told: false }
+        Self { watcher, folders: AHashSet::new(), waiting: AHashSet::new(), hints, woken, told: false }
     }
 
     /// Watches a folder, once.
     pub(super) fn folder(&mut self, path: &Path) {
+        self.waiting.remove(path);
         if self.folders.contains(path) {
             return;
         }
@@ -64,6 +67,27 @@ impl Watch {
                     tracing::warn!(%path, %error, "a folder, the first of some, cannot be watched: its files are looked at in turn");
                 }
                 Err(error) => tracing::debug!(path = %path.display(), %error, "a folder cannot be watched"),
+            }
+        }
+    }
+
+    /// Watches these for folders that are to come below them, and no longer those of before. Call it after
+    /// [`Self::folder`] was told all folders that are there.
+    pub(super) fn wait_in<'a>(&mut self, above: impl Iterator<Item = &'a Path>) {
+        let above: AHashSet<PathBuf> = above.map(Path::to_owned).collect();
+        for folder in self.waiting.extract_if(|folder| !above.contains(folder)) {
+            self.folders.remove(&folder);
+            if let Some(watcher) = &mut self.watcher {
+                // Whatever it still tells is a look too many.
+                let _ = watcher.unwatch(&folder);
+            }
+        }
+        for folder in above {
+            if !self.folders.contains(&folder) {
+                self.folder(&folder);
+                self.waiting.insert(folder);
+                // What came before it was watched was not told.
+                self.again();
             }
         }
     }

@@ -14,7 +14,8 @@ use super::refusal::Refusal;
 use super::signal::Signal;
 use super::split::{Split, split};
 use super::tenant::Tenants;
-use crate::decode::otlp_json;
+use super::wire::Malformed;
+use crate::decode::otlp_json::{self, Lacking};
 
 /// The bus must have it within this time: exporters give up after ten seconds, and then send it again.
 const BUS_TIMEOUT: Duration = Duration::from_secs(9);
@@ -132,8 +133,16 @@ fn open(sent: Sent, tenants: &Tenants) -> Result<(Split, Share), Refusal> {
     let body = encoding.unpack(body, &mut share)?;
     // The records are a second copy, which lives until the bus has it. Numbers are shorter in JSON.
     share.grow(body.len() * if json { 4 } else { 1 })?;
-    let request = if json { otlp_json::to_protobuf(signal, &body)?.into() } else { body };
+    let (request, lacking) = if json {
+        let read = otlp_json::read(signal, &body)?;
+        (read.protobuf.into(), read.lacking)
+    } else {
+        (body, None)
+    };
     let split = split(signal, &request, tenants, weir_proto::MAX_RECORD_BYTES)?;
+    if let Some(Lacking { message, list }) = lacking.filter(|_| split.accepted + split.refused == 0) {
+        return Err(Malformed::Lacking { message, list }.into());
+    }
     let size = split.records.iter().map(|part| part.value.len()).sum::<usize>();
     share.grow(size.saturating_sub(request.len()))?;
     Ok((split, share))

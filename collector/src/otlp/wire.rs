@@ -31,6 +31,14 @@ pub enum Malformed {
         /// Field, under its JSON name.
         field: &'static str,
     },
+    /// A JSON request that holds nothing, though not by an empty list.
+    #[error("there is nothing in it: an object ({message}) has no `{list}`")]
+    Lacking {
+        /// Message.
+        message: &'static str,
+        /// Field, under its JSON name.
+        list: &'static str,
+    },
     /// Values in values, too deep.
     #[error("messages lie more than {MAX_DEPTH} deep in each other")]
     Deep,

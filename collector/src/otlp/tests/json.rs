@@ -5,12 +5,12 @@ use weir_proto::otlp::metrics::v1::metric::Data;
 use weir_proto::otlp::trace::v1::status::StatusCode;
 
 use super::*;
-use crate::decode::otlp_json::to_protobuf;
+use crate::decode::otlp_json::{self, Lacking};
 use crate::otlp::Signal;
 use crate::otlp::schema::{Kind, Message};
 
 fn read<T: prost::Message + Default>(signal: Signal, json: &Json) -> T {
-    T::decode(to_protobuf(signal, json.to_string().as_bytes()).unwrap().as_slice()).unwrap()
+    T::decode(otlp_json::read(signal, json.to_string().as_bytes()).unwrap().protobuf.as_slice()).unwrap()
 }
 
 fn one_log(record: &Json) -> LogRecord {
@@ -20,7 +20,7 @@ fn one_log(record: &Json) -> LogRecord {
 }
 
 fn refused(signal: Signal, json: &str) -> String {
-    to_protobuf(signal, json.as_bytes()).unwrap_err().to_string()
+    otlp_json::read(signal, json.as_bytes()).unwrap_err().to_string()
 }
 
 /// A message with every field set, of a oneof the member `pick`.
@@ -93,6 +93,28 @@ fn unknown_fields_are_ignored_wherever_they_are() {
     }));
     assert_eq!(string(record.body.as_ref()), "hello");
     assert_eq!(record.attributes[0].value, Some(AnyValue::default()));
+}
+
+#[test]
+fn an_object_without_its_list_is_told_and_one_with_an_empty_list_is_not() {
+    let lacking = |signal, json: &str| otlp_json::read(signal, json.as_bytes()).unwrap().lacking;
+    for (signal, json, message, list) in [
+        (Signal::Logs, r"{}", "ExportLogsServiceRequest", "resourceLogs"),
+        (Signal::Logs, r#"{"logs": [{"body": "x"}]}"#, "ExportLogsServiceRequest", "resourceLogs"),
+        (Signal::Traces, r#"{"resourceSpans": [{"scopeSpans": []}, {}]}"#, "ResourceSpans", "scopeSpans"),
+        (Signal::Traces, r#"{"resourceSpans": [{"scopeSpans": [{"scope": {}}]}]}"#, "ScopeSpans", "spans"),
+        (
+            Signal::Metrics,
+            r#"{"resourceMetrics": [{"scopeMetrics": [{"metrics": [{"name": "m", "gauge": {}}]}]}]}"#,
+            "Gauge",
+            "dataPoints",
+        ),
+    ] {
+        assert_eq!(lacking(signal, json), Some(Lacking { message, list }), "{json}");
+    }
+    for json in [r#"{"resourceLogs": []}"#, r#"{"resource_logs": [{"scope_logs": [{"log_records": []}]}]}"#] {
+        assert_eq!(lacking(Signal::Logs, json), None, "{json}");
+    }
 }
 
 #[test]
@@ -180,8 +202,8 @@ proptest! {
     #[test]
     fn whatever_the_text_nothing_panics(text in "\\PC{0,200}", bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         for signal in Signal::ALL {
-            let _ = to_protobuf(signal, text.as_bytes());
-            let _ = to_protobuf(signal, &bytes);
+            let _ = otlp_json::read(signal, text.as_bytes());
+            let _ = otlp_json::read(signal, &bytes);
         }
     }
 
