@@ -37,6 +37,8 @@ impl Broker {
         let made = made.map_err(|error| kafka(&format!("making topic {}", spec.name), error))?;
         match made.into_iter().next() {
             Some(Err((_, Code::TopicAlreadyExists))) => {}
+            // Who may not make topics is given them, with the partitions that their owner thought right.
+            Some(Err((_, code))) if is_forbidden(code) && self.partitions(&spec.name).await.is_ok() => return Ok(()),
             Some(Err((_, code))) => return Err(failed(code)),
             _ => return self.until_known(spec).await,
         }
@@ -47,6 +49,14 @@ impl Broker {
             match grown.into_iter().next() {
                 // Another was faster.
                 Some(Err((_, Code::InvalidPartitions)) | Ok(_)) | None => {}
+                Some(Err((_, code))) if is_forbidden(code) => {
+                    tracing::warn!(
+                        topic = spec.name,
+                        wanted = spec.partitions,
+                        "the topic has fewer partitions than configured, and may not be grown"
+                    );
+                    return Ok(());
+                }
                 Some(Err((_, code))) => return Err(failed(code)),
             }
             self.until_known(spec).await?;
@@ -113,6 +123,10 @@ impl Broker {
         };
         self.blocking(ask).await
     }
+}
+
+fn is_forbidden(code: Code) -> bool {
+    matches!(code, Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed)
 }
 
 fn timeouts() -> AdminOptions {
