@@ -80,7 +80,11 @@ pub(crate) async fn run(
         rooms.push(Room::start("indexer", &shutdown, |stop| async move { Ok(room.run(stop).await?) }));
     }
     if role.runs(Role::Alerter) {
-        let room = Alerter::open(config.alerter, context, bus.clone()).await?;
+        let mut options = config.alerter;
+        if options.external_url.is_empty() {
+            options.external_url = bound.url();
+        }
+        let room = Alerter::open(options, context, bus.clone()).await?;
         router = router.merge(room.handle().router());
         rooms.push(Room::start("alerter", &shutdown, |stop| async move { Ok(room.run(stop).await?) }));
     }
