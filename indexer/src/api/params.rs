@@ -24,10 +24,9 @@ impl Params {
         let mut values = BTreeMap::new();
         for (name, value) in pairs {
             if !known.contains(&name.as_str()) {
-                return Err(Problem::parameter(
-                    &name,
-                    format!("there is no parameter `{name}`: use {}", known.join(", ")),
-                ));
+                let right =
+                    if known.is_empty() { "it takes none".to_owned() } else { format!("use {}", known.join(", ")) };
+                return Err(Problem::parameter(&name, format!("there is no parameter `{name}`: {right}")));
             }
             if values.insert(name.clone(), value).is_some() {
                 return Err(Problem::parameter(&name, format!("`{name}` is given twice: give it once")));
@@ -112,4 +111,17 @@ pub(crate) fn in_path(name: &str, text: Result<Path<String>, PathRejection>) -> 
 
 pub(super) fn cursor(line: &crate::line::Line) -> String {
     format!("{}_{}", line.time, line.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Params;
+
+    #[test]
+    fn an_unknown_parameter_is_answered_with_those_there_are() {
+        let detail =
+            |known: &[&str]| Params::new(vec![("x".into(), "1".into())], known).err().map(|wrong| wrong.detail);
+        assert_eq!(detail(&["start", "end"]).unwrap(), "there is no parameter `x`: use start, end");
+        assert_eq!(detail(&[]).unwrap(), "there is no parameter `x`: it takes none");
+    }
 }
