@@ -13,7 +13,7 @@ use super::params::{Params, cursor, in_path};
 use super::{Api, hit::hit};
 use crate::fields;
 use crate::line::{Line, LineId, Source};
-use crate::search::{self, Paging, Selection};
+use crate::search::{self, Page, Paging, Selection};
 use crate::snapshot::{Needs, Snapshot};
 
 /// Most lines on a page.
@@ -105,7 +105,8 @@ pub(super) async fn values(State(api): State<Api>, name: InPath, Query(pairs): P
     Ok(Json(json!({"field": field, "values": values})))
 }
 
-/// Lines of the same source before and after one; `timestamp` (of the hit) saves looking for it everywhere.
+/// Lines of the same source before and after one; `timestamp` (of the hit) saves looking for it everywhere. Where lines
+/// are so large that there are fewer than asked for though there are more, the answer has `"truncated": true`.
 pub(super) async fn context(State(api): State<Api>, id: InPath, Query(pairs): Pairs) -> Answer {
     let id: LineId = in_path("id", id)?.parse().map_err(|wrong: String| Problem::parameter("id", wrong))?;
     let mut params = Params::new(pairs, &["before", "after", "timestamp"])?;
@@ -121,22 +122,33 @@ pub(super) async fn context(State(api): State<Api>, id: InPath, Query(pairs): Pa
     let found = api
         .run(move |snapshot, deadline| around(snapshot, &Selection { deadline, ..everything }, id, at, sides))
         .await?;
-    let Some((before, line, after)) = found else {
+    let Some(Around { before, line, after, truncated }) = found else {
         return Err(Problem::new(StatusCode::NOT_FOUND, format!("there is no line {id}")));
     };
     let hits = |lines: &[Line]| lines.iter().map(hit).collect::<Vec<_>>();
-    Ok(Json(json!({"before": hits(&before), "line": hit(&line), "after": hits(&after)})))
+    let mut answer = json!({"before": hits(&before), "line": hit(&line), "after": hits(&after)});
+    if truncated {
+        answer["truncated"] = true.into();
+    }
+    Ok(Json(answer))
 }
 
-type Around = Option<(Vec<Line>, Line, Vec<Line>)>;
+/// A line with those beside it, in order.
+pub(super) struct Around {
+    pub(super) before: Vec<Line>,
+    pub(super) line: Line,
+    pub(super) after: Vec<Line>,
+    /// Fewer than were asked for, though there are more.
+    pub(super) truncated: bool,
+}
 
-fn around(
+pub(super) fn around(
     snapshot: &dyn Snapshot,
     everything: &Selection,
     id: LineId,
     at: Option<i64>,
     [before, after]: [usize; 2],
-) -> Result<Around, search::Error> {
+) -> Result<Option<Around>, search::Error> {
     let (start, end) = at.map_or((i64::MIN, i64::MAX), |at| (at, at.saturating_add(1)));
     let needs = Needs::Field("record".to_owned(), format!("{}-{}", id.partition, id.offset));
     let there = Selection { needs, start, end, ..everything.clone() };
@@ -145,12 +157,13 @@ fn around(
     let of_source = Selection { needs: needs_of(&line.source), ..everything.clone() };
     let beside = |limit, oldest_first| {
         let paging = Paging { limit, oldest_first, after: Some((line.time, line.id)) };
-        search::page(snapshot, &of_source, &paging, &|other| other.source == line.source).map(|page| page.lines)
+        search::page(snapshot, &of_source, &paging, &|other| other.source == line.source)
     };
-    let mut earlier = beside(before, false)?;
-    earlier.reverse();
-    let later = beside(after, true)?;
-    Ok(Some((earlier, line, later)))
+    let (mut earlier, later) = (beside(before, false)?, beside(after, true)?);
+    let is_cut = |page: &Page, limit| page.more && page.lines.len() < limit;
+    let truncated = is_cut(&earlier, before) || is_cut(&later, after);
+    earlier.lines.reverse();
+    Ok(Some(Around { before: earlier.lines, line, after: later.lines, truncated }))
 }
 
 /// What chunks of a source are listed under.

@@ -85,8 +85,8 @@ async fn pages_in_either_order_hold_every_line_once() {
     }
 }
 
-#[test]
-fn a_page_of_huge_lines_ends_early_and_the_next_goes_on() {
+/// Twelve lines of 10 MiB in three candidates, and what asks for all of them.
+fn huge() -> (Memory, Selection) {
     let line = |n: i64| Line {
         id: LineId { partition: 0, offset: n, index: 0 },
         time: n,
@@ -102,7 +102,22 @@ fn a_page_of_huge_lines_ends_early_and_the_next_goes_on() {
     let memory = Memory(candidates.collect());
     let matcher = crate::query::Matcher::new(&crate::query::parse("").unwrap(), 0).unwrap();
     let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
-    let all = Selection { matcher, needs: Needs::Anything, start: 0, end: 100, deadline };
+    (memory, Selection { matcher, needs: Needs::Anything, start: 0, end: 100, deadline })
+}
+
+#[test]
+fn the_lines_around_one_say_where_huge_ones_are_left_out() {
+    let (memory, all) = huge();
+    let id = LineId { partition: 0, offset: 4, index: 0 };
+    let around = |before, after| super::logs::around(&memory, &all, id, None, [before, after]).unwrap().unwrap();
+    let cut = around(4, 3);
+    assert!(cut.truncated && cut.before.len() == 3 && cut.before[2].time == 3);
+    assert!(!around(2, 3).truncated && !around(0, 0).truncated);
+}
+
+#[test]
+fn a_page_of_huge_lines_ends_early_and_the_next_goes_on() {
+    let (memory, all) = huge();
     for oldest_first in [true, false] {
         let mut paging = Paging { limit: 100, oldest_first, after: None };
         let mut seen = Vec::new();
