@@ -23,6 +23,18 @@ pub enum Error {
         /// Cause.
         source: serde_json::Error,
     },
+    /// The index was written by a version that keeps chunks in another way.
+    #[error(
+        "{path} has an index of format {found}, and this version reads format {} alone: remove the folder, and it is \
+         filled again with what the bus still holds",
+        crate::store::FORMAT
+    )]
+    Format {
+        /// The store's folder.
+        path: PathBuf,
+        /// The format that is there.
+        found: u32,
+    },
     /// An index cannot be read or written.
     #[error("index {path}")]
     Index {

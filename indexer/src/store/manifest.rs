@@ -13,9 +13,15 @@ use crate::ingest::Marks;
 const NAME: &str = "manifest.json";
 const TEMPORARY: &str = "manifest.json.new";
 
+/// What chunks look like and what they are listed under: one more with every change after which an older chunk would be
+/// read wrongly, or passed over by a query that it answers. Manifests without it are older than 1.
+pub(crate) const FORMAT: u32 = 1;
+
 /// The commit of a store: chunks of a seal count once the manifest names that seal or a later one.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Manifest {
+    /// [`FORMAT`] of the chunks.
+    pub format: u32,
     /// Number of the last seal that counts.
     pub seal: u64,
     /// By partition, the offset of the first record that is not on disk.
@@ -26,14 +32,34 @@ pub(crate) struct Manifest {
     pub windows: BTreeMap<String, i64>,
 }
 
+/// Read before the rest, which may be another one's.
+#[derive(Deserialize)]
+struct Format {
+    #[serde(default)]
+    format: u32,
+}
+
+impl Default for Manifest {
+    fn default() -> Self {
+        let (positions, windows) = (BTreeMap::new(), BTreeMap::new());
+        Self { format: FORMAT, seal: 0, positions, marks: Marks::default(), windows }
+    }
+}
+
 impl Manifest {
-    /// The manifest in `root`; an empty one where there is none.
+    /// The manifest in `root`; an empty one where there is none, and an error where its chunks are not of [`FORMAT`].
     pub(crate) fn read(root: &Path) -> Result<Self, Error> {
         let path = root.join(NAME);
-        match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|source| Error::Manifest { path, source }),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(Error::io(path)(error)),
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(Error::io(path)(error)),
+        };
+        match serde_json::from_slice::<Format>(&bytes) {
+            Ok(Format { format }) if format != FORMAT => Err(Error::Format { path: root.into(), found: format }),
+            read => {
+                read.and_then(|_| serde_json::from_slice(&bytes)).map_err(|source| Error::Manifest { path, source })
+            }
         }
     }
 

@@ -30,6 +30,7 @@ use parking_lot::{Mutex, RwLock};
 use weir_bus::Message;
 use weir_proto::otlp::trace::v1::Span;
 
+pub(crate) use self::manifest::FORMAT;
 use self::manifest::Manifest;
 pub use self::seal::{Sealed, Step};
 use self::window::{View, Window};

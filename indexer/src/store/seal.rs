@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::Store;
-use super::manifest::{Manifest, sync_folder};
+use super::manifest::{FORMAT, Manifest, sync_folder};
 use super::window::{Window, Writer};
 use crate::Error;
 use crate::chunk::{MAX_BYTES, MAX_LINES};
@@ -107,6 +107,7 @@ impl Store {
         reading.moved = false;
         reading.marks.forget(now_ms);
         let manifest = Manifest {
+            format: FORMAT,
             seal: last.seal + 1,
             positions: reading.positions.clone(),
             marks: reading.marks.clone(),

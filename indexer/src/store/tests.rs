@@ -109,6 +109,30 @@ fn lines_are_there_once_before_during_and_after_a_seal_and_when_opened_again() {
 }
 
 #[test]
+fn an_index_of_another_format_is_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.ingest(&[record(0, 0)]);
+    store.seal(NOW).unwrap();
+    drop(store);
+    let path = folder.path().join("manifest.json");
+    let written = std::fs::read_to_string(&path).unwrap();
+    let current = format!("\"format\":{FORMAT},");
+    assert!(written.contains(&current), "{written}");
+    for other in ["", "\"format\":999,"] {
+        std::fs::write(&path, written.replace(&current, other)).unwrap();
+        let day = Duration::from_hours(24);
+        let refused = Store::open(folder.path().into(), Signal::Logs, day, day).err().unwrap().to_string();
+        assert!(
+            refused.contains("remove the folder") && refused.contains(folder.path().to_str().unwrap()),
+            "{refused}"
+        );
+    }
+    std::fs::write(&path, written).unwrap();
+    assert_eq!(numbers(&open(folder.path()), &Needs::Anything).len(), 10);
+}
+
+#[test]
 fn needs_find_their_chunks_and_few_others() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
