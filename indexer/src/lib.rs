@@ -18,5 +18,5 @@ mod traces;
 pub mod words;
 
 pub use error::Error;
-pub use options::{All, Options, Partitions, Retention, Seal};
+pub use options::{Options, Partitions, Retention, Seal};
 pub use room::{Handle, Indexer};

@@ -1,6 +1,9 @@
+use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use weir_service::config::{Size, Span};
 
 use crate::Error;
@@ -42,21 +45,46 @@ pub struct Retention {
 }
 
 /// Partitions whose home this indexer is.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Partitions {
-    /// The word `all`.
-    All(All),
+    /// The word `all`: every partition there is.
+    All,
     /// These.
     List(Vec<i32>),
 }
 
-/// The word `all`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub enum All {
-    /// Every partition there is.
-    #[serde(rename = "all")]
-    All,
+/// What would be right for [`Partitions`].
+const PARTITIONS: &str = "`all`, or a list of partition numbers from 0, each once, such as [0, 1]";
+
+impl<'de> Deserialize<'de> for Partitions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Read;
+        impl<'de> Visitor<'de> for Read {
+            type Value = Partitions;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(PARTITIONS)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Partitions, E> {
+                if text == "all" {
+                    Ok(Partitions::All)
+                } else {
+                    Err(E::custom(format!("«{text}» is not {PARTITIONS}")))
+                }
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Partitions, A::Error> {
+                let mut partitions = Vec::new();
+                let wrong = |error: A::Error| A::Error::custom(format!("{error}; write {PARTITIONS}"));
+                while let Some(partition) = list.next_element().map_err(wrong)? {
+                    partitions.push(partition);
+                }
+                Ok(Partitions::List(partitions))
+            }
+        }
+        deserializer.deserialize_any(Read)
+    }
 }
 
 impl Default for Options {
@@ -65,7 +93,7 @@ impl Default for Options {
             window: Span(Duration::from_hours(24)),
             seal: Seal::default(),
             retention: Retention::default(),
-            partitions: Partitions::All(All::All),
+            partitions: Partitions::All,
             peers: Vec::new(),
         }
     }
@@ -73,7 +101,7 @@ impl Default for Options {
 
 impl Default for Seal {
     fn default() -> Self {
-        Self { age: Span(Duration::from_secs(30)), size: Size(64 << 20) }
+        Self { age: Span(Duration::from_secs(30)), size: Size(64_000_000) }
     }
 }
 
@@ -100,13 +128,37 @@ impl Options {
             return wrong("indexer.retention.age: must be at least indexer.window, since whole windows are dropped");
         }
         if let Partitions::List(list) = &self.partitions
-            && (list.is_empty() || list.iter().any(|p| *p < 0))
+            && (list.is_empty()
+                || list.iter().any(|p| *p < 0)
+                || list.iter().collect::<BTreeSet<_>>().len() < list.len())
         {
-            return wrong("indexer.partitions: write `all`, or a list of partition numbers from 0, such as [0, 1]");
+            return wrong(&format!("indexer.partitions: write {PARTITIONS}"));
         }
         if !self.peers.is_empty() {
             return wrong("indexer.peers: this version answers for its own partitions alone; leave the list empty");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Options, Partitions};
+
+    fn read(json: &str) -> Result<Partitions, String> {
+        let options: Options = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        options.check().map_err(|error| error.to_string())?;
+        Ok(options.partitions)
+    }
+
+    #[test]
+    fn partitions_are_all_or_a_list_and_anything_else_is_told_so() {
+        assert_eq!(read("{}"), Ok(Partitions::All));
+        assert_eq!(read(r#"{"partitions": "all"}"#), Ok(Partitions::All));
+        assert_eq!(read(r#"{"partitions": [2, 0]}"#), Ok(Partitions::List(vec![2, 0])));
+        for wrong in [r#""some""#, "7", "[]", "[0, 0]", "[-1]", r#"["a"]"#] {
+            let told = read(&format!(r#"{{"partitions": {wrong}}}"#)).unwrap_err();
+            assert!(told.contains("`all`, or a list of partition numbers"), "{wrong}: {told}");
+        }
     }
 }

@@ -131,7 +131,7 @@ impl Reader {
         self.bus.ensure_topics(&[self.bus.topic_spec(self.topic), self.bus.topic_spec(topic::DEAD_LETTERS)]).await?;
         let there = self.bus.partitions(self.topic).await?;
         match &self.options.partitions {
-            Partitions::All(_) => Ok((0..there).collect()),
+            Partitions::All => Ok((0..there).collect()),
             Partitions::List(list) => match list.iter().find(|partition| **partition >= there) {
                 Some(missing) => Err(weir_bus::Error::Unknown(format!("{}/{missing}", self.topic)).into()),
                 None => Ok(list.clone()),

@@ -17,7 +17,7 @@ use self::corpus::Corpus;
 use crate::{Ready, Work};
 
 /// As `indexer.seal.size` has it.
-const SEAL_BYTES: usize = 64 << 20;
+const SEAL_BYTES: usize = 64_000_000;
 const DAY: Duration = Duration::from_hours(24);
 
 /// One document a line, as tantivy's users write it: the floor.
