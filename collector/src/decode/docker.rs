@@ -23,13 +23,14 @@ pub fn parse(line: &[u8]) -> Option<Line> {
     read(serde_json::from_slice(line).ok()?)
 }
 
-/// Whether a file that begins with this line is docker's: other programs have a key `log` too.
+/// Whether a file that begins with this line is docker's: other programs have a key `log` too, and where they end no
+/// text with a newline, all of their lines would be parts of one.
 pub fn is_docker(line: &[u8]) -> bool {
     let Ok(value) = serde_json::from_slice::<Value>(line) else { return false };
     let Some(object) = value.as_object() else { return false };
     let whole = object.contains_key("stream") && object.contains_key("time");
     let own = object.keys().all(|key| matches!(key.as_str(), "log" | "stream" | "time" | "attrs"));
-    (whole || own) && read(value).is_some()
+    read(value).is_some_and(|line| whole || (own && !line.partial))
 }
 
 fn read(mut value: Value) -> Option<Line> {
@@ -73,7 +74,9 @@ mod tests {
             assert_eq!((read.text.as_str(), read.time_unix_nano), ("a", 0), "{line}");
             assert!(is_docker(line.as_bytes()), "{line}");
         }
-        assert!(!is_docker(br#"{"log":"a","level":"info"}"#), "another program's");
+        for line in [r#"{"log":"a\n","level":"info"}"#, r#"{"log":"a"}"#] {
+            assert!(!is_docker(line.as_bytes()), "another program's: {line}");
+        }
     }
 
     #[test]

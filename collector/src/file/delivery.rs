@@ -79,6 +79,7 @@ impl Source {
             }
             Err(error) => {
                 tracing::warn!(%origin, error = &error as &dyn std::error::Error, "the bus did not take a batch");
+                tail.failed_bytes += length;
                 self.fail(id);
             }
         }
@@ -103,6 +104,7 @@ impl Source {
                 match tail {
                     Some(tail) => {
                         tail.in_flight -= 1;
+                        tail.failed_bytes += done.length;
                         self.fail(done.tail);
                     }
                     // Its generation ended when the file was truncated: there is nothing left to read again.

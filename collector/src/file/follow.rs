@@ -121,7 +121,16 @@ fn take_in(
     let mut entry = match known(source, inode, identity::born(&metadata)) {
         Some(mut known) => {
             let same = known.born == identity::born(&metadata) && metadata.len() >= known.position;
-            if same && known.fingerprint.follow(&file)? {
+            let followed = if same { known.fingerprint.follow(&file) } else { Ok(false) };
+            if let Err(error) = followed {
+                // Forgotten, it would be read again from its beginning under another name.
+                if known.closed {
+                    source.closed.push_back(known.inode());
+                }
+                source.known.insert(known.inode(), known);
+                return Err(error);
+            }
+            if followed.is_ok_and(|same| same) {
                 known
             } else {
                 count_lost(source, &known);

@@ -63,6 +63,8 @@ pub(super) struct Tail {
     pub(super) part_since: Option<u64>,
     /// The bus did not take a batch.
     pub(super) failed: Option<Instant>,
+    /// Bytes of the file in batches that were sent and failed since it was read from the last durable position.
+    pub(super) failed_bytes: u64,
     pub(super) in_flight: usize,
     pub(super) at_end: bool,
     /// When the end was reached last; also as nanoseconds since the epoch.
@@ -112,6 +114,7 @@ impl Tail {
             open_since: None,
             part_since: None,
             failed: None,
+            failed_bytes: 0,
             in_flight: 0,
             at_end: false,
             seen_end: None,
@@ -320,6 +323,7 @@ impl Tail {
         self.mark = Mark::default();
         (self.scan, self.clean) = (position, position);
         (self.broken, self.skipping, self.failed) = (None, None, None);
+        self.failed_bytes = 0;
         (self.open_since, self.part_since) = (None, None);
         (self.at_end, self.seen_end) = (false, None);
     }

@@ -386,7 +386,8 @@ async fn a_part_that_nothing_goes_on_with_is_ended_and_holds_nothing_up() {
     let world = World::new(Format::Auto).await;
     let time = "2016-10-06T00:17:09Z";
     world.append("cri.log", format!("{time} stdout P a part\n{time} stderr F whole\n"));
-    world.append("docker.log", "\n{\"log\":\"last words\"}\n");
+    let docker = format!(r#"{{"log":"last words","stream":"stdout","time":"{time}"}}"#);
+    world.append("docker.log", format!("\n{docker}\n"));
     let running = world.start();
     assert_eq!(world.wait_for(4).await, ["", "a part", "last words", "whole"]);
     kill(running).await;

@@ -70,9 +70,9 @@ impl Source {
             self.send(id, batch, stop).await;
         }
         let Some(tail) = self.tails.remove(&id) else { return };
-        // What was read is on its way, unless the bus did not take it; what was not is gone.
-        let reached = if tail.failed.is_some() { tail.acks.durable() } else { tail.acks.sent() };
-        self.metrics.lose(&tail.entry.path, tail.entry.size.saturating_sub(reached));
+        // What was sent is on its way, and counted where it fails; what failed before and what was not sent is gone.
+        let unsent = tail.entry.size.saturating_sub(tail.acks.sent());
+        self.metrics.lose(&tail.entry.path, unsent + tail.failed_bytes);
         tracing::info!(path = tail.entry.path, "a file was truncated or written anew: it is read from its beginning");
         self.timed.remove(&id);
         if let Err(error) = follow::again(self, tail) {
