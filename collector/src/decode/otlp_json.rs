@@ -48,12 +48,11 @@ pub fn read(signal: Signal, json: &[u8]) -> Result<Request, Malformed> {
     Ok(Request { protobuf, lacking: lacking.get() })
 }
 
-/// The list that a message is there to hold.
+/// The list that a message is there to hold; `ScopeLogs` is sent empty by those that filter logs.
 fn list_of(message: &str) -> Option<&'static str> {
     match message {
         "ExportLogsServiceRequest" => Some("resourceLogs"),
         "ResourceLogs" => Some("scopeLogs"),
-        "ScopeLogs" => Some("logRecords"),
         "ExportTraceServiceRequest" => Some("resourceSpans"),
         "ResourceSpans" => Some("scopeSpans"),
         "ScopeSpans" => Some("spans"),
