@@ -18,6 +18,8 @@ use tokio::sync::Mutex;
 use weir_bus::{Broker, Bus, Error, Options};
 
 const VERSION: &str = "4.3.1";
+/// A program in one source file, which java compiles as it starts.
+const PRODUCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/kafka/Produce.java");
 const START: Duration = Duration::from_mins(1);
 /// Another process may take a free port before Kafka does.
 const TRIES: usize = 3;
@@ -80,6 +82,18 @@ impl Kafka {
     /// Options of a bus on this broker.
     pub fn options(&self) -> Options {
         Options { broker: Broker::Kafka, brokers: Some(self.brokers()), ..Options::default() }
+    }
+
+    /// Puts one record on a topic with Kafka's own Java client: without a key and without headers.
+    pub async fn produce(&self, topic: &str, value: &[u8]) -> Result<()> {
+        use tokio::io::AsyncWriteExt as _;
+        let mut java = tokio::process::Command::from(self.java(PRODUCE));
+        java.args([&self.brokers(), topic]).stdin(Stdio::piped()).stdout(Stdio::null()).kill_on_drop(true);
+        let mut process = java.spawn().context("cannot run java")?;
+        process.stdin.take().context("no standard input")?.write_all(value).await?;
+        let status = process.wait().await?;
+        ensure!(status.success(), "{PRODUCE}: {status}");
+        Ok(())
     }
 
     /// SIGKILL. Does nothing if it is not running.
