@@ -121,7 +121,9 @@ impl Engine {
         })
         .await?;
         let external_url = options.external_url.trim_end_matches('/').to_owned();
-        let evaluator_options = EvaluatorOptions { external_url: external_url.clone(), ..EvaluatorOptions::default() };
+        let history_ms = options.history.0.as_millis() as i64;
+        let evaluator_options =
+            EvaluatorOptions { history_ms, external_url: external_url.clone(), ..EvaluatorOptions::default() };
         let mut evaluator = Evaluator::new(rules.transpose()?.unwrap_or_default(), evaluator_options);
         let snapshot = folder.join("snapshot");
         let state = read(&snapshot)?.unwrap_or_default();

@@ -23,13 +23,15 @@ pub struct EvaluatorOptions {
     pub interval_ms: i64,
     /// How many milliseconds of event time are evaluated tick by tick after a pause; what lies before is passed over.
     pub catch_up_ms: i64,
+    /// For how many milliseconds series are kept; what is older is not recorded again after a restart.
+    pub history_ms: i64,
     /// Where this alerter can be reached; `$externalURL` of templates.
     pub external_url: String,
 }
 
 impl Default for EvaluatorOptions {
     fn default() -> Self {
-        Self { interval_ms: 1000, catch_up_ms: 15 * 60_000, external_url: String::new() }
+        Self { interval_ms: 1000, catch_up_ms: 15 * 60_000, history_ms: 2 * 3_600_000, external_url: String::new() }
     }
 }
 
@@ -79,13 +81,21 @@ pub struct Evaluator {
     evaluated_ms: Option<i64>,
     /// Up to here, what was recorded before a restart is recorded again, and alerts stay as they are.
     again_until_ms: i64,
+    /// How far back rules may see what is recorded again.
+    again_back_ms: i64,
 }
 
 impl Evaluator {
     /// No rule has been evaluated; the first step is at the event time that it is given.
     pub fn new(rules: RuleSet, options: EvaluatorOptions) -> Self {
-        let mut made =
-            Self { options, groups: Vec::new(), orphans: Vec::new(), evaluated_ms: None, again_until_ms: i64::MIN };
+        let mut made = Self {
+            options,
+            groups: Vec::new(),
+            orphans: Vec::new(),
+            evaluated_ms: None,
+            again_until_ms: i64::MIN,
+            again_back_ms: 0,
+        };
         made.replace(rules);
         made
     }
@@ -117,6 +127,10 @@ impl Evaluator {
                 }
             }
         }
+        if self.evaluated_ms == Some(self.again_until_ms) {
+            // Nothing went beyond the restart yet, so these rules too need what was recorded before it.
+            self.wind_back();
+        }
     }
 
     fn orphan(&mut self, group: String, rule: String, mut alert: Alert) {
@@ -138,10 +152,16 @@ impl Evaluator {
             return None;
         }
         let oldest = time_ms.saturating_sub(self.options.catch_up_ms);
+        // The oldest tick whose alerts are evaluated sees as far back as it would without a restart.
+        let oldest_again = oldest.saturating_sub(self.again_back_ms);
         let next = |group: &GroupState| {
             let interval = group.interval_ms;
+            let after = |time: i64| time.div_euclid(interval).saturating_add(1).saturating_mul(interval);
             match group.evaluated_ms {
-                Some(last) => last.max(oldest).div_euclid(interval).saturating_add(1).saturating_mul(interval),
+                Some(last) => {
+                    let again = Some(after(last.max(oldest_again))).filter(|tick| *tick <= self.again_until_ms);
+                    again.unwrap_or_else(|| after(last.max(oldest)))
+                }
                 None => time_ms.div_euclid(interval) * interval,
             }
         };
@@ -224,11 +244,7 @@ impl Evaluator {
             let until = (snapshot.evaluated_until_unix_nano / 1_000_000) as i64;
             self.evaluated_ms = Some(until);
             self.again_until_ms = until;
-            let back = self.recorded_back_ms();
-            for group in &mut self.groups {
-                let from = until.saturating_sub(back).div_euclid(group.interval_ms).saturating_mul(group.interval_ms);
-                group.evaluated_ms = Some(if back > 0 { from - 1 } else { until });
-            }
+            self.wind_back();
         }
         for message in &snapshot.alerts {
             let Some(alert) = Alert::from_message(message) else { continue };
@@ -249,6 +265,16 @@ impl Evaluator {
 }
 
 impl Evaluator {
+    /// Lets every group begin again where the rules may still see what was recorded before the restart.
+    fn wind_back(&mut self) {
+        let (until, back) = (self.again_until_ms, self.recorded_back_ms().min(self.options.history_ms));
+        self.again_back_ms = back;
+        for group in &mut self.groups {
+            let from = until.saturating_sub(back).div_euclid(group.interval_ms).saturating_mul(group.interval_ms);
+            group.evaluated_ms = Some(if back > 0 { from - 1 } else { until });
+        }
+    }
+
     /// How many milliseconds back rules may see what rules recorded; 0 where none does.
     fn recorded_back_ms(&self) -> i64 {
         let rules = || self.groups.iter().flat_map(|group| &group.group.rules);
@@ -271,7 +297,7 @@ impl GroupState {
         let limit = if self.group.limit == 0 { MAX_PER_RULE } else { self.group.limit.min(MAX_PER_RULE) };
         for (rule, state) in self.group.rules.iter().zip(&mut self.rules) {
             let made = if again && matches!(rule.kind, RuleKind::Alert { .. }) {
-                Ok(state.active())
+                Ok(state.active(step.time_ms))
             } else {
                 step.rules += 1;
                 let asked = rule.query.at(overlay, step.time_ms.saturating_sub(self.group.query_offset_ms));
@@ -398,16 +424,18 @@ impl RuleState {
             alert.value = value;
             alert.annotations = annotations;
         }
-        Ok(self.active())
+        Ok(self.active(time))
     }
 
-    /// `ALERTS`, for pending and firing alerts.
-    fn active(&self) -> Made {
-        let active = self.alerts.values().filter(|alert| alert.state != State::Resolved);
-        let series = active.map(|alert| {
+    /// `ALERTS`, for those that are pending or firing at `time`, or were so then.
+    fn active(&self, time: i64) -> Made {
+        let active = |alert: &&Alert| alert.active_at_ms <= time && alert.resolved_at_ms.is_none_or(|at| time < at);
+        let series = self.alerts.values().filter(active).map(|alert| {
+            let fires = alert.fired_at_ms.is_some_and(|at| at <= time);
+            let state = if fires { State::Firing } else { State::Pending };
             let mut labels = (*alert.labels).clone();
             labels.insert("__name__".to_owned(), "ALERTS".to_owned());
-            labels.insert("alertstate".to_owned(), alert.state.name().to_owned());
+            labels.insert("alertstate".to_owned(), state.name().to_owned());
             (Arc::new(labels), 1.0)
         });
         series.collect()

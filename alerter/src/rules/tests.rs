@@ -112,6 +112,19 @@ fn a_restart_from_any_moment_ends_where_no_restart_would() {
     }
 }
 
+/// Evaluates up to a second, with what is recorded written into the store, as the engine does it.
+fn run(evaluator: &mut Evaluator, store: &mut Store, until: i64) {
+    use crate::series::read::{Data, Series};
+    while let Some(step) = evaluator.step(store, until * 1000) {
+        for one in step.recorded {
+            match store.0.iter_mut().find(|series| series.labels == one.labels) {
+                Some(Series { data: Data::Gauge(all), .. }) => all.push((one.time_ms, one.value)),
+                _ => store.0.push(Series { labels: one.labels, data: Data::Gauge(vec![(one.time_ms, one.value)]) }),
+            }
+        }
+    }
+}
+
 #[test]
 fn alerts_on_recorded_series_end_after_a_restart_where_no_restart_would() {
     // The alerts come before what they see is recorded, so they see the tick before.
@@ -128,22 +141,6 @@ groups:
       - {alert: Later, expr: 'x > 0.8'}
 "#;
     let source = p99(&[LOW, LOW, HIGH, HIGH, HIGH, HIGH, HIGH, HIGH, LOW, LOW, LOW, LOW]);
-    // What is recorded goes into the store, as the engine does it.
-    let run = |evaluator: &mut Evaluator, store: &mut Store, until: i64| {
-        while let Some(step) = evaluator.step(store, until * 1000) {
-            for one in step.recorded {
-                match store.0.iter_mut().find(|series| series.labels == one.labels) {
-                    Some(crate::series::read::Series { data: crate::series::read::Data::Gauge(all), .. }) => {
-                        all.push((one.time_ms, one.value));
-                    }
-                    _ => store.0.push(crate::series::read::Series {
-                        labels: one.labels,
-                        data: crate::series::read::Data::Gauge(vec![(one.time_ms, one.value)]),
-                    }),
-                }
-            }
-        }
-    };
     let mut whole = (evaluator(yaml), Store(source.0.clone()));
     (1..=12).for_each(|second| run(&mut whole.0, &mut whole.1, second));
     assert!(whole.0.snapshot().alerts.len() == 4, "{:?}", whole.0.snapshot());
@@ -155,6 +152,39 @@ groups:
         (stop + 1..=12).for_each(|second| run(&mut after.0, &mut after.1, second));
         assert_eq!(after.0.snapshot(), whole.0.snapshot(), "stopped after {stop} s");
     }
+}
+
+#[test]
+fn an_alert_that_looks_back_an_hour_at_a_recorded_series_fires_on_over_a_restart() {
+    let yaml = r"
+groups:
+  - name: g
+    interval: 1m
+    rules:
+      - {record: x, expr: y * 1}
+      - {alert: Grown, expr: 'x > 2 * (x offset 1h)'}
+";
+    let minutes: Vec<(i64, f64)> = (1..=200).map(|m| (m * 60_000, if m > 100 { 10.0 } else { 1.0 })).collect();
+    let source = vec![gauge(&[("__name__", "y")], &minutes)];
+    let fires = |evaluator: &Evaluator| evaluator.notifiable().iter().any(|(alert, _)| alert.state == State::Firing);
+    let mut before = (evaluator(yaml), Store(source.clone()));
+    (1..=110).for_each(|minute| run(&mut before.0, &mut before.1, minute * 60));
+    assert!(fires(&before.0));
+    // Also where the program was away for longer than is caught up on, and where the rules change at once.
+    for (away, changed) in [(1, false), (30, false), (1, true)] {
+        let mut after = (evaluator(if changed { "groups: []" } else { yaml }), Store(source.clone()));
+        after.0.restore(&before.0.snapshot());
+        if changed {
+            after.0.replace(rules(yaml));
+        }
+        run(&mut after.0, &mut after.1, (110 + away) * 60);
+        assert!(fires(&after.0), "away for {away} min");
+    }
+    let options = EvaluatorOptions { history_ms: 600_000, ..EvaluatorOptions::default() };
+    let mut short = (Evaluator::new(rules(yaml), options), Store(source));
+    short.0.restore(&before.0.snapshot());
+    let step = short.0.step(&short.1, 111 * 60_000).unwrap();
+    assert_eq!(step.time_ms, 100 * 60_000, "what is older than the history is not there");
 }
 
 #[test]
