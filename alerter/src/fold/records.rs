@@ -47,7 +47,27 @@ pub(super) fn dead_letter(message: &Message, reason: &str) -> Record {
     }
 }
 
+/// When a record arrived, in nanoseconds. Who wrote it may have set its time: one that lies ahead would carry the
+/// watermark away for ever, and one that is not there would hold it back.
+pub(super) fn arrival(timestamp_ms: i64, wall_nano: u64) -> u64 {
+    if timestamp_ms > 0 { nanos(timestamp_ms).min(wall_nano) } else { wall_nano }
+}
+
 /// Milliseconds as nanoseconds; times before the epoch are the epoch.
-pub(super) fn nanos(unix_ms: i64) -> u64 {
+fn nanos(unix_ms: i64) -> u64 {
     u64::try_from(unix_ms).unwrap_or(0).saturating_mul(1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_did_not_arrive_in_the_future() {
+        let now = 1_700_000_000_000_000_000;
+        assert_eq!(arrival(1_600_000_000_000, now), 1_600_000_000_000_000_000);
+        for odd in [4_102_444_800_000, i64::MAX, 0, -1] {
+            assert_eq!(arrival(odd, now), now);
+        }
+    }
 }

@@ -8,6 +8,7 @@ use weir_bus::{Bus, Error, Event, Message, Partition, Position};
 use weir_proto::{topic, v1};
 
 use super::Fold;
+use super::records::arrival;
 
 /// Ranges read back at first, of each partition of the calls topic.
 const RANGES: i64 = 2048;
@@ -68,13 +69,21 @@ pub(super) async fn written(bus: &Bus, of: &[Position]) -> Result<AHashMap<Parti
     }
 }
 
-/// Fills the fold's memory of ids with the calls of the window before `position`.
-pub(super) async fn refill(bus: &Bus, position: &Position, window_ms: i64, fold: &mut Fold) -> Result<(), Error> {
+/// Fills the fold's memory of ids with the calls of the window before `position`. `wall_nano` is the wall clock: records
+/// that say to be of later arrived by then.
+pub(super) async fn refill(
+    bus: &Bus,
+    position: &Position,
+    window: Duration,
+    wall_nano: u64,
+    fold: &mut Fold,
+) -> Result<(), Error> {
+    let arrived = |message: &Message| arrival(message.timestamp_ms, wall_nano);
     let partition = &position.partition;
     let (low, high) = bus.offsets(partition).await?;
     let end = position.offset.min(high);
     let Some(last) = first(bus, partition, (end - 1).max(low), end).await? else { return Ok(()) };
-    let since = last.timestamp_ms - window_ms;
+    let since = arrived(&last).saturating_sub(window.as_nanos() as u64);
     let mut back = 1024;
     let from = loop {
         let from = (end - back).max(low);
@@ -82,14 +91,15 @@ pub(super) async fn refill(bus: &Bus, position: &Position, window_ms: i64, fold:
             break from;
         }
         match first(bus, partition, from, end).await? {
-            Some(message) if message.timestamp_ms >= since => back *= 4,
+            Some(message) if arrived(&message) >= since => back *= 4,
             _ => break from,
         }
     };
     read(bus, &[(partition.clone(), from, end)], |message| {
-        if message.timestamp_ms >= since {
+        let arrived = arrived(&message);
+        if arrived >= since {
             // What cannot be decoded became a dead letter when it was folded.
-            let _ = fold.remember(&message.value, super::records::nanos(message.timestamp_ms));
+            let _ = fold.remember(&message.value, arrived);
         }
     })
     .await

@@ -25,7 +25,7 @@ use weir_proto::{topic, v1};
 use weir_service::health::Part as Health;
 
 use super::idle::{Idle, PATIENCE, QUIET};
-use super::records::{dead_letter, nanos, record};
+use super::records::{arrival, dead_letter, record};
 use super::{Fold, Rewrites, Seen, restore};
 
 /// The group that shares out the spans.
@@ -232,7 +232,7 @@ impl Member<'_> {
             self.consumer.seek(&position).await?;
             let mut source = self.task.source(position.offset);
             written.ranges.iter().for_each(|range| source.fold.restore(range));
-            restore::refill(&self.task.bus, &position, WINDOW.as_millis() as i64, &mut source.fold).await?;
+            restore::refill(&self.task.bus, &position, WINDOW, wall_nano(), &mut source.fold).await?;
             source.last_came = Instant::now();
             self.sources.insert(position.partition, source);
         }
@@ -366,24 +366,4 @@ impl Source {
 
 fn wall_nano() -> u64 {
     u64::try_from(weir_service::time::now_unix_nano()).unwrap_or(0)
-}
-
-/// When a record arrived, in nanoseconds. Who wrote it may have set its time: one that lies ahead would carry the
-/// watermark away for ever, and one that is not there would hold it back.
-fn arrival(timestamp_ms: i64, wall_nano: u64) -> u64 {
-    if timestamp_ms > 0 { nanos(timestamp_ms).min(wall_nano) } else { wall_nano }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_record_did_not_arrive_in_the_future() {
-        let now = 1_700_000_000_000_000_000;
-        assert_eq!(arrival(1_600_000_000_000, now), 1_600_000_000_000_000_000);
-        for odd in [4_102_444_800_000, i64::MAX, 0, -1] {
-            assert_eq!(arrival(odd, now), now);
-        }
-    }
 }

@@ -39,7 +39,11 @@ fn spans(ids: std::ops::Range<u64>) -> Bytes {
 }
 
 async fn send(bus: &Bus, value: Bytes) {
-    let record = Record { topic: topic::SPANS.into(), partition: Some(0), value, ..Record::default() };
+    send_dated(bus, value, None).await;
+}
+
+async fn send_dated(bus: &Bus, value: Bytes, timestamp_ms: Option<i64>) {
+    let record = Record { topic: topic::SPANS.into(), partition: Some(0), value, timestamp_ms, ..Record::default() };
     bus.producer().unwrap().send(record).await.unwrap().await.unwrap();
 }
 
@@ -104,7 +108,8 @@ async fn calls_are_counted_once_over_a_restart_and_a_repeated_export() {
     let bus = Bus::open(&weir_bus::Options::default(), folder.path()).await.unwrap();
     let (handle, shutdown, running) = start(&bus, folder.path()).await;
     send(&bus, spans(0..100)).await;
-    send(&bus, Bytes::from_static(b"\xff\xff no spans")).await;
+    // Says to be of 2100; what came before it is remembered over the restart all the same.
+    send_dated(&bus, Bytes::from_static(b"\xff\xff no spans"), Some(4_102_444_800_000)).await;
     let calls = "sum(increase(weir_calls_total{service=\"ocr\"}[10m]))";
     until(&handle, calls, 100.0).await;
     let p99 = ask(&handle, "histogram_quantile(0.99, sum by (service) (rate(weir_call_duration_seconds[10m])))").await;
