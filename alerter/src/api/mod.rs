@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use http::StatusCode;
 use tokio::sync::Semaphore;
+use weir_service::http::Problem;
 
 use crate::engine::Engine;
 use crate::notify::Book;
@@ -39,6 +41,13 @@ impl Api {
     pub(crate) fn new(shared: Shared, engine: Engine, late_after: Duration) -> Self {
         let silences = engine.silences();
         Self { shared, engine, silences, late_after, permits: Arc::new(Semaphore::new(QUERIES)) }
+    }
+
+    /// Runs off the async threads what may take a while.
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Self) -> T + Send + 'static) -> Result<T, Problem> {
+        let api = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&api)).await;
+        done.map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the work ended without an answer"))
     }
 
     #[cfg(test)]

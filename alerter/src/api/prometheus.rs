@@ -50,7 +50,7 @@ impl Api {
         event.filter(|event| (event - now).abs() < NEAR_MS).map_or(now, |event| event.div_euclid(1000) * 1000)
     }
 
-    async fn run<T: Send + 'static>(
+    pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> Result<T, promql::Error> + Send + 'static,
     ) -> Result<T, Failure> {

@@ -44,15 +44,12 @@ impl Api {
         &self,
         change: impl FnOnce(&Self) -> Result<T, BookError> + Send + 'static,
     ) -> Result<T, Problem> {
-        let api = self.clone();
-        let done = tokio::task::spawn_blocking(move || change(&api)).await;
-        let ended = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the change ended without an answer");
-        done.map_err(ended)?.map_err(|error| problem(&error))
+        self.blocking(change).await?.map_err(|error| problem(&error))
     }
 }
 
-pub(super) async fn list(State(api): State<Api>) -> Json<Value> {
-    Json(api.silences.silences().all().map(shown).collect())
+pub(super) async fn list(State(api): State<Api>) -> Result<Json<Value>, Problem> {
+    api.blocking(|api| Json(api.silences.silences().all().map(shown).collect())).await
 }
 
 pub(super) async fn one(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {

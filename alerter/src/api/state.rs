@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State as Of;
 use serde_json::{Value, json};
+use weir_service::http::Problem;
 
 use super::Api;
 use super::answer::{Answer, Failure, float, success};
@@ -34,13 +35,18 @@ impl Api {
 }
 
 /// Pending, firing and lately resolved alerts, with the state of the pipeline that they rest on.
-pub(super) async fn alerts(Of(api): Of<Api>) -> Json<Value> {
+pub(super) async fn alerts(Of(api): Of<Api>) -> Result<Json<Value>, Problem> {
+    api.blocking(all_alerts).await
+}
+
+fn all_alerts(api: &Api) -> Json<Value> {
+    let silences = api.silences.silences();
     let mut alerts = Vec::new();
     let now_ms = weir_service::time::now_unix_nano() / 1_000_000;
     for group in api.engine.status() {
         for rule in &group.rules {
             for alert in &rule.alerts {
-                let silenced_by = api.silences.of(&alert.labels, now_ms);
+                let silenced_by = silences.of(&alert.labels, now_ms);
                 alerts.push(json!({
                     "state": alert.state.name(),
                     "status": {
@@ -66,7 +72,11 @@ pub(super) async fn alerts(Of(api): Of<Api>) -> Json<Value> {
 }
 
 /// All groups with their rules, and how their last evaluation went.
-pub(super) async fn rules(Of(api): Of<Api>) -> Json<Value> {
+pub(super) async fn rules(Of(api): Of<Api>) -> Result<Json<Value>, Problem> {
+    api.blocking(all_rules).await
+}
+
+fn all_rules(api: &Api) -> Json<Value> {
     let rule = |status: &RuleStatus| {
         let (kind, hold_ms, keep_ms) = kind(status);
         json!({
@@ -128,10 +138,12 @@ fn active(alerts: &[Alert]) -> Vec<Value> {
 }
 
 pub(super) async fn prometheus_alerts(Of(api): Of<Api>) -> Answer {
-    let status = api.engine.status();
-    let rules = status.iter().flat_map(|group| &group.rules);
-    let alerts: Vec<_> = rules.flat_map(|rule| active(&rule.alerts)).collect();
-    success(&json!({"alerts": alerts}))
+    let alerts = |api: &Api| {
+        let status = api.engine.status();
+        let rules = status.iter().flat_map(|group| &group.rules);
+        Ok(rules.flat_map(|rule| active(&rule.alerts)).collect::<Vec<_>>())
+    };
+    success(&json!({"alerts": api.run(alerts).await?}))
 }
 
 /// As they are written, templates and all.
@@ -146,6 +158,7 @@ pub(super) async fn prometheus_rules(Of(api): Of<Api>, parameters: Parameters) -
         Some("record") => Some("recording"),
         Some(other) => return Err(Failure::parameter("type", format!("«{other}» is neither alert nor record"))),
     };
+    let status = api.run(|api| Ok(api.engine.status())).await?;
     let of_type = |status: &&RuleStatus| wanted.is_none_or(|wanted| wanted == kind(status).0);
     let never = "0001-01-01T00:00:00Z";
     let group = |group: &GroupStatus| {
@@ -189,5 +202,5 @@ pub(super) async fn prometheus_rules(Of(api): Of<Api>, parameters: Parameters) -
             "lastEvaluation": evaluated,
         })
     };
-    success(&json!({"groups": api.engine.status().iter().map(group).collect::<Vec<_>>()}))
+    success(&json!({"groups": status.iter().map(group).collect::<Vec<_>>()}))
 }

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Deserializer};
+
+/// What a pattern may take when compiled, in bytes.
+const REGEX_BYTES: usize = 1 << 16;
 
 /// One condition; a label that is not there is empty.
 #[derive(Debug, Clone)]
@@ -40,7 +43,7 @@ impl LabelMatcher {
             return Err(MatcherError::Form(name.to_owned()));
         }
         let regex = pattern
-            .then(|| Regex::new(&format!("^(?:{value})$")))
+            .then(|| RegexBuilder::new(&format!("^(?:{value})$")).size_limit(REGEX_BYTES).build())
             .transpose()
             .map_err(|source| MatcherError::Regex { text: value.to_owned(), source })?;
         Ok(Self { name: name.to_owned(), value: value.to_owned(), regex, negated })

@@ -10,8 +10,11 @@ use super::matcher::LabelMatcher;
 /// How long an expired silence can still be seen.
 const KEPT_MS: i64 = 5 * 86_400_000;
 /// Silences at most, expired ones among them.
-const MOST: usize = 10_000;
-const MOST_MATCHERS: usize = 100;
+const MOST: usize = 1000;
+const MOST_MATCHERS: usize = 32;
+/// Of a name or value, in bytes.
+const MOST_TEXT: usize = 1 << 10;
+const MOST_COMMENT: usize = 4 << 10;
 
 /// A condition as Alertmanager's API writes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +89,10 @@ pub struct SilenceError {
     pub text: String,
 }
 
+fn short(field: &'static str, text: &str, most: usize) -> Result<(), SilenceError> {
+    if text.len() > most { Err(wrong(field, format!("it has more than {most} bytes"))) } else { Ok(()) }
+}
+
 fn wrong(field: &'static str, text: impl Into<String>) -> SilenceError {
     SilenceError { field, text: text.into() }
 }
@@ -146,6 +153,12 @@ impl Silences {
         if posted.matchers.is_empty() || posted.matchers.len() > MOST_MATCHERS {
             return Err(wrong("matchers", format!("a silence has from 1 to {MOST_MATCHERS} of them")));
         }
+        for matcher in &posted.matchers {
+            short("matchers.name", &matcher.name, MOST_TEXT)?;
+            short("matchers.value", &matcher.value, MOST_TEXT)?;
+        }
+        short("createdBy", &posted.created_by, MOST_TEXT)?;
+        short("comment", &posted.comment, MOST_COMMENT)?;
         let mut silence = Silence {
             id: new_id,
             matchers: posted.matchers,
@@ -264,6 +277,20 @@ mod tests {
         ] {
             let error = Silences::default().put(posted(&OCR.replacen(from, to, 1)), "a".into(), NOW).unwrap_err();
             assert_eq!(error.field, field, "{to}: {error}");
+        }
+        let long = "x".repeat(MOST_COMMENT + 1);
+        for (from, to, field) in [
+            ("service", &long[..=MOST_TEXT], "matchers.name"),
+            ("oc.", &long[..=MOST_TEXT], "matchers.value"),
+            ("oc.", "(a{100}){1000}", "matchers"),
+            ("\"startsAt\"", &format!("\"comment\":\"{long}\",\"startsAt\""), "comment"),
+            ("\"startsAt\"", &format!("\"createdBy\":\"{long}\",\"startsAt\""), "createdBy"),
+        ] {
+            let error = Silences::default().put(posted(&OCR.replacen(from, to, 1)), "a".into(), NOW).unwrap_err();
+            assert_eq!(error.field, field, "{error}");
+        }
+        for usual in [r"\\w+-\\d+", r"(?i)[\\w.-]+\\.example\\.org|other"] {
+            Silences::default().put(posted(&OCR.replacen("oc.", usual, 1)), "a".into(), NOW).unwrap();
         }
         let none = posted(r#"{"matchers":[],"endsAt":"now+1h"}"#);
         assert_eq!(Silences::default().put(none, "a".into(), NOW).unwrap_err().field, "matchers");
