@@ -13,7 +13,7 @@ use crate::snapshot::{Candidate, Counted, Needs, Snapshot};
 /// Most buckets of a histogram, fields of a listing, and distinct values counted of one field.
 pub const MAX_GROUPS: usize = 10_000;
 /// Most bytes of their names.
-const MAX_GROUP_BYTES: usize = 32 << 20;
+pub(crate) const MAX_GROUP_BYTES: usize = 32 << 20;
 /// Memory of a page, about: lines that take more are left to the next one.
 const MAX_PAGE_BYTES: usize = 32 << 20;
 

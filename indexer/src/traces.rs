@@ -7,11 +7,12 @@ mod services;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, State};
+use axum::response::IntoResponse;
 use axum::routing::get;
-use axum::{Json, Router};
-use http::StatusCode;
+use http::{StatusCode, header};
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 use weir_proto::otlp::common::v1::KeyValue;
@@ -21,66 +22,88 @@ use weir_service::time;
 
 use crate::api::params::{Params, in_path};
 use crate::line::Source;
-use crate::store::Store;
+use crate::store::{SourcedSpan, Store};
 use crate::{Error, fields};
 
-/// Requests that read the disk at once; others wait.
+/// Requests that read the disk at once; others wait for at most [`LONGEST`].
 const AT_ONCE: usize = 8;
+/// Those of them whose answers are large: whole traces, and the names of operations.
+const LARGE_AT_ONCE: usize = 2;
 
 /// Longest time of a search.
 const LONGEST: Duration = Duration::from_secs(30);
-/// Most bytes of a trace's spans.
-const MOST_BYTES: usize = 64 << 20;
+/// Most bytes of a trace's spans: in memory they are several times as much.
+const MOST_BYTES: usize = 16 << 20;
+/// Bytes of the JSON of a trace, about: the resource is in it with every span.
+const MOST_JSON: usize = 64 << 20;
 
 #[derive(Clone)]
 struct Api {
     spans: Arc<Store>,
     places: Arc<Semaphore>,
+    large: Arc<Semaphore>,
+    dependencies: Arc<Semaphore>,
 }
 
 /// The paths under `/api/v1/traces`, and those of services.
 pub(crate) fn router(spans: Arc<Store>) -> Router {
+    let places = |count| Arc::new(Semaphore::new(count));
     Router::new()
         .route("/api/v1/traces/search", get(search::search))
         .route("/api/v1/traces/{trace_id}", get(trace))
         .route("/api/v1/services", get(services::services))
         .route("/api/v1/dependencies", get(services::dependencies))
-        .with_state(Api { spans, places: Arc::new(Semaphore::new(AT_ONCE)) })
+        .with_state(Api { spans, places: places(AT_ONCE), large: places(LARGE_AT_ONCE), dependencies: places(1) })
 }
 
-/// Spans by start; a trace of more than 64 MiB has `"truncated": true`. 400 where the id is none, 404 where no span of it
+/// Spans by start; a trace of more than 16 MiB, or 64 MiB of JSON, has `"truncated": true`. 400 where the id is none, 404 where no span of it
 /// is known.
 async fn trace(
     State(api): State<Api>,
     id: Result<Path<String>, PathRejection>,
     Query(pairs): Query<Vec<(String, String)>>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<impl IntoResponse, Problem> {
     let id = in_path("trace_id", id)?;
     Params::new(pairs, &[])?;
     let trace_id = hex::decode(&id)
         .ok()
         .filter(|bytes| bytes.len() == 16)
         .ok_or_else(|| Problem::parameter("trace_id", "a trace id is 32 hexadecimal digits"))?;
-    let (spans, whole) = api.run(move |store| store.spans_of_trace(&trace_id, MOST_BYTES)).await?;
-    if spans.is_empty() {
-        return Err(Problem::new(StatusCode::NOT_FOUND, format!("no span of trace {id} is known")));
+    let text = api.run(&api.large, move |store| {
+        let (spans, whole) = store.spans_of_trace(&trace_id, MOST_BYTES)?;
+        Ok((!spans.is_empty()).then(|| text(&trace_id, &spans, whole, MOST_JSON)))
+    });
+    let unknown = || Problem::new(StatusCode::NOT_FOUND, format!("no span of trace {id} is known"));
+    Ok(([(header::CONTENT_TYPE, "application/json")], text.await?.ok_or_else(unknown)?))
+}
+
+/// A trace as JSON, one span after the other, until it is `most` bytes long.
+fn text(trace_id: &[u8], spans: &[SourcedSpan], mut whole: bool, most: usize) -> String {
+    let mut text = format!(r#"{{"trace_id":"{}","spans":["#, hex::encode(trace_id));
+    for (at, (source, span)) in spans.iter().enumerate() {
+        if text.len() > most {
+            whole = false;
+            break;
+        }
+        text.push_str(if at > 0 { "," } else { "" });
+        text.push_str(&show(source, span).to_string());
     }
-    let spans: Vec<Value> = spans.iter().map(|(source, span)| show(source, span)).collect();
-    let mut trace = json!({"trace_id": id.to_ascii_lowercase(), "spans": spans});
-    if !whole {
-        trace["truncated"] = true.into();
-    }
-    Ok(Json(trace))
+    text.push_str(if whole { "]}" } else { r#"],"truncated":true}"# });
+    text
 }
 
 impl Api {
-    /// Runs `work` on a blocking thread.
+    /// Runs `work` on a blocking thread, in one of the places.
     async fn run<T: Send + 'static>(
         &self,
+        places: &Arc<Semaphore>,
         work: impl FnOnce(&Store) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Problem> {
         let broken = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the spans cannot be read");
-        let place = self.places.clone().acquire_owned().await.map_err(|_| broken())?;
+        let Ok(place) = tokio::time::timeout(LONGEST, places.clone().acquire_owned()).await else {
+            return Err(Problem::busy("too many requests for spans at once: try again later", 5));
+        };
+        let place = place.map_err(|_| broken())?;
         let store = self.spans.clone();
         let done = tokio::task::spawn_blocking(move || {
             let done = work(&store);
@@ -159,5 +182,24 @@ fn code(number: i32) -> &'static str {
         1 => "ok",
         2 => "error",
         _ => "unset",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Source, Span, Value, text};
+
+    #[test]
+    fn a_trace_is_one_text_of_json_and_is_cut_where_that_is_too_long() {
+        let span = |n: u8| Span { span_id: vec![n; 8], name: "x".repeat(100), ..Span::default() };
+        let spans: Vec<_> = (1..4).map(|n| (std::sync::Arc::new(Source::default()), span(n))).collect();
+        let read = |whole, most| serde_json::from_str::<Value>(&text(&[10; 16], &spans, whole, most)).unwrap();
+        let whole = read(true, 10_000);
+        assert_eq!((&whole["trace_id"], &whole["truncated"]), (&"0a".repeat(16).into(), &Value::Null));
+        assert_eq!(whole["spans"].as_array().map(Vec::len), Some(3));
+        assert_eq!(whole["spans"][2]["span_id"], "03".repeat(8));
+        let cut = read(true, 100);
+        assert_eq!((cut["spans"].as_array().map(Vec::len), &cut["truncated"]), (Some(1), &true.into()));
+        assert_eq!(read(false, 10_000)["truncated"], true);
     }
 }

@@ -55,7 +55,7 @@ pub(super) async fn search(
 ) -> Result<Json<Value>, Problem> {
     let began = Instant::now();
     let wanted = Wanted::read(&Params::new(pairs, &PARAMETERS)?)?;
-    let Some(traces) = api.run(move |store| find(store, &wanted, began + LONGEST)).await? else {
+    let Some(traces) = api.run(&api.places, move |store| find(store, &wanted, began + LONGEST)).await? else {
         let detail = "the search took too long: narrow `start` and `end`, or name a `service`";
         return Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, detail));
     };

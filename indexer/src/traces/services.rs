@@ -15,12 +15,14 @@ use super::{Api, LONGEST, kind};
 use crate::Error;
 use crate::api::params::Params;
 use crate::ingest::span_of;
-use crate::line::{Line, Source};
+use crate::line::Line;
+use crate::search::MAX_GROUP_BYTES;
 use crate::snapshot::Needs;
 use crate::store::Store;
 
-/// Most spans that dependencies are made of, and most operations of an answer.
-const MOST: usize = 1_000_000;
+/// Most spans that dependencies are made of, and most operations of an answer; their names, and those of services, are
+/// bounded as [`MAX_GROUP_BYTES`] says.
+const MOST: usize = 200_000;
 const MOST_OPERATIONS: usize = 20_000;
 /// How long before a span its parent may have begun.
 const PARENT_BEFORE: i64 = 3_600_000_000_000;
@@ -33,12 +35,14 @@ enum Stop {
     Many,
 }
 
-/// A span by its place in a trace.
-type SpanId = (Vec<u8>, Vec<u8>);
+/// Ids of a trace and a span of it.
+type SpanId = (u128, u64);
 
 struct Call {
-    service: Arc<Source>,
-    parent: Vec<u8>,
+    /// Its place among the names.
+    service: u32,
+    /// Id of its parent; 0 where it has none.
+    parent: u64,
     /// It began in the time asked for.
     within: bool,
 }
@@ -50,18 +54,28 @@ pub(super) async fn services(State(api): State<Api>, Query(pairs): Pairs) -> Res
     let (start, end) = params.range()?;
     let service = params.text("service").map(str::to_owned);
     let needs = service.as_ref().map_or(Needs::Anything, |s| Needs::Field("service".to_owned(), s.to_lowercase()));
-    let found = api.run(move |store| {
+    let found = api.run(&api.large, move |store| {
         let (mut services, mut operations) = (BTreeMap::<String, BTreeSet<(String, &str)>>::new(), 0);
+        let mut bytes = 0;
         each_span(store, &needs, (start, end), |line, span| {
             if service.as_ref().is_none_or(|service| *service == line.source.service) {
+                if !services.contains_key(&line.source.service) {
+                    bytes += line.source.service.len();
+                }
                 let names = services.entry(line.source.service.clone()).or_default();
-                operations += usize::from(names.insert((span.name, kind(span.kind))));
+                let length = span.name.len();
+                if names.insert((span.name, kind(span.kind))) {
+                    operations += 1;
+                    bytes += length;
+                }
             }
-            if operations > MOST_OPERATIONS { Err(Stop::Many) } else { Ok(()) }
+            if operations > MOST_OPERATIONS || bytes > MAX_GROUP_BYTES { Err(Stop::Many) } else { Ok(()) }
         })
         .map(|done| done.map(|()| services))
     });
-    let services = found.await?.map_err(|stop| refused(&stop, "operations, since names hold ids"))?;
+    let services = found
+        .await?
+        .map_err(|stop| refused(&stop, "operations, or more than 32 MiB of their names, since names hold ids"))?;
     let show = |(service, operations): (String, BTreeSet<(String, &str)>)| {
         let operations: Vec<Value> =
             operations.iter().map(|(name, kind)| json!({"name": name, "kind": kind})).collect();
@@ -72,36 +86,86 @@ pub(super) async fn services(State(api): State<Api>, Query(pairs): Pairs) -> Res
 
 /// `{"dependencies":[{"parent","child","calls"}]}`: for two services, the spans of the child that began in `start` to
 /// `end` and whose parent is a span of the other that began at most an hour before `start`. A span that came twice counts
-/// once; calls within a service do not count.
+/// once; calls within a service do not count. Of more than 200,000 spans the newest count, about, and the answer has
+/// `"truncated": true`.
 pub(super) async fn dependencies(State(api): State<Api>, Query(pairs): Pairs) -> Result<Json<Value>, Problem> {
     let (start, end) = Params::new(pairs, &["start", "end"])?.range()?;
-    let calls = api.run(move |store| calls(store, start, end)).await?.map_err(|stop| refused(&stop, "spans"))?;
+    let found = api.run(&api.dependencies, move |store| calls(store, start, end, MOST)).await?;
+    let (calls, whole) = found.map_err(|stop| refused(&stop, "spans"))?;
     let show =
         |((parent, child), calls): ((String, String), u64)| json!({"parent": parent, "child": child, "calls": calls});
-    Ok(Json(json!({"dependencies": calls.into_iter().map(show).collect::<Vec<_>>()})))
+    let mut answer = json!({"dependencies": calls.into_iter().map(show).collect::<Vec<_>>()});
+    if !whole {
+        answer["truncated"] = true.into();
+    }
+    Ok(Json(answer))
 }
 
 /// By parent and child.
 type Calls = BTreeMap<(String, String), u64>;
 
-fn calls(store: &Store, start: i64, end: i64) -> Result<Result<Calls, Stop>, Error> {
-    let mut spans: HashMap<SpanId, Call> = HashMap::new();
-    let walked = each_span(store, &Needs::Anything, (start.saturating_sub(PARENT_BEFORE), end), |line, span| {
-        let call = Call { service: line.source.clone(), parent: span.parent_span_id, within: line.time >= start };
-        spans.insert((span.trace_id, span.span_id), call);
-        if spans.len() > MOST { Err(Stop::Many) } else { Ok(()) }
-    })?;
-    if let Err(stop) = walked {
-        return Ok(Err(stop));
+/// Names of services, each once.
+#[derive(Default)]
+struct Names {
+    numbers: HashMap<Arc<str>, u32>,
+    listed: Vec<Arc<str>>,
+    bytes: usize,
+}
+
+impl Names {
+    fn number(&mut self, name: &str) -> u32 {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let (name, number) = (Arc::<str>::from(name), self.listed.len() as u32);
+        self.bytes += name.len();
+        self.numbers.insert(name.clone(), number);
+        self.listed.push(name);
+        number
     }
-    let mut calls = Calls::new();
-    for ((trace, _), call) in spans.iter().filter(|(_, call)| call.within && !call.parent.is_empty()) {
-        let parent = spans.get(&(trace.clone(), call.parent.clone())).map(|parent| &parent.service.service);
-        if let Some(parent) = parent.filter(|parent| **parent != call.service.service) {
-            *calls.entry((parent.clone(), call.service.service.clone())).or_default() += 1;
+}
+
+/// The calls that at most `most` spans tell of, and whether these are all.
+fn calls(store: &Store, start: i64, end: i64, most: usize) -> Result<Result<(Calls, bool), Stop>, Error> {
+    let mut spans: HashMap<SpanId, Call> = HashMap::new();
+    let mut names = Names::default();
+    let walked = each_span(store, &Needs::Anything, (start.saturating_sub(PARENT_BEFORE), end), |line, span| {
+        // Ids of another length are none.
+        let number = |id: &[u8]| id.try_into().map(u64::from_be_bytes).ok();
+        let trace = line.trace_id.as_ref().try_into().map(u128::from_be_bytes);
+        let (Ok(trace), Some(id)) = (trace, number(&span.span_id)) else { return Ok(()) };
+        let parent = number(&span.parent_span_id).unwrap_or(0);
+        let service = names.number(&line.source.service);
+        if names.bytes > MAX_GROUP_BYTES || (spans.len() >= most && !spans.contains_key(&(trace, id))) {
+            return Err(Stop::Many);
+        }
+        spans.insert((trace, id), Call { service, parent, within: line.time >= start });
+        Ok(())
+    })?;
+    let mut whole = match walked {
+        Ok(()) => true,
+        Err(Stop::Many) => false,
+        Err(Stop::Late) => return Ok(Err(Stop::Late)),
+    };
+    let mut numbers = BTreeMap::<(u32, u32), u64>::new();
+    for ((trace, _), call) in spans.iter().filter(|(_, call)| call.within && call.parent != 0) {
+        let parent = spans.get(&(*trace, call.parent)).map(|parent| parent.service);
+        if let Some(parent) = parent.filter(|parent| *parent != call.service) {
+            *numbers.entry((parent, call.service)).or_default() += 1;
         }
     }
-    Ok(Ok(calls))
+    let (mut calls, mut bytes) = (Calls::new(), 0);
+    for ((parent, child), count) in numbers {
+        let name = |number: u32| names.listed.get(number as usize).map(ToString::to_string).unwrap_or_default();
+        let pair = (name(parent), name(child));
+        bytes += pair.0.len() + pair.1.len();
+        if bytes > MAX_GROUP_BYTES {
+            whole = false;
+            break;
+        }
+        calls.insert(pair, count);
+    }
+    Ok(Ok((calls, whole)))
 }
 
 /// Calls `each` with the spans that began in the time given, until it stops or the time for a search is over.
@@ -185,7 +249,7 @@ mod tests {
     async fn get(store: &Arc<Store>, path: &str) -> Value {
         let request = http::Request::get(path).body(Body::empty()).unwrap();
         let response = super::super::router(store.clone()).oneshot(request).await.unwrap();
-        serde_json::from_slice(&axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap()).unwrap()
+        serde_json::from_slice(&axum::body::to_bytes(response.into_body(), 8 << 20).await.unwrap()).unwrap()
     }
 
     #[tokio::test]
@@ -210,5 +274,24 @@ mod tests {
         let one = get(&store, "/api/v1/services?service=asr").await;
         assert_eq!(one, json!({"services": [service("asr")]}));
         assert_eq!(get(&store, "/api/v1/dependencies?from=1").await["parameter"], "from");
+        let told = |most| calls(&store, 0, i64::MAX, most).unwrap().ok().unwrap();
+        assert_eq!((told(5).0.len(), told(5).1), (2, true), "one of the six came twice");
+        assert!(!told(4).1, "what is cut says so");
+    }
+
+    #[tokio::test]
+    async fn names_of_operations_are_bounded_by_their_bytes_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let day = Duration::from_hours(24);
+        let store = Arc::new(Store::open(folder.path().into(), Signal::Spans, day, day).unwrap());
+        for n in 0..34 {
+            store.ingest(&[message(n, "x".repeat(1 << 20).as_str(), 1, 0, 1000 + n as u64)]);
+        }
+        assert_eq!(get(&store, "/api/v1/services").await["services"].as_array().map(Vec::len), Some(1));
+        for n in 0..34 {
+            store.ingest(&[message(n, &format!("{n}{}", "x".repeat(1_000_000)), 1, 0, 1000)]);
+        }
+        let refused = get(&store, "/api/v1/services").await;
+        assert!(refused["detail"].as_str().unwrap().contains("32 MiB"), "{refused}");
     }
 }
