@@ -184,6 +184,21 @@ impl Bus {
         }
     }
 
+    /// Resolves if the broker in this process can never be used again, which is a bug of it: all that is asked of it is
+    /// [`Error::Closed`] from then on, and only a new start helps. Does not keep the bus open.
+    pub fn broken(&self) -> impl Future<Output = ()> + Send + 'static {
+        let broken = match &self.broker {
+            AnyBroker::Embedded(broker) => Some(broker.broken()),
+            AnyBroker::Kafka(_) | AnyBroker::Null => None,
+        };
+        async move {
+            match broken {
+                Some(broken) => broken.await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
     /// Ends all waiting for a broker that does not answer, now and from now on, for this bus and all that comes of it:
     /// sends, deliveries, commits and admin calls are [`Error::Closed`] instead. What was on its way may have become
     /// durable all the same; a transaction is there whole or not at all, and the group's position says which.

@@ -65,6 +65,15 @@ pub(crate) async fn run(
     let mut router = axum::Router::new();
     // In the order in which they stop.
     let mut rooms: Vec<Room> = Vec::new();
+    rooms.push(Room::start("bus", &shutdown, {
+        let broken = bus.broken();
+        |stop| async move {
+            tokio::select! {
+                () = stop.cancelled() => Ok(()),
+                () = broken => anyhow::bail!("broken: nothing more becomes durable until the next start"),
+            }
+        }
+    }));
     if role.runs(Role::Collector) {
         let room = Collector::open(config.collector, context.clone(), bus.clone()).await?;
         let handle = room.handle();

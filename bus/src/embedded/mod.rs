@@ -11,6 +11,8 @@
 //!   at the same offsets, until it is durable.
 //! - Deliveries of records that were queued when the last handle was dropped are waited for, unless the disk fails:
 //!   then they end in [`Error::Closed`], as all that waits for a disk that fails does after [`crate::Bus::give_up`].
+//! - What comes after a batch that was given up is not written either: there are no gaps.
+//! - Should the writing thread panic, all that waits for it ends in [`Error::Closed`], and [`crate::Bus::broken`] says so.
 //!
 //! All that is committed lies in `data_dir/bus`; members of groups and ids of transactional producers live in memory,
 //! as they cannot outlive the process.
@@ -36,6 +38,7 @@ use std::thread::JoinHandle;
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::consumer::Consumer;
 use self::groups::Groups;
@@ -50,6 +53,8 @@ use crate::{Error, Lag, Options, Partition, TopicSpec};
 const QUEUE_BYTES: u32 = 16 << 20;
 /// What a queued record costs beside its bytes; so the queue is bounded in records too.
 const QUEUE_RECORD: u32 = 256;
+/// The name of the thread that writes.
+const THREAD: &str = "weir-bus";
 
 /// An open broker; cheap to clone. The last handle, held by producers and consumers too, closes it.
 #[derive(Clone)]
@@ -79,6 +84,8 @@ struct Shared {
     failing: AtomicBool,
     /// A disk that fails is waited for no longer.
     closing: AtomicBool,
+    /// Cancelled when the writing thread panicked.
+    broken: CancellationToken,
 }
 
 impl Broker {
@@ -101,10 +108,16 @@ impl Broker {
             changed: Notify::new(),
             failing: AtomicBool::new(false),
             closing: AtomicBool::new(false),
+            broken: CancellationToken::new(),
         });
         let (commands, receiver) = mpsc::channel();
         let writer = Writer::new(shared.clone(), state, options);
-        let thread = std::thread::Builder::new().name("weir-bus".to_owned()).spawn(move || writer.run(&receiver));
+        let broken = shared.broken.clone().drop_guard();
+        let run = move || {
+            writer.run(&receiver);
+            broken.disarm();
+        };
+        let thread = std::thread::Builder::new().name(THREAD.to_owned()).spawn(run);
         let thread = thread.map_err(|error| Error::Storage {
             path: folder,
             reason: format!("no thread: {error}"),
@@ -120,7 +133,11 @@ impl Broker {
     }
 
     pub(crate) fn answers(&self) -> bool {
-        !self.0.shared.failing.load(Ordering::Acquire)
+        !self.0.shared.failing.load(Ordering::Acquire) && !self.0.shared.broken.is_cancelled()
+    }
+
+    pub(crate) fn broken(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.0.shared.broken.clone().cancelled_owned()
     }
 
     pub(crate) fn give_up(&self) {

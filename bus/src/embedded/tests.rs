@@ -1,10 +1,12 @@
 //! What the contract suite cannot see from outside. The contract itself is proved in `tests/`, on both brokers.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::Broker;
 use crate::{Bus, Consumer, Error, Event, Message, Options, Partition, Position, Record};
 
 async fn open(folder: &tempfile::TempDir) -> Bus {
@@ -208,4 +210,56 @@ async fn damage_within_the_journal_is_told_and_the_folder_is_named() {
     std::fs::write(&path, bytes).unwrap();
     let error = Bus::open(&Options::default(), folder.path()).await.unwrap_err();
     assert!(matches!(&error, Error::Storage { path, .. } if path.ends_with("bus")), "{error}");
+}
+
+#[tokio::test]
+async fn what_comes_after_a_batch_that_was_given_up_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Broker::open(&Options::default(), folder.path()).await.unwrap();
+    let producer = broker.producer();
+    let metrics = std::sync::Arc::<crate::metrics::Metrics>::default();
+    let send =
+        async |value: &'static str| producer.send(record("t", "k", value), metrics.queue(&"t".into(), 1)).await?.await;
+    let (partition, _) = send("one").await.unwrap();
+    let shared = broker.0.shared.clone();
+    shared.closing.store(true, Ordering::Release);
+    let store = shared.store.write().take();
+    assert!(matches!(send("two").await, Err(Error::Closed)));
+    *shared.store.write() = store;
+    assert!(matches!(send("three").await, Err(Error::Closed)));
+    assert!(matches!(producer.flush().await, Err(Error::Closed)));
+    drop((producer, broker, shared));
+    assert_eq!(open(&folder).await.offsets(&partition).await.unwrap(), (0, 1));
+}
+
+/// Goes off where it is dropped by the thread that writes.
+struct Grenade;
+
+impl AsRef<[u8]> for Grenade {
+    fn as_ref(&self) -> &[u8] {
+        b"k"
+    }
+}
+
+impl Drop for Grenade {
+    fn drop(&mut self) {
+        assert!(std::thread::current().name() != Some(super::THREAD), "the writing thread panics, as it should here");
+    }
+}
+
+#[tokio::test]
+async fn a_writing_thread_that_panicked_is_told_to_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = open(&folder).await;
+    let producer = bus.producer().unwrap();
+    producer.send(record("t", "k", "one")).await.unwrap().await.unwrap();
+    assert!(bus.answers(Duration::ZERO).await);
+    let last = Record { key: Some(Bytes::from_owner(Grenade)), ..record("t", "", "two") };
+    assert!(matches!(producer.send(last).await.unwrap().await, Err(Error::Closed)));
+    bus.broken().await;
+    assert!(!bus.answers(Duration::ZERO).await);
+    assert!(matches!(producer.send(record("t", "k", "three")).await.err(), Some(Error::Closed)));
+    assert!(matches!(bus.ensure_topics(&[bus.topic_spec("u")]).await, Err(Error::Closed)));
+    drop((bus, producer));
+    open(&folder).await.producer().unwrap().send(record("t", "k", "four")).await.unwrap().await.unwrap();
 }

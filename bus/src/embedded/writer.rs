@@ -1,5 +1,6 @@
 //! The one thread that writes: group commit, transactions, positions, topics and retention.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
@@ -98,14 +99,16 @@ pub(super) struct Writer {
     /// What topics are made with that nobody asked for.
     options: Options,
     batch: Batch,
+    /// The disk was given up on: what comes after a batch that is not durable must not become so.
+    over: Cell<bool>,
 }
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, parts: HashMap<PartId, PartState>, options: Options) -> Self {
-        Self { shared, parts, turns: HashMap::new(), options, batch: Batch::default() }
+        Self { shared, parts, turns: HashMap::new(), options, batch: Batch::default(), over: Cell::new(false) }
     }
 
-    /// Until [`Command::Close`].
+    /// Until [`Command::Close`], or until the disk is given up on: whoever waits then is told by its answer being dropped.
     pub(super) fn run(mut self, commands: &mpsc::Receiver<Command>) {
         let mut retention = Instant::now();
         loop {
@@ -121,13 +124,16 @@ impl Writer {
                     return;
                 }
                 self.take(command);
-                let full = self.batch.bytes >= BATCH_BYTES || self.batch.done.len() >= BATCH_ITEMS;
+                let full = self.over.get() || self.batch.bytes >= BATCH_BYTES || self.batch.done.len() >= BATCH_ITEMS;
                 next = if full { None } else { commands.try_recv().ok() };
             }
             self.write();
             if retention.elapsed() >= RETENTION_EVERY {
                 self.retain();
                 retention = Instant::now();
+            }
+            if self.over.get() {
+                return;
             }
         }
     }
@@ -254,6 +260,9 @@ impl Writer {
     /// Makes what was taken durable, shows it, and says so.
     fn write(&mut self) {
         let mut batch = std::mem::take(&mut self.batch);
+        if self.over.get() {
+            return;
+        }
         for id in &batch.touched {
             if let Some(state) = self.parts.get(id) {
                 batch.change.meta.push((meta::end_key(*id), Some(state.end.encode())));
@@ -261,7 +270,6 @@ impl Writer {
         }
         if !(batch.change.records.is_empty() && batch.change.meta.is_empty()) {
             if self.until_done("cannot be written", |store| store.apply(&batch.change)).is_err() {
-                // Closing: whoever waits is told by its answer being dropped.
                 return;
             }
             for id in &batch.touched {
@@ -288,7 +296,7 @@ impl Writer {
     fn until_done<T>(&self, what: &str, action: impl Fn(&Store) -> fjall::Result<T>) -> Result<T, Error> {
         let (mut pause, most) = RETRY;
         let mut failed = false;
-        loop {
+        while !self.over.get() {
             let result = match self.shared.store.read().as_ref() {
                 Some(store) => action(store),
                 None => Err(fjall::Error::Poisoned),
@@ -311,7 +319,8 @@ impl Writer {
                 failed = true;
             }
             if self.shared.closing.load(Ordering::Acquire) {
-                return Err(Error::Closed);
+                self.over.set(true);
+                break;
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(most);
@@ -323,6 +332,7 @@ impl Writer {
                 Err(error) => tracing::debug!(%error, "the bus's store cannot be opened yet"),
             }
         }
+        Err(Error::Closed)
     }
 
     fn ensure(&mut self, spec: &TopicSpec) -> Result<(), Error> {
