@@ -23,8 +23,11 @@ use crate::role::Role;
 /// From the request to stop until the process ends, whatever is not done then.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// How long the bus may take to answer while rooms drain.
+/// How often the bus is asked for an answer while rooms drain, and how long it may take.
 const ANSWER: Duration = Duration::from_secs(2);
+
+/// So many times in a row it may not answer: a broker may be slow once.
+const MISSES: u32 = 2;
 
 /// Where a running role is reached, as in the ready file.
 #[derive(Debug, Clone, Default, serde::Serialize)]
@@ -133,14 +136,23 @@ pub(crate) async fn run(
 /// While rooms drain: a bus that does not answer must not hold up the stop. What is not durable there is not committed
 /// here either, so the next start goes on with it.
 async fn give_up_when_away(bus: Bus) {
-    while bus.answers(ANSWER).await {
-        tokio::time::sleep(ANSWER).await;
-    }
+    until_away(|| {
+        let bus = bus.clone();
+        async move { tokio::join!(bus.answers(ANSWER), tokio::time::sleep(ANSWER)).0 }
+    })
+    .await;
     tracing::warn!(
         "the bus does not answer: stopping without it; what it has not taken is left to the next start, and senders \
          are told"
     );
     bus.give_up();
+}
+
+async fn until_away<F: Future<Output = bool>>(mut answers: impl FnMut() -> F) {
+    let mut misses = 0;
+    while misses < MISSES {
+        misses = if answers().await { 0 } else { misses + 1 };
+    }
 }
 
 /// Writes the ready file once no part waits any more.
@@ -223,4 +235,16 @@ async fn stop(rooms: Vec<Room>) -> anyhow::Result<()> {
         }
     }
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_bus_that_is_slow_once_is_not_given_up() {
+        let mut answers = [true, false, true, true, false, false, true].into_iter();
+        until_away(|| std::future::ready(answers.next().unwrap())).await;
+        assert_eq!(answers.collect::<Vec<_>>(), [true]);
+    }
 }
