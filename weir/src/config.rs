@@ -14,6 +14,16 @@ pub(crate) enum Wrong {
     /// What its keys ask for.
     #[error("{}: {message}", path.display())]
     Keys { path: PathBuf, message: String },
+    /// What turned bad after it was checked, such as a rule file.
+    #[error(transparent)]
+    Alerter(weir_alerter::Error),
+}
+
+impl Wrong {
+    /// Why the alerter does not open: the configuration, or anything else.
+    pub(crate) fn or_other(error: weir_alerter::Error) -> anyhow::Error {
+        if error.is_configuration() { Self::Alerter(error).into() } else { error.into() }
+    }
 }
 
 /// All keys of a configuration file.
@@ -159,6 +169,24 @@ mod tests {
         config.collector.tenant.namespaces.clear();
         config.alerter.rules.clear();
         assert_eq!(format!("{config:#?}"), format!("{defaults:#?}"));
+    }
+
+    #[tokio::test]
+    async fn a_rule_file_that_turned_bad_after_the_check_is_the_configurations_fault() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let open = async |options, data_dir: &Path| {
+            let bus = weir_bus::Options { broker: weir_bus::Broker::Null, ..weir_bus::Options::default() };
+            let bus = weir_bus::Bus::open(&bus, folder.path()).await.unwrap();
+            let meter = opentelemetry::global::meter("test");
+            let health = weir_service::health::Health::default();
+            let context = weir_service::Context { data_dir: data_dir.to_owned(), meter, health };
+            Wrong::or_other(weir_alerter::Alerter::open(options, context, bus).await.unwrap_err())
+        };
+        let options = weir_alerter::Options { rules: vec!["/no/such/file".to_owned()], ..Default::default() };
+        assert!(open(options, folder.path()).await.is::<Wrong>());
+        assert!(!open(weir_alerter::Options::default(), &file).await.is::<Wrong>());
     }
 
     #[test]

@@ -18,23 +18,17 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
     let Command::Check { files } = command;
     let mut failed = false;
     for file in files {
-        match count(std::slice::from_ref(file)) {
+        match (weir_alerter::Options { rules: vec![file.clone()], ..Default::default() }).check_rules() {
             Ok(0) => {
                 failed = true;
                 writeln!(std::io::stderr(), "weir: {file}: no rules found")?;
             }
             Ok(rules) => writeln!(std::io::stdout(), "{file}: {rules} rules")?,
-            Err(message) => {
+            Err(error) => {
                 failed = true;
-                writeln!(std::io::stderr(), "weir: {message}")?;
+                writeln!(std::io::stderr(), "weir: {error}")?;
             }
         }
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// Number of rules in these files; the error names file, line and reason.
-pub(crate) fn count(globs: &[String]) -> Result<usize, String> {
-    let rules = weir_alerter::rules::load_files(globs).map_err(|error| error.to_string())?;
-    Ok(rules.groups.iter().map(|group| group.rules.len()).sum())
 }

@@ -16,7 +16,7 @@ use weir_service::lock::Lock;
 use weir_service::shutdown::Shutdown;
 use weir_service::telemetry::Telemetry;
 
-use crate::config::Config;
+use crate::config::{Config, Wrong};
 use crate::demo::Demo;
 use crate::role::Role;
 
@@ -96,7 +96,7 @@ pub(crate) async fn run(
         if options.external_url.is_empty() {
             options.external_url = bound.url();
         }
-        let room = Alerter::open(options, context, bus.clone()).await?;
+        let room = Alerter::open(options, context, bus.clone()).await.map_err(Wrong::or_other)?;
         router = router.merge(room.handle().router());
         rooms.push(Room::start("alerter", &shutdown, |stop| async move { Ok(room.run(stop).await?) }));
     }
