@@ -14,6 +14,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
 use parking_lot::Mutex;
 use prost::Message as _;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_proto::v1;
@@ -21,7 +22,7 @@ use weir_proto::v1;
 use crate::notify::{self, Book, Notifier};
 use crate::options::Options;
 use crate::room::write_whole;
-use crate::rules::{Alert, Evaluator, EvaluatorOptions, GroupStatus, LoadErrors, RuleFiles, State, Step};
+use crate::rules::{Alert, Evaluator, EvaluatorOptions, GroupStatus, LoadErrors, RuleFiles, RuleSet, State, Step};
 use crate::series::feed::Shared;
 use crate::series::store::Refused;
 
@@ -63,11 +64,16 @@ pub(crate) struct Engine {
     silences: Arc<Book>,
 }
 
+/// What a look at the rule files gives.
+type Polled = Option<Result<RuleSet, LoadErrors>>;
+
 /// The evaluating task.
 #[derive(Debug)]
 pub(crate) struct Run {
     engine: Engine,
-    files: RuleFiles,
+    /// Not there while they are read.
+    files: Option<RuleFiles>,
+    reading: Option<JoinHandle<(RuleFiles, Polled)>>,
     notifier: Notifier,
     external_url: String,
     shared: Shared,
@@ -142,7 +148,8 @@ impl Engine {
         };
         let run = Run {
             engine: engine.clone(),
-            files,
+            files: Some(files),
+            reading: None,
             notifier,
             external_url,
             shared,
@@ -225,9 +232,18 @@ impl Run {
                 _ = look.tick() => {}
             }
             let mut changed = false;
-            if Instant::now() >= reload_at {
+            if let Some(reading) = self.reading.take_if(|reading| reading.is_finished()) {
+                changed |= self.reload(reading).await;
+            }
+            if Instant::now() >= reload_at
+                && let Some(mut files) = self.files.take()
+            {
                 reload_at = Instant::now() + RELOAD;
-                changed |= self.reload().await;
+                // Beside the evaluation: files that change are waited for.
+                self.reading = Some(tokio::task::spawn_blocking(move || {
+                    let rules = files.poll();
+                    (files, rules)
+                }));
             }
             if let Some(watermark) = self.shared.watermark() {
                 let until = watermark.saturating_sub(self.lateness.as_nanos() as u64);
@@ -293,15 +309,16 @@ impl Run {
     }
 
     /// Takes rule files that have changed; true where rules were replaced.
-    async fn reload(&mut self) -> bool {
-        let mut files = std::mem::replace(&mut self.files, RuleFiles::new(Vec::new()));
-        let polled = tokio::task::spawn_blocking(move || {
-            let rules = files.poll();
-            (files, rules)
-        })
-        .await;
-        let Ok((files, rules)) = polled else { return false };
-        self.files = files;
+    async fn reload(&mut self, reading: JoinHandle<(RuleFiles, Polled)>) -> bool {
+        let (files, rules) = match reading.await {
+            Ok(read) => read,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "rule files are no longer read; the rules of before are kept");
+                return false;
+            }
+        };
+        self.files = Some(files);
         match rules {
             None => false,
             Some(Ok(rules)) => {

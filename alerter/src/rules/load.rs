@@ -189,8 +189,11 @@ fn matching(pattern: &str) -> Result<Vec<PathBuf>, Box<LoadError>> {
     Ok(found)
 }
 
-fn texts(globs: &[String]) -> Result<BTreeMap<PathBuf, String>, LoadErrors> {
-    let mut texts = BTreeMap::new();
+/// Files with what is in them.
+type Texts = BTreeMap<PathBuf, String>;
+
+fn texts(globs: &[String]) -> Result<Texts, LoadErrors> {
+    let mut texts = Texts::new();
     let mut errors = Vec::new();
     for pattern in globs {
         match matching(pattern) {
@@ -220,7 +223,7 @@ fn texts(globs: &[String]) -> Result<BTreeMap<PathBuf, String>, LoadErrors> {
     if errors.is_empty() { Ok(texts) } else { Err(LoadErrors(errors)) }
 }
 
-fn parse(texts: &BTreeMap<PathBuf, String>) -> Result<RuleSet, LoadErrors> {
+fn parse(texts: &Texts) -> Result<RuleSet, LoadErrors> {
     let mut set = RuleSet { groups: Vec::new(), files: texts.keys().cloned().collect() };
     let mut errors = Vec::new();
     for (file, text) in texts {
@@ -243,16 +246,13 @@ const SETTLING: Duration = Duration::from_millis(200);
 /// Files that change on and on are taken as they are.
 const READINGS: usize = 10;
 
-fn settled(
-    globs: &[String],
-    seen: Option<&BTreeMap<PathBuf, String>>,
-) -> Result<BTreeMap<PathBuf, String>, LoadErrors> {
+fn settled(globs: &[String], known: impl Fn(&Texts) -> bool, mut pause: impl FnMut()) -> Result<Texts, LoadErrors> {
     let mut read = texts(globs)?;
-    if seen.is_none_or(|seen| *seen == read) {
+    if known(&read) {
         return Ok(read);
     }
     for _ in 0..READINGS {
-        std::thread::sleep(SETTLING);
+        pause();
         let again = texts(globs)?;
         if again == read {
             break;
@@ -266,42 +266,50 @@ fn settled(
 #[derive(Debug)]
 pub struct RuleFiles {
     globs: Vec<String>,
-    seen: Option<BTreeMap<PathBuf, String>>,
+    seen: Option<Texts>,
+    /// What was read last, where it could not be used.
+    refused: Option<Texts>,
     failed: Option<String>,
 }
 
 impl RuleFiles {
     /// Nothing is read yet.
     pub fn new(globs: Vec<String>) -> Self {
-        Self { globs, seen: None, failed: None }
+        Self { globs, seen: None, refused: None, failed: None }
     }
 
     /// Reads the files; `None` where nothing has changed since the last call. After an error the rules that were there
     /// are to be kept; the same error is told once. Reads files, and waits a little where they changed: not for an async
     /// thread.
     pub fn poll(&mut self) -> Option<Result<RuleSet, LoadErrors>> {
-        let result = settled(&self.globs, self.seen.as_ref()).and_then(|texts| {
-            if self.seen.as_ref() == Some(&texts) {
-                return Ok(None);
-            }
-            let set = parse(&texts)?;
-            self.seen = Some(texts);
-            Ok(Some(set))
-        });
-        match result {
-            Ok(None) if self.failed.take().is_some() => {
-                // The bad state went away and left the files as they were: told, so that the error can be taken back.
-                self.seen.as_ref().map(parse)
-            }
-            Ok(None) => None,
-            Ok(Some(set)) => {
-                self.failed = None;
+        self.poll_pausing(|| std::thread::sleep(SETTLING))
+    }
+
+    pub(super) fn poll_pausing(&mut self, pause: impl FnMut()) -> Option<Result<RuleSet, LoadErrors>> {
+        let is = |known: &Option<Texts>, texts: &Texts| known.as_ref() == Some(texts);
+        let known = |texts: &Texts| self.seen.is_none() || is(&self.seen, texts) || is(&self.refused, texts);
+        let texts = match settled(&self.globs, known, pause) {
+            Ok(texts) if is(&self.refused, &texts) => return None,
+            Ok(texts) => texts,
+            Err(errors) => return self.fail(errors, None),
+        };
+        if is(&self.seen, &texts) {
+            self.refused = None;
+            // The bad state went away and left the files as they were: told, so that the error can be taken back.
+            return self.failed.take().map(|_| parse(&texts));
+        }
+        match parse(&texts) {
+            Ok(set) => {
+                *self = Self { seen: Some(texts), ..Self::new(std::mem::take(&mut self.globs)) };
                 Some(Ok(set))
             }
-            Err(errors) => {
-                let text = errors.to_string();
-                (self.failed.replace(text.clone()) != Some(text)).then_some(Err(errors))
-            }
+            Err(errors) => self.fail(errors, Some(texts)),
         }
+    }
+
+    fn fail(&mut self, errors: LoadErrors, refused: Option<Texts>) -> Option<Result<RuleSet, LoadErrors>> {
+        self.refused = refused;
+        let text = errors.to_string();
+        (self.failed.replace(text.clone()) != Some(text)).then_some(Err(errors))
     }
 }
