@@ -71,7 +71,7 @@ impl Options {
             }
         }
         Rewrites::new(&self.interfaces).map_err(|error| {
-            let why = std::error::Error::source(&error).map(|why| format!(": {why}")).unwrap_or_default();
+            let why = std::error::Error::source(&error).map(|why| format!(": {}", reason(why))).unwrap_or_default();
             format!("{error}{why}")
         })?;
         self.notify().check().map_err(|error| error.to_string())
@@ -94,6 +94,13 @@ impl Options {
     }
 }
 
+/// In one line what is wrong with a regular expression, without the drawing of where.
+pub(crate) fn reason(error: &dyn std::error::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default().trim();
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,12 +114,14 @@ mod tests {
             ("{lateness: 2h}", "lateness"),
             ("{series_limit: 0}", "series_limit"),
             ("{route: {receiver: ops}}", "route"),
+            ("{interfaces: [{match: '(', replace: x}]}", "interfaces: «(» is not a regular expression: unclosed group"),
             (
-                "{interfaces: [{match: '(', replace: x}]}",
-                "interfaces: «(» is not a regular expression: regex parse error",
+                "{interfaces: [{match: 'a{9999}{9999}', replace: x}]}",
+                "interfaces: «a{9999}{9999}» is not a regular expression: Compiled",
             ),
         ] {
-            assert!(check(text).unwrap_err().starts_with(key), "{text}");
+            let told = check(text).unwrap_err();
+            assert!(told.starts_with(key) && !told.contains('\n'), "{text}: {told}");
         }
         serde_saphyr::from_str::<Options>("{latenes: 2h}").unwrap_err();
     }

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Deserializer};
 
+use crate::options::reason;
+
 /// What a pattern may take when compiled, in bytes.
 const REGEX_BYTES: usize = 1 << 16;
 
@@ -26,7 +28,7 @@ pub enum MatcherError {
     #[error("«{0}» is not a matcher such as severity=\"page\" or team=~\"a|b\"")]
     Form(String),
     /// The pattern.
-    #[error("«{text}» does not hold a regular expression: {source}")]
+    #[error("«{text}» does not hold a regular expression: {}", reason(.source))]
     Regex {
         /// The whole.
         text: String,
