@@ -119,7 +119,12 @@ impl Task {
             let started = Instant::now();
             let Err(error) = self.member(&shutdown).await else { return };
             failures = if started.elapsed() > Duration::from_secs(30) { 0 } else { (failures + 1).min(6) };
-            tracing::warn!(error = &error as &dyn std::error::Error, "the fold of spans begins anew");
+            let ends = shutdown.is_cancelled();
+            let then = if ends { "ends; what is not committed is folded at the next start" } else { "begins anew" };
+            tracing::warn!(error = &error as &dyn std::error::Error, "the fold of spans {then}");
+            if ends {
+                return;
+            }
             self.health.not_ready("the bus does not take call statistics");
             tokio::select! {
                 () = shutdown.cancelled() => {}
