@@ -21,7 +21,7 @@ use weir_proto::v1;
 
 use crate::notify::{self, Book, Notifier};
 use crate::options::Options;
-use crate::room::write_whole;
+use crate::room::{set_aside, write_whole};
 use crate::rules::{Alert, Evaluator, EvaluatorOptions, GroupStatus, LoadErrors, RuleFiles, RuleSet, State, Step};
 use crate::series::feed::Shared;
 use crate::series::store::Refused;
@@ -338,15 +338,14 @@ impl Run {
     }
 }
 
-/// The state of before. One that cannot be decoded is left aside, since alerts told twice are better than none.
+/// The state of before. One that cannot be decoded is moved aside, since alerts told twice are better than none.
 fn read(path: &Path) -> Result<Option<v1::AlertSnapshot>, Error> {
     match std::fs::read(path) {
         Ok(bytes) => match v1::AlertSnapshot::decode(&bytes[..]) {
             Ok(state) => Ok(Some(state)),
             Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, path = %path.display(), "the state of alerts is damaged; beginning without it");
-                Ok(None)
+                let moved = set_aside(path, &error).map(|()| None);
+                moved.map_err(|source| Error::Snapshot { path: path.to_owned(), source })
             }
         },
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

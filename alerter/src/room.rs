@@ -160,6 +160,14 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     }
 }
 
+/// Moves a damaged file aside, so that what is written next does not take it away.
+pub(crate) fn set_aside(path: &Path, error: &(dyn std::error::Error + 'static)) -> std::io::Result<()> {
+    let aside = path.with_extension("damaged");
+    std::fs::rename(path, &aside)?;
+    tracing::error!(error, path = %path.display(), aside = %aside.display(), "a file is damaged; beginning without it");
+    Ok(())
+}
+
 fn observe(shared: &Shared, meter: &opentelemetry::metrics::Meter) {
     let store = shared.store.clone();
     meter

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use super::silence::{PostedSilence, Silence, SilenceError, Silences};
-use crate::room::write_whole;
+use crate::room::{set_aside, write_whole};
 
 /// All silences, kept in a file.
 #[derive(Debug, Default)]
@@ -32,15 +32,17 @@ pub enum BookError {
 }
 
 impl Book {
-    /// Reads the file, if there is one. One that is no list of silences is left aside and told, since alerts that are
+    /// Reads the file, if there is one. One that is no list of silences is moved aside and told, since alerts that are
     /// told are better than none.
     pub fn open(path: &Path) -> std::io::Result<Self> {
         let all = match std::fs::read(path) {
-            Ok(bytes) => serde_json::from_slice::<Vec<Silence>>(&bytes).unwrap_or_else(|error| {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, path = %path.display(), "the silences are damaged; beginning without them");
-                Vec::new()
-            }),
+            Ok(bytes) => match serde_json::from_slice::<Vec<Silence>>(&bytes) {
+                Ok(all) => all,
+                Err(error) => {
+                    set_aside(path, &error)?;
+                    Vec::new()
+                }
+            },
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error),
         };
@@ -110,5 +112,7 @@ mod tests {
         assert!(Book::open(&path).unwrap().silences().of(&labels, 1_700_000_001_000).is_empty());
         std::fs::write(&path, "{").unwrap();
         assert!(Book::open(&path).unwrap().silences().all().next().is_none());
+        let aside = std::fs::read_to_string(folder.path().join("silences.damaged")).unwrap();
+        assert!(aside == "{" && !path.exists());
     }
 }
