@@ -47,6 +47,8 @@ struct Meters {
     lines: Counter<u64>,
     duplicates: Counter<u64>,
     dead: Counter<u64>,
+    rewinds: Counter<u64>,
+    missed: Counter<u64>,
     chunks: Counter<u64>,
     seal_seconds: Histogram<f64>,
     seal_failures: Counter<u64>,
@@ -79,6 +81,8 @@ impl Reader {
             lines: meter.u64_counter("weir_indexer_lines").with_unit("{line}").build(),
             duplicates: meter.u64_counter("weir_indexer_duplicates").with_unit("{line}").build(),
             dead: meter.u64_counter("weir_indexer_dead_letters").with_unit("{record}").build(),
+            rewinds: meter.u64_counter("weir_indexer_rewinds").with_unit("{partition}").build(),
+            missed: meter.u64_counter("weir_indexer_missed").with_unit("{record}").build(),
             chunks: meter.u64_counter("weir_indexer_chunks").with_unit("{chunk}").build(),
             seal_seconds: meter.f64_histogram("weir_indexer_seal_duration").with_unit("s").build(),
             seal_failures: meter.u64_counter("weir_indexer_seal_failures").with_unit("{seal}").build(),
@@ -141,6 +145,14 @@ impl Reader {
 
     /// Reads until it is told to stop, or there are more partitions than these.
     async fn read(&self, partitions: &[i32], sealer: &mut Sealer, shutdown: &CancellationToken) -> Result<(), Error> {
+        if let Err(error) = self.meet(partitions).await {
+            // What reads the bus says more of it, and starts at what is there by itself.
+            tracing::debug!(
+                topic = self.topic,
+                error = &error as &dyn std::error::Error,
+                "where the bus begins and ends"
+            );
+        }
         let position = |partition: &i32| Position {
             partition: Partition::new(self.topic, *partition),
             offset: self.store.position(*partition).unwrap_or(0),
@@ -188,6 +200,34 @@ impl Reader {
                         from += 1;
                     }
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Says where the bus has not what comes next. A position behind the end of a partition is of a topic that was
+    /// removed: the one that was made anew is read from its beginning, where what came from a file and was read before
+    /// is known.
+    async fn meet(&self, partitions: &[i32]) -> Result<(), Error> {
+        for partition in partitions {
+            let Some(position) = self.store.position(*partition) else { continue };
+            let (low, high) = self.bus.offsets(&Partition::new(self.topic, *partition)).await?;
+            if position > high {
+                let (topic, partition) = (self.topic, *partition);
+                tracing::warn!(
+                    topic,
+                    partition,
+                    position,
+                    end = high,
+                    "the topic was made anew: reading it from its start"
+                );
+                self.meters.rewinds.add(1, &self.meters.signal);
+                self.store.seek(partition, low);
+            } else if position < low {
+                let (topic, partition, missed) = (self.topic, *partition, low - position);
+                tracing::warn!(topic, partition, position, missed, "the bus dropped records before they were read");
+                self.meters.missed.add(missed.unsigned_abs(), &self.meters.signal);
+                self.store.seek(partition, low);
             }
         }
         Ok(())

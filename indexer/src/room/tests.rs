@@ -101,6 +101,49 @@ async fn what_is_on_the_bus_is_searchable_once_and_after_a_restart_and_poison_is
 }
 
 #[tokio::test]
+async fn a_topic_that_was_made_anew_is_read_from_its_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = context(folder.path());
+    let bus = Bus::open(&weir_bus::Options::default(), folder.path()).await.unwrap();
+    let send = async |body: &str| {
+        let producer = bus.producer().unwrap();
+        producer.send(Record { partition: Some(0), ..record(body) }).await.unwrap().await.unwrap();
+    };
+    let start = async || {
+        let room = Indexer::open(Options::default(), context.clone(), bus.clone()).await.unwrap();
+        let (handle, stop) = (room.handle(), CancellationToken::new());
+        (handle, stop.clone(), tokio::spawn(room.run(stop)))
+    };
+    bus.ensure_topics(&[bus.topic_spec(topic::LOGS)]).await.unwrap();
+    send("one").await;
+    send("two").await;
+    let (handle, stop, running) = start().await;
+    until(&handle, 2).await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    drop(handle);
+
+    bus.delete_topic(topic::LOGS).await.unwrap();
+    bus.ensure_topics(&[bus.topic_spec(topic::LOGS)]).await.unwrap();
+    let (handle, stop, running) = start().await;
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while handle.logs().position(0) != Some(0) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .unwrap();
+    send("three").await;
+    until(&handle, 3).await;
+    assert_eq!(
+        (bodies(&handle), handle.logs().position(0)),
+        (["one", "three", "two"].map(String::from).into(), Some(1))
+    );
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn peers_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let null = weir_bus::Options { broker: weir_bus::Broker::Null, ..Default::default() };

@@ -129,6 +129,13 @@ impl Store {
         self.reading.lock().positions.get(&partition).copied()
     }
 
+    /// Goes on at `offset` of a partition, since the bus has not what comes next.
+    pub fn seek(&self, partition: i32, offset: i64) {
+        let mut reading = self.reading.lock();
+        reading.positions.insert(partition, offset);
+        reading.moved = true;
+    }
+
     /// Takes records in, up to the first that cannot be read. The lines are in the next snapshot.
     pub fn ingest(&self, messages: &[Message]) -> Ingested {
         let mut reading = self.reading.lock();
