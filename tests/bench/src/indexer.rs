@@ -14,7 +14,7 @@ use weir_indexer::snapshot::Snapshot;
 use weir_indexer::store::Store;
 
 use self::corpus::Corpus;
-use crate::{Ready, Work};
+use crate::{Ready, Skipped, Work};
 
 /// As `indexer.seal.size` has it.
 const SEAL_BYTES: usize = 64_000_000;
@@ -121,7 +121,10 @@ pub(crate) fn part(smoke: bool) -> anyhow::Result<Ready> {
 /// Asks `queries` times over recorded lines where they are there, else over generated ones; each query is made of a
 /// line.
 fn query(smoke: bool, text: fn(&Corpus, &Line) -> String, answer: Answer) -> anyhow::Result<Ready> {
-    let corpus = Corpus::real(smoke).or_else(|_| Corpus::generated(smoke))?;
+    let corpus = match Corpus::real(smoke) {
+        Err(error) if error.is::<Skipped>() => Corpus::generated(smoke)?,
+        corpus => corpus?,
+    };
     let folder = tempfile::tempdir()?;
     let store = Store::open(folder.path().join("logs"), Signal::Logs, DAY, DAY)?;
     fill(&store, &corpus)?;
@@ -148,7 +151,8 @@ fn query(smoke: bool, text: fn(&Corpus, &Line) -> String, answer: Answer) -> any
         times.sort_by(f64::total_cmp);
         let at = |part: f64| times[((times.len() - 1) as f64 * part).round() as usize];
         let more = serde_json::json!({
-            "p50_ms": at(0.5), "p99_ms": at(0.99), "lines": corpus.lines, "replays": corpus.replays, "found": found,
+            "corpus": corpus.name, "p50_ms": at(0.5), "p99_ms": at(0.99), "lines": corpus.lines,
+            "replays": corpus.replays, "found": found,
         });
         let more = more.as_object().cloned().unwrap_or_default();
         Ok(Work { records: times.len() as u64, bytes: 0, more })

@@ -28,6 +28,8 @@ const STEP: u64 = 10_000_000;
 
 /// Bus records of log lines, on disk.
 pub(super) struct Corpus {
+    /// `generated` or `real`.
+    pub(super) name: &'static str,
     records: File,
     pub(super) lines: u64,
     /// Bodies, and 41 bytes a line.
@@ -51,7 +53,7 @@ impl Corpus {
             let source = (seq % 60) as usize;
             writer.push(source, Line::generate(&mut rng, source, seq, 136).text.as_bytes())?;
         }
-        writer.finish(1, ["info", "超时", "*okenis*"])
+        writer.finish("generated", 1, ["info", "超时", "*okenis*"])
     }
 
     /// The recorded lines of `WEIR_TEST_DATA`, the sources interleaved in proportion, five times.
@@ -77,7 +79,7 @@ impl Corpus {
                 writer.push(*source, &line)?;
             }
         }
-        writer.finish(replays, ["info", "timeout", "*aceManag*"])
+        writer.finish("real", replays, ["info", "timeout", "*aceManag*"])
     }
 
     /// Calls `each` with the records in order, some megabytes at a time.
@@ -155,11 +157,11 @@ impl Writer {
         Ok(())
     }
 
-    fn finish(mut self, replays: u64, words: [&'static str; 3]) -> anyhow::Result<Corpus> {
+    fn finish(mut self, name: &'static str, replays: u64, words: [&'static str; 3]) -> anyhow::Result<Corpus> {
         self.round()?;
         let records = self.out.into_inner()?;
         let end_ms = ((FIRST + self.lines * STEP) / 1_000_000) as i64 + 1;
-        Ok(Corpus { records, lines: self.lines, raw_bytes: self.raw_bytes, replays, words, end_ms })
+        Ok(Corpus { name, records, lines: self.lines, raw_bytes: self.raw_bytes, replays, words, end_ms })
     }
 }
 
