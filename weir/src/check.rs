@@ -13,7 +13,6 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
     let config = config::load(path)?;
     let name = path.unwrap_or(Path::new("defaults"));
     let rules = config.rules(path)?;
-    let or_off = |address: Option<std::net::SocketAddr>| address.map_or("off".to_owned(), |a| a.to_string());
     let bus = match config.bus.broker {
         Broker::Embedded => format!("embedded, in {}", config.data_dir.join("bus").display()),
         Broker::Kafka => format!("Kafka at {}", config.bus.brokers.as_deref().unwrap_or("?")),
@@ -36,8 +35,8 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
     writeln!(
         out,
         "OTLP       gRPC {}, HTTP {}",
-        or_off(config.collector.otlp.grpc),
-        or_off(config.collector.otlp.http)
+        or_off(config.collector.otlp.grpc.as_ref()),
+        or_off(config.collector.otlp.http.as_ref())
     )?;
     for files in &config.collector.files {
         writeln!(out, "files      {} ({:?}, from {:?})", files.include.join(" "), files.format, files.from)?;
@@ -63,4 +62,8 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
         writeln!(out, "note       `{section}` is not run by this version")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn or_off(address: Option<&impl ToString>) -> String {
+    address.map_or("off".to_owned(), ToString::to_string)
 }

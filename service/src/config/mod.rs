@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde_saphyr::Error as Yaml;
 
-pub use value::{Size, Span, ValueError};
+pub use value::{Address, Size, Span, ValueError};
 
 /// Larger files are no configuration.
 const MAX_BYTES: u64 = 1 << 20;

@@ -1,6 +1,7 @@
-//! Durations and sizes as users write them.
+//! Durations, sizes and addresses as users write them.
 
 use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -15,7 +16,12 @@ pub struct Span(pub Duration);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
 
-/// Text that is no [`Span`] or [`Size`]; it says what would be right.
+/// An address to listen on as users write it: `host:port`, where the host is an IP address, or `localhost`, which is
+/// 127.0.0.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address(pub SocketAddr);
+
+/// Text that is no [`Span`], [`Size`] or [`Address`]; it says what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("«{text}» is not {wanted}")]
 pub struct ValueError {
@@ -25,6 +31,8 @@ pub struct ValueError {
 
 const SPAN: &str = "a duration such as 500ms, 30s, 5m, 1h30m or 7d";
 const SIZE: &str = "a size such as 4096, 64KB, 64MB, 50GB or 1MiB";
+const ADDRESS: &str =
+    "an address such as localhost:4317, 127.0.0.1:4317 or [::1]:4317; 0.0.0.0:4317 is all addresses of this machine";
 
 const SPAN_UNITS: [(&str, u128); 8] = [
     ("w", 604_800_000_000_000),
@@ -94,6 +102,27 @@ impl FromStr for Size {
             count.checked_mul(*size)
         };
         read().map(Size).ok_or_else(|| ValueError { text: text.to_owned(), wanted: SIZE })
+    }
+}
+
+impl FromStr for Address {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let read = |text: &str| {
+            let (host, port) = text.rsplit_once(':')?;
+            if host.eq_ignore_ascii_case("localhost") {
+                return Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().ok()?)));
+            }
+            text.parse().ok()
+        };
+        read(text.trim()).map(Address).ok_or_else(|| ValueError { text: text.to_owned(), wanted: ADDRESS })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -179,6 +208,26 @@ impl Visitor<'_> for SizeVisitor {
     }
 }
 
+struct AddressVisitor;
+
+impl Visitor<'_> for AddressVisitor {
+    type Value = Address;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(ADDRESS)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Address, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AddressVisitor)
+    }
+}
+
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(SpanVisitor)
@@ -229,18 +278,43 @@ mod tests {
         assert!(error.contains("expected a duration such as"), "{error}");
     }
 
+    #[test]
+    fn addresses_are_read_as_users_write_them() {
+        let shown = |text: &str| text.parse::<Address>().map(|address| address.to_string());
+        for (text, address) in [
+            ("127.0.0.1:4317", "127.0.0.1:4317"),
+            ("localhost:4317", "127.0.0.1:4317"),
+            ("[::1]:0", "[::1]:0"),
+            (" 0.0.0.0:1", "0.0.0.0:1"),
+        ] {
+            assert_eq!(shown(text).as_deref(), Ok(address));
+        }
+        for wrong in ["", ":4317", "*:4317", "localhost", "localhost:", "localhost:65536", "4317", "::1:4317", "weir:1"]
+        {
+            let said = wrong.parse::<Address>().unwrap_err().to_string();
+            assert_eq!(said, format!("«{wrong}» is not {ADDRESS}"));
+        }
+        let error = serde_json::from_str::<Address>("4317").unwrap_err().to_string();
+        assert!(error.contains("expected an address such as localhost:4317"), "{error}");
+    }
+
     proptest! {
         #[test]
-        fn what_is_shown_is_read_back(seconds in any::<u64>(), nanos in 0u32..1_000_000_000, bytes in any::<u64>()) {
+        fn what_is_shown_is_read_back(
+            seconds: u64, nanos in 0u32..1_000_000_000, bytes: u64, ip: std::net::IpAddr, port: u16
+        ) {
             let span = Span(Duration::new(seconds, nanos));
             prop_assert_eq!(span.to_string().parse::<Span>(), Ok(span));
             prop_assert_eq!(Size(bytes).to_string().parse::<Size>(), Ok(Size(bytes)));
+            let address = Address(SocketAddr::new(ip, port));
+            prop_assert_eq!(address.to_string().parse::<Address>(), Ok(address));
         }
 
         #[test]
         fn any_text_is_read_or_refused(text in ".{0,40}") {
             let _ = text.parse::<Span>();
             let _ = text.parse::<Size>();
+            let _ = text.parse::<Address>();
         }
     }
 }
