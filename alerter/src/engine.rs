@@ -8,6 +8,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
@@ -32,6 +33,9 @@ const LOOK: Duration = Duration::from_millis(100);
 const RELOAD: Duration = Duration::from_secs(2);
 /// How often the state is written without a change.
 const SAVE: Duration = Duration::from_secs(5);
+
+/// States whose alerts are counted.
+const COUNTED: [State; 2] = [State::Pending, State::Firing];
 
 /// The rules cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +63,8 @@ pub enum Error {
 #[derive(Debug, Clone)]
 pub(crate) struct Engine {
     evaluator: Arc<Mutex<Evaluator>>,
+    /// Alerts in each of [`COUNTED`], so that who counts them does not wait for an evaluation.
+    counts: Arc<[AtomicU64; 2]>,
     /// What is wrong with the rule files as they are; the rules before them are kept.
     bad_files: Arc<Mutex<Option<String>>>,
     silences: Arc<Book>,
@@ -137,7 +143,9 @@ impl Engine {
         let path = folder.join("silences");
         let silences = Arc::new(Book::open(&path).map_err(|source| Error::Snapshot { path, source })?);
         let notifier = Notifier::new(&options.notify(), state.notified, silences.clone(), meter)?;
-        let engine = Self { evaluator: Arc::new(Mutex::new(evaluator)), bad_files: Arc::default(), silences };
+        let evaluator = Arc::new(Mutex::new(evaluator));
+        let engine = Self { evaluator, counts: Arc::default(), bad_files: Arc::default(), silences };
+        engine.count(&engine.evaluator.lock());
         engine.observe(meter);
         let counter = |name, text| meter.u64_counter(name).with_description(text).build();
         let saver = Saver {
@@ -183,17 +191,20 @@ impl Engine {
         self.silences.clone()
     }
 
+    fn count(&self, evaluator: &Evaluator) {
+        for (state, count) in COUNTED.iter().zip(&*self.counts) {
+            count.store(evaluator.count(*state) as u64, Ordering::Relaxed);
+        }
+    }
+
     fn observe(&self, meter: &Meter) {
-        let engine = self.clone();
+        let counts = self.counts.clone();
         meter
             .u64_observable_gauge("weir_alerts")
             .with_description("Alerts by state")
             .with_callback(move |gauge| {
-                let status = engine.status();
-                let alerts = || status.iter().flat_map(|group| &group.rules).flat_map(|rule| &rule.alerts);
-                for state in [State::Pending, State::Firing] {
-                    let count = alerts().filter(|alert| alert.state == state).count() as u64;
-                    gauge.observe(count, &[KeyValue::new("state", state.name())]);
+                for (state, count) in COUNTED.iter().zip(&*counts) {
+                    gauge.observe(count.load(Ordering::Relaxed), &[KeyValue::new("state", state.name())]);
                 }
             })
             .build();
@@ -285,8 +296,13 @@ impl Run {
         let mut changed = false;
         while !shutdown.is_cancelled() {
             let (engine, shared) = (self.engine.clone(), self.shared.clone());
-            let step = tokio::task::spawn_blocking(move || engine.evaluator.lock().step(&shared, until_ms)).await;
-            let Ok(Some(step)) = step else { return changed };
+            let step = tokio::task::spawn_blocking(move || {
+                let mut evaluator = engine.evaluator.lock();
+                let step = evaluator.step(&shared, until_ms);
+                engine.count(&evaluator);
+                step
+            });
+            let Ok(Some(step)) = step.await else { return changed };
             self.evaluations.add(step.rules as u64, &[]);
             self.failures.add(step.failed as u64, &[]);
             changed |= step.changed;

@@ -207,6 +207,12 @@ impl Evaluator {
         self.groups.iter().map(group).collect()
     }
 
+    /// How many alerts of rules are in this state.
+    pub fn count(&self, state: State) -> usize {
+        let rules = self.groups.iter().flat_map(|group| &group.rules);
+        rules.flat_map(|rule| rule.alerts.values()).filter(|alert| alert.state == state).count()
+    }
+
     /// Firing and lately resolved alerts with their expression, as the notifier takes them.
     pub fn notifiable(&self) -> Vec<(Alert, String)> {
         let of_rules = self.groups.iter().flat_map(|group| group.group.rules.iter().zip(&group.rules));

@@ -71,6 +71,7 @@ fn an_alert_carries_labels_and_annotations_of_its_rule() {
     assert_eq!(labels.join(","), "alertname=Slow,interface=/ocr,severity=page,where=/ocr");
     assert_eq!(alert.annotations["summary"], "/ocr at 1s");
     assert_eq!((alert.active_at_ms, alert.fired_at_ms, alert.value), (1000, Some(4000), 1.0));
+    assert_eq!((evaluator.count(State::Firing), evaluator.count(State::Pending)), (1, 0));
     assert_eq!(expression, "p99 > 0.8");
 }
 
