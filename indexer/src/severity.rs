@@ -2,12 +2,15 @@
 
 use crate::line::Line;
 
+/// The greatest number.
+pub(crate) const MOST: u8 = 24;
+
 const NAMES: [&str; 6] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
 
 /// First and last number of a name (`warn`, `WARNING`, `err`, `info2`) or number; `None` where it is no severity.
 pub(crate) fn range(text: &str) -> Option<(u8, u8)> {
     if let Ok(number) = text.parse::<u8>() {
-        return (number <= 24).then_some((number, number));
+        return (number <= MOST).then_some((number, number));
     }
     let upper = text.to_ascii_uppercase();
     let name = match upper.as_str() {

@@ -56,6 +56,8 @@ pub enum Needs {
     /// A field's whole value, lowercase: `service`, `tenant`, `trace_id`, `span_id`, `resource.X`, `attributes.X`, or
     /// `record` (`PARTITION-OFFSET` on the bus).
     Field(String, String),
+    /// A severity from the first number to the last.
+    Severity(u8, u8),
     /// The field is there.
     HasField(String),
     /// All of these.

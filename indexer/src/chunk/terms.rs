@@ -9,6 +9,7 @@
 //! | `f` field NUL value | a field's whole value in lowercase |
 //! | `g` hash | the same for a value that is long, an id or a number, by 18 bits |
 //! | `e` field | the field is there |
+//! | `s` number | a severity |
 //!
 //! Fields are `tenant`, `service`, `trace_id`, `span_id`, `record` (`PARTITION-OFFSET` on the bus), `resource.X` and
 //! `attributes.X`, with the values that [`crate::fields`] finds in lists and maps. What all lines share is listed once; everything else with the number of lines
@@ -23,7 +24,7 @@ use weir_proto::attribute;
 use weir_proto::otlp::common::v1::any_value::Value;
 
 use crate::line::{Line, Source};
-use crate::{fields, words};
+use crate::{fields, severity, words};
 
 /// Name under which the tokenizer is known to the indices.
 pub const TOKENIZER: &str = "weir_terms";
@@ -61,9 +62,18 @@ impl Terms {
         if let Some(first) = lines.first() {
             terms.source(&first.source);
         }
+        let mut severities = [0; severity::MOST as usize + 1];
         for line in lines {
             terms.line += 1;
             terms.add_line(line, with_bodies);
+            if let Some(lines) = severities.get_mut(usize::from(severity::number(line))) {
+                *lines += 1;
+            }
+        }
+        for (number, lines) in (0..).zip(severities).filter(|(_, lines)| *lines > 0) {
+            let mut term = String::new();
+            put_severity(&mut term, number);
+            terms.counts.insert(term.into(), Seen { lines, last: terms.line });
         }
         terms
     }
@@ -222,6 +232,12 @@ pub fn put_named(term: &mut String, field: &str) {
     }
 }
 
+/// The term of a severity's number.
+pub fn put_severity(term: &mut String, number: u8) {
+    // A String takes what is written to it.
+    let _ = write!(term, "s{number}");
+}
+
 /// Whether a field's value, lowercase, is listed by its hash.
 pub fn is_field_hashed(field: &str, value: &str) -> bool {
     words::is_hashed(value) || is_odd(field) || is_odd(value)
@@ -314,6 +330,7 @@ mod tests {
         assert_eq!(terms.lines("wretry"), 2);
         assert_eq!(terms.lines("w显"), 1);
         assert_eq!(terms.lines("xa1b"), 1);
+        assert_eq!(terms.lines("s0"), 2);
         assert_eq!(terms.lines("ftenant\0acme"), 1);
         assert_eq!(terms.lines("fattributes.code\u{0}42"), 2);
         assert_eq!(terms.lines("fattributes.ratio\u{0}0.5"), 2);

@@ -102,12 +102,10 @@ fn compile(query: &Query, now: i64) -> Result<Node, CompileError> {
             },
             (Field::Body, Test::Glob(pattern)) if spans_words(pattern) => Node::BodyGlob(glob(pattern, false)?),
             (Field::Body, Test::Glob(pattern)) => Node::WordGlob(word_glob(pattern)?),
-            (Field::Severity, Test::Is(text)) => level(text).map(|(low, high)| Node::Severity(low, high))?,
-            (Field::Severity, Test::Range(low, high)) => Node::Severity(
-                // A line without a severity is in no range that does not name 0.
-                edge(low, |(first, _)| first, |(_, last)| last.saturating_add(1), 1)?,
-                edge(high, |(_, last)| last, |(first, _)| first.saturating_sub(1), 24)?,
-            ),
+            (Field::Severity, test @ (Test::Is(_) | Test::Range(..))) => {
+                let (low, high) = levels(test)?;
+                Node::Severity(low, high)
+            }
             (Field::Timestamp, Test::Is(text)) => time(text, now).map(|t| Node::Time(t, t))?,
             (Field::Timestamp, Test::Range(low, high)) => Node::Time(
                 match low {
@@ -150,6 +148,19 @@ fn level(text: &str) -> Result<(u8, u8), CompileError> {
     let wrong =
         || CompileError(format!("`{text}` is no severity: use trace, debug, info, warn, error, fatal or 0 to 24"));
     severity::range(text).ok_or_else(wrong)
+}
+
+/// Least and greatest number of the severities that a test takes; those that can be listed, where it is of another kind.
+pub(super) fn levels(test: &Test) -> Result<(u8, u8), CompileError> {
+    match test {
+        Test::Is(text) => level(text),
+        Test::Range(low, high) => Ok((
+            // A line without a severity is in no range that does not name 0.
+            edge(low, |(first, _)| first, |(_, last)| last.saturating_add(1), 1)?,
+            edge(high, |(_, last)| last, |(first, _)| first.saturating_sub(1), severity::MOST)?,
+        )),
+        Test::Glob(_) | Test::Exists => Ok((0, severity::MOST)),
+    }
 }
 
 fn edge(bound: &Bound, with: fn((u8, u8)) -> u8, without: fn((u8, u8)) -> u8, open: u8) -> Result<u8, CompileError> {

@@ -1,7 +1,7 @@
 //! What a chunk must hold for a query to match in it: always a superset of what the matcher takes.
 
 use super::ast::{Query, Test};
-use super::matcher::{pieces, spans_words};
+use super::matcher::{levels, pieces, spans_words};
 use crate::snapshot::Needs;
 use crate::words::{is_ideograph, words};
 
@@ -11,6 +11,10 @@ pub fn needs(query: &Query) -> Needs {
         Query::And(queries) => all(queries.iter().map(needs)),
         Query::Or(queries) => any(queries.iter().map(needs)),
         Query::Field(name, test) if name == "body" => body(test),
+        // What is no severity is refused by the matcher.
+        Query::Field(name, test @ (Test::Is(_) | Test::Range(..))) if name == "severity" => {
+            levels(test).map_or(Needs::Anything, |(low, high)| Needs::Severity(low, high))
+        }
         Query::Field(name, Test::Is(value)) => field(name, |name| Needs::Field(name, value.to_lowercase())),
         Query::Field(name, Test::Exists) => field(name, Needs::HasField),
         Query::All | Query::Not(_) | Query::Field(..) => Needs::Anything,

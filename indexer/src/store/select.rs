@@ -102,7 +102,7 @@ impl Selection<'_> {
             Needs::WordPrefix(prefix) => return self.word_prefix(prefix),
             Needs::WordGlob(pattern) => return self.word_glob(pattern),
             Needs::All(_) | Needs::Anything | Needs::Field(..) | Needs::HasField(_) => Docs::all(self.len),
-            Needs::Any(_) | Needs::Nothing | Needs::Word(_) => Docs::none(self.len),
+            Needs::Any(_) | Needs::Nothing | Needs::Word(_) | Needs::Severity(..) => Docs::none(self.len),
         };
         match needs {
             Needs::All(parts) => {
@@ -113,6 +113,13 @@ impl Selection<'_> {
             Needs::Any(parts) => {
                 for part in parts {
                     docs.merge(&self.docs(part)?, |a, b| a | b);
+                }
+            }
+            Needs::Severity(low, high) => {
+                for number in *low..=*high {
+                    let mut term = String::new();
+                    terms::put_severity(&mut term, number);
+                    self.add(&term, &mut docs)?;
                 }
             }
             one => {

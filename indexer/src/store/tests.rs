@@ -152,6 +152,7 @@ fn needs_find_their_chunks_and_few_others() {
     assert!(numbers(&store, &Needs::HasField("attributes.other".into())).is_empty());
     assert!(has(&Needs::Any(vec![service("none"), service("asr")]), 13));
     assert!(numbers(&store, &Needs::All(vec![service("ocr"), Needs::Word("number13".into())])).is_empty());
+    assert!(has(&Needs::Severity(0, 3), 3) && numbers(&store, &Needs::Severity(1, 24)).is_empty());
     let record = Needs::Field("record".into(), "0-1".into());
     assert!(has(&record, 13) && !has(&record, 3));
 }
@@ -454,6 +455,11 @@ fn query() -> impl Strategy<Value = String> {
             "tenant:default",
             "severity:>=warn",
             "severity:error",
+            "severity:0",
+            "severity:<=13",
+            "severity:<info",
+            "severity:warn*",
+            "severity:*",
             "severity:[info TO warn}",
             "span_id:*",
             "body:*",
@@ -503,6 +509,7 @@ proptest! {
                 time_unix_nano: (NOW as u64 - hours * 3_600_000) * 1_000_000,
                 body: Some(any_value(Value::StringValue(words.join(" ")))),
                 severity_number: severity,
+                severity_text: if severity % 8 == 0 { "warning".into() } else { String::new() },
                 span_id: if ocr { vec![7; 8] } else { Vec::new() },
                 attributes,
                 ..LogRecord::default()
