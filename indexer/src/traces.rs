@@ -56,8 +56,8 @@ pub(crate) fn router(spans: Arc<Store>) -> Router {
         .with_state(Api { spans, places: places(AT_ONCE), large: places(LARGE_AT_ONCE), dependencies: places(1) })
 }
 
-/// Spans by start; a trace of more than 16 MiB, or 64 MiB of JSON, has `"truncated": true`. 400 where the id is none, 404 where no span of it
-/// is known.
+/// Spans by start; a trace of more than 16 MiB, or 64 MiB of JSON, has `"truncated": true`. 400 where the id is none, 404
+/// where no span of it is known.
 async fn trace(
     State(api): State<Api>,
     id: Result<Path<String>, PathRejection>,

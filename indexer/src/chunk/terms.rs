@@ -12,9 +12,9 @@
 //! | `s` number | a severity |
 //!
 //! Fields are `tenant`, `service`, `trace_id`, `span_id`, `record` (`PARTITION-OFFSET` on the bus), `resource.X` and
-//! `attributes.X`, with the values that [`crate::fields`] finds in lists and maps. What all lines share is listed once; everything else with the number of lines
-//! that hold it. Queries take what is not listed for what is not there: a change of this raises `FORMAT` in
-//! [`crate::store`].
+//! `attributes.X`, with the values that [`crate::fields`] finds in lists and maps. What all lines share is listed once;
+//! everything else with the number of lines that hold it. Queries take what is not listed for what is not there, so a
+//! change of this raises `FORMAT` in [`crate::store`].
 
 use std::fmt::Write as _;
 
