@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
+
 /// A source's path below `logs`, and its lines.
 pub(crate) type Source = (String, Vec<String>);
 
@@ -25,7 +27,7 @@ pub(crate) fn read(data: &Path) -> anyhow::Result<Vec<Source>> {
 }
 
 fn walk(root: &Path, folder: &PathBuf, paths: &mut Vec<String>) -> anyhow::Result<()> {
-    for entry in fs::read_dir(folder)? {
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
         let path = entry?.path();
         if path.is_dir() {
             walk(root, &path, paths)?;
