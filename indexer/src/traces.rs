@@ -27,7 +27,8 @@ use crate::{Error, fields};
 
 /// Requests that read the disk at once; others wait for at most [`LONGEST`].
 const AT_ONCE: usize = 8;
-/// Those of them whose answers are large: whole traces, and the names of operations.
+/// The same of those that may hold much, each kind by itself so that a trace waits for no walk over all spans: whole
+/// traces, and names of operations. Dependencies are found one after the other.
 const LARGE_AT_ONCE: usize = 2;
 
 /// Longest time of a search.
@@ -41,19 +42,27 @@ const MOST_JSON: usize = 64 << 20;
 struct Api {
     spans: Arc<Store>,
     places: Arc<Semaphore>,
-    large: Arc<Semaphore>,
+    traces: Arc<Semaphore>,
+    services: Arc<Semaphore>,
     dependencies: Arc<Semaphore>,
 }
 
 /// The paths under `/api/v1/traces`, and those of services.
 pub(crate) fn router(spans: Arc<Store>) -> Router {
     let places = |count| Arc::new(Semaphore::new(count));
+    let api = Api {
+        spans,
+        places: places(AT_ONCE),
+        traces: places(LARGE_AT_ONCE),
+        services: places(LARGE_AT_ONCE),
+        dependencies: places(1),
+    };
     Router::new()
         .route("/api/v1/traces/search", get(search::search))
         .route("/api/v1/traces/{trace_id}", get(trace))
         .route("/api/v1/services", get(services::services))
         .route("/api/v1/dependencies", get(services::dependencies))
-        .with_state(Api { spans, places: places(AT_ONCE), large: places(LARGE_AT_ONCE), dependencies: places(1) })
+        .with_state(api)
 }
 
 /// Spans by start; a trace of more than 16 MiB, or 64 MiB of JSON, has `"truncated": true`. 400 where the id is none, 404
@@ -69,7 +78,7 @@ async fn trace(
         .ok()
         .filter(|bytes| bytes.len() == 16)
         .ok_or_else(|| Problem::parameter("trace_id", "a trace id is 32 hexadecimal digits"))?;
-    let text = api.run(&api.large, move |store| {
+    let text = api.run(&api.traces, move |store| {
         let (spans, whole) = store.spans_of_trace(&trace_id, MOST_BYTES)?;
         Ok((!spans.is_empty()).then(|| text(&trace_id, &spans, whole, MOST_JSON)))
     });

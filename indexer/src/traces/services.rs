@@ -54,7 +54,7 @@ pub(super) async fn services(State(api): State<Api>, Query(pairs): Pairs) -> Res
     let (start, end) = params.range()?;
     let service = params.text("service").map(str::to_owned);
     let needs = service.as_ref().map_or(Needs::Anything, |s| Needs::Field("service".to_owned(), s.to_lowercase()));
-    let found = api.run(&api.large, move |store| {
+    let found = api.run(&api.services, move |store| {
         let (mut services, mut operations) = (BTreeMap::<String, BTreeSet<(String, &str)>>::new(), 0);
         let mut bytes = 0;
         each_span(store, &needs, (start, end), |line, span| {
