@@ -1,6 +1,6 @@
 //! Topics, offsets and lag.
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication, TopicResult};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -35,21 +35,21 @@ impl Broker {
         }
         let made = self.admin()?.create_topics([&topic], &timeouts()).await;
         let made = made.map_err(|error| kafka(&format!("making topic {}", spec.name), error))?;
-        match made.into_iter().next() {
-            Some(Err((_, Code::TopicAlreadyExists))) => {}
+        match Answer::of(made) {
+            Answer::Done => return self.until_known(spec).await,
+            Answer::There => {}
             // Who may not make topics is given them, with the partitions that their owner thought right.
-            Some(Err((_, code))) if is_forbidden(code) && self.partitions(&spec.name).await.is_ok() => return Ok(()),
-            Some(Err((_, code))) => return Err(failed(code)),
-            _ => return self.until_known(spec).await,
+            Answer::Forbidden(_) if self.partitions(&spec.name).await.is_ok() => return Ok(()),
+            Answer::Forbidden(code) | Answer::Failed(code) => return Err(failed(code)),
         }
         if self.partitions(&spec.name).await? < spec.partitions {
             let more = NewPartitions::new(&spec.name, spec.partitions as usize);
             let grown = self.admin()?.create_partitions([&more], &timeouts()).await;
             let grown = grown.map_err(|error| kafka(&format!("growing topic {}", spec.name), error))?;
-            match grown.into_iter().next() {
+            match Answer::of(grown) {
                 // Another was faster.
-                Some(Err((_, Code::InvalidPartitions)) | Ok(_)) | None => {}
-                Some(Err((_, code))) if is_forbidden(code) => {
+                Answer::Done | Answer::There | Answer::Failed(Code::InvalidPartitions) => {}
+                Answer::Forbidden(_) => {
                     tracing::warn!(
                         topic = spec.name,
                         wanted = spec.partitions,
@@ -57,7 +57,7 @@ impl Broker {
                     );
                     return Ok(());
                 }
-                Some(Err((_, code))) => return Err(failed(code)),
+                Answer::Failed(code) => return Err(failed(code)),
             }
             self.until_known(spec).await?;
         }
@@ -125,8 +125,27 @@ impl Broker {
     }
 }
 
-fn is_forbidden(code: Code) -> bool {
-    matches!(code, Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed)
+/// What came of making or growing a topic.
+#[derive(Debug, PartialEq)]
+enum Answer {
+    Done,
+    There,
+    Forbidden(Code),
+    Failed(Code),
+}
+
+impl Answer {
+    /// The answer to a request for one topic.
+    fn of(results: Vec<TopicResult>) -> Self {
+        match results.into_iter().next() {
+            None | Some(Ok(_)) => Self::Done,
+            Some(Err((_, Code::TopicAlreadyExists))) => Self::There,
+            Some(Err((_, code @ (Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed)))) => {
+                Self::Forbidden(code)
+            }
+            Some(Err((_, code))) => Self::Failed(code),
+        }
+    }
 }
 
 fn timeouts() -> AdminOptions {
@@ -154,4 +173,22 @@ fn offsets(reader: &BaseConsumer<Context>, partition: &Partition) -> Result<(i64
     let name = format!("{}/{}", partition.topic, partition.partition);
     let result = reader.fetch_watermarks(&partition.topic, partition.partition, ADMIN_TIMEOUT);
     result.map_err(|error| kafka(&name, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_that_is_there_and_one_that_may_not_be_made_are_told_from_a_failure() {
+        let of = |code| Answer::of(vec![Err(("t".to_owned(), code))]);
+        assert_eq!(Answer::of(vec![Ok("t".to_owned())]), Answer::Done);
+        assert_eq!(of(Code::TopicAlreadyExists), Answer::There);
+        for code in [Code::TopicAuthorizationFailed, Code::ClusterAuthorizationFailed] {
+            assert_eq!(of(code), Answer::Forbidden(code));
+        }
+        for code in [Code::InvalidReplicationFactor, Code::PolicyViolation, Code::SaslAuthenticationFailed] {
+            assert_eq!(of(code), Answer::Failed(code));
+        }
+    }
 }
