@@ -1,5 +1,6 @@
 //! Runs a role: opens what it needs, serves, and stops in the order in which data flows.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -94,7 +95,7 @@ pub(crate) async fn run(
     if role.runs(Role::Alerter) {
         let mut options = config.alerter;
         if options.external_url.is_empty() {
-            options.external_url = bound.url();
+            options.external_url = home(bound.address(), || std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
         }
         let room = Alerter::open(options, context, bus.clone()).await.map_err(Wrong::or_other)?;
         router = router.merge(room.handle().router());
@@ -130,6 +131,15 @@ pub(crate) async fn run(
     tokio::select! {
         result = ended => result,
         () = shutdown.forced.cancelled() => anyhow::bail!("stopped before everything was drained; a restart goes on from what is durable"),
+    }
+}
+
+/// Where people reach what listens there; where that is all addresses, under the machine's name.
+fn home(listener: SocketAddr, name: impl FnOnce() -> Option<String>) -> String {
+    let name = if listener.ip().is_unspecified() { name() } else { None };
+    match name.as_deref().map(str::trim) {
+        Some(name) if !name.is_empty() => format!("http://{name}:{}", listener.port()),
+        _ => format!("http://{listener}"),
     }
 }
 
@@ -240,6 +250,15 @@ async fn stop(rooms: Vec<Room>) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_lead_to_the_listener_or_to_the_machine_that_listens_everywhere() {
+        let home = |listener: &str, name: &str| home(listener.parse().unwrap(), || Some(name.to_owned()));
+        assert_eq!(home("127.0.0.1:7400", "node-1\n"), "http://127.0.0.1:7400");
+        assert_eq!(home("[::1]:7400", "node-1\n"), "http://[::1]:7400");
+        assert_eq!(home("0.0.0.0:7400", "node-1\n"), "http://node-1:7400");
+        assert_eq!(home("[::]:7400", ""), "http://[::]:7400");
+    }
 
     #[tokio::test]
     async fn a_bus_that_is_slow_once_is_not_given_up() {
