@@ -152,7 +152,8 @@ impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, size) = SIZE_UNITS
             .iter()
-            .rfind(|(_, size)| self.0 >= *size && self.0.is_multiple_of(*size))
+            .filter(|(_, size)| self.0 >= *size && self.0.is_multiple_of(*size))
+            .max_by_key(|(_, size)| size)
             .unwrap_or(&SIZE_UNITS[1]);
         write!(f, "{}{}", self.0 / size, if unit.is_empty() { "B" } else { unit })
     }
@@ -266,6 +267,10 @@ mod tests {
         assert_eq!(bytes("64MB"), Ok(64_000_000));
         assert_eq!(bytes("1MiB"), Ok(1 << 20));
         assert_eq!(bytes("50 GB"), Ok(50_000_000_000));
+        assert_eq!(
+            [50_000_000_000, 64 << 20, 1, 0].map(|bytes| Size(bytes).to_string()),
+            ["50GB", "64MiB", "1B", "0B"]
+        );
         for wrong in ["", "MB", "-1", "1.5MB", "7 bananas", "99999999999TB"] {
             assert!(wrong.parse::<Size>().unwrap_err().to_string().ends_with(SIZE), "{wrong}");
         }
