@@ -15,27 +15,32 @@ use tokio::task::JoinHandle;
 use weir_tests::kafka::Kafka;
 use weir_tests::{Api, Webhook, Weir, number, until};
 
-const PATIENCE: Duration = Duration::from_secs(30);
-const RULE: &str = "\
-groups:
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// An alert on calls of the last `range` that are slow for `hold`.
+fn rule(range: &str, hold: &str) -> String {
+    format!(
+        "groups:
   - name: test
     interval: 1s
     rules:
       - alert: InterfaceSlow
-        expr: histogram_quantile(0.99, sum by (service, interface) (rate(weir_call_duration_seconds[3s]))) > 0.8
-        for: 3s
-";
+        expr: histogram_quantile(0.99, sum by (service, interface) (rate(weir_call_duration_seconds[{range}]))) > 0.8
+        for: {hold}
+"
+    )
+}
 
 /// Everything on free ports; the rule is told to `webhook` where there is one.
-fn config(folder: &Path, webhook: Option<&Webhook>, bus: &Value) -> Value {
+fn config(folder: &Path, alert: Option<(&Webhook, String)>, bus: &Value) -> Value {
     let mut config = json!({
         "listen": "127.0.0.1:0",
         "bus": bus,
         "collector": { "otlp": { "grpc": "127.0.0.1:0", "http": "127.0.0.1:0" } },
     });
-    if let Some(webhook) = webhook {
+    if let Some((webhook, rule)) = alert {
         let rules = folder.join("rules.yaml");
-        std::fs::write(&rules, RULE).unwrap();
+        std::fs::write(&rules, rule).unwrap();
         config["alerter"] = json!({
             "rules": [rules],
             "route": { "receiver": "ops", "group_by": ["alertname"], "group_interval": "1s" },
@@ -149,7 +154,7 @@ async fn quantiles_and_calls_per_second_are_those_of_what_was_sent() {
 async fn an_alert_fires_stays_over_a_crash_untold_and_resolves() {
     let folder = tempfile::tempdir().unwrap();
     let webhook = Webhook::start().await.unwrap();
-    let mut config = config(folder.path(), Some(&webhook), &json!({ "broker": "embedded" }));
+    let mut config = config(folder.path(), Some((&webhook, rule("15s", "3s"))), &json!({ "broker": "embedded" }));
     // The same ports after the restart, so that the callers find it again.
     let mut weir = Weir::new("standalone", &folder.path().join("weir"), &config).unwrap();
     let ready = weir.start().await.unwrap();
@@ -185,14 +190,18 @@ async fn an_alert_fires_stays_over_a_crash_untold_and_resolves() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_alert_neither_fires_nor_resolves_while_the_bus_is_held_back() {
     // Longer than the rule's `for` and its range together.
-    let hold = Duration::from_secs(8);
+    let hold = Duration::from_secs(15);
     let folder = tempfile::tempdir().unwrap();
     let webhook = Webhook::start().await.unwrap();
     let kafka = match Kafka::start().await {
         Ok(kafka) => kafka,
         Err(error) => return weir_tests::skip("an_alert_neither_fires_nor_resolves", &format!("{error:#}")),
     };
-    let config = config(folder.path(), Some(&webhook), &json!({ "broker": "kafka", "brokers": kafka.brokers() }));
+    let config = config(
+        folder.path(),
+        Some((&webhook, rule("3s", "10s"))),
+        &json!({ "broker": "kafka", "brokers": kafka.brokers() }),
+    );
     let mut collector = Weir::new("collector", &folder.path().join("collector"), &config).unwrap();
     let mut alerter = Weir::new("alerter", &folder.path().join("alerter"), &config).unwrap();
     let address = collector.start().await.unwrap().otlp_grpc.unwrap();
