@@ -11,10 +11,14 @@ use super::load::RuleSet;
 use super::overlay::{Overlay, Recorded};
 use super::status::{GroupStatus, Health, RuleStatus};
 use crate::promql::{self, Number, STALE, Value};
-use crate::series::read::{Labels, MatchOp, Matcher, Read};
+use crate::series::read::{Labels, MatchOp, Read};
 
 /// Alerts or series that one rule may make.
 const MAX_PER_RULE: usize = 10_000;
+
+/// Recorded series that are seen through each other, one after the other; of longer chains, the rest is not recorded
+/// again after a restart.
+const MAX_CHAIN: usize = 16;
 
 /// How rules are evaluated.
 #[derive(Debug, Clone)]
@@ -273,7 +277,7 @@ impl Evaluator {
 impl Evaluator {
     /// Lets every group begin again where the rules may still see what was recorded before the restart.
     fn wind_back(&mut self) {
-        let (until, back) = (self.again_until_ms, self.recorded_back_ms().min(self.options.history_ms));
+        let (until, back) = (self.again_until_ms, self.recorded_back_ms());
         self.again_back_ms = back;
         for group in &mut self.groups {
             let from = until.saturating_sub(back).div_euclid(group.interval_ms).saturating_mul(group.interval_ms);
@@ -281,19 +285,36 @@ impl Evaluator {
         }
     }
 
-    /// How many milliseconds back rules may see what rules recorded; 0 where none does.
+    /// How many milliseconds back rules may see what rules recorded, at most as far as series are kept; 0 where none
+    /// does. What is seen through another recorded series lies back by both.
     fn recorded_back_ms(&self) -> i64 {
-        let rules = || self.groups.iter().flat_map(|group| &group.group.rules);
-        let mut names: BTreeSet<&str> = BTreeSet::from(["ALERTS"]);
-        names.extend(rules().filter(|rule| matches!(rule.kind, RuleKind::Record(_))).map(|rule| rule.name()));
-        let sees = |matchers: &[Matcher]| {
-            let name = matchers.iter().find(|m| m.name == "__name__" && m.op == MatchOp::Equal);
-            name.is_none_or(|name| names.contains(name.value.as_str()))
-        };
-        let back = rules().flat_map(|rule| rule.query.selectors()).filter(|(matchers, _)| sees(matchers));
+        fn own(rule: &Rule) -> &str {
+            if matches!(rule.kind, RuleKind::Record(_)) { rule.name() } else { "ALERTS" }
+        }
+        let rules = || self.groups.iter().flat_map(|of| of.group.rules.iter().map(|rule| (&of.group, rule)));
         // The latest sample is of the last tick; a rule may see another's one tick late.
         let ticks = self.groups.iter().map(|group| group.interval_ms).max().unwrap_or(0).saturating_mul(2);
-        back.map(|(_, back)| back.saturating_add(ticks)).max().unwrap_or(0)
+        // By name, how far back it is seen. Alerts are not evaluated again, so nothing is seen through them.
+        let mut seen: BTreeMap<&str, i64> = rules().map(|(_, rule)| (own(rule), 0)).collect();
+        for _ in 0..MAX_CHAIN {
+            let before = seen.clone();
+            for (group, rule) in rules() {
+                let name = own(rule);
+                let through = if name == "ALERTS" { 0 } else { before.get(name).copied().unwrap_or(0) };
+                let through = through.saturating_add(group.query_offset_ms.max(0)).saturating_add(ticks);
+                for (matchers, back) in rule.query.selectors() {
+                    let back = back.saturating_add(through).min(self.options.history_ms);
+                    let wanted = matchers.iter().find(|m| m.name == "__name__" && m.op == MatchOp::Equal);
+                    for (_, far) in seen.iter_mut().filter(|(name, _)| wanted.is_none_or(|m| m.value == **name)) {
+                        *far = back.max(*far);
+                    }
+                }
+            }
+            if seen == before {
+                break;
+            }
+        }
+        seen.into_values().max().unwrap_or(0)
     }
 }
 
