@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Deserialize;
-use weir_service::config::{Size, Span};
+use weir_service::config::{Address, Size, Span};
 
 use crate::Error;
 
@@ -95,8 +95,10 @@ pub enum From {
 #[serde(deny_unknown_fields, default)]
 pub struct OtlpOptions {
     /// gRPC; port 0 picks one, null switches it off.
+    #[serde(deserialize_with = "address")]
     pub grpc: Option<SocketAddr>,
     /// HTTP; port 0 picks one, null switches it off.
+    #[serde(deserialize_with = "address")]
     pub http: Option<SocketAddr>,
 }
 
@@ -158,6 +160,10 @@ impl Default for FileOptions {
             from: From::Beginning,
         }
     }
+}
+
+fn address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    Ok(Option::<Address>::deserialize(deserializer)?.map(|address| address.0))
 }
 
 impl Default for OtlpOptions {
@@ -254,11 +260,12 @@ mod tests {
         let options = read(
             r#"{"files": [{"include": ["/var/log/containers/*.log"], "exclude": ["**/weir*"], "format": "cri",
                 "multiline": {"start": "^\\d"}, "from": "end"}, {"include": ["/a/**/*.log"], "multiline": "auto"}],
-                "otlp": {"grpc": "127.0.0.1:0", "http": null}, "gpu": {"library": null, "interval": "5s"}, "host": null,
+                "otlp": {"grpc": "localhost:0", "http": null}, "gpu": {"library": null, "interval": "5s"}, "host": null,
                 "tenant": {"label": "team", "namespaces": {"team-a": "acme"}, "default": "other"}, "max_line": "64KiB"}"#,
         )
         .unwrap();
         assert!(matches!(options.files[0].multiline, Multiline::Start(_)) && options.otlp.http.is_none());
+        assert_eq!(options.otlp.grpc, Some(SocketAddr::from(([127, 0, 0, 1], 0))));
         assert_eq!(options.unserved(), ["collector.gpu", "collector.tenant.label"]);
         assert_eq!(options.tenant.of_namespace(Some("team-a")), "acme");
         assert_eq!(options.tenant.of_namespace(Some("team-b")), "other");
