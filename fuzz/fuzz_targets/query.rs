@@ -11,12 +11,8 @@ fuzz_target!(|text: &str| {
     let Ok(query) = parse(text) else { return };
     let _ = needs(&query);
     let Ok(matcher) = Matcher::new(&query, 1_800_000_000_000_000_000) else { return };
-    let source = Source {
-        tenant: "acme".to_owned(),
-        service: "ocr".to_owned(),
-        resource: Vec::new(),
-        scope: String::new(),
-    };
+    let source =
+        Source { tenant: "acme".to_owned(), service: "ocr".to_owned(), resource: Vec::new(), scope: String::new() };
     let _ = matcher.matches(&Line {
         id: LineId { partition: 0, offset: 1, index: 2 },
         time: 1_800_000_000_000_000_000,
