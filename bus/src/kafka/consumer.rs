@@ -293,12 +293,18 @@ pub(super) fn committed(
     for partition in partitions {
         list.add_partition(&partition.topic, partition.partition);
     }
-    let list = ask(list).map_err(|error| kafka("asking for committed positions", error))?;
-    let found = |partition: &Partition| match list.find_partition(&partition.topic, partition.partition)?.offset() {
-        Offset::Offset(offset) => Some(Position { partition: partition.clone(), offset }),
-        _ => None,
-    };
-    Ok(partitions.iter().filter_map(found).collect())
+    let failed = |error| kafka("asking for committed positions", error);
+    let list = ask(list).map_err(failed)?;
+    let mut found = Vec::new();
+    for partition in partitions {
+        let Some(told) = list.find_partition(&partition.topic, partition.partition) else { continue };
+        // An answer for this one that is none, while a transaction is not through: no position is something else.
+        told.error().map_err(failed)?;
+        if let Offset::Offset(offset) = told.offset() {
+            found.push(Position { partition: partition.clone(), offset });
+        }
+    }
+    Ok(found)
 }
 
 /// Errors that mean that no broker answers just now.
