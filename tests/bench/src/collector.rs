@@ -4,6 +4,7 @@
 //! not counted.
 
 mod otlp;
+mod peers;
 mod steady;
 
 use std::fs::File;
@@ -27,6 +28,7 @@ use weir_service::telemetry::Telemetry;
 use weir_tests::kafka::Kafka;
 
 pub(crate) use self::otlp::passthrough;
+pub(crate) use self::peers::{filebeat, rsyslog};
 pub(crate) use self::steady::{idle, rate_10mb};
 use crate::{Ready, Skipped, Work, real_lines};
 
