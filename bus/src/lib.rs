@@ -23,6 +23,7 @@ mod murmur2;
 mod null;
 mod options;
 mod record;
+pub mod spool;
 
 use std::path::Path;
 use std::sync::Arc;

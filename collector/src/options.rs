@@ -12,6 +12,9 @@ use crate::Error;
 /// Greatest `max_line`: a line is one log record, and a bus record stays under 1 MB.
 pub const MAX_LINE_LIMIT: u64 = 800_000;
 
+/// Least size of the spool: the largest export has room in it.
+const LEAST_SPOOL: u64 = 32 << 20;
+
 /// Section `collector` of the configuration.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -100,6 +103,17 @@ pub struct OtlpOptions {
     /// HTTP; port 0 picks one, null switches it off.
     #[serde(deserialize_with = "address")]
     pub http: Option<SocketAddr>,
+    /// What is taken while the bus is away; null keeps nothing, and senders are told to try again. The embedded bus
+    /// needs none.
+    pub spool: Option<SpoolOptions>,
+}
+
+/// What is kept on disk while the bus is away.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpoolOptions {
+    /// Greatest size of all of it on disk; beyond, senders are told to try again later.
+    pub size: Size,
 }
 
 /// Whose data it is.
@@ -171,7 +185,14 @@ impl Default for OtlpOptions {
         Self {
             grpc: Some(SocketAddr::from(([127, 0, 0, 1], 4317))),
             http: Some(SocketAddr::from(([127, 0, 0, 1], 4318))),
+            spool: Some(SpoolOptions::default()),
         }
+    }
+}
+
+impl Default for SpoolOptions {
+    fn default() -> Self {
+        Self { size: Size(1_000_000_000) }
     }
 }
 
@@ -215,6 +236,9 @@ impl Options {
         }
         if self.tenant.default.is_empty() || self.tenant.namespaces.values().any(String::is_empty) {
             return wrong("collector.tenant: a tenant's name must not be empty".to_owned());
+        }
+        if self.otlp.spool.as_ref().is_some_and(|spool| spool.size.0 < LEAST_SPOOL) {
+            return wrong("collector.otlp.spool.size: must be at least 32MiB; spool: null switches it off".to_owned());
         }
         for (at, files) in self.files.iter().enumerate() {
             if files.include.is_empty() {
@@ -260,11 +284,12 @@ mod tests {
         let options = read(
             r#"{"files": [{"include": ["/var/log/containers/*.log"], "exclude": ["**/weir*"], "format": "cri",
                 "multiline": {"start": "^\\d"}, "from": "end"}, {"include": ["/a/**/*.log"], "multiline": "auto"}],
-                "otlp": {"grpc": "localhost:0", "http": null}, "gpu": {"library": null, "interval": "5s"}, "host": null,
+                "otlp": {"grpc": "localhost:0", "http": null, "spool": {"size": "64MiB"}}, "gpu": {"library": null, "interval": "5s"}, "host": null,
                 "tenant": {"label": "team", "namespaces": {"team-a": "acme"}, "default": "other"}, "max_line": "64KiB"}"#,
         )
         .unwrap();
         assert!(matches!(options.files[0].multiline, Multiline::Start(_)) && options.otlp.http.is_none());
+        assert_eq!(options.otlp.spool.as_ref().unwrap().size.0, 64 << 20);
         assert_eq!(options.otlp.grpc, Some(SocketAddr::from(([127, 0, 0, 1], 0))));
         assert_eq!(options.unserved(), ["collector.gpu", "collector.tenant.label"]);
         assert_eq!(options.tenant.of_namespace(Some("team-a")), "acme");
@@ -275,6 +300,7 @@ mod tests {
     fn what_cannot_work_is_refused_by_its_key() {
         for (json, says) in [
             (r#"{"max_line": 10}"#, "max_line"),
+            (r#"{"otlp": {"spool": {"size": "1MB"}}}"#, "otlp.spool.size"),
             (r#"{"files": [{}]}"#, "files[0].include"),
             (r#"{"files": [{"include": ["/a/[x"]}]}"#, "files[0].include"),
             (r#"{"files": [{"include": ["/a"], "multiline": {"start": "("}}]}"#, "regular expression"),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use weir_bus::Bus;
+use weir_bus::spool::Spool;
 use weir_proto::topic;
 use weir_service::Context;
 use weir_service::health::Part;
@@ -55,7 +56,7 @@ impl Handle {
 }
 
 impl Collector {
-    /// Checks the options, locks `data_dir/collector`, reads its positions and binds the OTLP listeners.
+    /// Checks the options, locks `data_dir/collector`, reads its positions, opens its spool and binds the OTLP listeners.
     pub async fn open(options: Options, context: Context, bus: Bus) -> Result<Self, Error> {
         options.check()?;
         for key in options.unserved() {
@@ -66,7 +67,9 @@ impl Collector {
         let metrics = Metrics::new(&context.meter);
         let files = context.health.part("collector.files");
         let source = Source::open(&options, Settings::default(), &folder, bus.producer()?, metrics, files)?;
-        let server = otlp::Server::bind(&options.otlp, &options.tenant, bus.producer()?, &context.meter).await?;
+        let limit = options.otlp.spool.as_ref().map(|spool| spool.size.0);
+        let spool = Spool::open(&bus, &folder.join("spool"), limit).await?;
+        let server = otlp::Server::bind(&options.otlp, &options.tenant, bus.producer()?, spool, &context.meter).await?;
         let handle = Handle { otlp_grpc: server.grpc_addr(), otlp_http: server.http_addr() };
         Ok(Self { handle, bus, health: context.health.part("collector"), source, server, lock })
     }
@@ -81,7 +84,7 @@ impl Collector {
         let Self { bus, health, source, server, lock, .. } = self;
         // Whatever ends first by itself ends the room.
         let stop = shutdown.child_token();
-        // A sender gets an answer though the bus is away.
+        // A sender gets an answer though the bus is away: what it sends is in the spool.
         let gate = server.gate();
         gate.set_open(false);
         let serving = tokio::spawn(server.run(stop.clone()));
@@ -142,7 +145,7 @@ mod tests {
         let loopback = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
         Options {
             files: vec![FileOptions { include, ..FileOptions::default() }],
-            otlp: OtlpOptions { grpc: loopback, http: loopback },
+            otlp: OtlpOptions { grpc: loopback, http: loopback, ..OtlpOptions::default() },
             ..Options::default()
         }
     }

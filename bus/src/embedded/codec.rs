@@ -27,7 +27,7 @@ pub(super) struct PartId {
 }
 
 /// The stored form of a record.
-pub(super) fn encode(record: &Record, timestamp_ms: i64) -> Bytes {
+pub(crate) fn encode(record: &Record, timestamp_ms: i64) -> Bytes {
     let mut out = BytesMut::with_capacity(crate::size(record) + 32);
     out.put_u8(0);
     out.put_i64_le(timestamp_ms);
@@ -62,7 +62,7 @@ pub(super) fn encode(record: &Record, timestamp_ms: i64) -> Bytes {
 }
 
 /// A message from its stored form; `None` if it is damaged.
-pub(super) fn decode(partition: Partition, offset: i64, mut data: Bytes) -> Option<Message> {
+pub(crate) fn decode(partition: Partition, offset: i64, mut data: Bytes) -> Option<Message> {
     let flags = data.try_get_u8().ok()?;
     let timestamp_ms = data.try_get_i64_le().ok()?;
     let key_length = data.try_get_u32_le().ok()?;

@@ -17,7 +17,7 @@
 //! All that is committed lies in `data_dir/bus`; members of groups and ids of transactional producers live in memory,
 //! as they cannot outlive the process.
 
-mod codec;
+pub(crate) mod codec;
 mod consumer;
 mod groups;
 mod lock;

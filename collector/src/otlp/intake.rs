@@ -1,24 +1,18 @@
 //! From a body to the bus, the same for both protocols.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use futures::future::try_join_all;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
-use weir_bus::{Producer, Record};
+use weir_bus::Record;
 
-use super::Gate;
 use super::body::{Budget, Encoding, Share};
 use super::refusal::Refusal;
 use super::signal::Signal;
-use super::split::{Split, split};
+use super::split::{Part, Split, split};
+use super::store::Store;
 use super::tenant::Tenants;
 use super::wire::Malformed;
 use crate::decode::otlp_json::{self, Lacking};
-
-/// The bus must have it within this time: exporters give up after ten seconds, and then send it again.
-const BUS_TIMEOUT: Duration = Duration::from_secs(9);
 
 /// Larger bodies are unpacked and split beside the tasks that serve connections.
 const INLINE_BYTES: usize = 64 << 10;
@@ -26,10 +20,9 @@ const INLINE_BYTES: usize = 64 << 10;
 /// Where requests of all connections meet; cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Intake {
-    producer: Producer,
+    store: Store,
     tenants: Tenants,
     budget: Budget,
-    gate: Gate,
     requests: Counter<u64>,
     records: Counter<u64>,
 }
@@ -53,7 +46,7 @@ pub(super) struct Sent {
 }
 
 impl Intake {
-    pub(super) fn new(producer: Producer, tenants: Tenants, budget: Budget, meter: &Meter) -> Self {
+    pub(super) fn new(store: Store, tenants: Tenants, budget: Budget, meter: &Meter) -> Self {
         let requests = meter
             .u64_counter("weir_collector_otlp_requests")
             .with_unit("{request}")
@@ -64,15 +57,15 @@ impl Intake {
             .with_unit("{record}")
             .with_description("Log records, spans and metric points over OTLP, by signal and outcome")
             .build();
-        Self { producer, tenants, budget, gate: Gate::opened(), requests, records }
+        Self { store, tenants, budget, requests, records }
     }
 
     pub(super) fn share(&self) -> Share {
         self.budget.share()
     }
 
-    pub(super) fn gate(&self) -> Gate {
-        self.gate.clone()
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Counts an answered request, and says why one was refused.
@@ -91,10 +84,10 @@ impl Intake {
         }
     }
 
-    /// Unpacks, splits, and returns when the bus says that all of it is durable. A sender that tries again after an
+    /// Unpacks, splits, and returns when all of it is durable, on the bus or in the spool. A sender that tries again after an
     /// error may send what is already there: at least once.
     pub(super) async fn take(&self, sent: Sent) -> Result<Partial, Refusal> {
-        if !self.gate.is_open() {
+        if self.store.is_away() {
             return Err(Refusal::Away);
         }
         let signal = sent.signal;
@@ -105,8 +98,13 @@ impl Intake {
             let opening = tokio::task::spawn_blocking(move || open(sent, &tenants));
             opening.await.map_err(|_| Refusal::Internal)??
         };
-        let delivered = tokio::time::timeout(BUS_TIMEOUT, self.deliver(signal, split.records)).await;
-        delivered.map_err(|_| Refusal::Late)??;
+        let record = |part: Part| Record {
+            topic: signal.topic().into(),
+            key: Some(part.key),
+            value: part.value,
+            ..Record::default()
+        };
+        self.store.put(split.records.into_iter().map(record).collect()).await?;
         drop(share);
         for (outcome, count) in [("accepted", split.accepted), ("refused", split.refused)] {
             if count > 0 {
@@ -114,17 +112,6 @@ impl Intake {
             }
         }
         Ok(Partial { refused: split.refused, reason: split.reason })
-    }
-
-    async fn deliver(&self, signal: Signal, parts: Vec<super::split::Part>) -> Result<(), Refusal> {
-        let mut deliveries = Vec::with_capacity(parts.len());
-        for part in parts {
-            let record =
-                Record { topic: signal.topic().into(), key: Some(part.key), value: part.value, ..Record::default() };
-            deliveries.push(self.producer.send(record).await?);
-        }
-        try_join_all(deliveries).await?;
-        Ok(())
     }
 }
 

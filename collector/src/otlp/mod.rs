@@ -1,17 +1,20 @@
 //! OTLP in: gRPC and HTTP, logs, spans and metrics.
 //!
-//! **Delivery.** A request is answered with success after the bus says that all of it is durable, never before. A
-//! sender that gets an error, or no answer, sends it again, and then what had already arrived is there twice: at least
-//! once, as OTLP says. Nothing is kept here between requests, so a crash loses only what was never acknowledged.
+//! **Delivery.** A request is answered with success when all of it is durable, on the bus or in the spool on disk
+//! ([`weir_bus::spool`]), never before. A sender that gets an error, or no answer, sends it again, and then what had
+//! already arrived is there twice: at least once, as OTLP says. The spool takes over when the bus is away, or does not
+//! have a record within two seconds; it drains by itself, and while it holds anything, what comes is put behind it.
+//! Before the embedded bus, which is durable in this process, there is no spool.
 //!
 //! **Bounds.** A body is at most 16 MiB, as sent and unpacked; all bodies in flight share 192 MiB, and whoever finds
-//! no room, or a bus that does not take it in time, is told to try again (429, 503; `RESOURCE_EXHAUSTED`,
+//! no room, in memory or in the spool, or a bus that does not take it in time where there is no spool, is told to try again (429, 503; `RESOURCE_EXHAUSTED`,
 //! `UNAVAILABLE` with `RetryInfo`): back-pressure reaches the sender.
 //!
 //! **Records.** One resource each, so one tenant, under 1 MB: see [`split`]. The key is a hash of the resource, so that
 //! one source stays in order.
 
 mod body;
+mod gate;
 mod grpc;
 mod http;
 mod intake;
@@ -21,6 +24,7 @@ pub(crate) mod schema;
 mod serve;
 mod signal;
 mod split;
+mod store;
 mod tenant;
 pub(crate) mod wire;
 
@@ -28,20 +32,20 @@ pub(crate) mod wire;
 mod tests;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use ::http::HeaderMap;
 use opentelemetry::metrics::Meter;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use self::gate::Gate;
 pub use self::signal::Signal;
 pub use self::split::{Part, Split, split};
 pub use self::tenant::Tenants;
 pub use self::wire::Malformed;
 
 use self::intake::Intake;
+use self::store::Store;
 use crate::options::{OtlpOptions, TenantOptions};
 
 /// Why OTLP cannot be taken in.
@@ -60,25 +64,6 @@ pub enum Error {
     },
 }
 
-/// Whether the bus is there to take anything; while it is closed, senders are told to try again. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Gate(Arc<AtomicBool>);
-
-impl Gate {
-    fn opened() -> Self {
-        Self(Arc::new(AtomicBool::new(true)))
-    }
-
-    /// The bus takes records, or does not.
-    pub fn set_open(&self, open: bool) {
-        self.0.store(open, Ordering::Relaxed);
-    }
-
-    fn is_open(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 /// Both servers, bound; they answer from [`Server::run`] on.
 #[derive(Debug)]
 pub struct Server {
@@ -88,21 +73,22 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the addresses that are not null; port 0 picks one.
+    /// Binds the addresses that are not null; port 0 picks one. `spool` takes what the bus does not.
     pub async fn bind(
         options: &OtlpOptions,
         tenant: &TenantOptions,
         producer: weir_bus::Producer,
+        spool: Option<weir_bus::spool::Spool>,
         meter: &Meter,
     ) -> Result<Self, Error> {
         let budget = body::Budget::new(body::MAX_IN_FLIGHT);
-        let intake = Intake::new(producer, Tenants::new(tenant), budget, meter);
+        let intake = Intake::new(Store::new(producer, spool, meter), Tenants::new(tenant), budget, meter);
         Ok(Self { intake, grpc: listen("grpc", options.grpc).await?, http: listen("http", options.http).await? })
     }
 
     /// Open, unless it is closed.
     pub fn gate(&self) -> Gate {
-        self.intake.gate()
+        self.intake.store().gate()
     }
 
     /// Where gRPC is taken.
@@ -115,8 +101,9 @@ impl Server {
         self.http.as_ref().map(|(_, address)| *address)
     }
 
-    /// Serves until cancelled; then answers what it has, within ten seconds.
+    /// Serves and drains the spool until cancelled; then answers what it has, within ten seconds.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let store = self.intake.store().clone();
         let serving = [(self.grpc, grpc::router(&self.intake)), (self.http, http::router(&self.intake))];
         let serving = serving.into_iter().map(|(listener, router)| {
             let shutdown = shutdown.clone();
@@ -127,7 +114,7 @@ impl Server {
                 }
             }
         });
-        futures::future::join_all(serving).await;
+        tokio::join!(futures::future::join_all(serving), store.drain(&shutdown));
         Ok(())
     }
 }

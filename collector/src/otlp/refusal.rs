@@ -8,11 +8,15 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use prost::Message;
 use tonic::{Code, Status};
+use weir_bus::spool::Refused;
 
 use super::wire::Malformed;
 
 /// After this long a refused request may be tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// After this long a full spool may have room again.
+const RETRY_WHEN_DRAINED: Duration = Duration::from_secs(5);
 
 /// Why a request is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -35,12 +39,18 @@ pub(super) enum Refusal {
     Broken(axum::Error),
     #[error("too much is being taken in at this moment; try again")]
     Busy,
+    #[error("what waits for the bus has filled the disk spool; try again later")]
+    Full,
+    #[error("the disk spool fails: {0}; try again")]
+    Spool(Refused),
     #[error("the bus is away; try again")]
     Away,
     #[error("the bus did not take it in time; try again")]
     Late,
     #[error("the bus does not take it: {0}; try again")]
-    Bus(#[from] weir_bus::Error),
+    Bus(weir_bus::Error),
+    #[error("the bus never takes it: {0}")]
+    Record(String),
     #[error("internal error; try again")]
     Internal,
 }
@@ -81,41 +91,74 @@ pub(super) struct Delay {
     pub(super) nanos: i32,
 }
 
+impl From<weir_bus::Error> for Refusal {
+    fn from(error: weir_bus::Error) -> Self {
+        if matches!(error, weir_bus::Error::TooLarge { .. }) {
+            Self::Record(error.to_string())
+        } else {
+            Self::Bus(error)
+        }
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Full => Self::Full,
+            Refused::Record(error) => Self::Record(error.to_string()),
+            Refused::Failed(_) | Refused::Closed => Self::Spool(refused),
+        }
+    }
+}
+
 impl Refusal {
     pub(super) fn http_status(&self) -> StatusCode {
         match self {
-            Self::Malformed(_) | Self::Encoding { .. } | Self::Frame(_) | Self::Broken(_) => StatusCode::BAD_REQUEST,
+            Self::Malformed(_) | Self::Encoding { .. } | Self::Frame(_) | Self::Broken(_) | Self::Record(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::UnknownEncoding(_) | Self::UnknownType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Slow(_) => StatusCode::REQUEST_TIMEOUT,
-            Self::Busy => StatusCode::TOO_MANY_REQUESTS,
-            Self::Away | Self::Late | Self::Bus(_) | Self::Internal => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Full => StatusCode::TOO_MANY_REQUESTS,
+            // 408 would be right for a slow one, but OTLP's senders take it for final.
+            Self::Slow(_) | Self::Spool(_) | Self::Away | Self::Late | Self::Bus(_) | Self::Internal => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
     pub(super) fn code(&self) -> Code {
         match self {
-            Self::Malformed(_) | Self::Encoding { .. } | Self::Frame(_) | Self::UnknownType(_) => Code::InvalidArgument,
+            Self::Malformed(_) | Self::Encoding { .. } | Self::Frame(_) | Self::UnknownType(_) | Self::Record(_) => {
+                Code::InvalidArgument
+            }
             Self::UnknownEncoding(_) => Code::Unimplemented,
-            Self::TooLarge { .. } | Self::Busy => Code::ResourceExhausted,
+            Self::TooLarge { .. } | Self::Busy | Self::Full => Code::ResourceExhausted,
             Self::Slow(_) => Code::DeadlineExceeded,
             Self::Broken(_) => Code::Cancelled,
-            Self::Away | Self::Late | Self::Bus(_) | Self::Internal => Code::Unavailable,
+            Self::Spool(_) | Self::Away | Self::Late | Self::Bus(_) | Self::Internal => Code::Unavailable,
         }
     }
 
-    fn is_passing(&self) -> bool {
-        matches!(self, Self::Busy | Self::Away | Self::Late | Self::Bus(_) | Self::Internal)
+    /// After how long it may be tried again; `None` where it would be refused again.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            // Room comes when the bus is back.
+            Self::Full => Some(RETRY_WHEN_DRAINED),
+            Self::Busy | Self::Slow(_) | Self::Spool(_) | Self::Away | Self::Late | Self::Bus(_) | Self::Internal => {
+                Some(RETRY_AFTER)
+            }
+            _ => None,
+        }
     }
 
     fn status(&self) -> RpcStatus {
-        let details = if self.is_passing() {
-            let seconds = RETRY_AFTER.as_secs() as i64;
-            let value = RetryInfo { retry_delay: Some(Delay { seconds, nanos: 0 }) }.encode_to_vec();
-            vec![Any { type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(), value }]
-        } else {
-            Vec::new()
+        let info = |after: Duration| {
+            let retry_delay = Some(Delay { seconds: after.as_secs() as i64, nanos: 0 });
+            let value = RetryInfo { retry_delay }.encode_to_vec();
+            Any { type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(), value }
         };
+        let details = self.retry_after().map(info).into_iter().collect();
         RpcStatus { code: self.code() as i32, message: self.to_string(), details }
     }
 
@@ -131,8 +174,8 @@ impl Refusal {
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.http_status();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-        if self.is_passing() {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER.as_secs()));
+        if let Some(after) = self.retry_after() {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs()));
         }
         response
     }

@@ -70,7 +70,8 @@ impl Rooms {
         std::fs::create_dir_all(&context.data_dir)?;
         let bus = Bus::open(&weir_bus::Options::default(), &context.data_dir).await?;
         let files = FileOptions { include: vec![logs.join("*.log").display().to_string()], ..FileOptions::default() };
-        let otlp = OtlpOptions { grpc: Some(SocketAddr::from(([127, 0, 0, 1], 0))), http: None };
+        let otlp =
+            OtlpOptions { grpc: Some(SocketAddr::from(([127, 0, 0, 1], 0))), http: None, ..OtlpOptions::default() };
         let options = weir_collector::Options { files: vec![files], otlp, ..weir_collector::Options::default() };
         let collector = Collector::open(options, context.clone(), bus.clone()).await?;
         let indexer = Indexer::open(weir_indexer::Options::default(), context.clone(), bus.clone()).await?;

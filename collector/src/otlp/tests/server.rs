@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
+use weir_bus::spool::Spool;
 use weir_bus::{Bus, Event, Message, Partition, Position};
 use weir_proto::otlp::collector::logs::v1::ExportLogsServiceResponse;
 use weir_proto::otlp::collector::logs::v1::logs_service_client::LogsServiceClient;
@@ -26,6 +27,7 @@ use crate::options::{OtlpOptions, TenantOptions};
 use crate::otlp::body::{Budget, MAX_BODY, MAX_IN_FLIGHT};
 use crate::otlp::intake::Intake;
 use crate::otlp::refusal::{Refusal, RetryInfo, RpcStatus};
+use crate::otlp::store::Store;
 use crate::otlp::{Error, Gate, Server, Signal, Tenants, listen};
 
 const PROTOBUF: &str = "application/x-protobuf";
@@ -48,11 +50,16 @@ async fn start() -> Rig {
 }
 
 async fn start_with(budget: usize) -> Rig {
+    start_before(budget, None).await
+}
+
+async fn start_before(budget: usize, spool: Option<Spool>) -> Rig {
     let folder = tempfile::tempdir().unwrap();
     let bus = Bus::open(&weir_bus::Options::default(), folder.path()).await.unwrap();
     let meter = opentelemetry::global::meter("test");
     let tenants = Tenants::new(&TenantOptions::default());
-    let intake = Intake::new(bus.producer().unwrap(), tenants, Budget::new(budget), &meter);
+    let store = Store::new(bus.producer().unwrap(), spool, &meter);
+    let intake = Intake::new(store, tenants, Budget::new(budget), &meter);
     let server =
         Server { intake, grpc: listen("grpc", LOCAL).await.unwrap(), http: listen("http", LOCAL).await.unwrap() };
     let (grpc, http) = (server.grpc_addr().unwrap(), server.http_addr().unwrap());
@@ -394,6 +401,91 @@ async fn while_the_bus_is_away_the_sender_is_told_to_try_again() {
     rig.call(Signal::Logs.grpc_path(), None, good).await.unwrap();
 }
 
+/// A spool before a bus that is never there; nothing listens at port 1.
+async fn spool(folder: &std::path::Path, limit: u64) -> Spool {
+    let brokers = Some("127.0.0.1:1".to_owned());
+    let options = weir_bus::Options { broker: weir_bus::Broker::Kafka, brokers, ..weir_bus::Options::default() };
+    let bus = Bus::open(&options, folder).await.unwrap();
+    Spool::open(&bus, folder, Some(limit)).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn while_the_bus_is_away_exports_go_to_the_spool_and_then_to_the_bus_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = spool(folder.path(), 1 << 20).await;
+    let rig = start_before(MAX_IN_FLIGHT, Some(spool.clone())).await;
+    rig.gate.set_open(false);
+    for number in 0..30 {
+        let request = logs(vec![(&[("service.name", "ocr")], vec![line(&number.to_string())])]);
+        rig.call(Signal::Logs.grpc_path(), None, request.encode_to_vec()).await.unwrap();
+    }
+    assert!(rig.logs().await.is_empty());
+    assert_eq!(spool.status().records, 30);
+    rig.gate.set_open(true);
+    let request = logs(vec![(&[("service.name", "ocr")], vec![line("30")])]);
+    rig.call(Signal::Logs.grpc_path(), None, request.encode_to_vec()).await.unwrap();
+    while !spool.is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let came: Vec<_> = rig.logs().await.iter().flat_map(bodies).collect();
+    assert_eq!(came, (0..=30).map(|number| number.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_full_spool_says_when_to_try_again_and_keeps_what_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = spool(folder.path(), 2_000).await;
+    let rig = start_before(MAX_IN_FLIGHT, Some(spool.clone())).await;
+    rig.gate.set_open(false);
+    let good = two_services().encode_to_vec();
+    let mut taken = 0;
+    let answer = loop {
+        let answer = rig.post("/v1/logs", &[("content-type", PROTOBUF)], &good).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        taken += 1;
+        assert!(taken < 100);
+    };
+    assert!(answer.status == 429 && answer.head.contains("retry-after: 5"), "{answer:?}");
+    let status = rig.call(Signal::Logs.grpc_path(), None, good).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert!(!RpcStatus::decode(status.details()).unwrap().details.is_empty());
+    assert!(taken > 0 && spool.status().is_full);
+    rig.gate.set_open(true);
+    while !spool.is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(rig.logs().await.len(), 2 * taken);
+}
+
+#[tokio::test]
+async fn a_bus_that_does_not_answer_leaves_what_is_on_its_way_to_the_spool() {
+    let (folder, nowhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let brokers = Some("127.0.0.1:1".to_owned());
+    let options = weir_bus::Options { broker: weir_bus::Broker::Kafka, brokers, ..weir_bus::Options::default() };
+    let away = Bus::open(&options, nowhere.path()).await.unwrap();
+    let spool = spool(folder.path(), 1 << 20).await;
+    let store = Store::new(away.producer().unwrap(), Some(spool.clone()), &opentelemetry::global::meter("test"));
+    let record = |value: &'static str| weir_bus::Record {
+        topic: "otlp_logs".into(),
+        value: value.into(),
+        ..weir_bus::Record::default()
+    };
+    store.put(vec![record("one"), record("two")]).await.unwrap();
+    assert_eq!(spool.status().records, 2);
+    // Behind them at once, without waiting for the bus again.
+    store.put(vec![record("three")]).await.unwrap();
+    assert_eq!(spool.status().records, 3);
+}
+
+#[test]
+fn a_record_that_the_bus_never_takes_is_not_to_be_sent_again() {
+    let refusal = Refusal::from(weir_bus::Error::TooLarge { topic: "t".to_owned(), bytes: 1 });
+    assert_eq!((refusal.http_status().as_u16(), refusal.code()), (400, Code::InvalidArgument));
+    assert!(!refusal.http(false).headers().contains_key("retry-after"));
+}
+
 #[test]
 fn a_bus_that_does_not_take_it_may_be_tried_again() {
     for refusal in [Refusal::Bus(weir_bus::Error::Closed), Refusal::Late] {
@@ -429,12 +521,12 @@ async fn a_port_in_use_is_named_and_null_listens_nowhere() {
     let rig = start().await;
     let meter = opentelemetry::global::meter("test");
     let tenant = TenantOptions::default();
-    let options = OtlpOptions { grpc: None, http: Some(rig.http) };
-    let error = Server::bind(&options, &tenant, rig.bus.producer().unwrap(), &meter).await.unwrap_err();
+    let options = OtlpOptions { grpc: None, http: Some(rig.http), ..OtlpOptions::default() };
+    let error = Server::bind(&options, &tenant, rig.bus.producer().unwrap(), None, &meter).await.unwrap_err();
     assert_eq!(error.to_string(), format!("collector.otlp.http: cannot listen on {}", rig.http));
 
-    let options = OtlpOptions { grpc: None, http: LOCAL };
-    let server = Server::bind(&options, &tenant, rig.bus.producer().unwrap(), &meter).await.unwrap();
+    let options = OtlpOptions { grpc: None, http: LOCAL, ..OtlpOptions::default() };
+    let server = Server::bind(&options, &tenant, rig.bus.producer().unwrap(), None, &meter).await.unwrap();
     assert!(server.grpc_addr().is_none() && server.http_addr().is_some_and(|address| address.port() != 0));
 }
 

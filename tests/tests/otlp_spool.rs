@@ -1,0 +1,141 @@
+//! An export that was acknowledged arrives, though Kafka is away and the collector is killed meanwhile.
+//!
+//! The machine is not switched off here, so this does not prove that what was said to be durable had left the page
+//! cache.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::time::Duration;
+
+use serde_json::json;
+use weir_bus::{Bus, Event, Partition, Position};
+use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
+use weir_proto::topic;
+use weir_tests::kafka::Kafka;
+use weir_tests::{Api, Weir, skip, until};
+
+const LINES: u64 = 400;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_while_kafka_was_away_arrives_though_the_collector_is_killed() {
+    let mut kafka = match Kafka::start().await {
+        Ok(kafka) => kafka,
+        Err(error) => return skip("what_was_acknowledged_while_kafka_was_away", &format!("{error:#}")),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let [http, otlp] = free_ports();
+    let config = json!({
+        "listen": http.to_string(),
+        "bus": { "broker": "kafka", "brokers": kafka.brokers() },
+        "collector": { "otlp": { "grpc": null, "http": otlp.to_string() } },
+    });
+    let mut collector = Weir::new("collector", folder.path(), &config).unwrap();
+    collector.start().await.unwrap();
+    // It sets up TLS for all clients, though none uses it here.
+    let api = Api::new(&format!("http://{http}")).unwrap();
+    let sender = Sender { client: reqwest::Client::new(), url: format!("http://{otlp}/v1/logs") };
+
+    sender.send(0..50).await;
+    kafka.kill().unwrap();
+    // The bus goes away beneath a collector that had it, and was never there for the two that start after it.
+    sender.send(50..150).await;
+    assert!(spooled(&api).await > 0.0);
+    collector.kill().unwrap();
+    collector.spawn().unwrap();
+    sender.send(150..250).await;
+    assert!(spooled(&api).await >= 200.0, "what an earlier process took is still there");
+    collector.kill().unwrap();
+    collector.spawn().unwrap();
+    sender.send(250..300).await;
+
+    kafka.restart().await.unwrap();
+    sender.send(300..LINES).await;
+    let drained = until(Duration::from_mins(1), || async { (spooled(&api).await == 0.0).then_some(()) });
+    drained.await.expect("the spool drains by itself");
+    assert!(collector.stop().await.unwrap().success());
+
+    let numbers = on_the_bus(&kafka).await;
+    let mut last = None;
+    let mut seen = HashMap::<u64, u32>::new();
+    for number in numbers {
+        *seen.entry(number).or_default() += 1;
+        if seen[&number] == 1 {
+            assert!(last < Some(number), "{number} came first after {last:?}");
+            last = Some(number);
+        }
+    }
+    let lost: Vec<_> = (0..LINES).filter(|number| !seen.contains_key(number)).collect();
+    assert!(lost.is_empty(), "lost: {lost:?}");
+}
+
+/// Exports of one line each: one at a time, as a sender that waits for its answers.
+struct Sender {
+    client: reqwest::Client,
+    url: String,
+}
+
+impl Sender {
+    /// Tries again only what was not acknowledged.
+    async fn send(&self, numbers: std::ops::Range<u64>) {
+        for number in numbers {
+            let attribute = |key: &str, value: &str| json!({ "key": key, "value": { "stringValue": value } });
+            let body = json!({ "resourceLogs": [{
+                "resource": { "attributes": [attribute("service.name", "ocr")] },
+                "scopeLogs": [{ "logRecords": [{ "body": { "stringValue": number.to_string() } }] }],
+            }]});
+            let taken = until(Duration::from_mins(1), || async {
+                let answer = self.client.post(&self.url).json(&body).send().await.ok()?;
+                answer.status().is_success().then_some(())
+            });
+            taken.await.expect("exports are taken at any time");
+        }
+    }
+}
+
+/// Bus records in the spool, as its metrics tell.
+async fn spooled(api: &Api) -> f64 {
+    let told = until(Duration::from_secs(30), || async {
+        let (_, text) = api.text("/metrics").await.ok()?;
+        let line = text.lines().find(|line| line.starts_with("weir_collector_otlp_spool_records"))?;
+        line.rsplit(' ').next()?.parse().ok()
+    });
+    told.await.expect("the spool tells of itself")
+}
+
+async fn on_the_bus(kafka: &Kafka) -> Vec<u64> {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = Bus::open(&kafka.options(), folder.path()).await.unwrap();
+    let mut numbers = Vec::new();
+    for partition in 0..bus.partitions(topic::LOGS).await.unwrap() {
+        let partition = Partition::new(topic::LOGS, partition);
+        let (offset, end) = bus.offsets(&partition).await.unwrap();
+        let mut consumer = bus.consumer(&[Position { partition, offset }]).unwrap();
+        let mut next = offset;
+        while next < end {
+            let Event::Batch(messages) = consumer.next(1000, Duration::from_secs(10)).await.unwrap() else { continue };
+            for message in messages {
+                next = message.offset + 1;
+                let request: ExportLogsServiceRequest = prost::Message::decode(message.value).unwrap();
+                let records = request.resource_logs.iter().flat_map(|r| &r.scope_logs).flat_map(|s| &s.log_records);
+                for record in records {
+                    use weir_proto::otlp::common::v1::any_value::Value;
+                    let Some(Value::StringValue(text)) = record.body.as_ref().and_then(|body| body.value.as_ref())
+                    else {
+                        panic!("{record:?}")
+                    };
+                    numbers.push(text.parse().unwrap());
+                }
+            }
+        }
+    }
+    numbers
+}
+
+/// Addresses that stay the same over restarts.
+fn free_ports() -> [SocketAddr; 2] {
+    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    // Both are held until both are known, or they might be the same.
+    [bind(), bind()].map(|listener| listener.local_addr().unwrap())
+}
