@@ -7,10 +7,15 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
-use weir_bus::{Bus, Event, Partition, Position};
+use weir_bus::spool::{Refused, Spool, Spooled};
+use weir_bus::{Broker, Bus, Event, Options, Partition, Position, Record};
 use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
 use weir_proto::topic;
 use weir_tests::kafka::Kafka;
@@ -68,6 +73,62 @@ async fn what_was_acknowledged_while_kafka_was_away_arrives_though_the_collector
     }
     let lost: Vec<_> = (0..LINES).filter(|number| !seen.contains_key(number)).collect();
     assert!(lost.is_empty(), "lost: {lost:?}");
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_and_loses_nothing_that_was_taken() {
+    let name = "a_full_disk_refuses_and_loses_nothing_that_was_taken";
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(folder.path()) else { return skip(name, "only root may mount a small disk") };
+    // Nothing listens there.
+    let brokers = Some("127.0.0.1:1".to_owned());
+    let bus = Bus::open(&Options { broker: Broker::Kafka, brokers, ..Options::default() }, disk.0).await.unwrap();
+    let path = disk.0.join("spool");
+    let open = || async { Spool::open(&bus, &path, Some(1 << 30)).await.unwrap().unwrap() };
+    let spool = open().await;
+    let append = |number: u64| {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(number);
+        let value: Vec<u8> = std::iter::repeat_with(|| rng.random()).take(50_000).collect();
+        let record = Record { topic: topic::LOGS.into(), value: value.into(), ..Record::default() };
+        spool.append(vec![Spooled { record, delivery: None }])
+    };
+    let mut taken = 0;
+    for round in [4, 2, 1] {
+        let ballast = disk.0.join("ballast");
+        std::fs::write(&ballast, vec![1; round << 20]).unwrap();
+        loop {
+            match append(taken).await {
+                Ok(()) => taken += 1,
+                Err(Refused::Full) => break,
+                Err(refused) => panic!("{refused}"),
+            }
+            assert!(taken < 1_000, "a full disk is noticed");
+        }
+        assert!(spool.status().is_full);
+        std::fs::remove_file(&ballast).unwrap();
+        append(taken).await.unwrap_or_else(|refused| panic!("with {round} MiB of room again: {refused}"));
+        taken += 1;
+        assert!(!spool.status().is_full);
+    }
+    assert_eq!(spool.status().records, taken);
+    let status = open().await.status();
+    assert_eq!((status.records, status.damaged, status.lost), (taken, 0, 0));
+}
+
+/// 16 MiB, in memory.
+struct SmallDisk<'a>(&'a Path);
+
+impl<'a> SmallDisk<'a> {
+    fn mount(folder: &'a Path) -> Option<Self> {
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=16m", "tmpfs"]).arg(folder).status();
+        mount.is_ok_and(|status| status.success()).then_some(Self(folder))
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0).status();
+    }
 }
 
 /// Exports of one line each: one at a time, as a sender that waits for its answers.
