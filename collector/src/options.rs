@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -103,9 +104,25 @@ pub struct OtlpOptions {
     /// HTTP; port 0 picks one, null switches it off.
     #[serde(deserialize_with = "address")]
     pub http: Option<SocketAddr>,
+    /// Certificates of both listeners; null is plain text.
+    pub tls: Option<TlsOptions>,
     /// What is taken while the bus is away; null keeps nothing, and senders are told to try again. The embedded bus
     /// needs none.
     pub spool: Option<SpoolOptions>,
+}
+
+/// Certificates, in PEM; read again when the files change, while connections that are there stay.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsOptions {
+    /// The listeners' certificate, and those between it and its authority.
+    pub cert: PathBuf,
+    /// Its private key, not encrypted.
+    pub key: PathBuf,
+    /// Mutual TLS: only clients are let in whose certificate one of these authorities signed. This is authentication:
+    /// with it, OTLP may listen on other addresses than loopback.
+    #[serde(default)]
+    pub client_ca: Option<PathBuf>,
 }
 
 /// What is kept on disk while the bus is away.
@@ -185,6 +202,7 @@ impl Default for OtlpOptions {
         Self {
             grpc: Some(SocketAddr::from(([127, 0, 0, 1], 4317))),
             http: Some(SocketAddr::from(([127, 0, 0, 1], 4318))),
+            tls: None,
             spool: Some(SpoolOptions::default()),
         }
     }
@@ -252,6 +270,15 @@ impl Options {
         Ok(())
     }
 
+    /// Whether the files that are named here can be used: for a role that uses them.
+    pub fn check_files(&self) -> Result<(), Error> {
+        self.otlp
+            .tls
+            .as_ref()
+            .map_or(Ok(()), crate::otlp::check_tls)
+            .map_err(|error| crate::otlp::Error::from(error).into())
+    }
+
     /// What was asked for and is not there in this version, for one warning each.
     pub(crate) fn unserved(&self) -> Vec<&'static str> {
         let mut keys = Vec::new();
@@ -284,7 +311,8 @@ mod tests {
         let options = read(
             r#"{"files": [{"include": ["/var/log/containers/*.log"], "exclude": ["**/weir*"], "format": "cri",
                 "multiline": {"start": "^\\d"}, "from": "end"}, {"include": ["/a/**/*.log"], "multiline": "auto"}],
-                "otlp": {"grpc": "localhost:0", "http": null, "spool": {"size": "64MiB"}}, "gpu": {"library": null, "interval": "5s"}, "host": null,
+                "otlp": {"grpc": "localhost:0", "http": null, "spool": {"size": "64MiB"},
+                "tls": {"cert": "/a.pem", "key": "/a.key", "client_ca": "/ca.pem"}}, "gpu": {"library": null, "interval": "5s"}, "host": null,
                 "tenant": {"label": "team", "namespaces": {"team-a": "acme"}, "default": "other"}, "max_line": "64KiB"}"#,
         )
         .unwrap();
@@ -301,6 +329,7 @@ mod tests {
         for (json, says) in [
             (r#"{"max_line": 10}"#, "max_line"),
             (r#"{"otlp": {"spool": {"size": "1MB"}}}"#, "otlp.spool.size"),
+            (r#"{"otlp": {"tls": {"cert": "/a.pem"}}}"#, "key"),
             (r#"{"files": [{}]}"#, "files[0].include"),
             (r#"{"files": [{"include": ["/a/[x"]}]}"#, "files[0].include"),
             (r#"{"files": [{"include": ["/a"], "multiline": {"start": "("}}]}"#, "regular expression"),

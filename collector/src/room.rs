@@ -33,11 +33,17 @@ pub struct Collector {
 /// Addresses and HTTP paths of a collector; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    otlp_grpc: Option<SocketAddr>,
-    otlp_http: Option<SocketAddr>,
+    grpc: Option<SocketAddr>,
+    http: Option<SocketAddr>,
+    scheme: &'static str,
 }
 
 impl Handle {
+    /// `https` where OTLP is taken over TLS, else `http`.
+    pub fn otlp_scheme(&self) -> &'static str {
+        self.scheme
+    }
+
     /// The collector has no HTTP paths of its own beside OTLP's, which have their own listeners.
     #[allow(clippy::unused_self, reason = "every room's handle has a router")]
     pub fn router(&self) -> axum::Router {
@@ -46,12 +52,12 @@ impl Handle {
 
     /// Where OTLP is taken over gRPC, if it is.
     pub fn otlp_grpc(&self) -> Option<SocketAddr> {
-        self.otlp_grpc
+        self.grpc
     }
 
     /// Where OTLP is taken over HTTP, if it is.
     pub fn otlp_http(&self) -> Option<SocketAddr> {
-        self.otlp_http
+        self.http
     }
 }
 
@@ -70,7 +76,7 @@ impl Collector {
         let limit = options.otlp.spool.as_ref().map(|spool| spool.size.0);
         let spool = Spool::open(&bus, &folder.join("spool"), limit).await?;
         let server = otlp::Server::bind(&options.otlp, &options.tenant, bus.producer()?, spool, &context.meter).await?;
-        let handle = Handle { otlp_grpc: server.grpc_addr(), otlp_http: server.http_addr() };
+        let handle = Handle { grpc: server.grpc_addr(), http: server.http_addr(), scheme: server.scheme() };
         Ok(Self { handle, bus, health: context.health.part("collector"), source, server, lock })
     }
 

@@ -12,6 +12,7 @@ use crate::config;
 pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
     let config = config::load(path)?;
     let name = path.unwrap_or(Path::new("defaults"));
+    config.certificates(path)?;
     let rules = config.rules(path)?;
     let bus = match config.bus.broker {
         Broker::Embedded => format!("embedded, in {}", config.data_dir.join("bus").display()),
@@ -34,9 +35,14 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
     writeln!(out, "bus        {bus}; topics get {} partitions", config.bus.partitions)?;
     writeln!(
         out,
-        "OTLP       gRPC {}, HTTP {}",
+        "OTLP       gRPC {}, HTTP {}{}",
         or_off(config.collector.otlp.grpc.as_ref()),
-        or_off(config.collector.otlp.http.as_ref())
+        or_off(config.collector.otlp.http.as_ref()),
+        match &config.collector.otlp.tls {
+            Some(tls) if tls.client_ca.is_some() => ", mutual TLS",
+            Some(_) => ", TLS",
+            None => "",
+        }
     )?;
     for files in &config.collector.files {
         writeln!(out, "files      {} ({:?}, from {:?})", files.include.join(" "), files.format, files.from)?;

@@ -102,6 +102,12 @@ impl Config {
         self.alerter.check_rules().map_err(|error| Wrong::Keys { path, message: error.to_string() })
     }
 
+    /// Whether the collector's certificates can be used, which they must before it starts.
+    pub(crate) fn certificates(&self, path: Option<&Path>) -> Result<(), Wrong> {
+        let path = path.unwrap_or(Path::new("defaults")).to_owned();
+        self.collector.check_files().map_err(|error| Wrong::Keys { path, message: error.to_string() })
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.auth.is_some() {
             return Err(
@@ -113,13 +119,18 @@ impl Config {
             return Err(format!("`listen`: «{}» is no address; write host:port, such as 127.0.0.1:7400", self.listen));
         }
         let otlp = &self.collector.otlp;
+        // Mutual TLS is authentication; TLS alone is not.
+        let asks_clients = otlp.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
         let otlp = [("collector.otlp.grpc", otlp.grpc), ("collector.otlp.http", otlp.http)];
         let otlp = otlp.into_iter().filter_map(|(key, address)| Some((key, address?.to_string())));
         for (key, address) in otlp.chain([("listen", self.listen.clone())]) {
-            if !self.allow_insecure && !http::is_loopback(&address) {
+            let is_otlp = key.starts_with("collector.otlp");
+            let is_safe = http::is_loopback(&address) || (is_otlp && asks_clients);
+            if !self.allow_insecure && !is_safe {
+                let or = if is_otlp { ", set `collector.otlp.tls.client_ca`" } else { "" };
                 return Err(format!(
                     "`{key}`: {address} can be reached from other machines, and there is no authentication: listen on \
-                     127.0.0.1, or set `allow_insecure: true`"
+                     127.0.0.1{or}, or set `allow_insecure: true`"
                 ));
             }
         }

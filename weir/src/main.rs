@@ -138,6 +138,9 @@ fn serve(
     } else if let Some(folder) = place.data_dir {
         configuration.data_dir = folder;
     }
+    if role.runs(Role::Collector) {
+        configuration.certificates(path)?;
+    }
     if role.runs(Role::Alerter) {
         configuration.rules(path)?;
     }

@@ -81,7 +81,7 @@ pub(crate) async fn run(
     if role.runs(Role::Collector) {
         let room = Collector::open(config.collector, context.clone(), bus.clone()).await?;
         let handle = room.handle();
-        let url = |address| format!("http://{address}");
+        let url = |address| format!("{}://{address}", handle.otlp_scheme());
         addresses.otlp_grpc = handle.otlp_grpc().map(url);
         addresses.otlp_http = handle.otlp_http().map(url);
         router = router.merge(handle.router());

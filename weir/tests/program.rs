@@ -40,6 +40,12 @@ fn a_bad_configuration_is_one_line_and_nothing_is_written() {
         ("bus: {retention: {size: 1KB}}\n", "bus.retention.size: must be at least 16MiB"),
         ("listen: nonsense\n", "`listen`: «nonsense» is no address"),
         ("collector: {otlp: {grpc: 0.0.0.0:4317}}\n", "`collector.otlp.grpc`: 0.0.0.0:4317 can be reached"),
+        // TLS alone asks nobody who they are; mutual TLS does, so what is wrong then is the file.
+        ("collector: {otlp: {grpc: 0.0.0.0:4317, tls: {cert: c, key: k}}}\n", "set `collector.otlp.tls.client_ca`"),
+        (
+            "collector: {otlp: {grpc: 0.0.0.0:4317, tls: {cert: /no/cert.pem, key: k, client_ca: a}}}\n",
+            "collector.otlp.tls.cert: /no/cert.pem: No such file",
+        ),
         ("alerter: {rules: [\"BAD\"]}\n", "predict_linear"),
     ];
     let rules = folder.path().join("bad-rules.yaml");

@@ -87,6 +87,7 @@ fn success(partial: &Partial) -> Response<Body> {
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-    matches!(kind.strip_prefix(b"application/grpc"), Some(b"" | b"+proto" | [b';', ..]))
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    ["application/grpc", "application/grpc+proto"].iter().any(|known| kind.eq_ignore_ascii_case(known))
 }

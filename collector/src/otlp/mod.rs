@@ -26,12 +26,14 @@ mod signal;
 mod split;
 mod store;
 mod tenant;
+mod tls;
 pub(crate) mod wire;
 
 #[cfg(test)]
 mod tests;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use ::http::HeaderMap;
 use opentelemetry::metrics::Meter;
@@ -42,10 +44,13 @@ pub use self::gate::Gate;
 pub use self::signal::Signal;
 pub use self::split::{Part, Split, split};
 pub use self::tenant::Tenants;
+pub use self::tls::TlsError;
+pub(crate) use self::tls::check as check_tls;
 pub use self::wire::Malformed;
 
 use self::intake::Intake;
 use self::store::Store;
+use self::tls::Tls;
 use crate::options::{OtlpOptions, TenantOptions};
 
 /// Why OTLP cannot be taken in.
@@ -62,6 +67,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A certificate or key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// Both servers, bound; they answer from [`Server::run`] on.
@@ -70,6 +78,7 @@ pub struct Server {
     intake: Intake,
     grpc: Option<(TcpListener, SocketAddr)>,
     http: Option<(TcpListener, SocketAddr)>,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Server {
@@ -81,9 +90,10 @@ impl Server {
         spool: Option<weir_bus::spool::Spool>,
         meter: &Meter,
     ) -> Result<Self, Error> {
+        let tls = options.tls.as_ref().map(|tls| Tls::open(tls, meter)).transpose()?.map(Arc::new);
         let budget = body::Budget::new(body::MAX_IN_FLIGHT);
         let intake = Intake::new(Store::new(producer, spool, meter), Tenants::new(tenant), budget, meter);
-        Ok(Self { intake, grpc: listen("grpc", options.grpc).await?, http: listen("http", options.http).await? })
+        Ok(Self { intake, grpc: listen("grpc", options.grpc).await?, http: listen("http", options.http).await?, tls })
     }
 
     /// Open, unless it is closed.
@@ -101,20 +111,30 @@ impl Server {
         self.http.as_ref().map(|(_, address)| *address)
     }
 
+    /// `https` with certificates, else `http`.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
     /// Serves and drains the spool until cancelled; then answers what it has, within ten seconds.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         let store = self.intake.store().clone();
         let serving = [(self.grpc, grpc::router(&self.intake)), (self.http, http::router(&self.intake))];
         let serving = serving.into_iter().map(|(listener, router)| {
-            let shutdown = shutdown.clone();
+            let (shutdown, tls) = (shutdown.clone(), self.tls.clone());
             async move {
                 match listener {
-                    Some((listener, _)) => serve::serve(listener, router, shutdown).await,
+                    Some((listener, _)) => serve::serve(listener, router, tls, shutdown).await,
                     None => shutdown.cancelled().await,
                 }
             }
         });
-        tokio::join!(futures::future::join_all(serving), store.drain(&shutdown));
+        let following = async {
+            if let Some(tls) = &self.tls {
+                tls.clone().follow(shutdown.clone()).await;
+            }
+        };
+        tokio::join!(futures::future::join_all(serving), store.drain(&shutdown), following);
         Ok(())
     }
 }

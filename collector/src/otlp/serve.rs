@@ -6,12 +6,15 @@ use std::time::Duration;
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+use super::tls::Tls;
 
 /// More callers wait in the listener's backlog.
 const MAX_CONNECTIONS: usize = 1024;
@@ -23,15 +26,16 @@ const MAX_STREAMS: u32 = 128;
 const DRAIN: Duration = Duration::from_secs(9);
 
 /// Serves until cancelled; then takes no new requests and answers those it has.
-pub(super) async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
-    let builder = builder();
+pub(super) async fn serve(listener: TcpListener, router: Router, tls: Option<Arc<Tls>>, shutdown: CancellationToken) {
+    let server = Server { builder: builder(), router, tls };
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
         let accepting = async {
-            let permit = room.clone().acquire_owned().await;
+            // It cannot fail: nobody closes the semaphore.
+            let permit = room.clone().acquire_owned().await.ok();
             (permit, listener.accept().await)
         };
         let (permit, accepted) = tokio::select! {
@@ -40,19 +44,8 @@ pub(super) async fn serve(listener: TcpListener, router: Router, shutdown: Cance
         };
         match accepted {
             Ok((stream, _)) => {
-                // Answers are small, and a sender waits for them.
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "OTLP connection without TCP_NODELAY");
-                }
-                let service = TowerToHyperService::new(router.clone());
-                let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-                let connection = graceful.watch(connection);
-                connections.spawn(async move {
-                    if let Err(error) = connection.await {
-                        tracing::debug!(error = %error, "OTLP connection ended");
-                    }
-                    drop(permit);
-                });
+                let serving = server.clone().serve(stream, graceful.watcher(), permit, shutdown.clone());
+                connections.spawn(serving);
             }
             Err(error) => {
                 // Out of file descriptors, as a rule: it passes when connections end.
@@ -67,9 +60,51 @@ pub(super) async fn serve(listener: TcpListener, router: Router, shutdown: Cance
     }
 }
 
+/// What every connection is served with.
+#[derive(Clone)]
+struct Server {
+    builder: Builder<TokioExecutor>,
+    router: Router,
+    tls: Option<Arc<Tls>>,
+}
+
+impl Server {
+    /// One connection; `_permit` is given back with it.
+    async fn serve(
+        self,
+        stream: TcpStream,
+        watcher: Watcher,
+        _permit: Option<OwnedSemaphorePermit>,
+        shutdown: CancellationToken,
+    ) {
+        // Answers are small, and a sender waits for them.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "OTLP connection without TCP_NODELAY");
+        }
+        let Some(tls) = &self.tls else { return self.answer(stream, watcher).await };
+        // Who has not said hello has nothing to be answered.
+        let stream = tokio::select! {
+            stream = tls.accept(stream) => stream,
+            () = shutdown.cancelled() => None,
+        };
+        if let Some(stream) = stream {
+            self.answer(stream, watcher).await;
+        }
+    }
+
+    async fn answer(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, watcher: Watcher) {
+        let service = TowerToHyperService::new(self.router.clone());
+        let connection = self.builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(error = %error, "OTLP connection ended");
+        }
+    }
+}
+
 fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
+    // Also how long a connection may be idle between requests: exporters of metrics come once a minute.
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(90));
     builder
         .http2()
         .timer(TokioTimer::new())

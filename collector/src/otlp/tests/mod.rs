@@ -1,8 +1,9 @@
-//! The OTLP source: the pure halves (`split`, `json`), and real clients over loopback into the embedded bus (`server`).
+//! The OTLP source: the pure halves (`split`, `json`), and real clients over loopback into the embedded bus (`server`, `tls`).
 
 mod json;
 mod server;
 mod split;
+mod tls;
 
 use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
 use weir_proto::otlp::collector::trace::v1::ExportTraceServiceRequest;

@@ -60,8 +60,12 @@ async fn start_before(budget: usize, spool: Option<Spool>) -> Rig {
     let tenants = Tenants::new(&TenantOptions::default());
     let store = Store::new(bus.producer().unwrap(), spool, &meter);
     let intake = Intake::new(store, tenants, Budget::new(budget), &meter);
-    let server =
-        Server { intake, grpc: listen("grpc", LOCAL).await.unwrap(), http: listen("http", LOCAL).await.unwrap() };
+    let server = Server {
+        intake,
+        grpc: listen("grpc", LOCAL).await.unwrap(),
+        http: listen("http", LOCAL).await.unwrap(),
+        tls: None,
+    };
     let (grpc, http) = (server.grpc_addr().unwrap(), server.http_addr().unwrap());
     let gate = server.gate();
     let shutdown = tokio_util::sync::CancellationToken::new();

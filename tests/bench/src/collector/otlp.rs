@@ -34,8 +34,11 @@ pub(crate) fn passthrough(smoke: bool) -> anyhow::Result<Ready> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let folder = tempfile::tempdir()?;
     let bus = runtime.block_on(Bus::open(&null(), folder.path()))?;
-    let options =
-        OtlpOptions { grpc: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)), http: None, spool: None };
+    let options = OtlpOptions {
+        grpc: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)),
+        http: None,
+        ..OtlpOptions::default()
+    };
     let meter = Telemetry::detached()?.meter();
     let server = runtime.block_on(Server::bind(&options, &TenantOptions::default(), bus.producer()?, None, &meter))?;
     let address = server.grpc_addr().map(|address| format!("http://{address}")).unwrap_or_default();

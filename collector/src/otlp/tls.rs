@@ -1,0 +1,197 @@
+//! TLS of both listeners, and who may connect: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN.
+//!
+//! The files are looked at every few seconds. When they changed, connections that come get the new certificates, and
+//! those that are there stay. What cannot be used (a key that does not fit yet, since files are replaced one by one) is
+//! told, and what was there before goes on.
+
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use opentelemetry::metrics::{Counter, Meter};
+use parking_lot::RwLock;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::options::TlsOptions;
+
+/// How often the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// A client has this long to say hello.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// No file of certificates is larger, in bytes.
+const MAX_FILE: u64 = 4 << 20;
+
+/// Why a file of the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("collector.otlp.tls.{key}: {}: {reason}", path.display())]
+pub struct TlsError {
+    /// `cert`, `key` or `client_ca`.
+    key: &'static str,
+    path: PathBuf,
+    reason: String,
+}
+
+/// What connections are accepted with.
+#[derive(Debug)]
+pub(super) struct Tls {
+    options: TlsOptions,
+    held: RwLock<Held>,
+    refused: Counter<u64>,
+}
+
+#[derive(Debug)]
+struct Held {
+    config: Arc<ServerConfig>,
+    /// Of the files it was made of, or of those that were told to be of no use.
+    looked_at: u64,
+}
+
+impl Tls {
+    pub(super) fn open(options: &TlsOptions, meter: &Meter) -> Result<Self, TlsError> {
+        let refused = meter
+            .u64_counter("weir_collector_otlp_tls_refused")
+            .with_unit("{connection}")
+            .with_description("Connections that ended in the TLS handshake, such as of clients without a certificate")
+            .build();
+        let (files, looked_at) = Files::read(options)?;
+        let held = Held { config: Arc::new(files.config(options)?), looked_at };
+        Ok(Self { options: options.clone(), held: RwLock::new(held), refused })
+    }
+
+    /// Looks at the files until stopped.
+    pub(super) async fn follow(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            let tls = self.clone();
+            if tokio::task::spawn_blocking(move || tls.look()).await.is_err() {
+                tracing::error!("looking at the certificates failed");
+            }
+        }
+    }
+
+    /// Takes the files anew, if they changed.
+    pub(super) fn look(&self) {
+        let read = Files::read(&self.options);
+        let now = read.as_ref().map_or(0, |(_, stamp)| *stamp);
+        if now == self.held.read().looked_at {
+            return;
+        }
+        match read.and_then(|(files, _)| files.config(&self.options)) {
+            Ok(config) => {
+                *self.held.write() = Held { config: Arc::new(config), looked_at: now };
+                tracing::info!(cert = %self.options.cert.display(), "OTLP has new certificates");
+            }
+            Err(error) => {
+                self.held.write().looked_at = now;
+                tracing::warn!(%error, "OTLP keeps the certificates it had");
+            }
+        }
+    }
+
+    /// The handshake; `None` if the client is not let in, which is counted.
+    pub(super) async fn accept(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+        let config = self.held.read().config.clone();
+        let refused = match tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await {
+            Ok(Ok(stream)) => return Some(stream),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("nothing within {HANDSHAKE:?}"),
+        };
+        self.refused.add(1, &[]);
+        tracing::debug!(error = refused, "OTLP connection refused in the TLS handshake");
+        None
+    }
+}
+
+/// Whether the files can be used.
+pub(crate) fn check(options: &TlsOptions) -> Result<(), TlsError> {
+    let (files, _) = Files::read(options)?;
+    files.config(options).map(drop)
+}
+
+struct Files {
+    cert: Vec<u8>,
+    key: Vec<u8>,
+    client_ca: Option<Vec<u8>>,
+}
+
+impl Files {
+    /// Together with a stamp of what they hold, which is never 0.
+    fn read(options: &TlsOptions) -> Result<(Self, u64), TlsError> {
+        let cert = read("cert", &options.cert)?;
+        let key = read("key", &options.key)?;
+        let client_ca = options.client_ca.as_deref().map(|path| read("client_ca", path)).transpose()?;
+        let mut hasher = DefaultHasher::new();
+        (&cert, &key, &client_ca).hash(&mut hasher);
+        Ok((Self { cert, key, client_ca }, hasher.finish().max(1)))
+    }
+
+    fn config(&self, options: &TlsOptions) -> Result<ServerConfig, TlsError> {
+        let wrong = |key, path: &Path, reason: String| TlsError { key, path: path.to_owned(), reason };
+        let certificates = certificates(&self.cert).map_err(|why| wrong("cert", &options.cert, why))?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|error| {
+            let none = "no private key in PEM (PKCS#8, PKCS#1 or SEC1, not encrypted)".to_owned();
+            let why = if matches!(error, pem::Error::NoItemsFound) { none } else { format!("not PEM: {error}") };
+            wrong("key", &options.key, why)
+        })?;
+        let provider: Arc<CryptoProvider> = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
+        let builder = builder.map_err(|error| wrong("cert", &options.cert, error.to_string()))?;
+        let builder = match (&self.client_ca, &options.client_ca) {
+            (Some(pem), Some(path)) => {
+                let wrong = |why: String| wrong("client_ca", path, why);
+                let mut roots = RootCertStore::empty();
+                for certificate in self::certificates(pem).map_err(&wrong)? {
+                    roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
+                }
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+                builder.with_client_cert_verifier(verifier.map_err(|error| wrong(error.to_string()))?)
+            }
+            _ => builder.with_no_client_auth(),
+        };
+        let config = builder.with_single_cert(certificates, key);
+        let mut config = config.map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => {
+                let cert = options.cert.display();
+                wrong("key", &options.key, format!("not the key of the certificate in {cert}"))
+            }
+            other => wrong("cert", &options.cert, other.to_string()),
+        })?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        if options.client_ca.is_some() {
+            // A session that is taken up again would be let in though the client's certificate has expired.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
+        Ok(config)
+    }
+}
+
+fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
+    let wrong = |reason| TlsError { key, path: path.to_owned(), reason };
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes));
+    read.map_err(|error| wrong(error.to_string()))?;
+    if bytes.len() as u64 > MAX_FILE { Err(wrong(format!("larger than {MAX_FILE} bytes"))) } else { Ok(bytes) }
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let read = read.map_err(|error| format!("not PEM: {error}"))?;
+    if read.is_empty() { Err("no certificate in PEM".to_owned()) } else { Ok(read) }
+}
