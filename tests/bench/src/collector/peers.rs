@@ -4,6 +4,7 @@
 //! Their CPU seconds are those of their own process, its start included; the broker's are not counted, as they are not
 //! for weir.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -31,7 +32,7 @@ input(type="imfile" File="{folder}/logs/warm.log" Tag="warm" ruleset="ship")
 ruleset(name="ship") {{
   action(type="omkafka" broker=["{brokers}"] topic="{TOPIC}" template="line" resubmitOnFailure="on"
          keepFailedMessages="on" failedMsgFile="{folder}/state/failed"
-         confParam=["acks=all", "compression.codec=lz4", "linger.ms=5", "queue.buffering.max.messages=200000"])
+         confParam=["acks=all", "compression.codec=lz4", "linger.ms=5", "queue.buffering.max.messages=1000000"])
 }}
 "#,
             folder = folder.display(),
@@ -85,7 +86,9 @@ fn ship(smoke: bool, command: impl FnOnce(&Path, &str) -> anyhow::Result<Command
         // Whole: its folder stays as long as it.
         let (_kafka, rig) = (kafka, rig);
         let partitions: Vec<_> = (0..topic.partitions).map(|n| Partition::new(TOPIC, n)).collect();
-        let mut peer = Peer(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().context("a peer")?);
+        let told = rig.folder.path().join("peer.log");
+        let (out, err) = (File::create(&told)?, File::options().append(true).open(&told)?);
+        let mut peer = Peer(command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().context("a peer")?);
         let started = Instant::now();
         loop {
             let mut there = 0;
@@ -95,7 +98,9 @@ fn ship(smoke: bool, command: impl FnOnce(&Path, &str) -> anyhow::Result<Command
             if there >= lines {
                 break;
             }
-            anyhow::ensure!(peer.0.try_wait()?.is_none(), "the peer ended after {there} of {lines} lines");
+            if peer.0.try_wait()?.is_some() {
+                anyhow::bail!("the peer ended after {there} of {lines} lines: {}", std::fs::read_to_string(&told)?);
+            }
             anyhow::ensure!(started.elapsed() < PATIENCE, "{there} of {lines} lines are on Kafka");
             std::thread::sleep(Duration::from_millis(20));
         }
