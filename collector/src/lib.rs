@@ -1,17 +1,21 @@
-//! The collector: log files and OTLP onto the bus.
+//! The collector: log files, OTLP and the host's metrics onto the bus.
 //!
 //! [`Collector`] is the room. [`file`] follows files and promises that no byte is skipped or counted twice; [`otlp`]
-//! answers when what it took is durable. [`decode`], [`encode`] and [`severity`] are pure: lines as container runtimes
+//! answers when what it took is durable; [`host`] measures the machine and its containers, and never waits for the bus. [`decode`], [`encode`] and [`severity`] are pure: lines as container runtimes
 //! write them, read in place and written as OTLP.
 
 pub mod decode;
 pub mod encode;
 mod error;
 pub mod file;
+pub mod host;
+mod measured;
 pub mod metrics;
 pub mod options;
 pub mod otlp;
+pub mod points;
 mod room;
+pub mod samples;
 pub mod severity;
 
 pub use error::Error;

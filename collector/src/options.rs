@@ -16,6 +16,9 @@ pub const MAX_LINE_LIMIT: u64 = 800_000;
 /// Least size of the spool: the largest export has room in it.
 const LEAST_SPOOL: u64 = 32 << 20;
 
+/// Least interval between two passes over the machine.
+const LEAST_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Section `collector` of the configuration.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -28,7 +31,7 @@ pub struct Options {
     pub tenant: TenantOptions,
     /// GPU metrics. There is no such source yet: setting it is warned of.
     pub gpu: Option<GpuOptions>,
-    /// Host metrics. There is no such source yet: setting it is warned of.
+    /// Metrics of the machine and its containers; null switches them off.
     pub host: Option<HostOptions>,
     /// Longer lines are cut here, marked with `weir.truncated`, and the rest of the line is skipped.
     pub max_line: Size,
@@ -164,6 +167,8 @@ pub struct GpuOptions {
 pub struct HostOptions {
     /// How often.
     pub interval: Span,
+    /// Where the machine's `/proc`, `/sys` and file systems lie: `/`, or in a container where they are mounted.
+    pub root: std::path::PathBuf,
 }
 
 const LABEL: &str = "weir.io/tenant";
@@ -175,7 +180,7 @@ impl Default for Options {
             otlp: OtlpOptions::default(),
             tenant: TenantOptions::default(),
             gpu: None,
-            host: None,
+            host: Some(HostOptions::default()),
             max_line: Size(256 << 10),
         }
     }
@@ -233,7 +238,7 @@ impl Default for GpuOptions {
 
 impl Default for HostOptions {
     fn default() -> Self {
-        Self { interval: Span(Duration::from_secs(10)) }
+        Self { interval: Span(Duration::from_secs(10)), root: "/".into() }
     }
 }
 
@@ -257,6 +262,14 @@ impl Options {
         }
         if self.otlp.spool.as_ref().is_some_and(|spool| spool.size.0 < LEAST_SPOOL) {
             return wrong("collector.otlp.spool.size: must be at least 32MiB; spool: null switches it off".to_owned());
+        }
+        if let Some(host) = &self.host {
+            if host.interval.0 < LEAST_INTERVAL {
+                return wrong("collector.host.interval: must be at least 1s; host: null switches it off".to_owned());
+            }
+            if !host.root.is_absolute() {
+                return wrong("collector.host.root: must be an absolute path".to_owned());
+            }
         }
         for (at, files) in self.files.iter().enumerate() {
             if files.include.is_empty() {
@@ -283,7 +296,6 @@ impl Options {
     pub(crate) fn unserved(&self) -> Vec<&'static str> {
         let mut keys = Vec::new();
         keys.extend(self.gpu.is_some().then_some("collector.gpu"));
-        keys.extend(self.host.is_some().then_some("collector.host"));
         keys.extend((self.tenant.label != LABEL).then_some("collector.tenant.label"));
         keys
     }
@@ -317,6 +329,10 @@ mod tests {
         )
         .unwrap();
         assert!(matches!(options.files[0].multiline, Multiline::Start(_)) && options.otlp.http.is_none());
+        assert!(
+            options.host.is_none()
+                && read("{}").unwrap().host.is_some_and(|host| host.root == std::path::Path::new("/"))
+        );
         assert_eq!(options.otlp.spool.as_ref().unwrap().size.0, 64 << 20);
         assert_eq!(options.otlp.grpc, Some(SocketAddr::from(([127, 0, 0, 1], 0))));
         assert_eq!(options.unserved(), ["collector.gpu", "collector.tenant.label"]);
@@ -330,6 +346,8 @@ mod tests {
             (r#"{"max_line": 10}"#, "max_line"),
             (r#"{"otlp": {"spool": {"size": "1MB"}}}"#, "otlp.spool.size"),
             (r#"{"otlp": {"tls": {"cert": "/a.pem"}}}"#, "key"),
+            (r#"{"host": {"interval": "10ms"}}"#, "host.interval"),
+            (r#"{"host": {"root": "host"}}"#, "host.root"),
             (r#"{"files": [{}]}"#, "files[0].include"),
             (r#"{"files": [{"include": ["/a/[x"]}]}"#, "files[0].include"),
             (r#"{"files": [{"include": ["/a"], "multiline": {"start": "("}}]}"#, "regular expression"),

@@ -1,6 +1,6 @@
 //! The collector as a room: everything that can fail at start fails in [`Collector::open`].
 //!
-//! **Delivery.** Files: see [`crate::file`]. OTLP: see [`crate::otlp`]. When it is stopped it takes in no more, waits
+//! **Delivery.** Files: see [`crate::file`]. OTLP: see [`crate::otlp`]. Samples: see [`crate::samples`]. When it is stopped it takes in no more, waits
 //! for what is in flight and writes its positions.
 
 use std::net::SocketAddr;
@@ -15,10 +15,11 @@ use weir_service::health::Part;
 use weir_service::lock::Lock;
 
 use crate::file::{Settings, Source, Until};
+use crate::measured::Measured;
 use crate::metrics::Metrics;
 use crate::{Error, Options, otlp};
 
-/// Files and OTLP onto the bus.
+/// Files, OTLP and what is measured here onto the bus.
 #[derive(Debug)]
 pub struct Collector {
     handle: Handle,
@@ -26,6 +27,7 @@ pub struct Collector {
     health: Part,
     source: Source,
     server: otlp::Server,
+    measured: Measured,
     /// Held as long as the room is there: one collector to a data folder.
     lock: Lock,
 }
@@ -75,9 +77,11 @@ impl Collector {
         let source = Source::open(&options, Settings::default(), &folder, bus.producer()?, metrics, files)?;
         let limit = options.otlp.spool.as_ref().map(|spool| spool.size.0);
         let spool = Spool::open(&bus, &folder.join("spool"), limit).await?;
-        let server = otlp::Server::bind(&options.otlp, &options.tenant, bus.producer()?, spool, &context.meter).await?;
+        let producer = bus.producer()?;
+        let measured = Measured::new(&options, &context.meter, producer.clone());
+        let server = otlp::Server::bind(&options.otlp, &options.tenant, producer, spool, &context.meter).await?;
         let handle = Handle { grpc: server.grpc_addr(), http: server.http_addr(), scheme: server.scheme() };
-        Ok(Self { handle, bus, health: context.health.part("collector"), source, server, lock })
+        Ok(Self { handle, bus, health: context.health.part("collector"), source, server, measured, lock })
     }
 
     /// Addresses and HTTP paths.
@@ -87,7 +91,7 @@ impl Collector {
 
     /// Runs until it is cancelled, then drains within ten seconds.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self { bus, health, source, server, lock, .. } = self;
+        let Self { bus, health, source, server, measured, lock, .. } = self;
         // Whatever ends first by itself ends the room.
         let stop = shutdown.child_token();
         // A sender gets an answer though the bus is away: what it sends is in the spool.
@@ -99,6 +103,7 @@ impl Collector {
         let stopped = stop.clone();
         let there = CancellationToken::new();
         let source = source.reading_after(there.clone());
+        let measuring = tokio::spawn(measured.run(there.clone(), stop.clone()));
         let files = tokio::task::spawn_blocking(move || runtime.block_on(source.run(Until::Stopped, stopped)));
         // First the topics: one that a broker makes by itself has its own number of partitions, and when it grows, the
         // order of a key is lost.
@@ -115,7 +120,7 @@ impl Collector {
             stop.cancel();
             result.map_err(|_| Error::Stopped("the OTLP server"))?.map_err(Error::from)
         };
-        let (files, serving) = tokio::join!(files, serving);
+        let (files, serving, _) = tokio::join!(files, serving, measuring);
         drop(lock);
         files.and(serving)
     }
@@ -175,6 +180,9 @@ mod tests {
                 break;
             }
         }
+        // The machine is measured without being asked for.
+        let mut consumer = bus.group_consumer("test-metrics", &[topic::METRICS]).unwrap();
+        while !matches!(consumer.next(1, Duration::from_secs(1)).await.unwrap(), weir_bus::Event::Batch(_)) {}
         assert!(context.health.waiting_for().is_empty(), "{:?}", context.health.waiting_for());
         stop.cancel();
         running.await.unwrap().unwrap();

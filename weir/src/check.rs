@@ -50,6 +50,10 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
     if config.collector.files.is_empty() {
         writeln!(out, "files      none")?;
     }
+    match &config.collector.host {
+        Some(host) => writeln!(out, "host       {} every {:?}", host.root.display(), host.interval)?,
+        None => writeln!(out, "host       off")?,
+    }
     writeln!(
         out,
         "index      windows of {:?}, sealed at {:?} or {:?}, kept {:?} or {:?}",

@@ -148,7 +148,6 @@ impl Config {
             (self.usage.is_some(), "usage"),
             (self.reflow.is_some(), "reflow"),
             (self.collector.gpu.is_some(), "collector.gpu"),
-            (self.collector.host.is_some(), "collector.host"),
         ];
         sections.into_iter().filter_map(|(is_there, name)| is_there.then_some(name))
     }

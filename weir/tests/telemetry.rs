@@ -34,7 +34,7 @@ impl Weir {
         let folder = tempfile::tempdir().unwrap();
         let grpc = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let config = format!(
-            "listen: 127.0.0.1:0\ncollector: {{otlp: {{grpc: \"{grpc}\", http: null}}}}\n\
+            "listen: 127.0.0.1:0\ncollector: {{otlp: {{grpc: \"{grpc}\", http: null}}, host: null}}\n\
              telemetry: {{otlp: {{endpoint: \"http://{grpc}\", interval: 1s}}}}\nalerter: {alerter}\n"
         );
         let (file, ready) = (folder.path().join("weir.yaml"), folder.path().join("ready"));

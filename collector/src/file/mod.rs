@@ -33,6 +33,7 @@ mod watch;
 pub use acks::{Acks, Misuse, Ticket};
 pub use assemble::{Assembler, Counts};
 pub(crate) use discover::Globs;
+pub(crate) use names::host;
 pub use names::{Container, container};
 pub use source::{Settings, Source, Until};
 

@@ -111,7 +111,7 @@ pub(super) fn resource(path: &Path, target: &Path, host: &str, tenants: &TenantO
 }
 
 /// This machine's name; empty where it cannot be told.
-pub(super) fn host() -> String {
+pub(crate) fn host() -> String {
     ["/proc/sys/kernel/hostname", "/etc/hostname"]
         .iter()
         .find_map(|path| std::fs::read_to_string(path).ok())

@@ -1,0 +1,206 @@
+//! Containers as cgroup v2 shows them, as `container.*` points.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::proc;
+use super::read;
+use super::system::pressure;
+use crate::points::Points;
+
+/// Containers that are measured at most.
+const MOST: usize = 2000;
+/// Folders that are looked into at most.
+const MOST_FOLDERS: usize = 20_000;
+/// How deep containers lie at most.
+const DEPTH: usize = 12;
+
+/// Which container a cgroup is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Identity {
+    /// `container.id`: 64 hex digits.
+    pub(crate) id: String,
+    /// `k8s.pod.uid`, where it is one of a pod's.
+    pub(crate) pod: Option<String>,
+}
+
+/// Reads a cgroup's path: the last part that ends with 64 hex digits is the container's (`cri-containerd-ID.scope`,
+/// `crio-ID.scope`, `docker-ID.scope`, `ID`), and `pod<uid>` before it its pod, whose `-` systemd writes as `_`.
+pub(crate) fn identify(path: &str) -> Option<Identity> {
+    static POD: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new("pod([a-f0-9]{8}[a-f0-9_-]+)").ok());
+    let id = path.rsplit('/').find_map(id)?;
+    let pod = POD.as_ref().and_then(|pod| pod.captures_iter(path).last()).map(|found| found[1].replace('_', "-"));
+    Some(Identity { id: id.to_owned(), pod })
+}
+
+fn id(name: &str) -> Option<&str> {
+    let name = name.strip_suffix(".scope").unwrap_or(name);
+    // The supervisor of a container is none.
+    if name.starts_with("crio-conmon-") || name.starts_with("libpod-conmon-") {
+        return None;
+    }
+    let id = name.get(name.len().checked_sub(64)?..)?;
+    let whole = name.len() == 64 || name.as_bytes().get(name.len() - 65) == Some(&b'-');
+    (whole && id.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))).then_some(id)
+}
+
+/// A container that runs.
+#[derive(Debug, Clone)]
+pub(super) struct Container {
+    pub(super) identity: Identity,
+    folder: PathBuf,
+    /// When its first process was started, in nanoseconds since the epoch; 0 where that is not known.
+    started: u64,
+}
+
+/// The containers of a machine; those known already are not looked into again.
+#[derive(Debug, Default)]
+pub(super) struct Containers {
+    known: HashMap<PathBuf, Container>,
+}
+
+impl Containers {
+    /// Whether the machine has cgroup v2, and it alone.
+    pub(super) fn are_there(root: &Path) -> bool {
+        root.join("sys/fs/cgroup/cgroup.controllers").exists()
+    }
+
+    /// Finds those that run now.
+    pub(super) fn find(&mut self, root: &Path, boot: u64) -> impl Iterator<Item = &Container> {
+        let mut found = HashMap::new();
+        let walk = walkdir::WalkDir::new(root.join("sys/fs/cgroup")).min_depth(1).max_depth(DEPTH);
+        let mut walk = walk.into_iter();
+        let mut folders = 0;
+        while let Some(entry) = walk.next() {
+            let Ok(entry) = entry else { continue };
+            if !entry.file_type().is_dir() {
+                continue;
+            }
+            folders += 1;
+            if folders > MOST_FOLDERS || found.len() >= MOST {
+                break;
+            }
+            if entry.file_name().to_str().and_then(id).is_none() {
+                continue;
+            }
+            walk.skip_current_dir();
+            let path = entry.path().to_owned();
+            if let Some(known) = self.known.remove(&path) {
+                found.insert(path, known);
+            } else if let Some(identity) = path.to_str().and_then(identify) {
+                let started = started(root, &path, boot);
+                found.insert(path.clone(), Container { identity, folder: path, started });
+            }
+        }
+        self.known = found;
+        self.known.values()
+    }
+}
+
+fn started(root: &Path, folder: &Path, boot: u64) -> u64 {
+    // Its processes may lie in groups of its own below it.
+    let below = walkdir::WalkDir::new(folder).max_depth(3).into_iter().flatten();
+    let groups = below.filter(|entry| entry.file_type().is_dir()).take(16);
+    let first = |folder: &Path| {
+        let pids = read(folder, "cgroup.procs");
+        let ticks = |pid: &str| proc::started(&read(root, &format!("proc/{pid}/stat")));
+        pids.lines().take(64).filter(|pid| pid.parse::<u32>().is_ok_and(|pid| pid > 0)).filter_map(ticks).min()
+    };
+    let ticks = groups.filter_map(|entry| first(entry.path())).min();
+    ticks.filter(|_| boot > 0).map_or(0, |ticks| boot.saturating_add(ticks.saturating_mul(10_000_000)))
+}
+
+impl Container {
+    /// Its points; none if it has ended meanwhile.
+    pub(super) fn measure(&self, points: &mut Points, now: u64) {
+        let file = |name: &str| read(&self.folder, name);
+        let start = self.started;
+        let cpu = file("cpu.stat");
+        for (mode, key) in [("user", "user_usec"), ("system", "system_usec")] {
+            if let Some(micros) = proc::keyed(&cpu, key) {
+                points.counter("container.cpu.time", "s", start, micros as f64 / 1e6, &[("cpu.mode", mode)]);
+            }
+        }
+        if let Some(micros) = proc::keyed(&cpu, "throttled_usec") {
+            points.counter("weir.container.cpu.throttled.time", "s", start, micros as f64 / 1e6, &[]);
+        }
+        self.memory(points);
+        for device in file("io.stat").lines() {
+            let mut words = device.split_ascii_whitespace();
+            let Some(number) = words.next() else { continue };
+            let value =
+                |key: &str| words.clone().find_map(|word| word.strip_prefix(key)?.strip_prefix('=')?.parse().ok());
+            for (direction, key) in [("read", "rbytes"), ("write", "wbytes")] {
+                if let Some(bytes) = value(key) {
+                    let bytes: u64 = bytes;
+                    let attributes = [("system.device", number), ("disk.io.direction", direction)];
+                    points.counter("container.disk.io", "By", start, bytes, &attributes);
+                }
+            }
+        }
+        for resource in ["cpu", "memory", "io"] {
+            pressure(points, "container.pressure.time", &file(&format!("{resource}.pressure")), resource, start);
+        }
+        if start > 0 && points.count() > 0 {
+            points.gauge("container.uptime", "s", now.saturating_sub(start) as f64 / 1e9, &[]);
+        }
+    }
+
+    fn memory(&self, points: &mut Points) {
+        let file = |name: &str| read(&self.folder, name);
+        let number = |name: &str| file(name).trim().parse::<u64>().ok();
+        let stat = file("memory.stat");
+        if let Some(usage) = number("memory.current") {
+            points.up_down("container.memory.usage", "By", usage, &[]);
+            // As the kubelet counts it, which evicts by it.
+            let working = usage.saturating_sub(proc::keyed(&stat, "inactive_file").unwrap_or(0));
+            points.up_down("container.memory.working_set", "By", working, &[]);
+            if let Some(limit) = number("memory.max") {
+                points.up_down("container.memory.available", "By", limit.saturating_sub(working), &[]);
+            }
+        }
+        if let Some(anonymous) = proc::keyed(&stat, "anon") {
+            points.up_down("container.memory.rss", "By", anonymous, &[]);
+        }
+        if let (Some(all), Some(major)) = (proc::keyed(&stat, "pgfault"), proc::keyed(&stat, "pgmajfault")) {
+            for (kind, value) in [("minor", all.saturating_sub(major)), ("major", major)] {
+                let attributes = [("system.paging.fault.type", kind)];
+                points.counter("container.memory.paging.faults", "{fault}", self.started, value, &attributes);
+            }
+        }
+        if let Some(kills) = proc::keyed(&file("memory.events"), "oom_kill") {
+            points.counter("weir.container.oom_kills", "{process}", self.started, kills, &[]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_runtimes_names_are_read() {
+        let id = "0123456789abcdef".repeat(4);
+        let uid = "11111111-2222-3333-4444-555555555555";
+        let under = uid.replace('-', "_");
+        let slice = format!("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{under}.slice");
+        for path in [
+            format!("{slice}/cri-containerd-{id}.scope"),
+            format!("{slice}/crio-{id}.scope"),
+            format!("{slice}/docker-{id}.scope/init"),
+            format!("/kubepods/besteffort/pod{uid}/{id}"),
+            format!("/system.slice/containerd.service/kubepods-pod{under}.slice:cri-containerd-x/{id}"),
+        ] {
+            assert_eq!(identify(&path), Some(Identity { id: id.clone(), pod: Some(uid.into()) }), "{path}");
+        }
+        let alone = identify(&format!("/system.slice/docker-{id}.scope"));
+        assert_eq!(alone, Some(Identity { id: id.clone(), pod: None }));
+        for path in ["/", "/init.scope", "/user.slice/user-0.slice/session-1.scope", "", &format!("/x{id}")] {
+            assert_eq!(identify(path), None, "{path}");
+        }
+        assert_eq!(identify(&format!("{slice}/crio-conmon-{id}.scope")), None);
+    }
+}

@@ -1,0 +1,132 @@
+//! The host source: the machine as `system.*` and its containers as `container.*`, from `/proc`, `/sys` and cgroup v2.
+//!
+//! Has a thread of its own, which reads all of it once every interval and hands points to [`Samples`]; it never waits for
+//! the bus, and a file system that does not answer is left out until it does. Counters are what the kernel counts, since
+//! the start of the machine or of the container's first process.
+
+mod cgroup;
+mod mounts;
+mod proc;
+mod system;
+#[cfg(test)]
+mod tests;
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+
+use weir_proto::attribute;
+
+use crate::options::{HostOptions, TenantOptions};
+use crate::points::Points;
+use crate::samples::Samples;
+
+/// No file that is read here is longer.
+const LONGEST: u64 = 1 << 20;
+
+/// Measures for as long as it is there.
+#[derive(Debug)]
+pub struct Host {
+    /// The thread ends when this is gone; nobody waits for it, since it may hang in the kernel.
+    _running: mpsc::Sender<()>,
+}
+
+/// What a pass needs.
+#[derive(Debug)]
+struct Measure {
+    root: PathBuf,
+    name: String,
+    tenants: TenantOptions,
+    samples: Samples,
+    mounts: mounts::Mounts,
+    containers: cgroup::Containers,
+}
+
+impl Host {
+    /// Starts to measure; `name` is the machine's.
+    pub fn start(
+        options: &HostOptions,
+        tenants: &TenantOptions,
+        name: &str,
+        samples: Samples,
+    ) -> std::io::Result<Self> {
+        let mut measure = Measure::new(options, tenants, name, samples);
+        let interval = options.interval.0;
+        let (running, stopped) = mpsc::channel();
+        let run = move || {
+            if !cgroup::Containers::are_there(&measure.root) {
+                tracing::info!("this machine has no cgroup v2: its containers are not measured");
+            }
+            loop {
+                measure.pass();
+                if stopped.recv_timeout(interval) != Err(mpsc::RecvTimeoutError::Timeout) {
+                    break;
+                }
+            }
+        };
+        std::thread::Builder::new().name("weir-host".to_owned()).spawn(run)?;
+        Ok(Self { _running: running })
+    }
+}
+
+impl Measure {
+    fn new(options: &HostOptions, tenants: &TenantOptions, name: &str, samples: Samples) -> Self {
+        Self {
+            root: options.root.clone(),
+            name: name.to_owned(),
+            tenants: tenants.clone(),
+            samples,
+            mounts: mounts::Mounts::default(),
+            containers: cgroup::Containers::default(),
+        }
+    }
+
+    fn pass(&mut self) {
+        let now = weir_service::time::now_unix_nano() as u64;
+        let boot = system::boot(&self.root);
+        let mut points = Points::new(&self.resource(&self.tenants.default), now);
+        system::measure(&mut points, &self.root, boot);
+        for usage in self.mounts.measure(&self.root, &of_init(&self.root, "mountinfo")) {
+            system::filesystem(&mut points, &usage);
+        }
+        self.samples.points("host", &format!("host/{}", self.name), points);
+        if !cgroup::Containers::are_there(&self.root) {
+            return;
+        }
+        let mut containers = std::mem::take(&mut self.containers);
+        for container in containers.find(&self.root, boot) {
+            let mut resource = self.resource(&self.tenants.default);
+            resource.push(("container.id".to_owned(), container.identity.id.clone()));
+            resource.extend(container.identity.pod.clone().map(|uid| ("k8s.pod.uid".to_owned(), uid)));
+            let mut points = Points::new(&resource, now);
+            container.measure(&mut points, now);
+            self.samples.points("host", &format!("container/{}", container.identity.id), points);
+        }
+        self.containers = containers;
+    }
+
+    fn resource(&self, tenant: &str) -> Vec<(String, String)> {
+        let mut resource = vec![(attribute::TENANT.to_owned(), tenant.to_owned())];
+        if !self.name.is_empty() {
+            resource.push(("host.name".to_owned(), self.name.clone()));
+        }
+        resource
+    }
+}
+
+/// A file's text, empty where it cannot be read; no more of it than [`LONGEST`].
+fn read(folder: &Path, file: &str) -> String {
+    let mut bytes = Vec::new();
+    if let Ok(file) = std::fs::File::open(folder.join(file)) {
+        // What was read before an error is as good as a file that is gone: a line less.
+        let _ = file.take(LONGEST).read_to_end(&mut bytes);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// What the machine's first process sees, which is the machine itself though the collector runs in a container; else
+/// what this process sees.
+fn of_init(root: &Path, file: &str) -> String {
+    let init = read(root, &format!("proc/1/{file}"));
+    if init.is_empty() { read(root, &format!("proc/self/{file}")) } else { init }
+}

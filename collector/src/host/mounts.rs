@@ -1,0 +1,190 @@
+//! How full file systems are. Asking one whose server is away may take for ever: each question is put by a thread that
+//! is left behind when it does not come back, and that file system is not asked again until it has.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::proc::{self, Mount};
+
+/// File systems that are asked at most.
+const MOST: usize = 256;
+/// Threads that may hang at once; beyond, nothing new is asked.
+const MOST_HUNG: usize = 8;
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Kinds that hold nobody's files, or that are a view of another one.
+const UNREAL: [&str; 27] = [
+    "autofs",
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "devpts",
+    "devtmpfs",
+    "efivarfs",
+    "fuse.lxcfs",
+    "fusectl",
+    "hugetlbfs",
+    "iso9660",
+    "mqueue",
+    "nsfs",
+    "overlay",
+    "proc",
+    "pstore",
+    "ramfs",
+    "rpc_pipefs",
+    "securityfs",
+    "selinuxfs",
+    "squashfs",
+    "sysfs",
+    "tmpfs",
+    "tracefs",
+];
+
+/// A file system, in bytes and inodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Usage {
+    pub(super) mount: Mount,
+    pub(super) used: u64,
+    pub(super) free: u64,
+    /// Kept for root.
+    pub(super) reserved: u64,
+    pub(super) inodes: u64,
+    pub(super) inodes_free: u64,
+}
+
+type Ask = fn(&Path) -> Option<[u64; 5]>;
+
+/// Asks file systems, and remembers which did not answer.
+#[derive(Debug)]
+pub(super) struct Mounts {
+    ask: Ask,
+    patience: Duration,
+    worker: Option<Worker>,
+    hung: HashMap<PathBuf, Worker>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    questions: mpsc::Sender<PathBuf>,
+    answers: mpsc::Receiver<Option<[u64; 5]>>,
+}
+
+impl Worker {
+    fn start(ask: Ask) -> Option<Self> {
+        let (questions, asked) = mpsc::channel::<PathBuf>();
+        let (answer, answers) = mpsc::channel();
+        let run = move || {
+            while let Ok(path) = asked.recv() {
+                if answer.send(ask(&path)).is_err() {
+                    break;
+                }
+            }
+        };
+        std::thread::Builder::new().name("weir-statvfs".to_owned()).spawn(run).ok()?;
+        Some(Self { questions, answers })
+    }
+}
+
+impl Default for Mounts {
+    fn default() -> Self {
+        Self { ask: statvfs, patience: PATIENCE, worker: None, hung: HashMap::new() }
+    }
+}
+
+impl Mounts {
+    /// Every file system of the text of a `mountinfo` that answers, once each.
+    pub(super) fn measure(&mut self, root: &Path, mountinfo: &str) -> Vec<Usage> {
+        let mut seen = HashSet::new();
+        let mut usages = Vec::new();
+        let mounts = proc::mounts(mountinfo).filter(|mount| !UNREAL.contains(&mount.kind.as_str()));
+        let own = mounts.filter(|mount| seen.insert(mount.number.clone())).take(MOST);
+        for mount in own {
+            let path = root.join(mount.point.trim_start_matches('/'));
+            if let Some([used, free, reserved, inodes, inodes_free]) = self.one(path) {
+                usages.push(Usage { mount, used, free, reserved, inodes, inodes_free });
+            }
+        }
+        usages
+    }
+
+    fn one(&mut self, path: PathBuf) -> Option<[u64; 5]> {
+        if let Some(worker) = self.hung.get(&path) {
+            let answer = worker.answers.try_recv().ok()?;
+            tracing::info!(path = %path.display(), "a file system answers again");
+            self.hung.remove(&path);
+            return answer;
+        }
+        if self.hung.len() >= MOST_HUNG {
+            return None;
+        }
+        let worker = match self.worker.take() {
+            Some(worker) => worker,
+            None => Worker::start(self.ask)?,
+        };
+        worker.questions.send(path.clone()).ok()?;
+        match worker.answers.recv_timeout(self.patience) {
+            Ok(answer) => {
+                self.worker = Some(worker);
+                answer
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                tracing::warn!(path = %path.display(), "a file system does not answer; it is left out until it does");
+                self.hung.insert(path, worker);
+                None
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => None,
+        }
+    }
+}
+
+/// Used, free, reserved, inodes, free inodes; nothing of a file system without blocks.
+fn statvfs(path: &Path) -> Option<[u64; 5]> {
+    let stat = rustix::fs::statvfs(path).ok()?;
+    let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+    let used = bytes(stat.f_blocks.saturating_sub(stat.f_bfree));
+    let reserved = bytes(stat.f_bfree.saturating_sub(stat.f_bavail));
+    (stat.f_blocks > 0).then_some([used, bytes(stat.f_bavail), reserved, stat.f_files, stat.f_ffree])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 0 0:5 / /proc rw - proc proc rw\n\
+                        3 0 8:1 /a /b rw - ext4 /dev/sda1 rw\n4 0 0:9 / /nfs rw - nfs4 s:/x rw\n\
+                        5 0 8:2 / /data ro - xfs /dev/sdb rw\n";
+
+    #[test]
+    fn a_file_system_that_hangs_keeps_nobody_from_being_asked() {
+        static FREE: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
+        fn ask(path: &Path) -> Option<[u64; 5]> {
+            let asked = if path.ends_with("nfs") { Some(FREE.lock()) } else { None };
+            drop(asked);
+            path.is_absolute().then_some([1, 2, 3, 4, 5])
+        }
+        let mut mounts = Mounts { ask, patience: Duration::from_secs(1), ..Mounts::default() };
+        let points = |usages: Vec<Usage>| usages.into_iter().map(|usage| usage.mount.point).collect::<Vec<_>>();
+        let held = FREE.lock();
+        assert_eq!(points(mounts.measure(Path::new("/"), TEXT)), ["/", "/data"]);
+        assert_eq!(points(mounts.measure(Path::new("/"), TEXT)), ["/", "/data"]);
+        assert_eq!(mounts.hung.len(), 1);
+        drop(held);
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        while points(mounts.measure(Path::new("/"), TEXT)) != ["/", "/nfs", "/data"] {
+            assert!(std::time::Instant::now() < deadline, "it is never asked again");
+        }
+        assert!(mounts.hung.is_empty());
+    }
+
+    #[test]
+    fn a_folder_lies_on_something() {
+        let [used, free, reserved, ..] = statvfs(&std::env::temp_dir()).unwrap();
+        assert!(used + free + reserved > 0);
+    }
+}

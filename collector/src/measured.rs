@@ -1,0 +1,45 @@
+//! What is measured here rather than taken from others, and its way to the bus.
+
+use opentelemetry::metrics::Meter;
+use tokio_util::sync::CancellationToken;
+use weir_bus::Producer;
+
+use crate::host::Host;
+use crate::options::{HostOptions, Options, TenantOptions};
+use crate::samples::Samples;
+
+/// The sources that measure.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    host: Option<HostOptions>,
+    tenants: TenantOptions,
+    samples: Samples,
+    producer: Producer,
+}
+
+impl Measured {
+    /// What these options ask for; nothing is measured yet.
+    pub(crate) fn new(options: &Options, meter: &Meter, producer: Producer) -> Self {
+        let samples = Samples::new(meter);
+        Self { host: options.host.clone(), tenants: options.tenant.clone(), samples, producer }
+    }
+
+    /// Measures until it is stopped; nothing is sent before `there` is cancelled, since the topics may not be there.
+    pub(crate) async fn run(self, there: CancellationToken, stop: CancellationToken) {
+        let Self { host, tenants, samples, producer } = self;
+        let name = crate::file::host();
+        let host = host.and_then(|options| match Host::start(&options, &tenants, &name, samples.clone()) {
+            Ok(host) => Some(host),
+            Err(error) => {
+                tracing::error!(%error, "there is no thread to measure the machine");
+                None
+            }
+        });
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = there.cancelled() => {}
+        }
+        samples.run(producer, stop).await;
+        drop(host);
+    }
+}
