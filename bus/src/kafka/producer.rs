@@ -20,9 +20,12 @@ const QUEUE_BYTES: usize = 32 << 20;
 const QUEUE_RECORD: usize = 256;
 
 /// librdkafka's own queue is a little larger than ours, so it is ours that makes senders wait.
-const PROPERTIES: [(&str, &str); 10] = [
+const PROPERTIES: [(&str, &str); 11] = [
     ("acks", "all"),
     ("enable.idempotence", "true"),
+    // One fewer than an idempotent producer may have: at five librdkafka's thread does not sleep until an answer comes,
+    // but asks again and again whether the next may go. With four on their way and the fifth packed, it sleeps.
+    ("max.in.flight.requests.per.connection", "4"),
     ("compression.type", "lz4"),
     // As Kafka's own clients, and the embedded broker, choose.
     ("partitioner", "murmur2_random"),
