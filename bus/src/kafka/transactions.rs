@@ -2,7 +2,13 @@
 //!
 //! A transaction whose end is not known is asked after until it is: while no broker answers, [`commit`] waits. What
 //! fails before its end is begun is aborted; if the abort cannot be carried out just then, the next call begins with it.
-//! A transaction that was given up is ended by the broker, or by the next producer of its id, whichever comes first.
+//! A transaction that was given up is not committed any more, unless that had begun. It is ended by the broker
+//! ([`OPEN`] after its begin), or by the next producer of its id, whichever comes first; until then readers of committed
+//! records stand before it, and its group is told no position.
+//!
+//! Kafka 4.3 itself may leave one open for good: where it is killed after it has promised a commit and before it has
+//! written that to the partitions, and these have no other replica, it forgets them as it starts again (KAFKA-20734).
+//! `kafka-transactions.sh find-hanging` shows such a one, and `abort` there ends it.
 //!
 //! [`commit`]: TransactionalProducer::commit
 
@@ -22,6 +28,9 @@ use super::{Broker, Consumer, is_fenced, kafka, producer};
 use crate::{Error, Position, Record};
 
 const TRY: Duration = Duration::from_secs(5);
+/// How long a transaction may be open before the broker aborts it, in milliseconds: many times what one takes, and no
+/// longer than readers may be held up by a process that is gone.
+const OPEN: &str = "20000";
 
 /// Writes records and positions at once.
 pub(crate) struct TransactionalProducer {
@@ -44,7 +53,7 @@ impl TransactionalProducer {
             ("partitioner", "murmur2_random"),
             ("message.max.bytes", "1048576"),
             ("queue.buffering.max.kbytes", "65536"),
-            ("transaction.timeout.ms", "60000"),
+            ("transaction.timeout.ms", OPEN),
         ]);
         config.set("transactional.id", id).set("linger.ms", "0");
         let (id, given_up) = (id.to_owned(), broker.0.given_up.clone());
@@ -151,6 +160,9 @@ impl Inner {
     /// Calls again while the answer is only that none came: librdkafka goes on where it was.
     fn retried(&self, call: impl Fn(&ThreadedProducer<Context>) -> Result<(), KafkaError>) -> Result<(), KafkaError> {
         loop {
+            if self.given_up.is_cancelled() {
+                return Err(KafkaError::Canceled);
+            }
             let error = match call(&self.client) {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
@@ -163,7 +175,7 @@ impl Inner {
                 KafkaError::Flush(code) => is_away(*code) || *code == Code::OperationTimedOut,
                 _ => false,
             };
-            if !again || self.given_up.is_cancelled() || self.client.client().fatal_error().is_some() {
+            if !again || self.client.client().fatal_error().is_some() {
                 return Err(error);
             }
             std::thread::sleep(Duration::from_millis(100));
