@@ -27,6 +27,7 @@ mod identity;
 mod names;
 mod source;
 mod tail;
+mod turns;
 mod upkeep;
 mod watch;
 

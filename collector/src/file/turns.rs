@@ -1,0 +1,251 @@
+//! Whose turn it is to be read: bytes are shared by tenant, then by file.
+//!
+//! Deficit round robin: a tenant that has files to read gets [`QUANTUM`] bytes a round for each unit of its weight, and
+//! what it reads beyond is taken off its next round. So one tenant's thousand files, or one file that never ends, cost
+//! another tenant one round at most. Within a tenant, files that were rotated away go first, oldest rotation first: they
+//! are the ones that will be deleted; the others go in turn.
+//!
+//! Pure: it reads no clock and no file.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ahash::AHashMap;
+
+/// Bytes that one unit of weight is worth in a round: about one read buffer.
+pub(super) const QUANTUM: i64 = 256 << 10;
+/// A limit lets this much time's worth of bytes through at once.
+const BURST: Duration = Duration::from_secs(1);
+
+/// What one tenant may have.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Share {
+    /// Its part of a round, from 1.
+    pub(super) weight: u32,
+    /// Bytes a second, of all its files together; no limit by default.
+    pub(super) rate: Option<u64>,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self { weight: 1, rate: None }
+    }
+}
+
+/// Who is next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// This file.
+    File(u64),
+    /// Nobody before then: all that could be read is of tenants over their rate.
+    At(Instant),
+    /// Nothing is to be read.
+    Nobody,
+}
+
+/// Files that have something to be read.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    shares: AHashMap<Arc<str>, Share>,
+    tenants: AHashMap<Arc<str>, Tenant>,
+    /// Tenants in the order of the round. One whose last file was taken out stays until it is its turn again, since
+    /// that file may come back.
+    round: VecDeque<Arc<str>>,
+    files: usize,
+}
+
+#[derive(Debug, Default)]
+struct Tenant {
+    rotated: VecDeque<u64>,
+    live: VecDeque<u64>,
+    /// Bytes that it may still read in this round; below zero what it has read of the next.
+    deficit: i64,
+    /// Bytes that its rate allows, and when that was reckoned.
+    bucket: Option<(f64, Instant)>,
+    /// It is in the round.
+    waiting: bool,
+}
+
+impl Turns {
+    /// By tenant; who is not named has weight one and no limit.
+    pub(super) fn new(shares: AHashMap<Arc<str>, Share>) -> Self {
+        Self { shares, ..Self::default() }
+    }
+
+    /// No file waits for its turn.
+    pub(super) fn is_empty(&self) -> bool {
+        self.files == 0
+    }
+
+    /// A file, of this tenant, that does not wait for its turn already.
+    pub(super) fn push(&mut self, tenant: &Arc<str>, id: u64, rotated: bool) {
+        let entry = self.tenants.entry(tenant.clone()).or_default();
+        if rotated { &mut entry.rotated } else { &mut entry.live }.push_back(id);
+        self.files += 1;
+        if !entry.waiting {
+            entry.waiting = true;
+            self.round.push_back(tenant.clone());
+        }
+    }
+
+    /// Takes out the file that is to be read; [`Self::spent`] says afterwards what it cost.
+    pub(super) fn next(&mut self, now: Instant) -> Next {
+        loop {
+            let (mut earliest, mut may): (Option<Instant>, bool) = (None, false);
+            for _ in 0..self.round.len() {
+                let Some(name) = self.round.front() else { break };
+                let share = self.shares.get(name).copied().unwrap_or_default();
+                let Some(tenant) = self.tenants.get_mut(name) else { break };
+                if tenant.rotated.is_empty() && tenant.live.is_empty() {
+                    // What it did not read is not saved up; what it has read beyond is not forgotten.
+                    tenant.deficit = tenant.deficit.min(0);
+                    tenant.waiting = false;
+                    if tenant.deficit == 0 && tenant.bucket.is_none() {
+                        self.tenants.remove(name);
+                    }
+                    self.round.pop_front();
+                } else if let Some(at) = tenant.held_until(share.rate, now) {
+                    earliest = Some(earliest.map_or(at, |earliest| earliest.min(at)));
+                    self.round.rotate_left(1);
+                } else if tenant.deficit > 0 {
+                    self.files -= 1;
+                    return tenant
+                        .rotated
+                        .pop_front()
+                        .or_else(|| tenant.live.pop_front())
+                        .map_or(Next::Nobody, Next::File);
+                } else {
+                    may = true;
+                    tenant.deficit += QUANTUM * i64::from(share.weight);
+                    self.round.rotate_left(1);
+                }
+            }
+            // A debt is paid in a few rounds: it is what one visit read.
+            if !may {
+                return earliest.map_or(Next::Nobody, Next::At);
+            }
+        }
+    }
+
+    /// So many bytes of a file of this tenant were read.
+    pub(super) fn spent(&mut self, tenant: &str, bytes: u64) {
+        let Some(entry) = self.tenants.get_mut(tenant) else { return };
+        entry.deficit -= bytes as i64;
+        if let Some((room, _)) = &mut entry.bucket {
+            *room -= bytes as f64;
+        }
+    }
+}
+
+impl Tenant {
+    /// When its rate allows the next byte, if not now.
+    fn held_until(&mut self, rate: Option<u64>, now: Instant) -> Option<Instant> {
+        let rate = rate? as f64;
+        let most = rate * BURST.as_secs_f64();
+        let (room, then) = self.bucket.unwrap_or((most, now));
+        let room = (room + rate * now.saturating_duration_since(then).as_secs_f64()).min(most);
+        self.bucket = Some((room, now));
+        (room <= 0.0).then(|| now + Duration::from_secs_f64((1.0 - room) / rate))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn shares(all: &[(&str, u32, Option<u64>)]) -> AHashMap<Arc<str>, Share> {
+        all.iter().map(|&(name, weight, rate)| (Arc::from(name), Share { weight, rate })).collect()
+    }
+
+    /// Reads for so many visits; every file always has more. Bytes by file.
+    fn read(turns: &mut Turns, files: &[(&str, u64)], visits: usize, bytes: u64) -> AHashMap<u64, u64> {
+        let now = Instant::now();
+        let of: AHashMap<u64, Arc<str>> = files.iter().map(|&(tenant, id)| (id, Arc::from(tenant))).collect();
+        for &(tenant, id) in files {
+            turns.push(&Arc::from(tenant), id, false);
+        }
+        let mut read = AHashMap::new();
+        for _ in 0..visits {
+            let Next::File(id) = turns.next(now) else { panic!("nobody is next") };
+            *read.entry(id).or_default() += bytes;
+            turns.spent(&of[&id], bytes);
+            turns.push(&of[&id], id, false);
+        }
+        read
+    }
+
+    #[test]
+    fn a_tenant_of_many_files_gets_no_more_than_one_of_a_single_file() {
+        let mut files: Vec<(&str, u64)> = (0..50).map(|id| ("noisy", id)).collect();
+        files.push(("quiet", 50));
+        let read = read(&mut Turns::default(), &files, 1000, QUANTUM as u64);
+        assert_eq!(read[&50], 500 * QUANTUM as u64);
+        assert!((0..50).all(|id| read[&id] == 10 * QUANTUM as u64), "{read:?}");
+    }
+
+    #[test]
+    fn a_weight_is_a_part_of_the_bytes_however_many_a_visit_reads() {
+        for bytes in [1000, QUANTUM as u64, 3 * QUANTUM as u64] {
+            let mut turns = Turns::new(shares(&[("heavy", 3, None)]));
+            let read = read(&mut turns, &[("heavy", 0), ("light", 1)], 40_000, bytes);
+            let ratio = read[&0] as f64 / read[&1] as f64;
+            assert!((2.9..3.1).contains(&ratio), "{ratio} at {bytes}");
+        }
+    }
+
+    #[test]
+    fn rotated_files_go_first() {
+        let (mut turns, tenant) = (Turns::default(), Arc::from("t"));
+        turns.push(&tenant, 1, false);
+        turns.push(&tenant, 2, true);
+        turns.push(&tenant, 3, true);
+        let now = Instant::now();
+        let order: Vec<_> = std::iter::from_fn(|| match turns.next(now) {
+            Next::File(id) => Some(id),
+            _ => None,
+        })
+        .collect();
+        assert_eq!(order, [2, 3, 1]);
+        assert!(turns.is_empty() && turns.next(now) == Next::Nobody);
+    }
+
+    #[test]
+    fn a_tenant_over_its_rate_waits_and_others_do_not() {
+        let mut turns = Turns::new(shares(&[("slow", 1, Some(1000))]));
+        let (slow, quick, now) = (Arc::from("slow"), Arc::from("quick"), Instant::now());
+        turns.push(&slow, 1, false);
+        assert_eq!(turns.next(now), Next::File(1));
+        turns.spent("slow", 3000);
+        turns.push(&slow, 1, false);
+        turns.push(&quick, 2, false);
+        assert_eq!(turns.next(now), Next::File(2));
+        // 1,000 of the 3,000 bytes were free, and the other 2,000 take two seconds.
+        let Next::At(at) = turns.next(now) else { panic!("it does not wait") };
+        assert!((Duration::from_secs(2)..Duration::from_millis(2100)).contains(&(at - now)), "{:?}", at - now);
+        assert_eq!(turns.next(at), Next::File(1));
+    }
+
+    proptest! {
+        #[test]
+        fn every_file_gets_its_turn_once(
+            pushed in prop::collection::vec((0_usize..4, any::<bool>(), 0_u64..2_000_000), 0..100),
+        ) {
+            let names: [Arc<str>; 4] = ["a", "b", "c", "d"].map(Arc::from);
+            let mut turns = Turns::new(shares(&[("a", 7, None)]));
+            for (id, &(tenant, rotated, _)) in pushed.iter().enumerate() {
+                turns.push(&names[tenant], id as u64, rotated);
+            }
+            let mut seen = Vec::new();
+            while let Next::File(id) = turns.next(Instant::now()) {
+                let (tenant, _, bytes) = pushed[id as usize];
+                turns.spent(&names[tenant], bytes);
+                seen.push(id);
+            }
+            seen.sort_unstable();
+            prop_assert_eq!(seen, (0..pushed.len() as u64).collect::<Vec<_>>());
+            prop_assert!(turns.is_empty());
+        }
+    }
+}
