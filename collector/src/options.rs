@@ -147,8 +147,20 @@ pub struct TenantOptions {
     pub namespaces: BTreeMap<String, String>,
     /// Tenant of everything else.
     pub default: String,
+    /// How reading of files is shared between tenants; who is not named has weight 1 and no limit.
+    pub shares: BTreeMap<String, ShareOptions>,
     /// OTLP: take the resource attribute `weir.tenant` as the sender set it.
     pub trust_attribute: bool,
+}
+
+/// What a tenant has of the reading of files.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShareOptions {
+    /// Bytes in proportion, from 1 to 1000, while there is more to be read than can be.
+    pub weight: u32,
+    /// Bytes a second at most: more of them waits in its files. Null is no limit.
+    pub rate: Option<Size>,
 }
 
 /// GPU metrics.
@@ -224,9 +236,16 @@ impl Default for TenantOptions {
         Self {
             label: LABEL.to_owned(),
             namespaces: BTreeMap::new(),
+            shares: BTreeMap::new(),
             default: "default".to_owned(),
             trust_attribute: true,
         }
+    }
+}
+
+impl Default for ShareOptions {
+    fn default() -> Self {
+        Self { weight: 1, rate: None }
     }
 }
 
@@ -269,6 +288,14 @@ impl Options {
             }
             if !host.root.is_absolute() {
                 return wrong("collector.host.root: must be an absolute path".to_owned());
+            }
+        }
+        for (tenant, share) in &self.tenant.shares {
+            if !(1..=1000).contains(&share.weight) {
+                return wrong(format!("collector.tenant.shares.{tenant}.weight: must be from 1 to 1000"));
+            }
+            if share.rate.is_some_and(|rate| rate.0 < 1024) {
+                return wrong(format!("collector.tenant.shares.{tenant}.rate: must be at least 1KiB (a second)"));
             }
         }
         for (at, files) in self.files.iter().enumerate() {
@@ -325,7 +352,8 @@ mod tests {
                 "multiline": {"start": "^\\d"}, "from": "end"}, {"include": ["/a/**/*.log"], "multiline": "auto"}],
                 "otlp": {"grpc": "localhost:0", "http": null, "spool": {"size": "64MiB"},
                 "tls": {"cert": "/a.pem", "key": "/a.key", "client_ca": "/ca.pem"}}, "gpu": {"library": null, "interval": "5s"}, "host": null,
-                "tenant": {"label": "team", "namespaces": {"team-a": "acme"}, "default": "other"}, "max_line": "64KiB"}"#,
+                "tenant": {"label": "team", "namespaces": {"team-a": "acme"}, "default": "other",
+                    "shares": {"acme": {"weight": 4, "rate": "10MB"}, "other": {}}}, "max_line": "64KiB"}"#,
         )
         .unwrap();
         assert!(matches!(options.files[0].multiline, Multiline::Start(_)) && options.otlp.http.is_none());
@@ -348,6 +376,8 @@ mod tests {
             (r#"{"otlp": {"tls": {"cert": "/a.pem"}}}"#, "key"),
             (r#"{"host": {"interval": "10ms"}}"#, "host.interval"),
             (r#"{"host": {"root": "host"}}"#, "host.root"),
+            (r#"{"tenant": {"shares": {"acme": {"weight": 0}}}}"#, "shares.acme.weight"),
+            (r#"{"tenant": {"shares": {"acme": {"rate": 1}}}}"#, "shares.acme.rate"),
             (r#"{"files": [{}]}"#, "files[0].include"),
             (r#"{"files": [{"include": ["/a/[x"]}]}"#, "files[0].include"),
             (r#"{"files": [{"include": ["/a"], "multiline": {"start": "("}}]}"#, "regular expression"),

@@ -156,9 +156,9 @@ fn take_in(
         source.watch.folder(folder);
     }
     let named = PathBuf::from(&entry.target);
-    let resource = names::resource(Path::new(&entry.path), &named, &source.host, &source.tenants);
+    let facts = names::facts(Path::new(&entry.path), &named, &source.host, &source.tenants);
     let multiline = Arc::clone(&source.groups[group].multiline);
-    let mut tail = Tail::new(entry, file, group, resource.into(), multiline, source.max_line);
+    let mut tail = Tail::new(entry, file, group, facts, multiline, source.max_line);
     tail.rotated = rotated.then(Instant::now);
     Ok(Some(source.add(tail)))
 }
@@ -214,7 +214,7 @@ pub(super) fn again(source: &mut Source, old: Tail) -> io::Result<()> {
     entry.target.clone_from(&old.entry.target);
     entry.size = old.file.metadata()?.len();
     let multiline = Arc::clone(&source.groups[old.group].multiline);
-    let mut tail = Tail::new(entry, old.file, old.group, old.resource, multiline, source.max_line);
+    let mut tail = Tail::new(entry, old.file, old.group, old.facts, multiline, source.max_line);
     tail.rotated = old.rotated;
     tail.target = old.target;
     source.add(tail);

@@ -1,6 +1,7 @@
 //! What a file's path says of where its lines come from.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use weir_proto::attribute;
 
@@ -66,8 +67,16 @@ fn chain(path: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// The resource of a file's records, encoded.
-pub(super) fn resource(path: &Path, target: &Path, host: &str, tenants: &TenantOptions) -> Vec<u8> {
+/// What all records of a file have in common.
+#[derive(Debug, Clone)]
+pub(super) struct Facts {
+    /// Their resource, encoded.
+    pub(super) resource: Arc<[u8]>,
+    pub(super) tenant: Arc<str>,
+}
+
+/// What is known of a file from where it lies.
+pub(super) fn facts(path: &Path, target: &Path, host: &str, tenants: &TenantOptions) -> Facts {
     let mut paths = chain(path);
     paths.push(target.to_owned());
     let mut known = Container::default();
@@ -88,8 +97,9 @@ pub(super) fn resource(path: &Path, target: &Path, host: &str, tenants: &TenantO
     let stem = stem.split_once(".log").map_or(&*stem, |(stem, _)| stem);
     let shown = path.to_string_lossy();
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let tenant = tenants.of_namespace(namespace);
     let mut attributes = vec![
-        (attribute::TENANT, tenants.of_namespace(namespace)),
+        (attribute::TENANT, tenant),
         ("service.name", if known.name.is_empty() { stem } else { known.name }),
         ("log.file.path", &*shown),
         ("log.file.name", &*name),
@@ -107,7 +117,7 @@ pub(super) fn resource(path: &Path, target: &Path, host: &str, tenants: &TenantO
     {
         attributes.extend(value.map(|value| (key, value)));
     }
-    encode::resource(&attributes)
+    Facts { resource: encode::resource(&attributes).into(), tenant: tenant.into() }
 }
 
 /// This machine's name; empty where it cannot be told.

@@ -19,12 +19,13 @@ use super::delivery::Done;
 use super::discover::Globs;
 use super::identity::Inode;
 use super::tail::{Tail, Visit, buffer_size};
+use super::turns::{Next, Share, Turns};
 use super::watch::Watch;
 use super::{follow, names};
 use crate::Error;
 use crate::encode::Batch;
 use crate::metrics::Metrics;
-use crate::options::{Format, From, Multiline, Options, TenantOptions};
+use crate::options::{Format, From, Multiline, Options, ShareOptions, TenantOptions};
 
 /// Waits and bounds.
 #[derive(Debug, Clone)]
@@ -112,7 +113,7 @@ pub struct Source {
     /// Nothing is read before this is cancelled; files are found and known from the start.
     reading: CancellationToken,
     next: u64,
-    ring: VecDeque<u64>,
+    turns: Turns,
     pub(super) lingering: VecDeque<(Instant, u64)>,
     pub(super) moved: bool,
     checkpoint: Checkpoint,
@@ -175,7 +176,7 @@ impl Source {
             timed: AHashSet::new(),
             reading,
             next: 0,
-            ring: VecDeque::new(),
+            turns: Turns::new(shares(&options.tenant)),
             lingering: VecDeque::new(),
             moved: false,
             checkpoint,
@@ -246,21 +247,26 @@ impl Source {
                 self.flush(id, &stop).await;
             }
             let reading = self.reading.is_cancelled();
-            if reading
-                && self.flight_bytes < self.settings.in_flight
-                && let Some(id) = self.ring.pop_front()
-            {
-                self.visit(id, &stop).await;
-                tokio::task::yield_now().await;
-                continue;
+            let mut allowed = None;
+            if reading && self.flight_bytes < self.settings.in_flight {
+                match self.turns.next(now) {
+                    Next::File(id) => {
+                        self.visit(id, &stop).await;
+                        tokio::task::yield_now().await;
+                        continue;
+                    }
+                    Next::At(at) => allowed = Some(at),
+                    Next::Nobody => {}
+                }
             }
-            let idle = self.ring.is_empty() && self.lingering.is_empty() && self.flight.is_empty();
+            let idle = self.turns.is_empty() && self.lingering.is_empty() && self.flight.is_empty();
             if until == Until::End && idle && self.timed.is_empty() {
                 break;
             }
             let mut due =
                 looked.unwrap_or(now) + if structure { Duration::from_millis(100) } else { self.settings.rescan };
             due = due.min(self.lingering.front().map_or(due, |&(at, _)| at));
+            due = due.min(allowed.unwrap_or(due));
             due = if self.moved { due.min(written + self.settings.checkpoint) } else { due };
             due = if self.timed.is_empty() { due } else { due.min(ticked + TICK) };
             tokio::select! {
@@ -304,7 +310,7 @@ impl Source {
             && !tail.queued
         {
             tail.queued = true;
-            self.ring.push_back(id);
+            self.turns.push(&tail.facts.tenant, id, tail.rotated.is_some());
         }
     }
 
@@ -347,6 +353,9 @@ impl Source {
         let before = tail.batch.len();
         let observed = weir_service::time::now_unix_nano() as u64;
         let visit = tail.visit(&mut self.buffer, observed);
+        if let Ok(Visit::Read { bytes, .. }) = visit {
+            self.turns.spent(&tail.facts.tenant, bytes);
+        }
         self.metrics.count(&tail.entry.path, std::mem::take(&mut tail.assembler.counts));
         self.waiting_bytes = (self.waiting_bytes + tail.batch.len()).saturating_sub(before);
         let sealed = std::mem::take(&mut tail.sealed);
@@ -388,6 +397,11 @@ impl Source {
         (self.must_write, self.moved) = (false, false);
         Ok(())
     }
+}
+
+fn shares(options: &TenantOptions) -> AHashMap<Arc<str>, Share> {
+    let share = |share: &ShareOptions| Share { weight: share.weight, rate: share.rate.map(|rate| rate.0) };
+    options.shares.iter().map(|(tenant, of)| (Arc::from(tenant.as_str()), share(of))).collect()
 }
 
 /// Keeps an emptied buffer for the next file, or frees it: files that stand still hold none.

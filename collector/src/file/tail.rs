@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::acks::Acks;
 use super::assemble::{Assembler, SPAN_LIMIT};
 use super::checkpoint::Entry;
+use super::names::Facts;
 use crate::encode::{Batch, Mark};
 use crate::options::{Format, Multiline};
 
@@ -49,7 +50,7 @@ pub(super) struct Tail {
     /// Index of the configuration's group that it came from.
     pub(super) group: usize,
     pub(super) target: PathBuf,
-    pub(super) resource: Arc<[u8]>,
+    pub(super) facts: Facts,
     pub(super) assembler: Assembler,
     pub(super) acks: Acks,
     pub(super) batch: Batch,
@@ -94,7 +95,7 @@ impl Tail {
         entry: Entry,
         file: File,
         group: usize,
-        resource: Arc<[u8]>,
+        facts: Facts,
         multiline: Arc<Multiline>,
         max_line: usize,
     ) -> Self {
@@ -105,7 +106,7 @@ impl Tail {
             entry,
             file,
             group,
-            resource,
+            facts,
             acks: Acks::new(position),
             batch: Batch::default(),
             sealed: VecDeque::new(),
@@ -243,7 +244,7 @@ impl Tail {
     /// Seals what lies before the last clean point, if there is any.
     pub(super) fn seal(&mut self) {
         if self.mark.records > 0 {
-            let value = self.batch.finish_to(self.mark, &self.resource);
+            let value = self.batch.finish_to(self.mark, &self.facts.resource);
             self.sealed.push_back(Sealed { value, end: self.clean });
             self.mark = Mark::default();
         }
