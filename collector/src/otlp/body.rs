@@ -21,6 +21,9 @@ pub(super) const MAX_IN_FLIGHT: usize = 192 << 20;
 /// A body must be there this long after its headers.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Room made at once for what is only announced.
+const RESERVED: usize = 1 << 20;
+
 /// A sender that is refused is heard out this far, in bytes.
 const PASS_OVER: usize = 256 << 20;
 
@@ -121,18 +124,20 @@ fn drain(encoding: &'static str, mut reader: impl Read, share: &mut Share) -> Re
     }
 }
 
-/// Reads a body of at most `limit` bytes.
+/// Reads a body of at most `limit` bytes. `expected` is what its first bytes say of its length, which may be wrong.
 pub(super) async fn read(
     headers: &HeaderMap,
     body: &mut Body,
     limit: usize,
     share: &mut Share,
+    expected: impl Fn(&[u8]) -> usize + Send + Sync,
 ) -> Result<Bytes, Refusal> {
     let announced = headers.get(http::header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length: u64| length > limit as u64) {
         return Err(Refusal::TooLarge { limit, what: "as sent" });
     }
-    let reading = collect(body, limit, share);
+    let length = announced.map_or(0, |length| length as usize);
+    let reading = collect(body, limit, share, |first| length.max(expected(first)));
     tokio::time::timeout(READ_TIMEOUT, reading).await.map_err(|_| Refusal::Slow(READ_TIMEOUT))?
 }
 
@@ -153,7 +158,12 @@ pub(super) fn pass_over(headers: &HeaderMap, mut body: Body) {
     tokio::spawn(tokio::time::timeout(PASS_TIMEOUT, passing));
 }
 
-async fn collect(body: &mut Body, limit: usize, share: &mut Share) -> Result<Bytes, Refusal> {
+async fn collect(
+    body: &mut Body,
+    limit: usize,
+    share: &mut Share,
+    expected: impl Fn(&[u8]) -> usize + Send + Sync,
+) -> Result<Bytes, Refusal> {
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -167,6 +177,7 @@ async fn collect(body: &mut Body, limit: usize, share: &mut Share) -> Result<Byt
             continue;
         }
         if whole.is_empty() {
+            whole.reserve(expected(&first).min(RESERVED).max(first.len() + data.len()));
             whole.extend_from_slice(&std::mem::take(&mut first));
         }
         whole.extend_from_slice(&data);

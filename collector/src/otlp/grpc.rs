@@ -57,7 +57,11 @@ async fn taken(intake: &Intake, signal: Signal, request: Request) -> Result<Part
     let (parts, mut body) = request.into_parts();
     let named = Encoding::of(&parts.headers, "grpc-encoding")?;
     let mut share = intake.share();
-    let mut frame = body::read(&parts.headers, &mut body, MAX_BODY + PREFIX, &mut share).await?;
+    let length = |first: &[u8]| match first {
+        [_, a, b, c, d, ..] => u32::from_be_bytes([*a, *b, *c, *d]) as usize + PREFIX,
+        _ => 0,
+    };
+    let mut frame = body::read(&parts.headers, &mut body, MAX_BODY + PREFIX, &mut share, length).await?;
     if frame.len() < PREFIX {
         return Err(Refusal::Frame("it ends inside its prefix"));
     }
@@ -86,7 +90,7 @@ fn success(partial: &Partial) -> Response<Body> {
     response
 }
 
-fn is_grpc(headers: &HeaderMap) -> bool {
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     ["application/grpc", "application/grpc+proto"].iter().any(|known| kind.eq_ignore_ascii_case(known))

@@ -40,7 +40,7 @@ async fn taken(intake: &Intake, signal: Signal, headers: &HeaderMap, body: &mut 
     let json = is_json(headers).ok_or_else(|| unknown_type(headers))?;
     let encoding = Encoding::of(headers, "content-encoding")?;
     let mut share = intake.share();
-    let body = body::read(headers, body, MAX_BODY, &mut share).await?;
+    let body = body::read(headers, body, MAX_BODY, &mut share, |_| 0).await?;
     intake.take(Sent { signal, encoding, json, body, share }).await
 }
 

@@ -25,8 +25,10 @@ mod serve;
 mod signal;
 mod split;
 mod store;
+mod survey;
 mod tenant;
 mod tls;
+mod verdict;
 pub(crate) mod wire;
 
 #[cfg(test)]

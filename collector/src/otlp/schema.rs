@@ -51,8 +51,11 @@ pub(crate) struct Names {
 }
 
 impl Message {
+    /// Fields stand in the order of their numbers, so one is at its number or a little before.
+    #[inline]
     pub(crate) fn by_number(&self, number: u32) -> Option<&'static Field> {
-        self.fields.iter().find(|field| field.number == number)
+        let near = self.fields.get(..number as usize).unwrap_or(self.fields);
+        near.iter().rev().take_while(|field| field.number >= number).find(|field| field.number == number)
     }
 
     /// By the JSON name, or by the protobuf name, as protobuf's JSON readers take both.

@@ -22,6 +22,9 @@ const MAX_CONNECTIONS: usize = 1024;
 /// Requests at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 128;
 
+/// Of one HTTP/2 frame, where the sender makes such: most requests are one.
+const MAX_FRAME: u32 = 256 << 10;
+
 /// What is being answered has this long to end.
 const DRAIN: Duration = Duration::from_secs(9);
 
@@ -109,6 +112,7 @@ fn builder() -> Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
+        .max_frame_size(MAX_FRAME)
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
         .keep_alive_interval(Duration::from_mins(1))

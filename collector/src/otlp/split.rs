@@ -1,14 +1,21 @@
 //! One request into records of the bus: one resource each, under the size limit, the tenant set, bad data left out.
 //!
-//! Pure, and done on the bytes: what is kept is copied as it was written, unknown fields included; nothing is decoded
-//! and encoded anew.
+//! Pure, and done on the bytes: what is kept is as it was written, unknown fields included; nothing is decoded and
+//! encoded anew. One walk proves that the request is sound and says what is in it; a resource that is kept whole is not
+//! looked at again.
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::metric;
 use super::signal::Signal;
+use super::survey::{self, Seen};
 use super::tenant::Tenants;
-use super::wire::{self, Fields, Malformed, field_len, put_bytes, put_head};
+use super::wire::{self, Fields, Malformed, Raw, Value, field_len, put_bytes, put_head};
+use super::{
+    metric,
+    verdict::{Verdict, count, verdict},
+};
 
 /// How much the three lengths around a record may grow with it, in bytes.
 const LENGTHS: usize = 12;
@@ -38,13 +45,6 @@ pub struct Part {
     pub value: Bytes,
 }
 
-enum Verdict {
-    Keep,
-    /// Kept, written anew.
-    Instead(Vec<u8>),
-    Refuse(String),
-}
-
 impl Split {
     fn note(&mut self, taken: Result<(), String>, count: u64) {
         match taken {
@@ -63,13 +63,58 @@ impl Split {
 /// wrong length (an id of zeros is taken as none, as OTLP says); metrics without a name or data; and what is larger
 /// than `limit` on its own (a metric is split by its points). So that the values together stay within a few times the
 /// request, however it was made, what is repeated in each may be half of `limit`, and there may be 65,536 values.
-pub fn split(signal: Signal, request: &[u8], tenants: &Tenants, limit: usize) -> Result<Split, Malformed> {
-    wire::check(signal.request(), request)?;
+pub fn split(signal: Signal, request: &Bytes, tenants: &Tenants, limit: usize) -> Result<Split, Malformed> {
     let mut split = Split::default();
-    for resource in Fields::checked(request).filter(|field| field.number == 1) {
-        one_resource(signal, resource.bytes(), tenants, limit, &mut split);
+    for field in Fields::of(request) {
+        let field = field?;
+        match field.value {
+            Value::Bytes(resource) if field.number == 1 => {
+                let seen = survey::of(signal, resource)?;
+                if !whole(request, &field, &seen, tenants, limit, &mut split) {
+                    one_resource(signal, resource, tenants, limit, &mut split);
+                }
+            }
+            _ => wire::check_field(signal.request(), &field, 0)?,
+        }
     }
     Ok(split)
+}
+
+/// Takes a resource as it is, where all of it is kept and fits into one value: a slice of the request, or one copy with
+/// another head where the tenant was not there. Says whether it did.
+fn whole(request: &Bytes, field: &Raw<'_>, seen: &Seen, tenants: &Tenants, limit: usize, split: &mut Split) -> bool {
+    if !seen.is_kept || split.records.len() >= MAX_RECORDS {
+        return false;
+    }
+    if seen.records == 0 {
+        return true;
+    }
+    let bytes = field.bytes();
+    let (before, rest) = bytes.split_at(seen.resource.start);
+    let (own, behind) = rest.split_at(seen.resource.len());
+    let resource = tenants.assign(Fields::checked(own).next().map_or(&[], |field| field.bytes()));
+    let inner = field_len(resource.len()) + before.len() + behind.len();
+    let is_same = matches!(resource, Cow::Borrowed(_));
+    if if is_same { field.whole.len() } else { field_len(inner) } > limit {
+        return false;
+    }
+    let value = if is_same {
+        request.slice_ref(field.whole)
+    } else {
+        let mut value = Vec::with_capacity(field_len(inner));
+        put_head(&mut value, 1, inner);
+        put_bytes(&mut value, 1, &resource);
+        value.extend_from_slice(before);
+        value.extend_from_slice(behind);
+        value.into()
+    };
+    split.records.push(Part { key: key_of(&resource), value });
+    split.accepted += seen.count;
+    true
+}
+
+fn key_of(resource: &[u8]) -> Bytes {
+    Bytes::from(format!("{:016x}", fnv1a(resource)))
 }
 
 fn one_resource(signal: Signal, bytes: &[u8], tenants: &Tenants, limit: usize, split: &mut Split) {
@@ -88,7 +133,7 @@ fn one_resource(signal: Signal, bytes: &[u8], tenants: &Tenants, limit: usize, s
     let resource = tenants.assign(&resource);
     let mut head = Vec::with_capacity(field_len(resource.len()));
     put_bytes(&mut head, 1, &resource);
-    let key = Bytes::from(format!("{:016x}", fnv1a(&resource)));
+    let key = key_of(&resource);
     let mut packer = Packer { key, head, behind, limit, scopes: Vec::new(), records: Vec::new(), count: 0 };
     for scope in Fields::checked(bytes).filter(|field| field.number == 2) {
         let mut scope_head = Vec::new();
@@ -199,81 +244,6 @@ impl Packer {
         self.count = 0;
         split.records.push(Part { key: self.key.clone(), value: value.into() });
     }
-}
-
-/// Log records and spans are one each; a metric is its data points.
-fn count(signal: Signal, record: &[u8]) -> u64 {
-    if signal == Signal::Metrics { metric::points(record) } else { 1 }
-}
-
-fn verdict(signal: Signal, record: &[u8]) -> Verdict {
-    match signal {
-        Signal::Logs => log_record(record),
-        Signal::Traces => span(record).map_or(Verdict::Keep, Verdict::Refuse),
-        Signal::Metrics if !metric::is_named(record) => Verdict::Refuse("metric without a name".to_owned()),
-        Signal::Metrics if !metric::has_data(record) => Verdict::Refuse("metric without data".to_owned()),
-        Signal::Metrics => Verdict::Keep,
-    }
-}
-
-fn log_record(record: &[u8]) -> Verdict {
-    let is_id = |number| matches!(number, 9 | 10);
-    let mut zeros = false;
-    for field in Fields::checked(record).filter(|field| is_id(field.number)) {
-        let (name, length) = if field.number == 9 { ("trace_id", 16) } else { ("span_id", 8) };
-        let id = field.bytes();
-        if !id.is_empty() && id.len() != length {
-            return Verdict::Refuse(wrong_length(name, id.len(), length));
-        }
-        zeros |= !id.is_empty() && all_zero(id);
-    }
-    if !zeros {
-        return Verdict::Keep;
-    }
-    let kept = Fields::checked(record).filter(|field| !is_id(field.number) || !all_zero(field.bytes()));
-    Verdict::Instead(kept.flat_map(|field| field.whole.iter().copied()).collect())
-}
-
-/// What is wrong with a span's ids.
-fn span(record: &[u8]) -> Option<String> {
-    let (mut trace, mut id): (&[u8], &[u8]) = (&[], &[]);
-    for field in Fields::checked(record) {
-        match field.number {
-            1 => trace = field.bytes(),
-            2 => id = field.bytes(),
-            4 if !matches!(field.bytes().len(), 0 | 8) => {
-                return Some(wrong_length("parent_span_id", field.bytes().len(), 8));
-            }
-            13 => {
-                let of = |number| Fields::checked(field.bytes()).filter(move |field| field.number == number).last();
-                let length = |number| of(number).map_or(0, |field| field.bytes().len());
-                if length(1) != 16 {
-                    return Some(wrong_length("trace_id of a link", length(1), 16));
-                }
-                if length(2) != 8 {
-                    return Some(wrong_length("span_id of a link", length(2), 8));
-                }
-            }
-            _ => {}
-        }
-    }
-    for (name, id, length) in [("trace_id", trace, 16), ("span_id", id, 8)] {
-        if id.len() != length {
-            return Some(wrong_length(name, id.len(), length));
-        }
-        if all_zero(id) {
-            return Some(format!("{name} is all zeros"));
-        }
-    }
-    None
-}
-
-fn wrong_length(name: &str, length: usize, right: usize) -> String {
-    format!("{name} has {length} bytes, not {right}")
-}
-
-fn all_zero(id: &[u8]) -> bool {
-    id.iter().all(|byte| *byte == 0)
 }
 
 /// FNV-1a: stable over processes and versions, as a key on the bus must be.

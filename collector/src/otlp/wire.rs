@@ -1,7 +1,7 @@
 //! Protobuf on the wire, without making anything of it: fields are borrowed ranges, and [`check`] proves that a whole
 //! message can be read by whoever generates code from OTLP's `.proto` files.
 
-use super::schema::{Kind, Message};
+use super::schema::{Field, Kind, Message};
 
 /// How deep messages may lie in each other, counted from the request. Readers made by prost stop at 100.
 const MAX_DEPTH: usize = 80;
@@ -86,6 +86,7 @@ impl<'a> Fields<'a> {
         Self(message).map_while(Result::ok)
     }
 
+    #[inline]
     fn read(&mut self) -> Result<Raw<'a>, Malformed> {
         let start = self.0;
         let tag = u32::try_from(varint(&mut self.0)?).map_err(|_| Malformed::Varint)?;
@@ -116,6 +117,7 @@ impl<'a> Fields<'a> {
         Ok(Raw { number, value, whole: &start[..start.len() - self.0.len()] })
     }
 
+    #[inline]
     fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self.0.split_at_checked(length).ok_or(Malformed::Truncated)?;
         self.0 = rest;
@@ -126,6 +128,7 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<Raw<'a>, Malformed>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.0.is_empty() {
             return None;
@@ -138,8 +141,23 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// Reads a varint off the front.
+/// Reads a varint off the front; nearly all of OTLP's have one byte or two.
+#[inline]
 fn varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
+    match *bytes {
+        [one, rest @ ..] if *one < 0x80 => {
+            *bytes = rest;
+            Ok(u64::from(*one))
+        }
+        [low, high, rest @ ..] if *high < 0x80 => {
+            *bytes = rest;
+            Ok(u64::from(*high) << 7 | u64::from(low & 0x7f))
+        }
+        _ => long_varint(bytes),
+    }
+}
+
+fn long_varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
     let mut value = 0_u64;
     for (index, byte) in bytes.iter().enumerate().take(10) {
         if index == 9 && *byte > 1 {
@@ -154,42 +172,57 @@ fn varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
     Err(if bytes.len() < 10 { Malformed::Truncated } else { Malformed::Varint })
 }
 
-/// Whether the bytes are such a message, to the last nested one. Unknown fields pass, as protobuf wants.
-pub(crate) fn check(message: &'static Message, bytes: &[u8]) -> Result<(), Malformed> {
-    descend(message, bytes, 0)
-}
-
-fn descend(message: &'static Message, bytes: &[u8], depth: usize) -> Result<(), Malformed> {
+/// Whether the bytes are such a message, to the last nested one. Unknown fields pass, as protobuf wants. `depth` is how
+/// deep the message lies in the request, which is at 0.
+pub(crate) fn check(message: &'static Message, bytes: &[u8], depth: usize) -> Result<(), Malformed> {
     if depth > MAX_DEPTH {
         return Err(Malformed::Deep);
     }
     for raw in Fields::of(bytes) {
-        let raw = raw?;
-        let Some(field) = message.by_number(raw.number) else { continue };
-        let wrong = Malformed::WireType { message: message.name, field: field.name };
-        match (field.kind, raw.value) {
-            (Kind::Nested(inner), Value::Bytes(bytes)) => descend(inner, bytes, depth + 1)?,
-            (Kind::String, Value::Bytes(bytes)) => {
-                std::str::from_utf8(bytes).map_err(|_| Malformed::Utf8 { message: message.name, field: field.name })?;
-            }
-            (Kind::Bytes | Kind::Id, Value::Bytes(_))
-            | (Kind::Double | Kind::Fixed64 | Kind::Sfixed64, Value::Fixed64)
-            | (Kind::Fixed32, Value::Fixed32) => {}
-            (Kind::Double | Kind::Fixed64 | Kind::Sfixed64, Value::Bytes(packed)) if field.repeated => {
-                if packed.len() % 8 != 0 {
-                    return Err(wrong);
-                }
-            }
-            (kind, Value::Varint) if is_varint(kind) => {}
-            (kind, Value::Bytes(mut packed)) if field.repeated && is_varint(kind) => {
-                while !packed.is_empty() {
-                    varint(&mut packed)?;
-                }
-            }
-            _ => return Err(wrong),
-        }
+        check_field(message, &raw?, depth)?;
     }
     Ok(())
+}
+
+/// Whether a field of such a message is as it should be.
+#[inline]
+pub(crate) fn check_field(message: &'static Message, raw: &Raw<'_>, depth: usize) -> Result<(), Malformed> {
+    let Some(field) = message.by_number(raw.number) else { return Ok(()) };
+    match (field.kind, raw.value) {
+        (Kind::Nested(inner), Value::Bytes(bytes)) => check(inner, bytes, depth + 1),
+        (Kind::String, Value::Bytes(bytes)) => {
+            // Most text is ASCII, which is seen faster.
+            if bytes.is_ascii() || std::str::from_utf8(bytes).is_ok() {
+                Ok(())
+            } else {
+                Err(Malformed::Utf8 { message: message.name, field: field.name })
+            }
+        }
+        (Kind::Bytes | Kind::Id, Value::Bytes(_))
+        | (Kind::Double | Kind::Fixed64 | Kind::Sfixed64, Value::Fixed64)
+        | (Kind::Fixed32, Value::Fixed32) => Ok(()),
+        (kind, Value::Varint) if is_varint(kind) => Ok(()),
+        (kind, Value::Bytes(packed)) if field.repeated => check_packed(message, field, kind, packed),
+        _ => Err(Malformed::WireType { message: message.name, field: field.name }),
+    }
+}
+
+fn check_packed(
+    message: &'static Message,
+    field: &'static Field,
+    kind: Kind,
+    mut packed: &[u8],
+) -> Result<(), Malformed> {
+    match kind {
+        Kind::Double | Kind::Fixed64 | Kind::Sfixed64 if packed.len().is_multiple_of(8) => Ok(()),
+        kind if is_varint(kind) => {
+            while !packed.is_empty() {
+                varint(&mut packed)?;
+            }
+            Ok(())
+        }
+        _ => Err(Malformed::WireType { message: message.name, field: field.name }),
+    }
 }
 
 const fn is_varint(kind: Kind) -> bool {

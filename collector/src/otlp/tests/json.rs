@@ -23,6 +23,27 @@ fn refused(signal: Signal, json: &str) -> String {
     otlp_json::read(signal, json.as_bytes()).unwrap_err().to_string()
 }
 
+#[test]
+fn every_field_is_found_by_its_number() {
+    let mut seen = Vec::new();
+    let mut messages: Vec<_> = Signal::ALL.into_iter().map(Signal::request).collect();
+    while let Some(message) = messages.pop() {
+        if seen.contains(&message.name) {
+            continue;
+        }
+        seen.push(message.name);
+        for number in 0..100 {
+            let there = message.fields.iter().find(|field| field.number == number);
+            let found = message.by_number(number);
+            assert_eq!(found.map(|field| field.name), there.map(|field| field.name), "{number} of {}", message.name);
+            if let Some(Kind::Nested(inner)) = found.map(|field| field.kind) {
+                messages.push(inner);
+            }
+        }
+    }
+    assert!(seen.contains(&"LogRecord") && seen.len() > 20, "{seen:?}");
+}
+
 /// A message with every field set, of a oneof the member `pick`.
 fn full(message: &'static Message, pick: usize, depth: usize) -> Json {
     let oneof: &[&str] = match message.name {

@@ -341,6 +341,39 @@ async fn bad_requests_over_http_are_told_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn empty_requests_and_every_way_to_write_a_content_type_are_taken() {
+    let rig = start().await;
+    for (kind, body) in [
+        (PROTOBUF, &b""[..]),
+        ("application/protobuf", b""),
+        ("Application/X-Protobuf; messageType=\"x\"", b""),
+        (JSON, b"{}"),
+        ("application/json;charset=UTF-8", br#"{"resourceLogs": []}"#),
+        // Fields that this version of OTLP does not have yet, beside an empty list and as protobuf field 99.
+        (JSON, br#"{"resourceLogs": [], "newField": {"deep": [1]}}"#),
+        (PROTOBUF, b"\x9a\x06\x03new"),
+    ] {
+        let answer = rig.post("/v1/logs", &[("content-type", kind)], body).await;
+        assert_eq!(answer.status, 200, "{kind}: {answer:?}");
+    }
+    rig.call(Signal::Logs.grpc_path(), None, Vec::new()).await.unwrap();
+    assert!(rig.logs().await.is_empty());
+    for (kind, is_grpc) in [
+        ("application/grpc", true),
+        ("application/grpc+proto", true),
+        ("application/grpc; charset=utf-8", true),
+        ("Application/gRPC+proto;x=y", true),
+        ("application/grpc-web", false),
+        ("application/grpc+json", false),
+        (JSON, false),
+    ] {
+        let mut headers = http::HeaderMap::new();
+        headers.insert(http::header::CONTENT_TYPE, kind.parse().unwrap());
+        assert_eq!(crate::otlp::grpc::is_grpc(&headers), is_grpc, "{kind}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_grows_past_the_limit_without_saying_so_is_refused() {
     let rig = start().await;
     let mut request =

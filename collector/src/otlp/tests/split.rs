@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use proptest::prelude::*;
 use prost::Message;
 use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -6,7 +7,7 @@ use weir_proto::otlp::trace::v1::span::Link;
 
 use super::*;
 use crate::options::TenantOptions;
-use crate::otlp::{Malformed, Signal, Split, Tenants, split};
+use crate::otlp::{Malformed, Part, Signal, Split, Tenants, split};
 
 const LIMIT: usize = 1000;
 
@@ -15,7 +16,7 @@ fn by_default() -> Tenants {
 }
 
 fn split_logs(request: &ExportLogsServiceRequest, tenants: &Tenants) -> (Split, Vec<ExportLogsServiceRequest>) {
-    let split = split(Signal::Logs, &request.encode_to_vec(), tenants, LIMIT).unwrap();
+    let split = split(Signal::Logs, &request.encode_to_vec().into(), tenants, LIMIT).unwrap();
     let read = split.records.iter().map(|part| ExportLogsServiceRequest::decode(part.value.clone()).unwrap()).collect();
     (split, read)
 }
@@ -25,7 +26,7 @@ fn split_metrics(metrics: Vec<Metric>) -> Split {
     let request = ExportMetricsServiceRequest {
         resource_metrics: vec![ResourceMetrics { scope_metrics, ..ResourceMetrics::default() }],
     };
-    split(Signal::Metrics, &request.encode_to_vec(), &by_default(), LIMIT).unwrap()
+    split(Signal::Metrics, &request.encode_to_vec().into(), &by_default(), LIMIT).unwrap()
 }
 
 fn tenant_of(attributes: &[(&str, &str)], options: &TenantOptions) -> String {
@@ -66,6 +67,43 @@ fn the_tenant_is_the_senders_where_it_is_trusted_else_the_namespaces_else_the_de
 }
 
 #[test]
+fn a_resource_with_its_tenant_is_a_slice_of_the_request_and_any_other_is_the_same_with_another_head() {
+    let named: &[_] = &[("service.name", "ocr"), ("weir.tenant", "acme")];
+    let mut request = logs(vec![(named, vec![line("1"), line("2")]), (&[("service.name", "asr")], vec![line("3")])]);
+    request.resource_logs[1].schema_url = "https://example.org".into();
+    let bytes = Bytes::from(request.encode_to_vec());
+    let split = split(Signal::Logs, &bytes, &by_default(), LIMIT).unwrap();
+    assert_eq!((split.records.len(), split.accepted), (2, 3));
+    let place = |part: &[u8]| bytes.as_ptr_range().contains(&part.as_ptr());
+    assert!(place(&split.records[0].value) && !place(&split.records[1].value));
+    let read = |part: &Part| ExportLogsServiceRequest::decode(part.value.clone()).unwrap().resource_logs.remove(0);
+    assert_eq!(read(&split.records[0]), request.resource_logs[0]);
+    let mut expected = request.resource_logs[1].clone();
+    expected.resource = Some(resource(&[("service.name", "asr"), ("weir.tenant", "default")]));
+    assert_eq!(read(&split.records[1]), expected);
+}
+
+#[test]
+fn a_resource_behind_its_scopes_or_given_twice_is_read_as_protobuf_reads_it() {
+    let whole = logs(vec![(&[("service.name", "ocr")], vec![line("1")])]).resource_logs.remove(0);
+    let scopes = ResourceLogs { resource: None, ..whole.clone() }.encode_to_vec();
+    let head = |attributes| ResourceLogs { resource: Some(resource(attributes)), ..ResourceLogs::default() };
+    let (first, second) = (head(&[("service.name", "ocr")]).encode_to_vec(), head(&[("a", "b")]).encode_to_vec());
+    for (parts, attributes) in [
+        (vec![&scopes, &first], &[("service.name", "ocr"), ("weir.tenant", "default")][..]),
+        (vec![&first, &scopes, &second], &[("service.name", "ocr"), ("a", "b"), ("weir.tenant", "default")]),
+        (vec![&scopes], &[("weir.tenant", "default")]),
+    ] {
+        let mut bytes = Vec::new();
+        crate::otlp::wire::put_bytes(&mut bytes, 1, &parts.into_iter().flatten().copied().collect::<Vec<_>>());
+        let split = split(Signal::Logs, &bytes.into(), &by_default(), LIMIT).unwrap();
+        let read = ExportLogsServiceRequest::decode(split.records[0].value.clone()).unwrap();
+        assert_eq!(read.resource_logs[0].resource, Some(resource(attributes)));
+        assert_eq!(bodies(&read), ["1"]);
+    }
+}
+
+#[test]
 fn what_is_too_large_alone_is_refused_and_the_rest_is_kept() {
     let request = logs(vec![(&[("service.name", "ocr")], vec![line("a"), line(&"x".repeat(LIMIT)), line("b")])]);
     let (split, read) = split_logs(&request, &by_default());
@@ -80,7 +118,7 @@ fn what_is_repeated_in_every_record_cannot_make_a_request_many_times_its_size() 
     let lines = || (0..100).map(|n| line(&n.to_string())).collect::<Vec<_>>();
     let request = logs(vec![(&[("a", &wide)], lines()), (&[("a", &wide[200..])], lines())]);
     let bytes = request.encode_to_vec();
-    let split = split(Signal::Logs, &bytes, &by_default(), LIMIT).unwrap();
+    let split = split(Signal::Logs, &bytes.clone().into(), &by_default(), LIMIT).unwrap();
     assert_eq!((split.accepted, split.refused), (100, 100));
     assert!(split.reason.unwrap().starts_with("resource and scope have 5"));
     assert!(split.records.iter().map(|part| part.value.len()).sum::<usize>() < 4 * bytes.len());
@@ -111,7 +149,7 @@ fn spans_without_sound_ids_are_refused() {
         Span { links: vec![link(16, 8)], ..good() },
         Span { links: vec![link(16, 8), link(16, 0)], ..good() },
     ]);
-    let split = split(Signal::Traces, &request.encode_to_vec(), &by_default(), LIMIT).unwrap();
+    let split = split(Signal::Traces, &request.encode_to_vec().into(), &by_default(), LIMIT).unwrap();
     assert_eq!((split.accepted, split.refused), (2, 5));
     assert_eq!(split.reason.unwrap(), "trace_id has 0 bytes, not 16");
 }
@@ -174,7 +212,7 @@ fn values_nested_too_deep_are_refused() {
         let inner = std::mem::take(&mut bytes);
         crate::otlp::wire::put_bytes(&mut bytes, number, &inner);
     }
-    let error = split(Signal::Logs, &bytes, &by_default(), LIMIT).unwrap_err();
+    let error = split(Signal::Logs, &bytes.clone().into(), &by_default(), LIMIT).unwrap_err();
     assert!(matches!(error, Malformed::Deep), "{error}");
 }
 
@@ -226,7 +264,7 @@ proptest! {
         let cut = changed[..cut.index(changed.len())].to_vec();
         for bytes in [random, changed, cut] {
             for signal in Signal::ALL {
-                let Ok(split) = split(signal, &bytes, &by_default(), LIMIT) else { continue };
+                let Ok(split) = split(signal, &bytes.clone().into(), &by_default(), LIMIT) else { continue };
                 for part in split.records {
                     let read = match signal {
                         Signal::Logs => ExportLogsServiceRequest::decode(part.value).map(|_| ()),

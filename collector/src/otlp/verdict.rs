@@ -1,0 +1,100 @@
+//! Whether a record is kept: what breaks OTLP's own rules is left out, whatever it is among.
+
+use super::metric;
+use super::signal::Signal;
+use super::wire::{Fields, Raw};
+
+/// What becomes of a record.
+pub(super) enum Verdict {
+    Keep,
+    /// Kept, written anew.
+    Instead(Vec<u8>),
+    Refuse(String),
+}
+
+/// Log records and spans are one each; a metric is its data points.
+pub(super) fn count(signal: Signal, record: &[u8]) -> u64 {
+    if signal == Signal::Metrics { metric::points(record) } else { 1 }
+}
+
+pub(super) fn verdict(signal: Signal, record: &[u8]) -> Verdict {
+    match signal {
+        Signal::Logs => log_record(record),
+        Signal::Traces => span(record).map_or(Verdict::Keep, Verdict::Refuse),
+        Signal::Metrics if !metric::is_named(record) => Verdict::Refuse("metric without a name".to_owned()),
+        Signal::Metrics if !metric::has_data(record) => Verdict::Refuse("metric without data".to_owned()),
+        Signal::Metrics => Verdict::Keep,
+    }
+}
+
+/// Whether a field of a log record is no id, or one that is kept as it is.
+#[inline]
+pub(super) fn is_kept_id(field: &Raw<'_>) -> bool {
+    let length = match field.number {
+        9 => 16,
+        10 => 8,
+        _ => return true,
+    };
+    let id = field.bytes();
+    id.is_empty() || id.len() == length && !all_zero(id)
+}
+
+fn log_record(record: &[u8]) -> Verdict {
+    let is_id = |number| matches!(number, 9 | 10);
+    let mut zeros = false;
+    for field in Fields::checked(record).filter(|field| is_id(field.number)) {
+        let (name, length) = if field.number == 9 { ("trace_id", 16) } else { ("span_id", 8) };
+        let id = field.bytes();
+        if !id.is_empty() && id.len() != length {
+            return Verdict::Refuse(wrong_length(name, id.len(), length));
+        }
+        zeros |= !id.is_empty() && all_zero(id);
+    }
+    if !zeros {
+        return Verdict::Keep;
+    }
+    let kept = Fields::checked(record).filter(|field| !is_id(field.number) || !all_zero(field.bytes()));
+    Verdict::Instead(kept.flat_map(|field| field.whole.iter().copied()).collect())
+}
+
+/// What is wrong with a span's ids.
+fn span(record: &[u8]) -> Option<String> {
+    let (mut trace, mut id): (&[u8], &[u8]) = (&[], &[]);
+    for field in Fields::checked(record) {
+        match field.number {
+            1 => trace = field.bytes(),
+            2 => id = field.bytes(),
+            4 if !matches!(field.bytes().len(), 0 | 8) => {
+                return Some(wrong_length("parent_span_id", field.bytes().len(), 8));
+            }
+            13 => {
+                let of = |number| Fields::checked(field.bytes()).filter(move |field| field.number == number).last();
+                let length = |number| of(number).map_or(0, |field| field.bytes().len());
+                if length(1) != 16 {
+                    return Some(wrong_length("trace_id of a link", length(1), 16));
+                }
+                if length(2) != 8 {
+                    return Some(wrong_length("span_id of a link", length(2), 8));
+                }
+            }
+            _ => {}
+        }
+    }
+    for (name, id, length) in [("trace_id", trace, 16), ("span_id", id, 8)] {
+        if id.len() != length {
+            return Some(wrong_length(name, id.len(), length));
+        }
+        if all_zero(id) {
+            return Some(format!("{name} is all zeros"));
+        }
+    }
+    None
+}
+
+fn wrong_length(name: &str, length: usize, right: usize) -> String {
+    format!("{name} has {length} bytes, not {right}")
+}
+
+fn all_zero(id: &[u8]) -> bool {
+    id.iter().all(|byte| *byte == 0)
+}
