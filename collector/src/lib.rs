@@ -1,13 +1,15 @@
 //! The collector: log files, OTLP and the host's metrics onto the bus.
 //!
 //! [`Collector`] is the room. [`file`] follows files and promises that no byte is skipped or counted twice; [`otlp`]
-//! answers when what it took is durable; [`host`] measures the machine and its containers, and never waits for the bus. [`decode`], [`encode`] and [`severity`] are pure: lines as container runtimes
+//! answers when what it took is durable; [`host`] measures the machine and its containers, [`gpu`] its GPUs, and neither
+//! waits for the bus. [`decode`], [`encode`] and [`severity`] are pure: lines as container runtimes
 //! write them, read in place and written as OTLP.
 
 pub mod decode;
 pub mod encode;
 mod error;
 pub mod file;
+pub mod gpu;
 pub mod host;
 mod measured;
 pub mod metrics;

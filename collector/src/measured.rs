@@ -4,13 +4,16 @@ use opentelemetry::metrics::Meter;
 use tokio_util::sync::CancellationToken;
 use weir_bus::Producer;
 
+use crate::gpu::{Gpu, Watch};
 use crate::host::Host;
-use crate::options::{HostOptions, Options, TenantOptions};
+use crate::options::{GpuOptions, HostOptions, Options, TenantOptions};
 use crate::samples::Samples;
 
 /// The sources that measure.
 #[derive(Debug)]
 pub(crate) struct Measured {
+    gpu: Option<GpuOptions>,
+    watch: Watch,
     host: Option<HostOptions>,
     tenants: TenantOptions,
     samples: Samples,
@@ -21,13 +24,28 @@ impl Measured {
     /// What these options ask for; nothing is measured yet.
     pub(crate) fn new(options: &Options, meter: &Meter, producer: Producer) -> Self {
         let samples = Samples::new(meter);
-        Self { host: options.host.clone(), tenants: options.tenant.clone(), samples, producer }
+        Self {
+            gpu: options.gpu.clone(),
+            watch: Watch::new(meter),
+            host: options.host.clone(),
+            tenants: options.tenant.clone(),
+            samples,
+            producer,
+        }
     }
 
     /// Measures until it is stopped; nothing is sent before `there` is cancelled, since the topics may not be there.
     pub(crate) async fn run(self, there: CancellationToken, stop: CancellationToken) {
-        let Self { host, tenants, samples, producer } = self;
+        let Self { gpu, watch, host, tenants, samples, producer } = self;
         let name = crate::file::host();
+        let root = host.as_ref().map_or_else(|| HostOptions::default().root, |host| host.root.clone());
+        let gpu = gpu.and_then(|options| match Gpu::start(&options, &tenants, root, &name, samples.clone(), watch) {
+            Ok(gpu) => Some(gpu),
+            Err(error) => {
+                tracing::error!(%error, "there is no thread to measure GPUs");
+                None
+            }
+        });
         let host = host.and_then(|options| match Host::start(&options, &tenants, &name, samples.clone()) {
             Ok(host) => Some(host),
             Err(error) => {
@@ -35,11 +53,23 @@ impl Measured {
                 None
             }
         });
+        let sending = async {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = there.cancelled() => {}
+            }
+            samples.run(producer, stop.clone()).await;
+        };
+        let watching = async {
+            match &gpu {
+                Some(gpu) => gpu.watched().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            () = stop.cancelled() => return,
-            () = there.cancelled() => {}
+            () = sending => {}
+            () = watching => {}
         }
-        samples.run(producer, stop).await;
-        drop(host);
+        drop((host, gpu));
     }
 }

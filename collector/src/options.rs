@@ -16,7 +16,7 @@ pub const MAX_LINE_LIMIT: u64 = 800_000;
 /// Least size of the spool: the largest export has room in it.
 const LEAST_SPOOL: u64 = 32 << 20;
 
-/// Least interval between two passes over the machine.
+/// Least interval between two passes over the machine or its GPUs.
 const LEAST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Section `collector` of the configuration.
@@ -29,7 +29,7 @@ pub struct Options {
     pub otlp: OtlpOptions,
     /// Whose data it is.
     pub tenant: TenantOptions,
-    /// GPU metrics. There is no such source yet: setting it is warned of.
+    /// Metrics and events of NVIDIA's GPUs, where there is NVML; null switches them off.
     pub gpu: Option<GpuOptions>,
     /// Metrics of the machine and its containers; null switches them off.
     pub host: Option<HostOptions>,
@@ -191,7 +191,7 @@ impl Default for Options {
             files: Vec::new(),
             otlp: OtlpOptions::default(),
             tenant: TenantOptions::default(),
-            gpu: None,
+            gpu: Some(GpuOptions::default()),
             host: Some(HostOptions::default()),
             max_line: Size(256 << 10),
         }
@@ -282,6 +282,12 @@ impl Options {
         if self.otlp.spool.as_ref().is_some_and(|spool| spool.size.0 < LEAST_SPOOL) {
             return wrong("collector.otlp.spool.size: must be at least 32MiB; spool: null switches it off".to_owned());
         }
+        if self.gpu.as_ref().is_some_and(|gpu| gpu.interval.0 < LEAST_INTERVAL) {
+            return wrong("collector.gpu.interval: must be at least 1s; gpu: null switches it off".to_owned());
+        }
+        if self.gpu.as_ref().and_then(|gpu| gpu.library.as_ref()).is_some_and(|path| path.as_os_str().is_empty()) {
+            return wrong("collector.gpu.library: must be a path, or null to look for it".to_owned());
+        }
         if let Some(host) = &self.host {
             if host.interval.0 < LEAST_INTERVAL {
                 return wrong("collector.host.interval: must be at least 1s; host: null switches it off".to_owned());
@@ -322,7 +328,6 @@ impl Options {
     /// What was asked for and is not there in this version, for one warning each.
     pub(crate) fn unserved(&self) -> Vec<&'static str> {
         let mut keys = Vec::new();
-        keys.extend(self.gpu.is_some().then_some("collector.gpu"));
         keys.extend((self.tenant.label != LABEL).then_some("collector.tenant.label"));
         keys
     }
@@ -363,7 +368,7 @@ mod tests {
         );
         assert_eq!(options.otlp.spool.as_ref().unwrap().size.0, 64 << 20);
         assert_eq!(options.otlp.grpc, Some(SocketAddr::from(([127, 0, 0, 1], 0))));
-        assert_eq!(options.unserved(), ["collector.gpu", "collector.tenant.label"]);
+        assert_eq!(options.unserved(), ["collector.tenant.label"]);
         assert_eq!(options.tenant.of_namespace(Some("team-a")), "acme");
         assert_eq!(options.tenant.of_namespace(Some("team-b")), "other");
     }
@@ -374,6 +379,8 @@ mod tests {
             (r#"{"max_line": 10}"#, "max_line"),
             (r#"{"otlp": {"spool": {"size": "1MB"}}}"#, "otlp.spool.size"),
             (r#"{"otlp": {"tls": {"cert": "/a.pem"}}}"#, "key"),
+            (r#"{"gpu": {"interval": "1ms"}}"#, "gpu.interval"),
+            (r#"{"gpu": {"library": ""}}"#, "gpu.library"),
             (r#"{"host": {"interval": "10ms"}}"#, "host.interval"),
             (r#"{"host": {"root": "host"}}"#, "host.root"),
             (r#"{"tenant": {"shares": {"acme": {"weight": 0}}}}"#, "shares.acme.weight"),

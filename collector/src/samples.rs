@@ -123,11 +123,17 @@ impl Samples {
         self.shared.dropped.add(count, &[KeyValue::new("source", source)]);
     }
 
+    /// Takes all that waits.
+    #[cfg(test)]
+    pub(crate) fn records(&self) -> Vec<Record> {
+        std::iter::from_fn(|| self.pop()).map(|sample| sample.record).collect()
+    }
+
     /// Takes all that waits, with its keys.
     #[cfg(test)]
     pub(crate) fn taken(&self) -> Vec<(String, Bytes)> {
         let key = |record: &Record| String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
-        std::iter::from_fn(|| self.pop()).map(|sample| (key(&sample.record), sample.record.value)).collect()
+        self.records().into_iter().map(|record| (key(&record), record.value)).collect()
     }
 
     /// How many hold this queue.

@@ -54,6 +54,13 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
         Some(host) => writeln!(out, "host       {} every {:?}", host.root.display(), host.interval)?,
         None => writeln!(out, "host       off")?,
     }
+    match &config.collector.gpu {
+        Some(gpu) => {
+            let library = gpu.library.as_ref().map_or("wherever NVML is".into(), |path| path.to_string_lossy());
+            writeln!(out, "gpu        {library}, every {:?}", gpu.interval)?;
+        }
+        None => writeln!(out, "gpu        off")?,
+    }
     writeln!(
         out,
         "index      windows of {:?}, sealed at {:?} or {:?}, kept {:?} or {:?}",

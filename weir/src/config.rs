@@ -144,11 +144,7 @@ impl Config {
 
     /// Sections that are there and that nothing runs.
     pub(crate) fn idle_sections(&self) -> impl Iterator<Item = &'static str> {
-        let sections = [
-            (self.usage.is_some(), "usage"),
-            (self.reflow.is_some(), "reflow"),
-            (self.collector.gpu.is_some(), "collector.gpu"),
-        ];
+        let sections = [(self.usage.is_some(), "usage"), (self.reflow.is_some(), "reflow")];
         sections.into_iter().filter_map(|(is_there, name)| is_there.then_some(name))
     }
 }

@@ -19,7 +19,7 @@ const MOST_FOLDERS: usize = 20_000;
 const DEPTH: usize = 12;
 
 /// Which container a cgroup is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Identity {
     /// `container.id`: 64 hex digits.
     pub(crate) id: String,

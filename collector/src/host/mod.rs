@@ -4,12 +4,14 @@
 //! the bus, and a file system that does not answer is left out until it does. Counters are what the kernel counts, since
 //! the start of the machine or of the container's first process.
 
-mod cgroup;
+pub(crate) mod cgroup;
 mod mounts;
-mod proc;
+pub(crate) mod proc;
 mod system;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use system::boot;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -115,7 +117,7 @@ impl Measure {
 }
 
 /// A file's text, empty where it cannot be read; no more of it than [`LONGEST`].
-fn read(folder: &Path, file: &str) -> String {
+pub(crate) fn read(folder: &Path, file: &str) -> String {
     let mut bytes = Vec::new();
     if let Ok(file) = std::fs::File::open(folder.join(file)) {
         // What was read before an error is as good as a file that is gone: a line less.

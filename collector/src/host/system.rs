@@ -14,7 +14,7 @@ const RECEIVE_TRANSMIT: [&str; 2] = ["receive", "transmit"];
 const MOST: usize = 512;
 
 /// When the machine was started, in nanoseconds since the epoch; 0 where that is not known.
-pub(super) fn boot(root: &Path) -> u64 {
+pub(crate) fn boot(root: &Path) -> u64 {
     proc::stat(&read(root, "proc/stat")).boot.saturating_mul(1_000_000_000)
 }
 
