@@ -3,6 +3,7 @@
 //! What feeds a case while it is timed runs in a process of its own ([`feed`]), so that its CPU seconds and memory are
 //! not counted.
 
+mod noisy;
 mod otlp;
 mod peers;
 mod steady;
@@ -27,6 +28,7 @@ use weir_service::health::Health;
 use weir_service::telemetry::Telemetry;
 use weir_tests::kafka::Kafka;
 
+pub(crate) use self::noisy::noisy;
 pub(crate) use self::otlp::passthrough;
 pub(crate) use self::peers::{filebeat, rsyslog};
 pub(crate) use self::steady::{idle, rate_10mb};
@@ -157,6 +159,7 @@ impl Rig {
 pub(crate) fn feed(case: &str, to: &str, smoke: bool) -> anyhow::Result<()> {
     match case {
         "rate-10mb" => steady::feed(Path::new(to), smoke),
+        "noisy" => noisy::feed(Path::new(to), smoke),
         "otlp-passthrough" => otlp::feed(to, smoke),
         _ => anyhow::bail!("{case} is not fed"),
     }

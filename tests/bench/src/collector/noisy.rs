@@ -1,0 +1,126 @@
+//! One pod that writes 100 MB/s beside fifty quiet ones of another tenant, to a real Kafka: how late the quiet ones'
+//! lines are there.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use prost::Message as _;
+use tokio_util::sync::CancellationToken;
+use weir::load::lines::Format;
+use weir_bus::{Event, Partition, Position};
+use weir_collector::file::Until;
+use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
+use weir_proto::topic;
+use weir_tests::kafka::Kafka;
+
+use super::{Rig, start_feed};
+use crate::{Ready, Skipped, Work};
+
+const NOISY_BYTES_A_SECOND: u64 = 100_000_000;
+/// With its CRI prefix; the text is 471.
+const LINE_BYTES: u64 = 512;
+/// As the kubelet rotates; it keeps five files.
+const ROTATED_AT: u64 = 50 << 20;
+const QUIET_FILES: u32 = 50;
+const QUIET_LINES_A_SECOND: u64 = 500;
+/// The namespace that tells a record of a quiet pod.
+const QUIET: &str = "quiet";
+const PATIENCE: Duration = Duration::from_mins(1);
+
+fn seconds(smoke: bool) -> u64 {
+    if smoke { 2 } else { 20 }
+}
+
+/// `p50_ms` and `max_ms` are from when a quiet line was written until it can be read from Kafka; `noisy_mb_a_second` is
+/// how much of the noisy one was read meanwhile.
+pub(crate) fn noisy(smoke: bool) -> anyhow::Result<Ready> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let kafka = match runtime.block_on(Kafka::start()) {
+        Ok(kafka) => kafka,
+        Err(error) => return Err(Skipped(format!("{error:#}")).into()),
+    };
+    let rig = Rig::new(&kafka.options())?;
+    let spec = rig.bus.topic_spec(topic::LOGS);
+    rig.runtime.block_on(rig.bus.ensure_topics(std::slice::from_ref(&spec)))?;
+    Ok(Box::new(move || {
+        // Whole: their folders stay as long as they.
+        let (_kafka, rig) = (kafka, rig);
+        let stop = CancellationToken::new();
+        let source = rig.runtime.spawn(rig.source()?.run(Until::Stopped, stop.clone()));
+        let started = Instant::now();
+        let mut feed = start_feed("noisy", &rig.logs().display().to_string(), smoke)?;
+        let wanted = seconds(smoke) * QUIET_LINES_A_SECOND;
+        let positions: Vec<_> =
+            (0..spec.partitions).map(|n| Position { partition: Partition::new(topic::LOGS, n), offset: 0 }).collect();
+        let mut late = rig.runtime.block_on(delays(&rig, &positions, wanted as usize))?;
+        let noisy = rig.lines()?.saturating_sub(wanted) * LINE_BYTES;
+        let elapsed = started.elapsed().as_secs_f64();
+        anyhow::ensure!(feed.wait()?.success(), "the load generator failed");
+        stop.cancel();
+        rig.runtime.block_on(source)??;
+        late.sort_unstable();
+        let at = |part: f64| late.get(((late.len().max(1) - 1) as f64 * part) as usize).map(|&late| late as f64 / 1e6);
+        let more = serde_json::json!({
+            "p50_ms": at(0.5), "p99_ms": at(0.99), "max_ms": at(1.0),
+            "noisy_mb_a_second": (noisy as f64 / elapsed / 1e6).round(),
+        });
+        Ok(Work { records: wanted, bytes: 0, more: more.as_object().cloned().unwrap_or_default() })
+    }))
+}
+
+/// How late each of so many lines of quiet pods is, in nanoseconds.
+async fn delays(rig: &Rig, positions: &[Position], wanted: usize) -> anyhow::Result<Vec<i64>> {
+    let mut consumer = rig.bus.consumer(positions)?;
+    let (mut late, started) = (Vec::new(), Instant::now());
+    while late.len() < wanted {
+        anyhow::ensure!(started.elapsed() < PATIENCE, "{} of {wanted} quiet lines are on Kafka", late.len());
+        let Event::Batch(messages) = consumer.next(100, Duration::from_secs(1)).await? else { continue };
+        let now = weir_service::time::now_unix_nano();
+        for message in messages {
+            // The resource comes first; what is of the noisy pod is not decoded.
+            let head = &message.value[..message.value.len().min(1024)];
+            if memchr::memmem::find(head, QUIET.as_bytes()).is_none() {
+                continue;
+            }
+            let request = ExportLogsServiceRequest::decode(message.value)?;
+            let scopes = request.resource_logs.into_iter().flat_map(|logs| logs.scope_logs);
+            late.extend(scopes.flat_map(|scope| scope.log_records).map(|line| now - line.time_unix_nano as i64));
+        }
+    }
+    Ok(late)
+}
+
+/// Writes what [`noisy`] reads.
+pub(super) fn feed(folder: &Path, smoke: bool) -> anyhow::Result<()> {
+    let seconds = seconds(smoke);
+    let quiet = weir::load::logs::Args {
+        dir: folder.to_owned(),
+        files: QUIET_FILES,
+        lines: seconds * QUIET_LINES_A_SECOND,
+        first: 0,
+        rate: QUIET_LINES_A_SECOND,
+        rotate_every: None,
+        rotate_size: None,
+        keep: None,
+        format: Format::Cri,
+        line_bytes: 159,
+        partial_one_in: 0,
+        namespaces: vec![QUIET.into()],
+        seed: 1,
+    };
+    let rate = NOISY_BYTES_A_SECOND / LINE_BYTES;
+    let noisy = weir::load::logs::Args {
+        files: 1,
+        lines: seconds * rate,
+        rate,
+        rotate_size: Some(ROTATED_AT),
+        line_bytes: 471,
+        namespaces: vec!["noisy".into()],
+        seed: 2,
+        ..quiet.clone()
+    };
+    let beside = std::thread::spawn(move || weir::load::logs::write(&noisy));
+    weir::load::logs::write(&quiet)?;
+    beside.join().map_err(|_| anyhow::anyhow!("the noisy pod panicked"))??;
+    Ok(())
+}
