@@ -24,11 +24,11 @@ use std::time::{Duration, Instant};
 
 use nvml_wrapper::enums::device::UsedGpuMemory;
 use nvml_wrapper::{Device, Nvml};
-use weir_proto::attribute;
 
 pub use watch::Watch;
 
 use crate::host::cgroup::Identity;
+use crate::host::names::Resources;
 use crate::options::{GpuOptions, TenantOptions};
 use crate::points::Points;
 use crate::samples::Samples;
@@ -62,7 +62,7 @@ pub struct Gpu {
 /// What a pass over the GPUs needs.
 #[derive(Debug)]
 struct Measure {
-    resource: Vec<(String, String)>,
+    resources: Resources,
     samples: Samples,
     asked: device::Asked,
     owners: owners::Owners,
@@ -100,10 +100,7 @@ impl Gpu {
         samples: Samples,
         watch: Watch,
     ) -> std::io::Result<Self> {
-        let mut resource = vec![(attribute::TENANT.to_owned(), tenants.default.clone())];
-        if !name.is_empty() {
-            resource.push(("host.name".to_owned(), name.to_owned()));
-        }
+        let resources = Resources::new(root.clone(), name, tenants);
         let (running, stopped) = mpsc::channel();
         let (library, interval) = (options.library.clone(), options.interval.0);
         let watching = watch.clone();
@@ -111,8 +108,8 @@ impl Gpu {
             let Some(nvml) = open(library.as_deref(), &stopped, &watching) else { return };
             let counts = events::Counts::default();
             let wanted = Arc::new(AtomicBool::new(true));
-            watch_events(Arc::clone(&nvml), counts.clone(), resource.clone(), samples.clone(), &wanted, &watching);
-            let mut measure = Measure::new(resource, samples, root, counts);
+            watch_events(Arc::clone(&nvml), counts.clone(), resources.machine(), samples.clone(), &wanted, &watching);
+            let mut measure = Measure::new(resources, samples, root, counts);
             loop {
                 watching.busy(watch::Thread::Measure, true);
                 measure.pass(&nvml);
@@ -202,9 +199,9 @@ fn watch_events(
 }
 
 impl Measure {
-    fn new(resource: Vec<(String, String)>, samples: Samples, root: PathBuf, counts: events::Counts) -> Self {
+    fn new(resources: Resources, samples: Samples, root: PathBuf, counts: events::Counts) -> Self {
         Self {
-            resource,
+            resources,
             samples,
             asked: device::Asked::default(),
             owners: owners::Owners::new(root),
@@ -215,11 +212,12 @@ impl Measure {
     }
 
     fn pass(&mut self, nvml: &Nvml) {
+        self.resources.begin_pass();
         let count = self.asked.take("count", nvml.device_count()).unwrap_or(0);
         for index in 0..count.min(DEVICES) {
             let Some(gpu) = self.asked.take("device", nvml.device_by_index(index)) else { continue };
             let now = weir_service::time::now_unix_nano() as u64;
-            let mut points = Points::new(&self.resource, now);
+            let mut points = Points::new(&self.resources.machine(), now);
             let Some(reading) = device::measure(&mut points, &gpu, index, &mut self.asked) else { continue };
             self.counts.measure(&mut points, &reading.uuid, self.start);
             self.share(&mut points, &gpu, &reading, now);
@@ -300,10 +298,7 @@ impl Measure {
         points.counter("weir.gpu.unowned.time", "s", self.start, state.nobody.seconds, &gpu);
         points.counter("weir.gpu.unowned.energy", "J", self.start, state.nobody.joules, &gpu);
         for (container, part) in &state.containers {
-            let mut resource = self.resource.clone();
-            resource.push(("container.id".to_owned(), container.id.clone()));
-            resource.extend(container.pod.clone().map(|uid| ("k8s.pod.uid".to_owned(), uid)));
-            let mut own = Points::new(&resource, now);
+            let mut own = Points::new(&self.resources.of(container), now);
             own.counter("weir.gpu.time", "s", self.start, part.used.seconds, &gpu);
             own.counter("weir.gpu.energy", "J", self.start, part.used.joules, &gpu);
             own.up_down("weir.gpu.memory.usage", "By", part.memory, &gpu);

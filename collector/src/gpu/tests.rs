@@ -63,8 +63,9 @@ impl Machine {
 
     fn measure(&self, samples: &Samples) -> Measure {
         let counts = events::Counts::default();
-        let resource = vec![("weir.tenant".to_owned(), "default".to_owned())];
-        Measure::new(resource, samples.clone(), self.folder.path().to_owned(), counts)
+        let root = self.folder.path().to_owned();
+        let resources = Resources::new(root.clone(), "node", &TenantOptions::default());
+        Measure::new(resources, samples.clone(), root, counts)
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub(crate) mod cgroup;
 mod mounts;
+pub(crate) mod names;
 pub(crate) mod proc;
 mod system;
 #[cfg(test)]
@@ -16,8 +17,6 @@ pub(crate) use system::boot;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-
-use weir_proto::attribute;
 
 use crate::options::{HostOptions, TenantOptions};
 use crate::points::Points;
@@ -38,7 +37,7 @@ pub struct Host {
 struct Measure {
     root: PathBuf,
     name: String,
-    tenants: TenantOptions,
+    resources: names::Resources,
     samples: Samples,
     mounts: mounts::Mounts,
     containers: cgroup::Containers,
@@ -76,7 +75,7 @@ impl Measure {
         Self {
             root: options.root.clone(),
             name: name.to_owned(),
-            tenants: tenants.clone(),
+            resources: names::Resources::new(options.root.clone(), name, tenants),
             samples,
             mounts: mounts::Mounts::default(),
             containers: cgroup::Containers::default(),
@@ -86,7 +85,7 @@ impl Measure {
     fn pass(&mut self) {
         let now = weir_service::time::now_unix_nano() as u64;
         let boot = system::boot(&self.root);
-        let mut points = Points::new(&self.resource(&self.tenants.default), now);
+        let mut points = Points::new(&self.resources.machine(), now);
         system::measure(&mut points, &self.root, boot);
         for usage in self.mounts.measure(&self.root, &of_init(&self.root, "mountinfo")) {
             system::filesystem(&mut points, &usage);
@@ -95,24 +94,14 @@ impl Measure {
         if !cgroup::Containers::are_there(&self.root) {
             return;
         }
+        self.resources.begin_pass();
         let mut containers = std::mem::take(&mut self.containers);
         for container in containers.find(&self.root, boot) {
-            let mut resource = self.resource(&self.tenants.default);
-            resource.push(("container.id".to_owned(), container.identity.id.clone()));
-            resource.extend(container.identity.pod.clone().map(|uid| ("k8s.pod.uid".to_owned(), uid)));
-            let mut points = Points::new(&resource, now);
+            let mut points = Points::new(&self.resources.of(&container.identity), now);
             container.measure(&mut points, now);
             self.samples.points("host", &format!("container/{}", container.identity.id), points);
         }
         self.containers = containers;
-    }
-
-    fn resource(&self, tenant: &str) -> Vec<(String, String)> {
-        let mut resource = vec![(attribute::TENANT.to_owned(), tenant.to_owned())];
-        if !self.name.is_empty() {
-            resource.push(("host.name".to_owned(), self.name.clone()));
-        }
-        resource
     }
 }
 
