@@ -1,4 +1,5 @@
-//! One GPU as points: `hw.*` as OpenTelemetry's hardware conventions name it, `weir.gpu.*` where they have no name.
+//! One GPU as points: `hw.*` as OpenTelemetry's hardware conventions name it, `weir.gpu.*` where they have no name. A
+//! state that holds or does not is 1 or 0, without a unit.
 
 use std::collections::HashSet;
 
@@ -190,7 +191,7 @@ fn clocks(points: &mut Points, device: &Device<'_>, gpu: &Attributes<'_>, asked:
         ("display_clocks", ThrottleReasons::DISPLAY_CLOCK_SETTING),
     ] {
         let attributes = with(gpu, &[("weir.gpu.throttle.reason", name)]);
-        points.gauge("weir.gpu.clock.throttled", "1", u64::from(reasons.contains(reason)), &attributes);
+        points.gauge("weir.gpu.clock.throttled", "", u64::from(reasons.contains(reason)), &attributes);
     }
 }
 
@@ -216,7 +217,7 @@ fn errors(points: &mut Points, device: &Device<'_>, gpu: &Attributes<'_>, asked:
         }
     }
     if let Some(pending) = asked.take("retired pages", device.are_pages_pending_retired()) {
-        points.gauge("weir.gpu.retired_pages.pending", "1", u64::from(pending), gpu);
+        points.gauge("weir.gpu.retired_pages.pending", "", u64::from(pending), gpu);
     }
     let ids = [
         field::REMAPPED_CORRECTABLE,
@@ -233,12 +234,12 @@ fn errors(points: &mut Points, device: &Device<'_>, gpu: &Attributes<'_>, asked:
     }
     for (name, value) in [("weir.gpu.remapped_rows.pending", pending), ("weir.gpu.remapped_rows.failed", failed)] {
         if let Some(value) = value {
-            points.gauge(name, "1", value, gpu);
+            points.gauge(name, "", value, gpu);
         }
     }
     if let Some(action) = action {
         let attributes = with(gpu, &[("weir.gpu.recovery_action", recovery_action(action))]);
-        points.gauge("weir.gpu.recovery_needed", "1", u64::from(action > 0), &attributes);
+        points.gauge("weir.gpu.recovery_needed", "", u64::from(action > 0), &attributes);
     }
 }
 
@@ -249,8 +250,8 @@ fn links(points: &mut Points, device: &Device<'_>, gpu: &Attributes<'_>, asked: 
     for (name, unit, value) in [
         ("weir.gpu.pcie.link.width", "{lane}", device.current_pcie_link_width()),
         ("weir.gpu.pcie.link.width.limit", "{lane}", device.max_pcie_link_width()),
-        ("weir.gpu.pcie.link.generation", "1", device.current_pcie_link_gen()),
-        ("weir.gpu.pcie.link.generation.limit", "1", device.max_pcie_link_gen()),
+        ("weir.gpu.pcie.link.generation", "", device.current_pcie_link_gen()),
+        ("weir.gpu.pcie.link.generation.limit", "", device.max_pcie_link_gen()),
     ] {
         if let Some(value) = asked.take("PCIe link", value) {
             points.gauge(name, unit, u64::from(value), gpu);
@@ -260,7 +261,7 @@ fn links(points: &mut Points, device: &Device<'_>, gpu: &Attributes<'_>, asked: 
         let link = device.link_wrapper_for(number);
         let Ok(active) = link.is_active() else { break };
         let number = number.to_string();
-        points.gauge("weir.gpu.nvlink.active", "1", u64::from(active), &with(gpu, &[("weir.gpu.nvlink", &number)]));
+        points.gauge("weir.gpu.nvlink.active", "", u64::from(active), &with(gpu, &[("weir.gpu.nvlink", &number)]));
         if !active {
             continue;
         }

@@ -29,7 +29,6 @@ impl Watch {
     pub fn new(meter: &Meter) -> Self {
         let hung = meter
             .u64_gauge("weir_collector_gpu_hung")
-            .with_unit("1")
             .with_description("1 while a call of the GPU driver does not come back")
             .build();
         Self { since: Arc::default(), hung, patience: PATIENCE }

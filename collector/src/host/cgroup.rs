@@ -54,6 +54,8 @@ pub(super) struct Container {
     folder: PathBuf,
     /// When its first process was started, in nanoseconds since the epoch; 0 where that is not known.
     started: u64,
+    /// That process.
+    pid: Option<u32>,
 }
 
 /// The containers of a machine; those known already are not looked into again.
@@ -91,8 +93,8 @@ impl Containers {
             if let Some(known) = self.known.remove(&path) {
                 found.insert(path, known);
             } else if let Some(identity) = path.to_str().and_then(identify) {
-                let started = started(root, &path, boot);
-                found.insert(path.clone(), Container { identity, folder: path, started });
+                let (started, pid) = first_process(root, &path, boot);
+                found.insert(path.clone(), Container { identity, folder: path, started, pid });
             }
         }
         self.known = found;
@@ -100,20 +102,50 @@ impl Containers {
     }
 }
 
-fn started(root: &Path, folder: &Path, boot: u64) -> u64 {
+/// The start of a container's first process, and its PID.
+fn first_process(root: &Path, folder: &Path, boot: u64) -> (u64, Option<u32>) {
     // Its processes may lie in groups of its own below it.
     let below = walkdir::WalkDir::new(folder).max_depth(3).into_iter().flatten();
     let groups = below.filter(|entry| entry.file_type().is_dir()).take(16);
     let first = |folder: &Path| {
         let pids = read(folder, "cgroup.procs");
-        let ticks = |pid: &str| proc::started(&read(root, &format!("proc/{pid}/stat")));
-        pids.lines().take(64).filter(|pid| pid.parse::<u32>().is_ok_and(|pid| pid > 0)).filter_map(ticks).min()
+        let pids = pids.lines().take(64).filter_map(|pid| pid.parse::<u32>().ok()).filter(|pid| *pid > 0);
+        pids.filter_map(|pid| Some((proc::started(&read(root, &format!("proc/{pid}/stat")))?, pid))).min()
     };
-    let ticks = groups.filter_map(|entry| first(entry.path())).min();
-    ticks.filter(|_| boot > 0).map_or(0, |ticks| boot.saturating_add(ticks.saturating_mul(10_000_000)))
+    match groups.filter_map(|entry| first(entry.path())).min() {
+        Some((ticks, pid)) if boot > 0 => (boot.saturating_add(ticks.saturating_mul(10_000_000)), Some(pid)),
+        found => (0, found.map(|(_, pid)| pid)),
+    }
 }
 
 impl Container {
+    /// Its network, if it has one of its own: what names it, and its points. All containers of a pod have the same one.
+    pub(super) fn network(&self, root: &Path) -> Option<(PathBuf, impl FnOnce(&mut Points) + use<>)> {
+        let pid = self.pid?;
+        let link = |pid: u32| std::fs::read_link(root.join(format!("proc/{pid}/ns/net"))).ok();
+        let own = link(pid)?;
+        if Some(&own) == link(1).as_ref() {
+            return None;
+        }
+        let text = read(root, &format!("proc/{pid}/net/dev"));
+        let (start, is_pod) = (self.started, self.identity.pod.is_some());
+        let name = if is_pod { "k8s.pod.network.io" } else { "container.network.io" };
+        let measure = move |points: &mut Points| {
+            for interface in proc::interfaces(&text).filter(|interface| interface.name != "lo").take(64) {
+                for (direction, bytes) in ["receive", "transmit"].into_iter().zip(interface.bytes) {
+                    let attributes = [("network.interface.name", interface.name), ("network.io.direction", direction)];
+                    points.counter(name, "By", start, bytes, &attributes);
+                }
+            }
+        };
+        Some((own, measure))
+    }
+
+    /// Which of a pod's containers was first: the one that holds its network.
+    pub(super) fn age(&self) -> (u64, &str) {
+        (self.started, &self.identity.id)
+    }
+
     /// Its points; none if it has ended meanwhile.
     pub(super) fn measure(&self, points: &mut Points, now: u64) {
         let file = |name: &str| read(&self.folder, name);

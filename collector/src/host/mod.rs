@@ -14,6 +14,7 @@ mod tests;
 
 pub(crate) use system::boot;
 
+use std::collections::HashSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -96,9 +97,25 @@ impl Measure {
         }
         self.resources.begin_pass();
         let mut containers = std::mem::take(&mut self.containers);
-        for container in containers.find(&self.root, boot) {
+        let mut found: Vec<_> = containers.find(&self.root, boot).collect();
+        found.sort_by_key(|container| container.age());
+        let mut networks = HashSet::new();
+        for container in found {
             let mut points = Points::new(&self.resources.of(&container.identity), now);
             container.measure(&mut points, now);
+            if let Some((network, measure)) = container.network(&self.root)
+                && networks.insert(network)
+            {
+                match &container.identity.pod {
+                    Some(uid) => {
+                        let pod = cgroup::Identity { id: String::new(), pod: Some(uid.clone()) };
+                        let mut points = Points::new(&self.resources.of(&pod), now);
+                        measure(&mut points);
+                        self.samples.points("host", &format!("pod/{uid}"), points);
+                    }
+                    None => measure(&mut points),
+                }
+            }
             self.samples.points("host", &format!("container/{}", container.identity.id), points);
         }
         self.containers = containers;

@@ -53,7 +53,8 @@ impl Resources {
         self.base(&self.tenants.default)
     }
 
-    /// A container's: all that is known of it, and its tenant by its namespace.
+    /// A container's, or a pod's where the container's id is empty: all that is known of it, and its tenant by its
+    /// namespace.
     pub(crate) fn of(&mut self, identity: &Identity) -> Vec<(String, String)> {
         if !self.knows(identity) && !std::mem::replace(&mut self.looked, true) {
             self.look();
@@ -62,7 +63,9 @@ impl Resources {
         let names = self.by_container.get(&identity.id).or(by_pod);
         let mut resource = self.base(self.tenants.of_namespace(names.map(|names| names.namespace.as_str())));
         let mut add = |key: &str, value: &str| resource.push((key.to_owned(), value.to_owned()));
-        add("container.id", &identity.id);
+        if !identity.id.is_empty() {
+            add("container.id", &identity.id);
+        }
         if let Some(uid) = &identity.pod {
             add("k8s.pod.uid", uid);
         }
@@ -85,7 +88,8 @@ impl Resources {
     }
 
     fn knows(&self, identity: &Identity) -> bool {
-        self.by_container.contains_key(&identity.id)
+        let pod = identity.pod.as_ref().filter(|_| identity.id.is_empty());
+        self.by_container.contains_key(&identity.id) || pod.is_some_and(|uid| self.by_pod.contains_key(uid))
     }
 
     /// An id is never given again, so what is known stays; what was removed is forgotten with all else.

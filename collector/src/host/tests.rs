@@ -116,6 +116,37 @@ fn containers_are_measured_each_under_its_own_resource() {
 }
 
 #[test]
+fn a_pods_network_is_measured_once_and_a_hosts_not_again() {
+    let ids = ["ab", "cd", "ef"].map(|id| id.repeat(32));
+    let folder = machine(&[
+        ("proc/stat", "cpu 1 1 1 1 1 1 1 1\ncpu0 1 1 1 1 1 1 1 1\nbtime 1000\n"),
+        ("sys/fs/cgroup/cgroup.controllers", "cpu io memory\n"),
+    ]);
+    // Two containers of a pod, and one without a network of its own.
+    for (pid, id, network) in [(7, &ids[0], 2), (8, &ids[1], 2), (9, &ids[2], 1), (1, &String::new(), 1)] {
+        let proc = folder.path().join(format!("proc/{pid}"));
+        fs::create_dir_all(proc.join("ns")).unwrap();
+        fs::create_dir_all(proc.join("net")).unwrap();
+        std::os::unix::fs::symlink(format!("net:[{network}]"), proc.join("ns/net")).unwrap();
+        fs::write(proc.join("stat"), format!("{pid} (a) S {} {} 0", "0 ".repeat(18).trim_end(), pid * 100)).unwrap();
+        fs::write(proc.join("net/dev"), "eth0: 5 1 0 0 0 0 0 0 7 2 0 3 0 0 0 0\nlo: 9 1 0 0 0 0 0 0 9 1 0 0\n")
+            .unwrap();
+        if !id.is_empty() {
+            let uid = if network == 2 { UID } else { "99999999-2222-3333-4444-555555555555" };
+            let cgroup = folder.path().join(format!("sys/fs/cgroup/kubepods/pod{uid}/{id}"));
+            fs::create_dir_all(&cgroup).unwrap();
+            fs::write(cgroup.join("cgroup.procs"), format!("{pid}\n")).unwrap();
+        }
+    }
+    let requests = measured(folder.path());
+    let sent = [("network.io.direction", "transmit"), ("network.interface.name", "eth0")];
+    let of: Vec<_> = requests.iter().filter(|r| value(r, "k8s.pod.network.io", &sent) == Some(7.0)).collect();
+    assert_eq!(of.len(), 1);
+    assert_eq!(of_resource(of[0], "k8s.pod.uid").as_deref(), Some(UID));
+    assert_eq!(of_resource(of[0], "container.id"), None);
+}
+
+#[test]
 fn this_machine_is_measured_until_nobody_asks_any_more() {
     let samples = Samples::new(&opentelemetry::global::meter("test"));
     let options =
