@@ -8,7 +8,7 @@ use super::Shared;
 use super::segment::{Segment, Step, Walk};
 use crate::Record;
 
-/// Handed out at once, about.
+/// Handed out at once, about; as they are sent, for on disk they are compressed.
 const BATCH_BYTES: u64 = 2 << 20;
 
 /// Records to be sent.
@@ -93,11 +93,11 @@ impl Reader {
                 Step::Frame(frame, length) if frame.number >= self.expected => {
                     self.pass_to(frame.number);
                     self.expected = frame.number + 1;
-                    *bytes += length;
                     if batch.records.is_empty() {
                         batch.oldest_ms = frame.spooled_ms;
                     }
                     if let Some(record) = frame.record() {
+                        *bytes += length.max(crate::size(&record) as u64);
                         batch.records.push((frame.number, record));
                     } else {
                         self.damaged(segment, walk.at() - length, length, "it holds no record");

@@ -87,6 +87,22 @@ async fn what_was_appended_is_there_after_a_restart_in_order_and_gone_when_it_is
 }
 
 #[tokio::test]
+async fn what_was_compressed_well_is_not_in_memory_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Spool::open_folder(folder.path(), 1 << 30).unwrap();
+    let large = || Spooled { record: Record { value: vec![b'.'; 500_000].into(), ..record(0) }, delivery: None };
+    spool.append((0..20).map(|_| large()).collect()).await.unwrap();
+    let mut reader = super::reader::Reader::new(spool.shared.clone());
+    let mut read = 0;
+    while let Some(batch) = reader.batch() {
+        let bytes: usize = batch.records.iter().map(|(_, record)| record.value.len()).sum();
+        assert!(bytes < 3 << 20, "{bytes}");
+        read += batch.records.len();
+    }
+    assert_eq!(read, 20);
+}
+
+#[tokio::test]
 async fn many_files_are_drained_in_order_while_more_is_appended() {
     let folder = tempfile::tempdir().unwrap();
     let spool = Spool::open_folder(folder.path(), 1 << 30).unwrap();
