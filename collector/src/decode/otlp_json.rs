@@ -24,9 +24,8 @@ use crate::otlp::wire::{Malformed, put_bytes, put_varint};
 pub struct Request {
     /// The same in protobuf. What it holds is not checked further: see [`crate::otlp::split`].
     pub protobuf: Vec<u8>,
-    /// The first object that has a name which OTLP does not know, and not even an empty list of what it is there to
-    /// hold. Where the request holds nothing at all, this is why: the name was mistaken, and what was meant would be
-    /// lost in silence. An object that says nothing is taken as one: so is an empty request written.
+    /// The first object that has not even an empty list of what it is there to hold. Where the request holds nothing at
+    /// all, this is why: a name was mistaken, and what was meant would be lost in silence.
     pub lacking: Option<Lacking>,
 }
 
@@ -88,19 +87,16 @@ impl<'de> Visitor<'de> for Fields<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut mistaken = false;
         let mut missing = list_of(self.message.name);
         while let Some(found) = map.next_key_seed(Name(self.message))? {
             let Some(field) = found else {
                 map.next_value::<IgnoredAny>()?;
-                mistaken = true;
                 continue;
             };
             missing = missing.filter(|list| *list != field.name);
             map.next_value_seed(Content { field, inside: false, out: self.out, lacking: self.lacking })?;
         }
         if let Some(list) = missing
-            && mistaken
             && self.lacking.get().is_none()
         {
             self.lacking.set(Some(Lacking { message: self.message.name, list }));

@@ -32,7 +32,7 @@ pub enum Malformed {
         field: &'static str,
     },
     /// A JSON request that holds nothing, though not by an empty list.
-    #[error("there is nothing in it: an object ({message}) has no `{list}`, but a name that OTLP does not know")]
+    #[error("there is nothing in it: an object ({message}) has no `{list}`")]
     Lacking {
         /// Message.
         message: &'static str,

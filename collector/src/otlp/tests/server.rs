@@ -347,7 +347,7 @@ async fn empty_requests_and_every_way_to_write_a_content_type_are_taken() {
         (PROTOBUF, &b""[..]),
         ("application/protobuf", b""),
         ("Application/X-Protobuf; messageType=\"x\"", b""),
-        (JSON, b"{}"),
+        (JSON, br#"{"resourceLogs": []}"#),
         ("application/json;charset=UTF-8", br#"{"resourceLogs": []}"#),
         // Fields that this version of OTLP does not have yet, beside an empty list and as protobuf field 99.
         (JSON, br#"{"resourceLogs": [], "newField": {"deep": [1]}}"#),

@@ -129,10 +129,11 @@ async fn connect(to: SocketAddr, config: ClientConfig) -> std::io::Result<TlsStr
 
 /// An export over HTTP/1.1; its status. That a client is not let in, TLS 1.3 tells it behind the handshake.
 async fn post(stream: &mut TlsStream<TcpStream>) -> std::io::Result<u16> {
-    let head = "POST /v1/logs HTTP/1.1\r\nhost: weir\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+    let head =
+        "POST /v1/logs HTTP/1.1\r\nhost: weir\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n";
     stream.write_all(head.as_bytes()).await?;
     let mut answer = Vec::new();
-    while !answer.ends_with(b"{}") {
+    while !answer.ends_with(b"\r\n\r\n") {
         if stream.read_buf(&mut answer).await? == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
