@@ -213,6 +213,7 @@ impl Measure {
 
     fn pass(&mut self, nvml: &Nvml) {
         self.resources.begin_pass();
+        self.owners.begin_pass();
         let count = self.asked.take("count", nvml.device_count()).unwrap_or(0);
         for index in 0..count.min(DEVICES) {
             let Some(gpu) = self.asked.take("device", nvml.device_by_index(index)) else { continue };

@@ -14,6 +14,8 @@ const MOST: usize = 4096;
 
 #[derive(Debug, Clone)]
 struct Process {
+    /// Ticks after the machine's start: they stay, whatever the clock does.
+    ticks: u64,
     /// Microseconds since the epoch.
     started: u64,
     container: Option<Identity>,
@@ -24,12 +26,19 @@ struct Process {
 #[derive(Debug)]
 pub(super) struct Owners {
     root: PathBuf,
+    /// When the machine was started, in microseconds since the epoch.
+    boot: u64,
     known: HashMap<u32, Process>,
 }
 
 impl Owners {
     pub(super) fn new(root: PathBuf) -> Self {
-        Self { root, known: HashMap::new() }
+        Self { boot: boot(&root) / 1000, root, known: HashMap::new() }
+    }
+
+    /// Looks at the clock again, which may have been set.
+    pub(super) fn begin_pass(&mut self) {
+        self.boot = boot(&self.root) / 1000;
     }
 
     /// The container of the process that had this PID at `time` (microseconds since the epoch). Nobody's is what runs in
@@ -52,8 +61,11 @@ impl Owners {
         let Some(ticks) = proc::started(&read(&self.root, &format!("proc/{pid}/stat"))).filter(|_| pid > 0) else {
             return;
         };
-        let started = (boot(&self.root) / 1000).saturating_add(ticks.saturating_mul(10_000));
-        if self.known.get(&pid).is_some_and(|known| known.started == started) {
+        let started = self.boot.saturating_add(ticks.saturating_mul(10_000));
+        if let Some(known) = self.known.get_mut(&pid)
+            && known.ticks == ticks
+        {
+            known.started = started;
             return;
         }
         let cgroup = read(&self.root, &format!("proc/{pid}/cgroup"));
@@ -63,7 +75,7 @@ impl Owners {
         }
         // Who was before that one is of no interest any more.
         let before = self.known.remove(&pid).map(|known| Box::new(Process { before: None, ..known }));
-        self.known.insert(pid, Process { started, container, before });
+        self.known.insert(pid, Process { ticks, started, container, before });
     }
 }
 
