@@ -47,9 +47,16 @@ impl Api {
         body["count"].as_u64().with_context(|| format!("no count in {body}"))
     }
 
-    /// Every hit, page after page, oldest first.
+    /// Every hit, oldest first.
     pub async fn search(&self, query: &str) -> anyhow::Result<Vec<Value>> {
-        let (mut hits, mut cursor) = (Vec::new(), String::new());
+        let mut hits = Vec::new();
+        self.each(query, |hit| hits.push(hit)).await?;
+        Ok(hits)
+    }
+
+    /// Gives every hit to `take`, page after page, oldest first: for more than fits into memory.
+    pub async fn each(&self, query: &str, mut take: impl FnMut(Value)) -> anyhow::Result<()> {
+        let mut cursor = String::new();
         loop {
             let mut parameters = vec![("query", query), ("limit", "1000"), ("order", "asc")];
             if !cursor.is_empty() {
@@ -57,11 +64,11 @@ impl Api {
             }
             let mut body = self.sound("/api/v1/logs/search", &parameters).await?;
             if let Value::Array(page) = body["hits"].take() {
-                hits.extend(page);
+                page.into_iter().for_each(&mut take);
             }
             match body["next_cursor"].as_str() {
                 Some(next) if !next.is_empty() => next.clone_into(&mut cursor),
-                _ => return Ok(hits),
+                _ => return Ok(()),
             }
         }
     }

@@ -97,10 +97,14 @@ impl Weir {
         self.ready().await
     }
 
+    /// Its process.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        Ok(self.child.as_ref().context("weir is not running")?.id())
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        let child = self.child.as_ref().context("weir is not running")?;
-        let pid = Pid::from_raw(i32::try_from(child.id())?).context("no process id")?;
+        let pid = Pid::from_raw(i32::try_from(self.pid()?)?).context("no process id")?;
         Ok(rustix::process::kill_process(pid, signal)?)
     }
 

@@ -1,0 +1,125 @@
+//! Kafka away under load of files and of OTLP: each line and each log is in the index once when it is back, and the
+//! collector's memory did not grow with what came meanwhile.
+//!
+//! How long it is away comes from `WEIR_OUTAGE`, in seconds. Exports that find no room anywhere are not made here: they
+//! are refused, which the collector's own tests show.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use weir_tests::kafka::Kafka;
+use weir_tests::{Api, Weir, number, skip, until};
+
+/// Lines a second, and exports a second.
+const LINES: u64 = 500;
+const EXPORTS: u64 = 20;
+/// Logs in an export.
+const LOGS: u64 = 10;
+/// Of a line and of a log: of each kind more comes in ten seconds than may wait in memory for Kafka (32 MiB).
+const LINE_BYTES: u64 = 8_000;
+const LOG_BYTES: usize = 20_000;
+/// What the collector may have in memory at any time, however long Kafka is away, in KiB: what may be on its way there
+/// (24 MiB), as it was read, as librdkafka copies it and as it is packed, and the program itself.
+const PEAK_KIB: u64 = 144 << 10;
+/// Before and after the time without Kafka.
+const AROUND: Duration = Duration::from_secs(2);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka_away_under_load_loses_nothing_and_memory_stays_flat() {
+    let mut kafka = match Kafka::start().await {
+        Ok(kafka) => kafka,
+        Err(error) => return skip("kafka_away_under_load", &format!("{error:#}")),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let logs = folder.path().join("logs");
+    let config = json!({
+        "listen": "127.0.0.1:0",
+        "bus": { "broker": "kafka", "brokers": kafka.brokers() },
+        "collector": {
+            "files": [{ "include": [logs.join("*.log")], "format": "cri" }],
+            "otlp": { "grpc": null, "http": "127.0.0.1:0", "spool": { "size": "8GB" } },
+        },
+        "indexer": { "seal": { "age": "2s", "size": "4MB" } },
+    });
+    let mut collector = Weir::new("collector", &folder.path().join("collector"), &config).unwrap();
+    let mut indexer = Weir::new("indexer", &folder.path().join("indexer"), &config).unwrap();
+    let otlp = collector.start().await.unwrap().otlp_http.unwrap();
+    let api = Api::new(&indexer.start().await.unwrap().http).unwrap();
+
+    let away = Duration::from_secs(number("WEIR_OUTAGE", 10));
+    let seconds = (AROUND + away + AROUND).as_secs();
+    let (lines, exports) = (LINES * seconds, EXPORTS * seconds);
+    let words = format!(
+        "logs --dir={} --lines={lines} --rate={LINES} --files=5 --line-bytes={LINE_BYTES} --rotate-size=20000000",
+        logs.display()
+    );
+    let files =
+        tokio::spawn(async move { weir_tests::weir::load(&words.split(' ').collect::<Vec<_>>()).await.unwrap() });
+    let sender = tokio::spawn(export(otlp, exports));
+
+    tokio::time::sleep(AROUND).await;
+    kafka.kill().unwrap();
+    tokio::time::sleep(away).await;
+    let peak = peak_kib(&collector);
+    kafka.restart().await.unwrap();
+    let report = files.await.unwrap();
+    sender.await.unwrap();
+
+    let all = lines + exports * LOGS;
+    let within = Duration::from_mins(2) + 2 * away;
+    let arrived = until(within, || async { (api.count("").await.ok()? >= all).then_some(()) });
+    if arrived.await.is_none() {
+        // What is missing is told below.
+        eprintln!("{:?} of {all} arrived within {within:?}", api.count("").await);
+    }
+    let (mut of_files, mut of_otlp) = (vec![0_u32; lines as usize], vec![0_u32; (exports * LOGS) as usize]);
+    let mut checksum = 0_u64;
+    let each = |hit: Value| {
+        let body = hit["body"].as_str().unwrap();
+        if let Some(rest) = body.strip_prefix("otlp ") {
+            of_otlp[rest.split(' ').next().unwrap().parse::<usize>().unwrap()] += 1;
+        } else {
+            of_files[weir::load::lines::sequence(body).expect(body) as usize] += 1;
+            checksum = checksum.wrapping_add(weir::load::logs::hash(body.as_bytes()));
+        }
+    };
+    api.each("", each).await.unwrap();
+    for (kind, seen) in [("lines", of_files), ("logs of OTLP", of_otlp)] {
+        let wrong: Vec<_> = seen.iter().enumerate().filter(|(_, times)| **times != 1).take(10).collect();
+        assert!(wrong.is_empty(), "of {} {kind} these are not there once (number, times): {wrong:?}", seen.len());
+    }
+    assert_eq!(report["checksum"], format!("{checksum:016x}"), "a line came back with other bytes");
+    let later = peak_kib(&collector);
+    eprintln!("peak {peak} KiB while Kafka was away, {later} KiB in all");
+    assert!(later < PEAK_KIB, "{peak} KiB while Kafka was away, {later} KiB in all; {PEAK_KIB} KiB are stated");
+}
+
+/// Exports one after the other, each until it is acknowledged.
+async fn export(url: String, exports: u64) {
+    let client = reqwest::Client::new();
+    let mut pace = tokio::time::interval(Duration::from_secs(1) / EXPORTS as u32);
+    let fill = ".".repeat(LOG_BYTES);
+    for export in 0..exports {
+        pace.tick().await;
+        let log = |log: u64| json!({ "body": { "stringValue": format!("otlp {} {fill}", export * LOGS + log) } });
+        let logs: Vec<Value> = (0..LOGS).map(log).collect();
+        let name = json!({ "key": "service.name", "value": { "stringValue": "ocr" } });
+        let body = json!({ "resourceLogs": [{
+            "resource": { "attributes": [name] },
+            "scopeLogs": [{ "logRecords": logs }],
+        }]});
+        let taken = until(Duration::from_mins(1), || async {
+            client.post(format!("{url}/v1/logs")).json(&body).send().await.ok()?.status().is_success().then_some(())
+        });
+        taken.await.expect("exports are taken at any time");
+    }
+}
+
+/// The most memory that it ever had.
+fn peak_kib(weir: &Weir) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", weir.pid().unwrap())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches("kB").trim().parse().unwrap()
+}
