@@ -21,7 +21,7 @@ pub fn parse(text: &str) -> Result<Query, ParseError> {
     if text.len() > MAX_BYTES {
         return Err(ParseError { position: MAX_BYTES, message: format!("a query has at most {MAX_BYTES} bytes") });
     }
-    let mut parser = Parser { text, at: 0, tests: 0 };
+    let mut parser = Parser { text, at: 0, tests: 0, field: "body".to_owned() };
     parser.space();
     if parser.done() {
         return Ok(Query::All);
@@ -35,6 +35,8 @@ struct Parser<'a> {
     text: &'a str,
     at: usize,
     tests: usize,
+    /// What bare words are looked for in.
+    field: String,
 }
 
 fn special(c: char) -> bool {
@@ -144,17 +146,19 @@ impl<'a> Parser<'a> {
             return if self.take(")") { Ok(query) } else { Err(self.error("expected `)`")) };
         }
         if self.peek() == Some('"') {
-            return Ok(Query::Field("body".into(), Test::Is(self.phrase()?)));
+            return Ok(Query::Field(self.field.clone(), Test::Is(self.phrase()?)));
         }
         let (text, glob) = self.bare(special)?;
         if !self.take(":") {
             if self.starts_list() {
                 return self.list(&unglob(&text));
             }
-            if text == "*" {
-                return Ok(Query::All);
-            }
-            return Ok(Query::Field("body".into(), value_test(text, glob)));
+            let test = match text.as_str() {
+                "*" if self.field == "body" => return Ok(Query::All),
+                "*" => Test::Exists,
+                _ => value_test(text, glob),
+            };
+            return Ok(Query::Field(self.field.clone(), test));
         }
         match unglob(&text).as_str() {
             "*" if self.take("*") => Ok(Query::All),
@@ -246,10 +250,14 @@ impl<'a> Parser<'a> {
                 field(Test::Range(low, high))
             }
             Some('(') => {
+                // Bare words inside belong to the field.
                 self.at += 1;
-                let inner = self.or(depth + 1)?;
+                let outer = std::mem::replace(&mut self.field, name.to_owned());
+                let inner = self.or(depth + 1);
+                self.field = outer;
+                let inner = inner?;
                 self.space();
-                if self.take(")") { Ok(rename(inner, name)) } else { Err(self.error("expected `)`")) }
+                if self.take(")") { Ok(inner) } else { Err(self.error("expected `)`")) }
             }
             _ => {
                 let (text, glob) = self.bare(ends_value)?;
@@ -306,9 +314,9 @@ impl<'a> Parser<'a> {
     /// A run of characters up to one that `ends` it. Escapes before `*`, `?` and `\` are kept for [`unglob`]; says whether
     /// a wildcard is in.
     fn bare(&mut self, ends: fn(char) -> bool) -> Result<(String, bool), ParseError> {
-        let (mut text, mut glob) = (String::new(), false);
+        let (start, mut text, mut glob) = (self.at, String::new(), false);
         while let Some(c) = self.peek() {
-            if ends(c) {
+            if ends(c) || ["&&", "||"].iter().any(|join| self.rest().starts_with(join)) {
                 break;
             }
             self.at += c.len_utf8();
@@ -327,6 +335,9 @@ impl<'a> Parser<'a> {
         if text.is_empty() {
             let found = self.peek().map_or("the end".to_owned(), |c| format!("`{c}`"));
             return Err(self.error(format!("expected a word, a field, `\"` or `(`, found {found}")));
+        }
+        if let Some((at, message)) = not_there(&self.text[start..self.at]) {
+            return Err(ParseError { position: start + at, message: message.to_owned() });
         }
         Ok((text, glob))
     }
@@ -349,15 +360,24 @@ fn one_or(mut queries: Vec<Query>, join: fn(Vec<Query>) -> Query) -> Query {
     if queries.len() == 1 { queries.remove(0) } else { join(queries) }
 }
 
-/// `field:(a OR b)`: bare words inside belong to the field.
-fn rename(query: Query, name: &str) -> Query {
-    let all = |queries: Vec<Query>| queries.into_iter().map(|q| rename(q, name)).collect();
-    match query {
-        Query::And(queries) => Query::And(all(queries)),
-        Query::Or(queries) => Query::Or(all(queries)),
-        Query::Not(inner) => Query::Not(Box::new(rename(*inner, name))),
-        Query::Field(field, test) if field == "body" => Query::Field(name.to_owned(), test),
-        other => other,
+/// Where a word, as it was written, asks for what Lucene has and weir has not: taken as a part of the word it would find
+/// nothing, without a word of why. A path such as `/v1/ocr/` is no expression.
+fn not_there(word: &str) -> Option<(usize, &'static str)> {
+    let inner = word.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'));
+    if inner.is_some_and(|inner| [".*", ".+", "+", "|", "^", "$"].iter().any(|sign| inner.contains(sign))) {
+        return Some((0, "there are no regular expressions: use `*` and `?`, or write the text in quotation marks"));
+    }
+    let at = word.rfind(['~', '^']).filter(|&at| at > 0 && !word[..at].ends_with('\\'))?;
+    let (sign, number) = word[at..].split_at(1);
+    let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    match sign {
+        "~" if is_number(number) && (number.len() < 2 || number.contains('.')) => {
+            Some((at, "there is no fuzzy search: use `*`, or write the text in quotation marks"))
+        }
+        "^" if is_number(number) && !number.is_empty() => {
+            Some((at, "there is no boost: leave it out, or write the text in quotation marks"))
+        }
+        _ => None,
     }
 }
 
@@ -406,6 +426,37 @@ mod tests {
         {
             assert_eq!(parse(text).unwrap_err().position, position, "{text}");
         }
+    }
+
+    #[test]
+    fn bare_words_in_parentheses_belong_to_the_field_and_what_names_another_does_not() {
+        let exists = Query::Field("user".into(), Test::Exists);
+        assert_eq!(parse("user:(*)").unwrap(), exists);
+        assert_eq!(parse("user:(a OR *)").unwrap(), Query::Or(vec![is("user", "a"), exists]));
+        let both = Query::And(vec![is("service", "ocr"), is("body", "hello")]);
+        assert_eq!(parse("service:(ocr AND body:hello)").unwrap(), both);
+        assert_eq!(parse("service:(ocr) hello").unwrap(), both);
+        assert_eq!(parse("body:(*)").unwrap(), Query::All);
+    }
+
+    #[test]
+    fn signs_join_words_without_spaces() {
+        assert_eq!(parse("a||b").unwrap(), Query::Or(vec![is("body", "a"), is("body", "b")]));
+        assert_eq!(parse("n:a&&b").unwrap(), Query::And(vec![is("n", "a"), is("body", "b")]));
+    }
+
+    #[test]
+    fn what_lucene_has_and_weir_has_not_is_told_and_what_only_looks_like_it_is_a_word() {
+        for (text, position) in
+            [("hello^2", 5), ("x hello~1", 7), ("hello~", 5), ("user:u1^2.5", 7), ("/hel+o/", 0), ("body:/h.*/", 5)]
+        {
+            assert_eq!(parse(text).unwrap_err().position, position, "{text}");
+        }
+        for text in ["/v1/ocr/", "~root", "~/a", "a^b", "10~20", "2^n", "/"] {
+            assert_eq!(parse(text).unwrap(), is("body", text), "{text}");
+        }
+        assert_eq!(parse(r"a\^2").unwrap(), is("body", "a^2"));
+        assert_eq!(parse("\"hello^2\"").unwrap(), is("body", "hello^2"));
     }
 
     proptest! {
