@@ -346,8 +346,12 @@ impl Reader {
                     self.meters.dead.add(1, &self.meters.signal);
                     return true;
                 }
-                // With the reason it is larger than the bus takes: its place is kept.
+                // With the reason it is larger than the bus takes: what can be left out is, and its place is kept.
                 Err(weir_bus::Error::TooLarge { .. }) if !record.value.is_empty() => record.value = Bytes::new(),
+                Err(weir_bus::Error::TooLarge { .. }) if record.key.is_some() || record.headers.len() > 2 => {
+                    record.key = None;
+                    record.headers.drain(..record.headers.len().saturating_sub(2));
+                }
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "cannot write a dead letter");
                     pause(PAUSE, shutdown).await;
@@ -384,7 +388,8 @@ impl Reader {
             let (low, high) = self.bus.offsets(&Partition::new(self.topic, *partition)).await?;
             let position = self.store.position(*partition).unwrap_or(low).max(low);
             let last = self.last_ms.lock().get(partition).map_or(0, |ms| ms.saturating_mul(1_000_000));
-            until = until.min(if position >= high { asked } else { last });
+            // A producer's clock may be ahead.
+            until = until.min(if position >= high { asked } else { last.min(asked) });
             lag += u64::try_from(high - position).unwrap_or(0);
         }
         Ok((until, lag))
