@@ -35,7 +35,7 @@ pub(super) async fn search(State(api): State<Api>, Query(pairs): Pairs) -> Answe
     let params = Params::new(pairs, &["query", "start", "end", "limit", "order", "cursor"])?;
     let asked = selection(&params)?;
     let paging = Paging {
-        limit: params.number("limit", 100, MAX_PAGE)?,
+        limit: params.number("limit", 100, 1..=MAX_PAGE)?,
         oldest_first: params.oldest_first()?,
         after: params.cursor()?,
     };
@@ -96,7 +96,7 @@ pub(super) async fn values(State(api): State<Api>, name: InPath, Query(pairs): P
     let name = in_path("name", name)?;
     let params = Params::new(pairs, &["query", "start", "end", "limit"])?;
     let asked = selection(&params)?;
-    let limit = params.number("limit", 10, search::MAX_GROUPS)?;
+    let limit = params.number("limit", 10, 1..=search::MAX_GROUPS)?;
     let field = name.clone();
     let values = api
         .run(move |snapshot, deadline| search::top_values(snapshot, &Selection { deadline, ..asked }, &name, limit))
@@ -110,7 +110,7 @@ pub(super) async fn values(State(api): State<Api>, name: InPath, Query(pairs): P
 pub(super) async fn context(State(api): State<Api>, id: InPath, Query(pairs): Pairs) -> Answer {
     let id: LineId = in_path("id", id)?.parse().map_err(|wrong: String| Problem::parameter("id", wrong))?;
     let mut params = Params::new(pairs, &["before", "after", "timestamp"])?;
-    let sides = [params.number("before", 10, 1000)?, params.number("after", 10, 1000)?];
+    let sides = [params.number("before", 10, 0..=1000)?, params.number("after", 10, 0..=1000)?];
     let at = match params.text("timestamp").map(str::to_owned) {
         None => None,
         Some(text) => Some(

@@ -1,6 +1,7 @@
 //! Query parameters, each refused by name with what would be right.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
@@ -40,10 +41,13 @@ impl Params {
         self.values.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    pub(crate) fn number(&self, name: &str, default: usize, most: usize) -> Result<usize, Problem> {
+    pub(crate) fn number(&self, name: &str, default: usize, within: RangeInclusive<usize>) -> Result<usize, Problem> {
         let Some(text) = self.text(name) else { return Ok(default) };
-        let wrong = || Problem::parameter(name, format!("`{text}` is no number from 0 to {most}"));
-        text.parse().ok().filter(|number| *number <= most).ok_or_else(wrong)
+        let wrong = || {
+            let (least, most) = (within.start(), within.end());
+            Problem::parameter(name, format!("`{text}` is no number from {least} to {most}"))
+        };
+        text.parse().ok().filter(|number| within.contains(number)).ok_or_else(wrong)
     }
 
     pub(crate) fn query(&self) -> Result<(Matcher, Needs), Problem> {

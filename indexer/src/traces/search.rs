@@ -43,11 +43,10 @@ struct Wanted {
 
 struct Found {
     newest: i64,
-    spans: u64,
     first: Value,
 }
 
-/// `{"traces":[{"trace_id","matched","span":{…}}],"took_ms"}`, newest first by the start of their newest span that passes,
+/// `{"traces":[{"trace_id","span":{…}}],"took_ms"}`, newest first by the start of their newest span that passes,
 /// which is the `span` shown.
 pub(super) async fn search(
     State(api): State<Api>,
@@ -59,7 +58,7 @@ pub(super) async fn search(
         let detail = "the search took too long: narrow `start` and `end`, or name a `service`";
         return Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, detail));
     };
-    let show = |(trace_id, found): Trace| json!({"trace_id": hex::encode(trace_id), "matched": found.spans, "span": found.first});
+    let show = |(trace_id, found): Trace| json!({"trace_id": hex::encode(trace_id), "span": found.first});
     let traces: Vec<Value> = traces.into_iter().map(show).collect();
     Ok(Json(json!({"traces": traces, "took_ms": began.elapsed().as_millis() as u64})))
 }
@@ -72,10 +71,7 @@ impl Wanted {
         if status.as_ref().is_some_and(|status| number(status).is_none()) {
             return Err(Problem::parameter("status", "use ok, error or unset"));
         }
-        let limit = params.number("limit", 20, MOST)?;
-        if limit == 0 {
-            return Err(Problem::parameter("limit", format!("use a number from 1 to {MOST}")));
-        }
+        let limit = params.number("limit", 20, 1..=MOST)?;
         let (matcher, needs) = params.query()?;
         let (service, interface) =
             (params.text("service").map(str::to_owned), params.text("interface").map(str::to_owned));
@@ -98,17 +94,12 @@ impl Wanted {
             if any.len() > 32 { Needs::Anything } else { Needs::Any(any) }
         }));
         let (start, end) = params.range()?;
-        Ok(Self {
-            service,
-            interface,
-            duration: (params.length("min_duration")?.unwrap_or(0), params.length("max_duration")?.unwrap_or(u64::MAX)),
-            status,
-            matcher,
-            needs: Needs::All(needs),
-            start,
-            end,
-            limit,
-        })
+        let duration =
+            (params.length("min_duration")?.unwrap_or(0), params.length("max_duration")?.unwrap_or(u64::MAX));
+        if duration.0 > duration.1 {
+            return Err(Problem::parameter("max_duration", "must not be less than `min_duration`"));
+        }
+        Ok(Self { service, interface, duration, status, matcher, needs: Needs::All(needs), start, end, limit })
     }
 
     fn passes(&self, line: &Line, span: &Span) -> bool {
@@ -163,12 +154,9 @@ fn find(store: &Store, wanted: &Wanted, deadline: Instant) -> Result<Option<Vec<
         }
         for line in candidate.lines()?.iter() {
             if let Some(span) = span_of(line).filter(|span| wanted.passes(line, span)) {
-                let found = traces.entry(line.trace_id.to_vec()).or_insert_with(|| Found {
-                    newest: i64::MIN,
-                    spans: 0,
-                    first: Value::Null,
-                });
-                found.spans += 1;
+                let found = traces
+                    .entry(line.trace_id.to_vec())
+                    .or_insert_with(|| Found { newest: i64::MIN, first: Value::Null });
                 if line.time > found.newest {
                     found.newest = line.time;
                     found.first = summary(&line.source, &span);
