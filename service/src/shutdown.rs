@@ -1,9 +1,13 @@
-//! Graceful stop: the first SIGTERM or SIGINT asks, the second one or the deadline insists.
+//! Graceful stop: the first SIGTERM or SIGINT asks, the second one or the deadline insists. The same signal again within
+//! a second is the first one, sent to the process and to its group, as `timeout` does.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+/// A signal that comes twice within this time was sent once.
+const ONCE: Duration = Duration::from_secs(1);
 
 /// What the signals of this process say; cheap to clone.
 #[derive(Debug, Clone)]
@@ -22,13 +26,25 @@ impl Shutdown {
         let shutdown = Self::without_signals(deadline);
         let Self { asked, forced } = shutdown.clone();
         tokio::spawn(async move {
-            for token in [asked, forced] {
+            let mut first: Option<(&str, Instant)> = None;
+            loop {
                 let name = tokio::select! {
                     _ = terminate.recv() => "SIGTERM",
                     _ = interrupt.recv() => "SIGINT",
                 };
-                tracing::info!(signal = name, "stopping");
-                token.cancel();
+                let now = Instant::now();
+                match first {
+                    None => {
+                        tracing::info!(signal = name, "stopping");
+                        asked.cancel();
+                        first = Some((name, now));
+                    }
+                    Some((before, at)) if before == name && now - at < ONCE => {}
+                    Some(_) => {
+                        tracing::info!(signal = name, "stopping at once");
+                        return forced.cancel();
+                    }
+                }
             }
         });
         Ok(shutdown)
