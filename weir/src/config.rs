@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use weir_bus::Broker;
+use weir_indexer::Partitions;
 use weir_service::{config, http, telemetry};
 
 /// The configuration cannot be used: exit code 64, before any port is bound or file written.
@@ -138,6 +140,15 @@ impl Config {
         self.bus.check().map_err(|error| error.to_string())?;
         self.collector.check().map_err(|error| error.to_string())?;
         self.indexer.check().map_err(|error| error.to_string())?;
+        if let (Broker::Embedded, Partitions::List(list)) = (self.bus.broker, &self.indexer.partitions)
+            && let Some(wrong) = list.iter().find(|partition| **partition >= self.bus.partitions)
+        {
+            return Err(format!(
+                "indexer.partitions: there is no partition {wrong}: `bus.partitions` is {}, so they are 0 to {}",
+                self.bus.partitions,
+                self.bus.partitions - 1
+            ));
+        }
         self.alerter.check().map_err(|error| format!("alerter.{error}"))?;
         Ok(())
     }
