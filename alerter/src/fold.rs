@@ -20,6 +20,7 @@ use ahash::{AHashMap, AHashSet};
 use weir_proto::v1;
 
 pub use interface::{Rewrite, RewriteError, Rewrites};
+pub(crate) use records::arrival;
 pub(crate) use restore::first;
 pub use seen::Seen;
 use wire::Call;
@@ -32,6 +33,8 @@ pub const OTHER: &str = "other";
 const SECOND: u64 = 1_000_000_000;
 /// How far ahead of its arrival a span may push the watermark.
 const AHEAD: u64 = SECOND;
+/// Tenants whose interfaces are kept apart; all interfaces of one beyond are one.
+const TENANTS: usize = 10_000;
 /// Longest tenant, service or interface in bytes; the rest is cut off, so that a range's size is bounded by its spans.
 const NAME_BYTES: usize = 256;
 
@@ -89,6 +92,9 @@ impl Fold {
     pub fn restore(&mut self, range: &v1::CallDeltas) {
         self.watermark = self.watermark.max(range.watermark_unix_nano);
         for series in range.series.iter().filter(|series| series.interface != OTHER) {
+            if self.is_one_too_many(&series.tenant) {
+                continue;
+            }
             let known = self.interfaces.entry(series.tenant.clone()).or_default();
             if known.len() < self.interfaces_per_tenant {
                 known.insert(series.interface.clone());
@@ -193,16 +199,23 @@ impl Fold {
 
     /// `interface` becomes [`OTHER`] where it is one too many.
     fn bound(&mut self, tenant: &str, interface: &mut String) {
-        let known = entry(&mut self.interfaces, tenant);
-        if known.contains(interface.as_str()) {
-            return;
-        }
-        if known.len() < self.interfaces_per_tenant {
-            known.insert(interface.clone());
-            return;
+        if !self.is_one_too_many(tenant) {
+            let known = entry(&mut self.interfaces, tenant);
+            if known.contains(interface.as_str()) {
+                return;
+            }
+            if known.len() < self.interfaces_per_tenant {
+                known.insert(interface.clone());
+                return;
+            }
         }
         self.range.overflowed += 1;
         OTHER.clone_into(interface);
+    }
+
+    /// A tenant beyond those whose interfaces are kept apart.
+    fn is_one_too_many(&self, tenant: &str) -> bool {
+        self.interfaces.len() >= TENANTS && !self.interfaces.contains_key(tenant)
     }
 
     /// Ends the range and begins the next one.

@@ -23,7 +23,7 @@ pub struct Options {
     pub receivers: Vec<Receiver>,
     /// How long series are kept in memory.
     pub history: Span,
-    /// Series kept at most; more are refused and counted.
+    /// Series kept at most; more are refused and counted. The calls of one interface are seven.
     pub series_limit: usize,
     /// Interfaces kept apart for each tenant; the others are one, named `other`.
     pub interfaces_per_tenant: usize,

@@ -49,7 +49,7 @@ pub(super) fn dead_letter(message: &Message, reason: &str) -> Record {
 
 /// When a record arrived, in nanoseconds. Who wrote it may have set its time: one that lies ahead would carry the
 /// watermark away for ever, and one that is not there would hold it back.
-pub(super) fn arrival(timestamp_ms: i64, wall_nano: u64) -> u64 {
+pub(crate) fn arrival(timestamp_ms: i64, wall_nano: u64) -> u64 {
     if timestamp_ms > 0 { nanos(timestamp_ms).min(wall_nano) } else { wall_nano }
 }
 

@@ -26,7 +26,8 @@ pub(super) struct Written {
 impl Written {
     /// Where the next range begins; `None` where there is none yet.
     pub(super) fn end(&self) -> Option<i64> {
-        self.ranges.iter().map(|range| range.end_offset).max()
+        let of_this_topic = self.ranges.iter().rposition(|range| range.begins_anew).unwrap_or(0);
+        self.ranges.get(of_this_topic..)?.iter().map(|range| range.end_offset).max()
     }
 }
 

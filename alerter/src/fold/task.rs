@@ -80,6 +80,8 @@ struct Source {
     /// Where the open range begins, and the next record to be read.
     first: i64,
     next: i64,
+    /// Its topic was made anew, and no range says so yet.
+    anew: bool,
     ended: Vec<v1::CallDeltas>,
     last_came: Instant,
 }
@@ -163,7 +165,7 @@ impl Task {
     fn source(&self, first: i64) -> Source {
         let seen = Seen::new(WINDOW.as_nanos() as u64, IDS);
         let fold = Fold::new(self.settings.interfaces_per_tenant, seen).with_rewrites(self.settings.rewrites.clone());
-        Source { fold, first, next: first, ended: Vec::new(), last_came: Instant::now() }
+        Source { fold, first, next: first, anew: false, ended: Vec::new(), last_came: Instant::now() }
     }
 }
 
@@ -192,7 +194,7 @@ impl Member<'_> {
                 Event::Idle => {}
             }
             let due = self.open_since.is_some_and(|since| since.elapsed() >= OPEN);
-            let idle = self.idle().await;
+            let idle = self.idle().await?;
             let committed =
                 if due || idle || self.pending_bytes >= PENDING_BYTES { self.commit().await } else { Ok(()) };
             match committed {
@@ -232,10 +234,22 @@ impl Member<'_> {
                 tracing::warn!(partition, offset, end, "the group's position is not where the last range ends");
                 position.offset = end;
             }
-            let (low, _) = self.task.bus.offsets(&position.partition).await?;
-            position.offset = position.offset.max(low);
+            let (low, high) = self.task.bus.offsets(&position.partition).await?;
+            // One that has grown past the old position meanwhile cannot be told from the old one.
+            let anew = position.offset > high;
+            if anew {
+                let (partition, offset) = (position.partition.partition, position.offset);
+                tracing::warn!(
+                    partition,
+                    offset,
+                    high,
+                    "the topic of spans was made anew: it is folded from its start"
+                );
+            }
+            position.offset = if anew { low } else { position.offset.max(low) };
             self.consumer.seek(&position).await?;
             let mut source = self.task.source(position.offset);
+            source.anew = anew;
             written.ranges.iter().for_each(|range| source.fold.restore(range));
             restore::refill(&self.task.bus, &position, WINDOW, wall_nano(), &mut source.fold).await?;
             source.last_came = Instant::now();
@@ -248,7 +262,8 @@ impl Member<'_> {
     async fn add(&mut self, message: Message) -> Result<(), Error> {
         let Some(source) = self.sources.get_mut(&message.partition) else { return Ok(()) };
         if message.offset < source.next {
-            return Ok(());
+            let (_, high) = self.task.bus.offsets(&message.partition).await?;
+            return if high < source.next { Err(made_anew(&message.partition)) } else { Ok(()) };
         }
         if message.offset > source.next {
             // Offsets without records are part of the range; what retention took away is a gap, and must show as one.
@@ -280,7 +295,7 @@ impl Member<'_> {
     }
 
     /// Carries the watermarks of quiet partitions on; true where there is something to commit.
-    async fn idle(&mut self) -> bool {
+    async fn idle(&mut self) -> Result<bool, Error> {
         let (now, wall) = (Instant::now(), wall_nano());
         self.idle.turn(now, wall);
         let written = self.task.settings.written.load(Ordering::Relaxed);
@@ -288,35 +303,31 @@ impl Member<'_> {
             self.idle.came(now);
         }
         if !self.idle.due(now) {
-            return false;
+            return Ok(false);
         }
         self.idle.done(now);
         let watermark = wall.saturating_sub(self.task.settings.lateness.as_nanos() as u64);
-        let mut advanced = false;
+        let (mut advanced, mut anew) = (false, None);
         for (partition, source) in &mut self.sources {
             if source.next > source.first || !source.ended.is_empty() || now - source.last_came < QUIET {
                 continue;
             }
             match tokio::time::timeout(PATIENCE, self.task.bus.offsets(partition)).await {
                 // The end was asked for after the wall clock was read, so nothing older waits there.
-                Ok(Ok((_, high))) if high <= source.next => {
+                Ok(Ok((_, high))) if high < source.next => anew = Some(partition.clone()),
+                Ok(Ok((_, high))) if high == source.next => {
                     source.fold.advance(watermark);
-                    source.ended.push(source.fold.finish(
-                        &partition.topic,
-                        partition.partition,
-                        source.first,
-                        source.first,
-                    ));
+                    source.finish(partition);
                     advanced = true;
                 }
                 Ok(Ok(_)) => {}
                 _ => {
                     self.idle.away(Instant::now());
-                    return advanced;
+                    return Ok(advanced);
                 }
             }
         }
-        advanced
+        anew.map_or(Ok(advanced), |partition| Err(made_anew(&partition)))
     }
 
     async fn commit(&mut self) -> Result<(), Error> {
@@ -362,11 +373,22 @@ impl Source {
     /// Ends the open range, where there is one.
     fn end(&mut self, partition: &Partition) {
         if self.next > self.first {
-            let deltas = self.fold.finish(&partition.topic, partition.partition, self.first, self.next);
-            self.ended.push(deltas);
-            self.first = self.next;
+            self.finish(partition);
         }
     }
+
+    /// Ends the open range, though it be empty.
+    fn finish(&mut self, partition: &Partition) {
+        let mut deltas = self.fold.finish(&partition.topic, partition.partition, self.first, self.next);
+        deltas.begins_anew = std::mem::take(&mut self.anew);
+        self.ended.push(deltas);
+        self.first = self.next;
+    }
+}
+
+/// The topic has fewer records than were read of it: the share is given up and taken over again, which begins it anew.
+fn made_anew(partition: &Partition) -> Error {
+    Error::Unknown(format!("{}/{}, which was made anew", partition.topic, partition.partition))
 }
 
 fn wall_nano() -> u64 {

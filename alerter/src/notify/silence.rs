@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::matcher::LabelMatcher;
@@ -18,7 +19,7 @@ const MOST_COMMENT: usize = 4 << 10;
 
 /// A condition as Alertmanager's API writes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SilenceMatcher {
     /// The label.
     pub name: String,
@@ -38,7 +39,7 @@ fn yes() -> bool {
 
 /// What is asked for.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PostedSilence {
     /// The silence to be changed; a new one where it is not there.
     #[serde(default)]
@@ -56,6 +57,12 @@ pub struct PostedSilence {
     /// Why.
     #[serde(default)]
     pub comment: String,
+    /// Part of a silence as it is read, which may be sent back; not looked at.
+    #[serde(default)]
+    pub status: IgnoredAny,
+    /// The same.
+    #[serde(default)]
+    pub updated_at: IgnoredAny,
 }
 
 /// One silence.
@@ -188,7 +195,13 @@ impl Silences {
             }
         }
         if self.0.len() >= MOST && !self.0.contains_key(&silence.id) {
-            return Err(wrong("matchers", format!("there are {MOST} silences already")));
+            // One that is over makes room, the one that ended first.
+            let over = self.0.values().filter(|silence| silence.state(now_ms) == "expired");
+            let Some(first) = over.min_by_key(|silence| silence.ends_at_ms).map(|silence| silence.id.clone()) else {
+                let text = format!("there are {MOST} silences that are not over: end one first, by DELETE of its id");
+                return Err(wrong("id", text));
+            };
+            self.0.remove(&first);
         }
         let id = silence.id.clone();
         self.0.insert(id.clone(), silence);
@@ -261,6 +274,27 @@ mod tests {
         assert_eq!(silences.put(other, "b".into(), NOW + 2000).unwrap(), "b");
         let states: Vec<_> = silences.all().map(|silence| silence.state(NOW + 2000)).collect();
         assert_eq!(states, ["expired", "active"]);
+    }
+
+    #[test]
+    fn silences_that_are_over_make_room_and_those_that_are_not_do_not() {
+        let mut silences = Silences::default();
+        for n in 0..MOST {
+            silences.put(posted(OCR), format!("{n:04}"), NOW).unwrap();
+        }
+        assert_eq!(silences.put(posted(OCR), "one more".into(), NOW).unwrap_err().field, "id");
+        silences.expire("0007", NOW + 1);
+        silences.expire("0003", NOW + 2);
+        silences.put(posted(OCR), "one more".into(), NOW + 3).unwrap();
+        assert!(silences.all().all(|silence| silence.id != "0007") && silences.all().count() == MOST);
+    }
+
+    #[test]
+    fn an_unknown_field_is_refused_and_what_was_read_may_be_sent_back() {
+        let back = OCR.replacen('{', r#"{"status":{"state":"active"},"updatedAt":"2026-01-02T03:04:05Z","#, 1);
+        posted(&back);
+        let misspelt = OCR.replacen("isRegex", "isRegexp", 1);
+        assert!(serde_json::from_str::<PostedSilence>(&misspelt).unwrap_err().to_string().contains("isRegexp"));
     }
 
     #[test]

@@ -275,3 +275,28 @@ async fn while_the_bus_is_held_back_an_alert_neither_fires_nor_is_resolved() {
         task.await.unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spans_of_a_topic_that_was_made_anew_are_counted_whoever_runs_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = Bus::open(&weir_bus::Options::default(), folder.path()).await.unwrap();
+    let (handle, shutdown, running) = start(&bus, folder.path()).await;
+    for id in 0..5 {
+        send(&bus, spans(id..id + 1)).await;
+    }
+    let calls = "sum(increase(weir_calls_total{service=\"ocr\"}[10m]))";
+    until(&handle, calls, 5.0).await;
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+
+    bus.delete_topic(topic::SPANS).await.unwrap();
+    send(&bus, spans(10..12)).await;
+    let (handle, shutdown, running) = start(&bus, folder.path()).await;
+    until(&handle, calls, 7.0).await;
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+    let told = all(&bus, topic::CALLS).await;
+    let ranges = told.iter().map(|message| v1::CallDeltas::decode(&message.value[..]).unwrap());
+    let anew: Vec<_> = ranges.filter(|range| range.begins_anew).map(|range| range.first_offset).collect();
+    assert_eq!(anew, [0]);
+}

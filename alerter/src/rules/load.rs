@@ -157,6 +157,7 @@ fn matching(pattern: &str) -> Result<Vec<PathBuf>, Box<LoadError>> {
     }
     let is_fixed = |part: &std::path::Component<'_>| !part.as_os_str().to_str().is_none_or(is_pattern);
     let base: PathBuf = whole.components().take_while(is_fixed).collect();
+    let behind = whole.components().count() - base.components().count();
     let base = if base.as_os_str().is_empty() { PathBuf::from(".") } else { base };
     let glob = GlobBuilder::new(pattern)
         .literal_separator(true)
@@ -166,11 +167,13 @@ fn matching(pattern: &str) -> Result<Vec<PathBuf>, Box<LoadError>> {
     if !base.is_dir() {
         return Err(Box::new(error(&base, Problem::Missing)));
     }
-    let depth = if pattern.contains("**") { 32 } else { whole.components().count() };
+    let depth = if pattern.contains("**") { 32 } else { behind };
     let mut found = Vec::new();
     for entry in walkdir::WalkDir::new(&base).follow_links(true).max_depth(depth) {
         let entry = match entry {
             Ok(entry) => entry,
+            // A link to a folder above it, where all has been seen.
+            Err(e) if e.loop_ancestor().is_some() => continue,
             // A file that went away while the folder was read, or a link to nowhere.
             Err(e) if e.io_error().is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound) => continue,
             Err(e) => {

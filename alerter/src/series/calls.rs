@@ -44,10 +44,13 @@ pub(super) struct Calls {
     gone: Sums,
     all: Sums,
     /// Labels of the six counters and the histogram.
-    faces: [Labels; 7],
+    faces: [Labels; Self::SERIES],
 }
 
 impl Calls {
+    /// How many series it is shown as at most, which is what it is worth in memory.
+    pub(super) const SERIES: usize = 7;
+
     pub(super) fn new(tenant: &str, service: &str, interface: &str) -> Self {
         let face = |name: &str, more: Option<(&str, &str)>| -> Labels {
             let own = [("__name__", name), ("tenant", tenant), ("service", service), ("interface", interface)];

@@ -21,7 +21,7 @@ use weir_service::health::Part as Health;
 
 use super::read::{Matcher, Read, Series};
 use super::store::{Refused, Store, Taken};
-use crate::fold::first;
+use crate::fold::{arrival, first};
 
 /// How often new partitions are looked for.
 const LOOK: Duration = Duration::from_secs(10);
@@ -201,7 +201,9 @@ impl Feed {
             let Ok(request) = ExportMetricsServiceRequest::decode(&message.value[..]) else {
                 return self.undecodable(message);
             };
-            self.shared.store.write().add_metrics(&request, message.timestamp_ms, &mut refused);
+            let wall = u64::try_from(weir_service::time::now_unix_nano()).unwrap_or(0);
+            let arrival_ms = (arrival(message.timestamp_ms, wall) / 1_000_000) as i64;
+            self.shared.store.write().add_metrics(&request, arrival_ms, &mut refused);
         }
         let Refused { over_limit, out_of_range, unsupported } = refused;
         for (count, reason) in

@@ -46,13 +46,16 @@ impl Numbers {
         self.kind
     }
 
-    /// Takes a point. A gauge's point of the same time replaces; a cumulative sum's older point is of no use.
-    pub(super) fn add(&mut self, point: Point) {
+    /// Takes a point. One of the same time replaces: it was sent again. A cumulative sum's older point is of no use: then
+    /// the answer is false.
+    pub(super) fn add(&mut self, point: Point) -> bool {
         let last = self.last;
         let value = match (self.kind, point.delta, last) {
             (Kind::Gauge, false, _) | (Kind::Counter, true, _) => point.value,
             (Kind::Gauge, true, last) => last.map_or(0.0, |last| last.value) + point.value,
-            (Kind::Counter, false, Some(last)) if point.unix_ms <= last.unix_ms => return,
+            (Kind::Counter, false, Some(last)) if point.unix_ms <= last.unix_ms => {
+                return point.unix_ms == last.unix_ms;
+            }
             (Kind::Counter, false, Some(last)) => {
                 let restarted = point.value < last.value || point.start_ms > last.unix_ms;
                 if restarted { point.value } else { point.value - last.value }
@@ -72,10 +75,10 @@ impl Numbers {
         }
         let at = self.points.partition_point(|(time, _)| *time < point.unix_ms);
         match self.points.get_mut(at).filter(|(time, _)| *time == point.unix_ms) {
-            Some(there) if self.kind == Kind::Gauge => there.1 = value,
-            Some(there) => there.1 += value,
+            Some(there) => there.1 = value,
             None => self.points.insert(at, (point.unix_ms, value)),
         }
+        true
     }
 
     /// Drops what is older; false when nothing is left.
@@ -149,5 +152,17 @@ mod tests {
         }
         let Data::Gauge(points) = numbers.data(0, 3000) else { panic!("no gauge") };
         assert_eq!(points, [(1000, 1.0), (3000, 4.0)]);
+    }
+
+    #[test]
+    fn a_delta_that_is_sent_again_counts_once_and_an_older_point_of_a_sum_is_told() {
+        let mut numbers = Numbers::new(Kind::Counter);
+        let delta = Point { unix_ms: 10_000, start_ms: 9_000, value: 5.0, delta: true };
+        assert!(numbers.add(delta) && numbers.add(delta));
+        let Data::Counter { deltas, .. } = numbers.data(0, 20_000) else { panic!("no counter") };
+        assert_eq!(deltas, [(10, 5.0)]);
+        let mut numbers = Numbers::new(Kind::Counter);
+        assert!(numbers.add(cumulative(1000, 1, 50.0)) && numbers.add(cumulative(1000, 1, 50.0)));
+        assert!(!numbers.add(cumulative(990, 1, 49.0)));
     }
 }

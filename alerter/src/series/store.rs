@@ -19,6 +19,8 @@ use super::read::{Labels, MatchOp, Matcher, Read, Series};
 
 /// How far ahead of the watermark a point may lie.
 const AHEAD_MS: i64 = 3_600_000;
+/// How far a clock may be ahead that dates points of metrics: what comes before such a point's time is too old for a sum.
+const SKEW_MS: i64 = 60_000;
 /// Old points are dropped in steps.
 const FORGET_MS: i64 = 10_000;
 
@@ -38,7 +40,7 @@ pub enum Taken {
 pub struct Refused {
     /// Of new series over the limit.
     pub over_limit: u64,
-    /// Too old, or far ahead of event time.
+    /// Too old, far ahead of event time, or behind what its sum was last.
     pub out_of_range: u64,
     /// Of kinds that are not kept: exponential histograms and summaries, not a number, another kind than the series has.
     pub unsupported: u64,
@@ -87,6 +89,7 @@ impl Store {
         let key = (range.source_topic.clone(), range.source_partition);
         let known = self.sources.get(&key).copied();
         let taken = match known {
+            _ if range.begins_anew => Taken::InOrder,
             Some(source) if range.first_offset < source.end_offset => return Taken::Overlap,
             Some(source) if range.first_offset > source.end_offset => {
                 Taken::Gap(range.first_offset - source.end_offset)
@@ -107,7 +110,7 @@ impl Store {
             }
             let count = &mut self.count;
             let calls = self.calls.entry(key).or_insert_with(|| {
-                *count += 1;
+                *count += Calls::SERIES;
                 Calls::new(&series.tenant, &series.service, &series.interface)
             });
             for slot in &series.slots {
@@ -176,7 +179,7 @@ impl Store {
     }
 
     fn is_in_range(&self, unix_ms: i64, arrival_ms: i64) -> bool {
-        unix_ms <= arrival_ms.saturating_add(AHEAD_MS) && unix_ms > arrival_ms.saturating_sub(self.history_ms)
+        unix_ms <= arrival_ms.saturating_add(SKEW_MS) && unix_ms > arrival_ms.saturating_sub(self.history_ms)
     }
 
     /// Takes a histogram of explicit bounds as Prometheus' classic series: `_bucket` by `le`, `_sum` and `_count`.
@@ -260,10 +263,10 @@ impl Store {
                 family.entry(Arc::new(labels)).or_insert_with(|| Numbers::new(kind))
             }
         };
-        if numbers.kind() == kind {
-            numbers.add(point);
-        } else {
+        if numbers.kind() != kind {
             refused.unsupported += 1;
+        } else if !numbers.add(point) {
+            refused.out_of_range += 1;
         }
     }
 
@@ -277,7 +280,7 @@ impl Store {
             family.retain(|_, numbers| numbers.forget(before_ms));
             !family.is_empty()
         });
-        self.count = self.calls.len() + self.numbers.values().map(|family| family.len()).sum::<usize>();
+        self.count = Calls::SERIES * self.calls.len() + self.numbers.values().map(|family| family.len()).sum::<usize>();
     }
 
     /// Event time in unix nanoseconds up to which all calls are here, the least of all partitions of the topic;
