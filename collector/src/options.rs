@@ -75,7 +75,7 @@ pub enum Format {
 pub enum Multiline {
     /// Each stands alone.
     None,
-    /// Stack traces: indented lines and the well-known lines between them belong to the line before.
+    /// The lines of a stack trace are one record, with the line that announces it; others each stand alone.
     Auto,
     /// A line that does not match belongs to the line before.
     Start(Pattern),

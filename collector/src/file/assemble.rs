@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::decode::{Clock, Stream, cri, docker, json};
 use crate::encode::{Batch, Mark, Record};
+use crate::file::multiline::{self, State};
 use crate::options::{Format, Multiline};
 use crate::severity;
 
@@ -58,8 +59,8 @@ struct Open {
     truncated: bool,
     /// The last line was a part; the next line of this output goes on with it.
     partial: bool,
-    /// A Python traceback whose last line is still to come.
-    traceback: bool,
+    /// Of a stack trace: what may come next.
+    trace: State,
     /// When its last line was read, nanoseconds since the epoch.
     touched: u64,
 }
@@ -172,7 +173,10 @@ impl Assembler {
                 body: Vec::with_capacity(piece.text.len()),
                 truncated: cut,
                 partial: piece.partial,
-                traceback: is_traceback(&piece.text),
+                trace: match *self.multiline {
+                    Multiline::Auto => multiline::begin(&piece.text),
+                    Multiline::None | Multiline::Start(_) => State::Plain,
+                },
                 touched: observed,
             };
             append(&mut open.body, &piece.text, self.max_line, &mut open.truncated);
@@ -285,28 +289,14 @@ fn starts(multiline: &Multiline, text: &[u8], open: &mut Open) -> bool {
     match multiline {
         Multiline::None => true,
         Multiline::Start(pattern) => pattern.0.is_match(text),
-        Multiline::Auto => {
-            const MIDDLE: [&[u8]; 6] = [
-                b"Caused by: ",
-                b"Suppressed: ",
-                b"Traceback (most recent call last)",
-                b"During handling of the above exception",
-                b"The above exception was the direct cause",
-                b"goroutine ",
-            ];
-            let indented = matches!(text.first(), Some(b' ' | b'\t'));
-            if indented || MIDDLE.iter().any(|middle| text.starts_with(middle)) {
-                open.traceback |= is_traceback(text);
-                return false;
+        Multiline::Auto => match multiline::go_on(open.trace, &open.body, text) {
+            Some(next) => {
+                open.trace = next;
+                false
             }
-            // The line that names the exception ends a traceback.
-            !std::mem::take(&mut open.traceback)
-        }
+            None => true,
+        },
     }
-}
-
-fn is_traceback(text: &[u8]) -> bool {
-    text.starts_with(b"Traceback (most recent call last)")
 }
 
 fn append(body: &mut Vec<u8>, text: &[u8], max: usize, truncated: &mut bool) {

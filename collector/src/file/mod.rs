@@ -24,6 +24,7 @@ mod delivery;
 mod discover;
 mod follow;
 mod identity;
+mod multiline;
 mod names;
 mod source;
 mod tail;

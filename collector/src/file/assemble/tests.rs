@@ -69,10 +69,10 @@ fn stack_traces_are_kept_whole() {
         run(Format::Plain, Multiline::Auto, &java),
         ["0 ERROR x\n\tat A.b(C)\nCaused by: E\n\t... 3 more", "4 INFO y"]
     );
-    let python = ["oops", "Traceback (most recent call last):", "  File x", "ValueError: 1", "next"];
+    let python = ["ERROR", "Traceback (most recent call last):", "  File x", "ValueError: 1", "next"];
     assert_eq!(
         run(Format::Plain, Multiline::Auto, &python),
-        ["0 oops\nTraceback (most recent call last):\n  File x\nValueError: 1", "4 next"]
+        ["0 ERROR\nTraceback (most recent call last):\n  File x\nValueError: 1", "4 next"]
     );
 }
 
