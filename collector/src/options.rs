@@ -19,6 +19,9 @@ const LEAST_SPOOL: u64 = 32 << 20;
 /// Least interval between two passes over the machine or its GPUs.
 const LEAST_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Least `max_open_files`: below it, files that are being read would close each other.
+const LEAST_OPEN: usize = 16;
+
 /// Section `collector` of the configuration.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -35,6 +38,9 @@ pub struct Options {
     pub host: Option<HostOptions>,
     /// Longer lines are cut here, marked with `weir.truncated`, and the rest of the line is skipped.
     pub max_line: Size,
+    /// Files that are open at the same time; idle ones are closed and opened again when they grow. Only files that are
+    /// deleted and not read to the end yet may be more.
+    pub max_open_files: usize,
 }
 
 /// Files that are followed in one way.
@@ -194,6 +200,7 @@ impl Default for Options {
             gpu: Some(GpuOptions::default()),
             host: Some(HostOptions::default()),
             max_line: Size(256 << 10),
+            max_open_files: 512,
         }
     }
 }
@@ -275,6 +282,9 @@ impl Options {
         let wrong = |text: String| Err(Error::Options(text));
         if self.max_line.0 < 64 || self.max_line.0 > MAX_LINE_LIMIT {
             return wrong(format!("collector.max_line: must be from 64 to {MAX_LINE_LIMIT} bytes"));
+        }
+        if self.max_open_files < LEAST_OPEN {
+            return wrong(format!("collector.max_open_files: must be at least {LEAST_OPEN}"));
         }
         if self.tenant.default.is_empty() || self.tenant.namespaces.values().any(String::is_empty) {
             return wrong("collector.tenant: a tenant's name must not be empty".to_owned());
@@ -358,7 +368,7 @@ mod tests {
                 "otlp": {"grpc": "localhost:0", "http": null, "spool": {"size": "64MiB"},
                 "tls": {"cert": "/a.pem", "key": "/a.key", "client_ca": "/ca.pem"}}, "gpu": {"library": null, "interval": "5s"}, "host": null,
                 "tenant": {"label": "team", "namespaces": {"team-a": "acme"}, "default": "other",
-                    "shares": {"acme": {"weight": 4, "rate": "10MB"}, "other": {}}}, "max_line": "64KiB"}"#,
+                    "shares": {"acme": {"weight": 4, "rate": "10MB"}, "other": {}}}, "max_line": "64KiB", "max_open_files": 100}"#,
         )
         .unwrap();
         assert!(matches!(options.files[0].multiline, Multiline::Start(_)) && options.otlp.http.is_none());
@@ -387,6 +397,8 @@ mod tests {
             (r#"{"tenant": {"shares": {"acme": {"rate": 1}}}}"#, "shares.acme.rate"),
             (r#"{"files": [{}]}"#, "files[0].include"),
             (r#"{"files": [{"include": ["/a/[x"]}]}"#, "files[0].include"),
+            (r#"{"files": [{"include": ["/a/*.log.gz"]}]}"#, "files[0].include"),
+            (r#"{"max_open_files": 3}"#, "max_open_files"),
             (r#"{"files": [{"include": ["/a"], "multiline": {"start": "("}}]}"#, "regular expression"),
             (r#"{"files": [{"includes": ["/a"]}]}"#, "includes"),
         ] {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::identity::{self, Fingerprint, Inode};
+use super::identity::{self, Anchor, Fingerprint, Inode};
 use crate::Error;
 use crate::options::Format;
 
@@ -23,6 +23,12 @@ pub(super) struct Entry {
     pub born: Option<u64>,
     /// How it begins.
     pub fingerprint: Fingerprint,
+    /// How it goes on before a place to which it was read.
+    #[serde(default)]
+    pub anchor: Anchor,
+    /// The inode is a gzip file that holds it; positions are those of what it holds.
+    #[serde(default)]
+    pub packed: bool,
     /// Everything before this is durable on the bus.
     pub position: u64,
     /// Greatest size seen.
@@ -114,6 +120,8 @@ mod tests {
             inode: u64::MAX,
             born: None,
             fingerprint: Fingerprint::default(),
+            anchor: Anchor::default(),
+            packed: false,
             position: 7,
             size: 9,
             breaks: vec![8],

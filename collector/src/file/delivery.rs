@@ -18,8 +18,6 @@ pub(super) struct Done {
     ticket: Ticket,
     bytes: usize,
     path: String,
-    /// Bytes of the file.
-    length: u64,
     result: Result<(), weir_bus::Error>,
 }
 
@@ -54,7 +52,7 @@ impl Source {
             }
         };
         let bytes = sealed.value.len();
-        let (path, length) = (tail.entry.path.clone(), sealed.end.saturating_sub(origin.start));
+        let path = tail.entry.path.clone();
         let record = Record {
             topic: Arc::clone(&self.topic),
             key: Some(Bytes::from(tail.entry.identity.clone().into_bytes())),
@@ -74,12 +72,11 @@ impl Source {
                 self.flight_bytes += bytes;
                 self.metrics.sent.add(bytes as u64, &[]);
                 self.flight.push(Box::pin(async move {
-                    Done { tail: id, ticket, bytes, path, length, result: delivery.await.map(|_| ()) }
+                    Done { tail: id, ticket, bytes, path, result: delivery.await.map(|_| ()) }
                 }));
             }
             Err(error) => {
                 tracing::warn!(%origin, error = &error as &dyn std::error::Error, "the bus did not take a batch");
-                tail.failed_bytes += length;
                 self.fail(id);
             }
         }
@@ -101,14 +98,9 @@ impl Source {
             Err(error) => {
                 let path = &done.path;
                 tracing::warn!(path, error = &error as &dyn std::error::Error, "a batch did not become durable");
-                match tail {
-                    Some(tail) => {
-                        tail.in_flight -= 1;
-                        tail.failed_bytes += done.length;
-                        self.fail(done.tail);
-                    }
-                    // Its generation ended when the file was truncated: there is nothing left to read again.
-                    None => self.metrics.lose(path, done.length),
+                if let Some(tail) = tail {
+                    tail.in_flight -= 1;
+                    self.fail(done.tail);
                 }
             }
         }

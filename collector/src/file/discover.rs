@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
+use super::content::is_packed;
 use crate::Error;
 use crate::options::FileOptions;
 
@@ -28,6 +29,10 @@ impl Globs {
         let mut include = GlobSetBuilder::new();
         let mut exclude = GlobSetBuilder::new();
         for text in &options.include {
+            if is_packed(text) {
+                let why = "names compressed files, which are only read on where a log file went into one";
+                return Err(Error::Options(format!("include: «{text}»: {why}")));
+            }
             let glob = absolute(text, "include")?;
             let root = root(Path::new(glob.glob()));
             if !roots.contains(&root) {
@@ -50,9 +55,9 @@ impl Globs {
         Ok(Self { roots, include: build(include)?, exclude: build(exclude)? })
     }
 
-    /// Whether this path is asked for.
+    /// Whether this path is asked for; that of a compressed file never is.
     pub(super) fn matches(&self, path: &Path) -> bool {
-        self.include.is_match(path) && !self.exclude.is_match(path)
+        !path.to_str().is_some_and(is_packed) && self.include.is_match(path) && !self.exclude.is_match(path)
     }
 
     /// For each folder below which globs match, and that is not there: the nearest folder above it that is.
@@ -62,11 +67,26 @@ impl Globs {
     }
 
     /// Calls `file` with every path that matches, and `folder` with every folder before it is read. What cannot be
-    /// read is left out: it may be there the next time.
-    pub(super) fn walk(&self, mut folder: impl FnMut(&Path), mut file: impl FnMut(&Path)) {
+    /// read is left out, and told to `failed`: it may be there the next time.
+    pub(super) fn walk(
+        &self,
+        mut folder: impl FnMut(&Path),
+        mut file: impl FnMut(&Path),
+        mut failed: impl FnMut(&Path, &walkdir::Error),
+    ) {
         for (root, depth) in &self.roots {
             let walk = walkdir::WalkDir::new(root).follow_links(true).max_depth(*depth);
-            for entry in walk.into_iter().flatten() {
+            for entry in walk {
+                let entry = match entry {
+                    Ok(entry) => entry,
+                    Err(error) => {
+                        let gone = error.io_error().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+                        if let Some(path) = error.path().filter(|_| !gone) {
+                            failed(path, &error);
+                        }
+                        continue;
+                    }
+                };
                 if entry.file_type().is_dir() {
                     if entry.depth() < *depth {
                         folder(entry.path());
@@ -120,18 +140,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::fs::create_dir(at("sub")).unwrap();
-        for name in ["a.log", "b.txt", "weir.log", "sub/c.log"] {
+        for name in ["a.log", "b.txt", "weir.log", "sub/c.log", "d.log.gz"] {
             std::fs::write(at(name), "").unwrap();
         }
         std::os::unix::fs::symlink(at("b.txt"), at("link.log")).unwrap();
         std::os::unix::fs::symlink(at("nothing"), at("broken.log")).unwrap();
         let options = FileOptions {
-            include: vec![at("*.log").to_str().unwrap().to_owned()],
+            include: vec![at("*.log*").to_str().unwrap().to_owned()],
             exclude: vec!["**/weir*".to_owned()],
             ..FileOptions::default()
         };
         let mut found = Vec::new();
-        Globs::new(&options).unwrap().walk(|_| (), |path| found.push(path.to_owned()));
+        Globs::new(&options).unwrap().walk(
+            |_| (),
+            |path| found.push(path.to_owned()),
+            |path, _| panic!("{}", path.display()),
+        );
         found.sort();
         assert_eq!(found, [at("a.log"), at("link.log")]);
     }

@@ -1,8 +1,8 @@
-//! Which files are followed: those that globs find, and those that were rotated away before they were read.
+//! Which files are followed: those that globs find.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,79 +10,99 @@ use std::time::Instant;
 use ahash::AHashMap;
 
 use super::checkpoint::Entry;
-use super::identity::{self, Fingerprint, Inode};
-use super::names;
+use super::content::{Content, Packed, open};
+use super::identity::{self, Anchor, Fingerprint, Inode};
 use super::source::Source;
+use super::successor::is_after;
 use super::tail::Tail;
+use super::{names, rotated};
 use crate::options::{Format, From};
-
-/// Closed generations that are remembered, so that a file that shows up again is not read twice.
-const MAX_CLOSED: usize = 4096;
 
 /// Finds files that came, and notes those to which no path leads any more.
 pub(super) fn look(source: &mut Source, first: bool) {
     source.watch.forget_missing();
-    let mut found: AHashMap<Inode, (usize, PathBuf)> = AHashMap::new();
+    source.held.clear();
+    let Source { by_target, tails, .. } = source;
+    by_target.retain(|_, id| tails.contains_key(id));
+    let mut found: AHashMap<Inode, (usize, PathBuf, Metadata)> = AHashMap::new();
     for at in 0..source.groups.len() {
         let globs = Arc::clone(&source.groups[at].globs);
-        let watch = &mut source.watch;
+        let Source { watch, odd, .. } = source;
+        let odd = std::cell::RefCell::new(odd);
         globs.walk(
             |folder| watch.folder(folder),
-            |path| {
-                // A broken link, or gone again: the next look will tell.
-                if let Ok(metadata) = fs::metadata(path)
-                    && metadata.is_file()
-                {
-                    found.entry(identity::inode(&metadata)).or_insert_with(|| (at, path.to_owned()));
+            |path| match fs::metadata(path) {
+                Ok(metadata) if metadata.is_file() => {
+                    found.entry(identity::inode(&metadata)).or_insert_with(|| (at, path.to_owned(), metadata));
                 }
+                Ok(_) => odd.borrow_mut().tell(path, &"it is no regular file, and is left alone"),
+                // A broken link, or gone again: the next look will tell.
+                Err(_) => {}
             },
+            |path, error| odd.borrow_mut().tell(path, error),
         );
     }
     let groups: Vec<_> = source.groups.iter().map(|group| Arc::clone(&group.globs)).collect();
     source.watch.wait_in(groups.iter().flat_map(|globs| globs.above_missing()));
-    let mut new = Vec::new();
-    for (inode, (group, path)) in &found {
-        if let Some(id) = source.by_inode.get(inode).copied() {
-            reached(source, id, path);
-        } else if let Err(error) = take_in(source, *group, path, path, first, false).map(|id| new.push(id)) {
-            tracing::warn!(path = %path.display(), %error, "a file cannot be followed; it is tried again");
-        }
-    }
     let gone: Vec<u64> =
         source.by_inode.iter().filter(|(inode, _)| !found.contains_key(*inode)).map(|(_, id)| *id).collect();
     for id in gone {
         lost_its_path(source, id);
     }
-    let unfound = if first { take_in_left_over(source) } else { Vec::new() };
-    for id in new.into_iter().flatten() {
-        take_in_missed(source, id);
-    }
-    if source.closed_looked.is_none_or(|at| at.elapsed() >= source.settings.rescan) {
-        source.closed_looked = Some(Instant::now());
-        look_at_closed(source);
-    }
-    for inode in unfound {
-        if let Some(entry) = source.known.remove(&inode) {
-            count_lost(source, &entry);
+    let mut new = Vec::new();
+    let mut found: Vec<_> = found.into_iter().collect();
+    // First what was known before: it may go on in a file that would be taken for a new one. A file before its copies,
+    // whose names go on from its own.
+    let is_known = |inode: &Inode| source.by_inode.contains_key(inode) || source.known.contains_key(inode);
+    found.sort_by_cached_key(|(inode, (_, path, _))| (!is_known(inode), path.clone()));
+    let known = found.partition_point(|(inode, _)| is_known(inode));
+    for (at, (inode, (group, path, metadata))) in found.iter().enumerate() {
+        if at == known && first {
+            take_in_the_rest(source);
         }
+        if let Some(id) = source.by_inode.get(inode).copied() {
+            reached(source, id, path, metadata);
+        } else {
+            match take_in(source, *group, path, path, first, false) {
+                Ok(id) => new.extend(id),
+                Err(error) => source.odd.tell(path, &error),
+            }
+        }
+    }
+    if known == found.len() && first {
+        take_in_the_rest(source);
+    }
+    for id in new {
+        rotated::take_in_missed(source, id);
+    }
+    if source.closed_looked.is_none_or(|at| at.elapsed() >= source.rescan()) {
+        source.closed_looked = Some(Instant::now());
+        rotated::look_at_closed(source);
     }
     measure(source);
 }
 
-/// A path leads to a file that is followed already.
-fn reached(source: &mut Source, id: u64, path: &Path) {
-    let Some(tail) = source.tails.get_mut(&id) else { return };
-    if tail.rotated.take().is_some() || tail.entry.path != path.to_string_lossy() {
-        if source.by_target.get(&tail.target) == Some(&id) {
-            source.by_target.remove(&tail.target);
+/// Files of the last run to which no glob leads: where they were renamed to, or what holds their bytes now.
+fn take_in_the_rest(source: &mut Source) {
+    for inode in rotated::take_in_left_over(source) {
+        if let Some(entry) = source.known.remove(&inode) {
+            rotated::go_on_elsewhere(source, entry);
         }
+    }
+}
+
+/// A path leads to a file that is followed already.
+fn reached(source: &mut Source, id: u64, path: &Path, metadata: &Metadata) {
+    let Some(tail) = source.tails.get_mut(&id) else { return };
+    if tail.rotated.take().is_some() || tail.shown != path {
+        path.clone_into(&mut tail.shown);
         tail.target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         source.by_target.insert(tail.target.clone(), id);
         if let Some(folder) = tail.target.parent() {
             source.watch.folder(folder);
         }
     }
-    if !tail.at_end || fs::metadata(path).is_ok_and(|metadata| metadata.len() != tail.entry.size) {
+    if !tail.at_end || metadata.len() != tail.entry.size {
         source.queue(id);
     }
 }
@@ -91,17 +111,14 @@ fn lost_its_path(source: &mut Source, id: u64) {
     let Some(tail) = source.tails.get_mut(&id) else { return };
     if tail.rotated.is_none() {
         tail.rotated = Some(Instant::now());
-        if source.by_target.get(&tail.target) == Some(&id) {
-            source.by_target.remove(&tail.target);
-        }
         source.timed.insert(id);
         source.queue(id);
     }
 }
 
 /// Opens a file: goes on where the last run stopped, or begins a generation. `shown` is the path that it is known by,
-/// `rotated` that no glob leads to it.
-fn take_in(
+/// `rotated` that no glob leads to it: then nothing is begun where another file was looked for.
+pub(super) fn take_in(
     source: &mut Source,
     group: usize,
     path: &Path,
@@ -109,58 +126,80 @@ fn take_in(
     first: bool,
     rotated: bool,
 ) -> io::Result<Option<u64>> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
+    let (file, metadata) = open(path)?;
     let inode = identity::inode(&metadata);
-    if !metadata.is_file() || source.by_inode.contains_key(&inode) {
+    if source.by_inode.contains_key(&inode) {
         return Ok(None);
     }
     let target = fs::canonicalize(path)?;
     let from_end = source.groups[group].from == From::End && first && source.first_start;
-    let group_format = source.groups[group].format;
-    let mut entry = match known(source, inode, identity::born(&metadata)) {
-        Some(mut known) => {
-            let same = known.born == identity::born(&metadata) && metadata.len() >= known.position;
-            let followed = if same { known.fingerprint.follow(&file) } else { Ok(false) };
-            if let Err(error) = followed {
-                // Forgotten, it would be read again from its beginning under another name.
+    let last_line = if from_end { last_line_end(&file, metadata.len())? } else { 0 };
+    let known = known(source, inode, identity::born(&metadata));
+    let packed = known.as_ref().is_some_and(|known| known.packed);
+    let mut content = if packed { Content::Packed(Box::new(Packed::new(file))) } else { Content::Plain(file) };
+    let mut entry = match known {
+        Some(mut known) => match is_still(&mut known, &mut content, &metadata) {
+            Ok(true) => known,
+            Ok(false) if !rotated => {
+                if let Content::Packed(_) = content {
+                    content = Content::Plain(open(path)?.0);
+                }
+                rotated::go_on_elsewhere(source, known);
+                begin(inode, &mut content, &metadata, shown, source.groups[group].format)?
+            }
+            // Forgotten, it would be read again from its beginning under another name.
+            other => {
                 if known.closed {
                     source.closed.push_back(known.inode());
                 }
                 source.known.insert(known.inode(), known);
-                return Err(error);
+                return other.map(|_| None);
             }
-            if followed.is_ok_and(|same| same) {
-                known
-            } else {
-                count_lost(source, &known);
-                begin(inode, &file, shown, source, group)?
-            }
+        },
+        None if !rotated && is_copy(source, &target, &metadata, &mut content)? => {
+            source.held.insert(target);
+            return Ok(None);
         }
-        None => begin(inode, &file, shown, source, group)?,
+        None => begin(inode, &mut content, &metadata, shown, source.groups[group].format)?,
     };
-    if from_end && entry.position == 0 {
-        entry.position = last_line_end(&file, metadata.len())?;
+    if entry.position == 0 {
+        entry.position = last_line;
     }
     (entry.device, entry.inode) = inode;
-    if group_format != Format::Auto {
-        entry.format = group_format;
+    if source.groups[group].format != Format::Auto {
+        entry.format = source.groups[group].format;
     }
     entry.closed = false;
-    entry.size = metadata.len();
+    if !entry.packed {
+        entry.size = metadata.len();
+    }
     if !rotated {
-        entry.path = shown.to_string_lossy().into_owned();
+        // One that was renamed goes on under the path that it was first found at.
+        if !source.groups[group].globs.matches(Path::new(&entry.path)) {
+            entry.path = shown.to_string_lossy().into_owned();
+        }
         entry.target = target.to_string_lossy().into_owned();
     }
     if let Some(folder) = target.parent() {
         source.watch.folder(folder);
     }
-    let named = PathBuf::from(&entry.target);
-    let facts = names::facts(Path::new(&entry.path), &named, &source.host, &source.tenants);
-    let multiline = Arc::clone(&source.groups[group].multiline);
-    let mut tail = Tail::new(entry, file, group, facts, multiline, source.max_line);
-    tail.rotated = rotated.then(Instant::now);
-    Ok(Some(source.add(tail)))
+    let id = source.begin_tail(entry, content, group, rotated);
+    if let Some(tail) = source.tails.get_mut(&id) {
+        shown.clone_into(&mut tail.shown);
+    }
+    Ok(Some(id))
+}
+
+impl Source {
+    /// Follows a generation, from its position on.
+    pub(super) fn begin_tail(&mut self, entry: Entry, content: Content, group: usize, rotated: bool) -> u64 {
+        let named = PathBuf::from(&entry.target);
+        let facts = names::facts(Path::new(&entry.path), &named, &self.host, &self.tenants);
+        let multiline = Arc::clone(&self.groups[group].multiline);
+        let mut tail = Tail::new(entry, content, group, facts, multiline, self.max_line);
+        tail.rotated = rotated.then(Instant::now);
+        self.add(tail)
+    }
 }
 
 /// Where the last whole line ends before `end`. Begun elsewhere, the first line would be half a one, and say nothing of
@@ -186,20 +225,34 @@ fn known(source: &mut Source, inode: Inode, born: Option<u64>) -> Option<Entry> 
     source.known.remove(&key)
 }
 
-fn begin(inode: Inode, file: &File, path: &Path, source: &Source, group: usize) -> io::Result<Entry> {
+/// Whether the file is the generation that its inode was: an inode is used again, and a file is truncated and written
+/// anew, perhaps beyond where it was read to and with the same beginning.
+fn is_still(known: &mut Entry, content: &mut Content, metadata: &Metadata) -> io::Result<bool> {
+    let reach = known.position.max(known.anchor.end);
+    if known.born != identity::born(metadata) || (!known.packed && metadata.len() < reach) {
+        return Ok(false);
+    }
+    let same = known.fingerprint.follow(content).and_then(|same| Ok(same && known.anchor.holds(content)?));
+    // What was a gzip file and is none is another file.
+    if known.packed { Ok(same.unwrap_or(false)) } else { same }
+}
+
+fn begin(inode: Inode, content: &mut Content, metadata: &Metadata, path: &Path, format: Format) -> io::Result<Entry> {
     let mut fingerprint = Fingerprint::default();
-    fingerprint.follow(file)?;
+    fingerprint.follow(content)?;
     let path = path.to_string_lossy().into_owned();
     Ok(Entry {
         identity: identity::fresh(inode),
         device: inode.0,
         inode: inode.1,
-        born: identity::born(&file.metadata()?),
+        born: identity::born(metadata),
         fingerprint,
+        anchor: Anchor::default(),
+        packed: false,
         position: 0,
         size: 0,
         breaks: Vec::new(),
-        format: source.groups[group].format,
+        format,
         target: path.clone(),
         path,
         closed: false,
@@ -207,147 +260,70 @@ fn begin(inode: Inode, file: &File, path: &Path, source: &Source, group: usize) 
 }
 
 /// The same file as a new generation, from its beginning.
-pub(super) fn again(source: &mut Source, old: Tail) -> io::Result<()> {
-    source.by_inode.remove(&old.entry.inode());
-    let path = PathBuf::from(&old.entry.path);
-    let mut entry = begin(old.entry.inode(), &old.file, &path, source, old.group)?;
-    entry.target.clone_from(&old.entry.target);
-    entry.size = old.file.metadata()?.len();
-    let multiline = Arc::clone(&source.groups[old.group].multiline);
-    let mut tail = Tail::new(entry, old.file, old.group, old.facts, multiline, source.max_line);
-    tail.rotated = old.rotated;
-    tail.target = old.target;
-    source.add(tail);
+pub(super) fn again(
+    source: &mut Source,
+    old: &Entry,
+    mut content: Content,
+    group: usize,
+    rotated: bool,
+) -> io::Result<()> {
+    let Content::Plain(file) = &content else { return Ok(()) };
+    let metadata = file.metadata()?;
+    let format = source.groups[group].format;
+    let mut entry = begin(identity::inode(&metadata), &mut content, &metadata, Path::new(&old.path), format)?;
+    entry.target.clone_from(&old.target);
+    entry.size = metadata.len();
+    let id = source.begin_tail(entry, content, group, rotated);
+    rotated::take_in_missed(source, id);
     Ok(())
 }
 
-/// Files of the last run that were renamed while nobody looked: they lie in the same folder under another name.
-/// Returns those that do not.
-fn take_in_left_over(source: &mut Source) -> Vec<Inode> {
-    let mut unfound = Vec::new();
-    let mut folders: AHashMap<PathBuf, Vec<Entry>> = AHashMap::new();
-    for entry in source.known.values().filter(|entry| !entry.closed) {
-        if let Some(folder) = Path::new(&entry.target).parent() {
-            folders.entry(folder.to_owned()).or_default().push(entry.clone());
-        }
-    }
-    for (folder, entries) in folders {
-        let files = siblings(&folder, |_| true);
-        for entry in entries {
-            let place = files.iter().find(|(_, metadata)| entry.is_of(metadata));
-            let group = group_of(source, &entry);
-            let taken = match (place, group) {
-                (Some((path, _)), Some(group)) => take_in(source, group, path, Path::new(&entry.path), false, true)
-                    .unwrap_or_else(|error| {
-                        tracing::warn!(path = %path.display(), %error, "a rotated file cannot be read");
-                        None
-                    }),
-                _ => None,
-            };
-            if taken.is_none() {
-                unfound.push(entry.inode());
-            }
-        }
-    }
-    unfound
-}
-
-/// Files that came and were renamed between two looks: younger than what was followed at this path before, older than
-/// what is there now, and named after it (`app.log.1`, `app.log-20260102`, `0.log.20260102-030405`).
-fn take_in_missed(source: &mut Source, id: u64) {
-    let Some(tail) = source.tails.get(&id) else { return };
-    let (entry, group) = (tail.entry.clone(), tail.group);
-    let entries = source.tails.values().map(|tail| &tail.entry).chain(source.known.values());
-    let before = entries.filter(|e| e.target == entry.target && e.identity != entry.identity && e.born < entry.born);
-    let (Some(before), Some(now)) = (before.filter_map(|e| e.born).max(), entry.born) else { return };
-    let target = PathBuf::from(&entry.target);
-    let (Some(folder), Some(name)) = (target.parent(), target.file_name().and_then(|name| name.to_str())) else {
-        return;
+/// Whether a file that was never seen is a copy of one that is followed and named after it, as `copytruncate` makes
+/// it: it is not read, but looked at again until the followed file is truncated, and goes on in the copy, or is seen
+/// to be another.
+fn is_copy(source: &mut Source, path: &Path, metadata: &Metadata, copy: &mut Content) -> io::Result<bool> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+        return Ok(false);
     };
-    let after = |name: &str, other: &str| other.strip_prefix(name).is_some_and(|end| end.starts_with(['.', '-']));
-    let packed = |name: &str| [".gz", ".zst", ".bz2", ".xz", ".tmp"].iter().any(|end| name.ends_with(end));
-    for (path, metadata) in siblings(folder, |other| after(name, other) && !packed(other)) {
-        let between = identity::born(&metadata).is_some_and(|born| born > before && born < now);
-        let inode = identity::inode(&metadata);
-        if between && !source.by_inode.contains_key(&inode) && !source.known.contains_key(&inode) {
-            match take_in(source, group, &path, Path::new(&entry.path), false, true) {
-                Ok(Some(new)) => {
-                    if let Some(tail) = source.tails.get_mut(&new) {
-                        tail.entry.target.clone_from(&entry.target);
-                    }
-                }
-                Ok(None) => {}
-                Err(error) => tracing::warn!(path = %path.display(), %error, "a rotated file cannot be read"),
-            }
+    let mut stems = name.char_indices().filter(|(_, c)| matches!(c, '.' | '-')).map(|(at, _)| folder.join(&name[..at]));
+    if !stems.any(|stem| source.by_target.contains_key(&stem)) {
+        return Ok(false);
+    }
+    // The one that was copied may have been renamed since, and another may be where it was.
+    let mut unvisited = Vec::new();
+    for (id, tail) in &mut source.tails {
+        let of = Path::new(&tail.entry.path);
+        let is_named_after = of.file_name().and_then(|of| of.to_str()).is_some_and(|of| is_after(of, name));
+        if tail.ended || !is_named_after || of.parent() != Some(folder) || identity::born(metadata) < tail.entry.born {
+            continue;
+        }
+        let anchor = tail.entry.anchor;
+        let Some((file, now)) = open(&tail.target).ok().filter(|(_, now)| {
+            identity::inode(now) == tail.entry.inode() && (tail.entry.packed || now.len() >= anchor.end)
+        }) else {
+            unvisited.push(*id);
+            continue;
+        };
+        let mut original =
+            if tail.entry.packed { Content::Packed(Box::new(Packed::new(file))) } else { Content::Plain(file) };
+        if !tail.entry.fingerprint.follow(&mut original)? || !anchor.holds(&mut original)? {
+            unvisited.push(*id);
+        } else if !tail.entry.packed
+            && metadata.len() <= now.len()
+            && identity::begin_alike(&mut original, copy)?
+            && (metadata.len() < anchor.end || anchor.holds(copy)?)
+        {
+            return Ok(true);
         }
     }
-}
-
-fn siblings(folder: &Path, wanted: impl Fn(&str) -> bool) -> Vec<(PathBuf, fs::Metadata)> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .filter(|entry| entry.file_name().to_str().is_some_and(&wanted))
-        .filter_map(|entry| Some((entry.path(), entry.metadata().ok()?)))
-        .filter(|(_, metadata)| metadata.is_file())
-        .collect()
-}
-
-/// Closed files that a writer still holds and writes to are read on; those that are gone are forgotten.
-fn look_at_closed(source: &mut Source) {
-    let mut folders: AHashMap<PathBuf, Vec<Inode>> = AHashMap::new();
-    for entry in source.known.values().filter(|entry| entry.closed) {
-        if let Some(folder) = Path::new(&entry.target).parent() {
-            folders.entry(folder.to_owned()).or_default().push(entry.inode());
-        }
+    // Those were truncated or renamed, and have not been visited since: that comes first.
+    for id in &unvisited {
+        source.queue(*id);
     }
-    for (folder, inodes) in folders {
-        let files = siblings(&folder, |_| true);
-        for inode in inodes {
-            let Some(entry) = source.known.get(&inode) else { continue };
-            let Some((path, metadata)) = files.iter().find(|(_, metadata)| entry.is_of(metadata)) else {
-                source.known.remove(&inode);
-                source.closed.retain(|closed| *closed != inode);
-                source.must_write = true;
-                continue;
-            };
-            let shown = PathBuf::from(&entry.path);
-            if metadata.len() > entry.size
-                && let Some(group) = group_of(source, entry)
-                && let Err(error) = take_in(source, group, path, &shown, false, true)
-            {
-                tracing::warn!(path = %path.display(), %error, "a rotated file cannot be read on; it is tried again");
-            }
-        }
+    if !unvisited.is_empty() {
+        source.watch.again();
     }
-}
-
-fn group_of(source: &Source, entry: &Entry) -> Option<usize> {
-    source.groups.iter().position(|group| group.globs.matches(Path::new(&entry.path)))
-}
-
-/// A file was read to its end after it was rotated away.
-pub(super) fn close(source: &mut Source, id: u64) {
-    source.timed.remove(&id);
-    let Some(mut tail) = source.tails.remove(&id) else { return };
-    let mut entry = tail.checkpoint();
-    source.by_inode.remove(&entry.inode());
-    source.must_write = true;
-    let links = tail.file.metadata().map_or(0, |metadata| metadata.nlink());
-    tracing::debug!(path = entry.path, size = entry.size, "a rotated file was read to its end");
-    if links > 0 {
-        entry.closed = true;
-        source.closed.push_back(entry.inode());
-        source.known.insert(entry.inode(), entry);
-    }
-    while source.closed.len() > MAX_CLOSED
-        && let Some(inode) = source.closed.pop_front()
-    {
-        source.known.remove(&inode);
-    }
-}
-
-fn count_lost(source: &Source, entry: &Entry) {
-    source.metrics.lose(&entry.path, entry.size.saturating_sub(entry.position));
+    Ok(!unvisited.is_empty())
 }
 
 fn measure(source: &Source) {

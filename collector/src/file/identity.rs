@@ -1,17 +1,21 @@
 //! Which file generation an inode is: inode numbers are used again, files are truncated and written anew.
 
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
+
+use super::content::Content;
 
 /// Device and inode.
 pub(super) type Inode = (u64, u64);
 
 /// How much of a file's start is remembered.
 const REACH: usize = 1024;
+/// How many bytes before a place that was read are remembered.
+pub(super) const ANCHOR: usize = 256;
 
 /// The first bytes of a file, up to [`REACH`]; it grows with a file that is shorter.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,21 +24,33 @@ pub(super) struct Fingerprint {
     hash: u64,
 }
 
+/// The bytes before a place to which a file was read. They tell a file that was truncated and has grown past that
+/// place again, though it begins as it did before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Anchor {
+    /// Where they end.
+    pub end: u64,
+    length: usize,
+    hash: u64,
+}
+
 impl Fingerprint {
     /// Compares with the start of a file and grows to what is there now; `false`, and nothing changes, if the bytes
     /// that were known are others now or are gone.
-    pub(super) fn follow(&mut self, file: &File) -> io::Result<bool> {
+    pub(super) fn follow(&mut self, content: &mut Content) -> io::Result<bool> {
         let mut start = [0; REACH];
-        let mut length = 0;
-        while length < REACH {
-            match file.read_at(&mut start[length..], length as u64) {
-                Ok(0) => break,
-                Ok(more) => length += more,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let length = content.start(&mut start)?;
         Ok(self.grow(&start[..length]))
+    }
+
+    /// Nothing was ever seen of the file.
+    pub(super) fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// It grows no more.
+    pub(super) fn is_full(&self) -> bool {
+        self.length == REACH
     }
 
     fn grow(&mut self, start: &[u8]) -> bool {
@@ -46,6 +62,42 @@ impl Fingerprint {
         }
         true
     }
+}
+
+impl Anchor {
+    /// The last of these bytes, which end at `end`.
+    pub(super) fn of(bytes: &[u8], end: u64) -> Self {
+        let bytes = &bytes[bytes.len().saturating_sub(ANCHOR)..];
+        Self { end, length: bytes.len(), hash: hash(bytes) }
+    }
+
+    /// How many bytes are remembered.
+    pub(super) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Whether these are the bytes.
+    pub(super) fn is(&self, bytes: &[u8]) -> bool {
+        bytes.len() == self.length && hash(bytes) == self.hash
+    }
+
+    /// Whether the bytes are where they were.
+    pub(super) fn holds(&self, content: &mut Content) -> io::Result<bool> {
+        if self.length == 0 {
+            return Ok(true);
+        }
+        let mut bytes = [0; ANCHOR];
+        let bytes = bytes.get_mut(..self.length).ok_or(io::ErrorKind::InvalidData)?;
+        let (length, _) = content.read_at(bytes, self.end.saturating_sub(self.length as u64))?;
+        Ok(self.is(&bytes[..length]))
+    }
+}
+
+/// Whether one file begins as the other, as far as the shorter of their first bytes go.
+pub(super) fn begin_alike(one: &mut Content, other: &mut Content) -> io::Result<bool> {
+    let (mut a, mut b) = ([0; REACH], [0; REACH]);
+    let length = one.start(&mut a)?.min(other.start(&mut b)?);
+    Ok(a[..length] == b[..length])
 }
 
 /// FNV-1a: small, and the same in every version of the program.

@@ -14,19 +14,31 @@
 //! - A line without its newline waits, until its file was rotated away and stays as it is. A part of a CRI or docker
 //!   line whose rest does not come for [`Settings::grace`] is ended, since what lies behind it waits too.
 //!
-//! Lost is only what was deleted or truncated before it was read; it is counted by the file's path, where the size was
-//! known. A rotated file that stands still is closed, and read on if a later look finds that it has grown.
+//! - **Rotation** by rename is seen by the inode. Where a file was copied and truncated, or compressed with gzip, before
+//!   all of it was read, its generation goes on in the copy ([`successor`]): what is remembered of it, its first bytes and
+//!   those before the place that was read last, has to be there. A compressed file is no source of its own, and a copy of
+//!   a file that is followed is none either. A file that came, and was compressed, between two looks was never seen.
+//! - **Open files** are bounded: those that stand still are closed, and opened again when the file system tells of them.
+//!
+//! Lost is only what was deleted or truncated before it was read and lies in no copy; it is counted by the file's path,
+//! where the size was known. A rotated file that stands still is closed, and read on if a later look finds that it has
+//! grown.
 
 mod acks;
 mod assemble;
 mod checkpoint;
+mod content;
 mod delivery;
 mod discover;
 mod follow;
 mod identity;
 mod multiline;
 mod names;
+mod odd;
+mod reopen;
+mod rotated;
 mod source;
+mod successor;
 mod tail;
 mod turns;
 mod upkeep;

@@ -18,6 +18,7 @@ use super::checkpoint::{Checkpoint, Entry};
 use super::delivery::Done;
 use super::discover::Globs;
 use super::identity::Inode;
+use super::odd::Odd;
 use super::tail::{Tail, Visit, buffer_size};
 use super::turns::{Next, Share, Turns};
 use super::watch::Watch;
@@ -30,8 +31,10 @@ use crate::options::{Format, From, Multiline, Options, ShareOptions, TenantOptio
 /// Waits and bounds.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How often files are looked for without a wake-up.
+    /// How often files are looked for where the file system gives no wake-ups.
     pub rescan: Duration,
+    /// The same where it does, as a net behind them.
+    pub rescan_behind: Duration,
     /// How long a batch waits for more lines.
     pub linger: Duration,
     /// How long a rotated file has to be still before its last line is taken without a newline, and it is closed; and
@@ -51,6 +54,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             rescan: Duration::from_secs(10),
+            rescan_behind: Duration::from_mins(1),
             linger: Duration::from_millis(100),
             grace: Duration::from_secs(5),
             group_wait: Duration::from_secs(1),
@@ -97,6 +101,7 @@ pub struct Source {
     pub(super) settings: Settings,
     pub(super) tails: AHashMap<u64, Tail>,
     pub(super) by_inode: AHashMap<Inode, u64>,
+    /// Where a file lies or lay last.
     pub(super) by_target: AHashMap<PathBuf, u64>,
     /// Generations that no open file stands for: from the last run and not found yet, or closed.
     pub(super) known: AHashMap<Inode, Entry>,
@@ -104,6 +109,13 @@ pub struct Source {
     /// When the closed ones were looked at.
     pub(super) closed_looked: Option<Instant>,
     pub(super) watch: Watch,
+    /// Files that are not followed, since they seem to be copies of ones that are.
+    pub(super) held: AHashSet<PathBuf>,
+    /// What was said of paths.
+    pub(super) odd: Odd,
+    /// Files that are open, oldest first; ones that are gone may be among them.
+    pub(super) open: VecDeque<u64>,
+    pub(super) max_open: usize,
     pub(super) metrics: Metrics,
     /// Identities or breaks are new: nothing is sent before they are on disk.
     pub(super) must_write: bool,
@@ -170,6 +182,10 @@ impl Source {
             closed: VecDeque::new(),
             closed_looked: None,
             watch: Watch::new(),
+            held: AHashSet::new(),
+            odd: Odd::default(),
+            open: VecDeque::new(),
+            max_open: options.max_open_files,
             metrics,
             must_write: true,
             first_start: before.is_none(),
@@ -220,7 +236,7 @@ impl Source {
             let now = Instant::now();
             let structure = self.take_hints();
             let quiet = Duration::from_millis(if structure { 100 } else { 0 });
-            if looked.is_none_or(|at| now - at >= if structure { quiet } else { self.settings.rescan }) {
+            if looked.is_none_or(|at| now - at >= if structure { quiet } else { self.rescan() }) {
                 follow::look(&mut self, looked.is_none());
                 self.pool.truncate(2);
                 looked = Some(Instant::now());
@@ -263,8 +279,7 @@ impl Source {
             if until == Until::End && idle && self.timed.is_empty() {
                 break;
             }
-            let mut due =
-                looked.unwrap_or(now) + if structure { Duration::from_millis(100) } else { self.settings.rescan };
+            let mut due = looked.unwrap_or(now) + if structure { Duration::from_millis(100) } else { self.rescan() };
             due = due.min(self.lingering.front().map_or(due, |&(at, _)| at));
             due = due.min(allowed.unwrap_or(due));
             due = if self.moved { due.min(written + self.settings.checkpoint) } else { due };
@@ -280,10 +295,20 @@ impl Source {
         self.drain().await
     }
 
+    /// How often files are looked for though nothing was told of them.
+    pub(super) fn rescan(&self) -> Duration {
+        if self.watch.is_whole() { self.settings.rescan_behind } else { self.settings.rescan }
+    }
+
     async fn drain(&mut self) -> Result<(), Error> {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
         while let Ok(Some(done)) = tokio::time::timeout_at(deadline, self.flight.next()).await {
             self.done(done);
+        }
+        // What is on its way no longer is all that will be known of files that are gone.
+        let ended = self.tails.iter().filter(|(_, tail)| tail.ended);
+        for (id, lost) in ended.map(|(id, tail)| (*id, tail.lost())).collect::<Vec<_>>() {
+            self.lose(id, lost);
         }
         self.write()
     }
@@ -298,7 +323,11 @@ impl Source {
         } else {
             self.timed.insert(id);
         }
+        let open = tail.content.is_open();
         self.tails.insert(id, tail);
+        if open {
+            self.opened(id);
+        }
         self.must_write = true;
         self.queue(id);
         id
@@ -332,6 +361,10 @@ impl Source {
                 // A rotated file is written to under its new name.
                 grown.extend(self.timed.iter());
             }
+            if hints.paths.iter().any(|path| self.held.contains(path)) {
+                // Whether it is a copy has to be seen again.
+                self.watch.again();
+            }
         }
         for id in grown {
             self.queue(id);
@@ -342,9 +375,16 @@ impl Source {
     async fn visit(&mut self, id: u64, stop: &CancellationToken) {
         let Some(tail) = self.tails.get_mut(&id) else { return };
         tail.queued = false;
-        if tail.failed.is_some() {
+        if tail.failed.is_some() || tail.ended {
             return;
         }
+        tail.visited = true;
+        match self.open_again(id) {
+            Ok(true) => {}
+            Ok(false) => return self.renew(id, false, stop).await,
+            Err(error) => return self.unreadable(id, &error, stop).await,
+        }
+        let Some(tail) = self.tails.get_mut(&id) else { return };
         if tail.batch.is_empty()
             && let Some(batch) = self.pool.pop()
         {
@@ -370,7 +410,10 @@ impl Source {
             self.lingering.push_back((Instant::now() + self.settings.linger, id));
         }
         match visit {
-            Ok(Visit::Read { bytes, more }) => {
+            Ok(Visit::Read { bytes, more, cut }) => {
+                if cut > 0 {
+                    self.lose(id, cut);
+                }
                 if bytes > 0 {
                     self.metrics.read.add(bytes, &[]);
                 }
@@ -378,12 +421,12 @@ impl Source {
                     self.queue(id);
                 }
             }
-            Ok(Visit::Changed) => self.renew(id, stop).await,
-            Err(error) => {
-                let path = self.tails.get(&id).map(|tail| tail.entry.path.as_str());
-                tracing::warn!(path, %error, "a file cannot be read; it is tried again");
-                self.hold(id);
+            Ok(Visit::Begun) => {
+                self.must_write = true;
+                self.queue(id);
             }
+            Ok(Visit::Changed) => self.renew(id, true, stop).await,
+            Err(error) => self.unreadable(id, &error, stop).await,
         }
         for batch in sealed {
             self.send(id, batch, stop).await;
@@ -391,7 +434,8 @@ impl Source {
     }
 
     fn write(&mut self) -> Result<(), Error> {
-        let mut entries: Vec<Entry> = self.tails.values_mut().map(Tail::checkpoint).collect();
+        let going_on = self.tails.values_mut().filter(|tail| !tail.ended);
+        let mut entries: Vec<Entry> = going_on.map(Tail::checkpoint).collect();
         entries.extend(self.known.values().cloned());
         self.checkpoint.write(entries)?;
         (self.must_write, self.moved) = (false, false);

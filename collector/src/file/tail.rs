@@ -1,9 +1,7 @@
 //! One file generation: from bytes to sealed batches.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +11,8 @@ use bytes::Bytes;
 use super::acks::Acks;
 use super::assemble::{Assembler, SPAN_LIMIT};
 use super::checkpoint::Entry;
+use super::content::{Content, behind_hole};
+use super::identity::{ANCHOR, Anchor};
 use super::names::Facts;
 use crate::encode::{Batch, Mark};
 use crate::options::{Format, Multiline};
@@ -24,7 +24,7 @@ const PREFIX: usize = 256;
 
 /// Size of a read buffer that holds any line.
 pub(super) fn buffer_size(max_line: usize) -> usize {
-    (256 << 10).max(max_line + PREFIX + (64 << 10))
+    (256 << 10).max(max_line + PREFIX + (64 << 10)) + ANCHOR
 }
 
 /// A batch that is ready to be sent.
@@ -37,8 +37,11 @@ pub(super) struct Sealed {
 /// What came of a visit.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Visit {
-    /// So many bytes are used up; `more` may be there.
-    Read { bytes: u64, more: bool },
+    /// So many bytes are used up; `more` may be there. So many that were seen before are not there any more (`cut`).
+    Read { bytes: u64, more: bool, cut: u64 },
+    /// The first bytes of a file that was empty were seen. What tells it from others has to be on disk before they are
+    /// sent: it may be copied and truncated, or packed, while nobody looks.
+    Begun,
     /// The file is not what it was: truncated, or written anew.
     Changed,
 }
@@ -46,10 +49,12 @@ pub(super) enum Visit {
 #[derive(Debug)]
 pub(super) struct Tail {
     pub(super) entry: Entry,
-    pub(super) file: File,
+    pub(super) content: Content,
     /// Index of the configuration's group that it came from.
     pub(super) group: usize,
     pub(super) target: PathBuf,
+    /// The path that a glob found it at.
+    pub(super) shown: PathBuf,
     pub(super) facts: Facts,
     pub(super) assembler: Assembler,
     pub(super) acks: Acks,
@@ -64,14 +69,22 @@ pub(super) struct Tail {
     pub(super) part_since: Option<u64>,
     /// The bus did not take a batch.
     pub(super) failed: Option<Instant>,
-    /// Bytes of the file in batches that were sent and failed since it was read from the last durable position.
-    pub(super) failed_bytes: u64,
+    /// How often in all it could not be read.
+    pub(super) failures: u32,
+    /// Its bytes are gone: it only waits for what is in flight.
+    pub(super) ended: bool,
+    /// Since others were closed for the limit on open files.
+    pub(super) visited: bool,
     pub(super) in_flight: usize,
     pub(super) at_end: bool,
     /// When the end was reached last; also as nanoseconds since the epoch.
     seen_end: Option<(Instant, u64)>,
     pub(super) queued: bool,
     pub(super) lingering: bool,
+    /// Nothing was in the file when it was last written down.
+    was_empty: bool,
+    /// The start was compared since the end was reached last.
+    compared: bool,
     max_line: usize,
     /// First byte that was not given to the assembler.
     scan: u64,
@@ -93,18 +106,20 @@ struct Skip {
 impl Tail {
     pub(super) fn new(
         entry: Entry,
-        file: File,
+        content: Content,
         group: usize,
         facts: Facts,
         multiline: Arc<Multiline>,
         max_line: usize,
     ) -> Self {
         let position = entry.position;
+        let was_empty = entry.fingerprint.is_empty();
         Self {
             assembler: Assembler::new(entry.format, multiline, max_line),
             target: PathBuf::from(&entry.target),
+            shown: PathBuf::from(&entry.path),
             entry,
-            file,
+            content,
             group,
             facts,
             acks: Acks::new(position),
@@ -115,12 +130,16 @@ impl Tail {
             open_since: None,
             part_since: None,
             failed: None,
-            failed_bytes: 0,
+            failures: 0,
+            ended: false,
+            visited: false,
             in_flight: 0,
             at_end: false,
             seen_end: None,
             queued: false,
             lingering: false,
+            was_empty,
+            compared: false,
             max_line,
             scan: position,
             clean: position,
@@ -132,27 +151,63 @@ impl Tail {
 
     /// Takes up to one buffer of the file; stops early when a batch was sealed. Blocks on the disk.
     pub(super) fn visit(&mut self, buffer: &mut [u8], observed: u64) -> io::Result<Visit> {
-        let size = self.file.metadata()?.len();
-        if size < self.scan || !self.entry.fingerprint.follow(&self.file)? {
+        let size = match &self.content {
+            Content::Plain(file) => Some(file.metadata()?.len()),
+            Content::Packed(_) => None,
+            Content::Shut => return Err(io::Error::other("the file is not open")),
+        };
+        // What is packed does not change.
+        if let Some(size) = size
+            && (size < self.scan || !self.is_same()?)
+        {
             return Ok(Visit::Changed);
         }
-        self.entry.size = size;
+        if self.was_empty && !self.entry.fingerprint.is_empty() {
+            self.was_empty = false;
+            return Ok(Visit::Begun);
+        }
         if self.next_break() == Some(self.scan) {
             self.end_here(observed);
         }
-        let stop = self.next_break();
-        let room = stop.map_or(buffer.len(), |stop| buffer.len().min((stop - self.scan) as usize));
-        let length = read_at(&self.file, &mut buffer[..room], self.scan)?;
         let from = self.scan;
-        let data = &buffer[..length];
-        let at_break = length > 0 && stop == Some(from + length as u64);
+        let stop = self.next_break();
+        let anchor = self.entry.anchor;
+        // The bytes in front of what is read: still those that were there before?
+        let front = if size.is_some() && anchor.end == from { anchor.length() } else { 0 };
+        let room = stop.map_or(u64::MAX, |stop| stop - from).min(size.map_or(u64::MAX, |size| size - from));
+        let room = usize::try_from(room).unwrap_or(usize::MAX).min(buffer.len().saturating_sub(ANCHOR));
+        let (length, ended) = self.content.read_at(&mut buffer[..front + room], from - front as u64)?;
+        if front > 0 && !anchor.is(&buffer[..front.min(length)]) {
+            return Ok(Visit::Changed);
+        }
+        let data = &buffer[front..length];
+        if data.first() == Some(&0)
+            && let Some(jumped) = self.pass_hole(size.unwrap_or(0))?
+        {
+            return Ok(Visit::Read { bytes: jumped, more: true, cut: 0 });
+        }
+        let end = from + data.len() as u64;
+        let ended = size.map_or(ended, |size| end >= size);
+        let seen = size.unwrap_or(if ended { end } else { self.entry.size.max(end) });
+        let cut = self.entry.size.saturating_sub(seen);
+        self.entry.size = seen;
+        let at_break = !data.is_empty() && stop == Some(end);
         let whole = self.lines(data, at_break, observed);
         if whole && at_break {
             self.end_here(observed);
         }
-        self.at_end = whole && length < room;
+        let bytes = self.scan - from;
+        if bytes > 0 {
+            self.grown = Instant::now();
+            self.entry.anchor = Anchor::of(&buffer[..front + bytes as usize], self.scan);
+        }
+        if let Content::Packed(packed) = &mut self.content {
+            packed.keep(&buffer[front + bytes as usize..length]);
+        }
+        self.at_end = whole && ended && !at_break;
         if self.at_end {
             self.seen_end = Some((Instant::now(), observed));
+            self.compared = false;
         }
         self.open_since = match self.open_since {
             _ if !self.assembler.waits_for_a_line() => None,
@@ -160,11 +215,40 @@ impl Tail {
         };
         // Where a line is passed over there is no place to end a record at.
         self.part_since = self.assembler.part_since().filter(|_| self.skipping.is_none());
-        let bytes = self.scan - from;
-        if bytes > 0 {
-            self.grown = Instant::now();
+        Ok(Visit::Read { bytes, more: !self.at_end, cut })
+    }
+
+    /// Whether the file begins as it did; while it is read on without a pause, the bytes before each read tell enough.
+    fn is_same(&mut self) -> io::Result<bool> {
+        if !self.compared || !self.entry.fingerprint.is_full() {
+            if !self.entry.fingerprint.follow(&mut self.content)? {
+                return Ok(false);
+            }
+            self.compared = true;
         }
-        Ok(Visit::Read { bytes, more: !self.at_end })
+        Ok(self.entry.anchor.end == self.scan || self.entry.anchor.holds(&mut self.content)?)
+    }
+
+    /// Goes on behind a hole that begins here, if one does; the number of bytes that it has.
+    fn pass_hole(&mut self, size: u64) -> io::Result<Option<u64>> {
+        let Content::Plain(file) = &self.content else { return Ok(None) };
+        if self.scan >= size || !self.assembler.is_clean() || self.skipping.is_some() {
+            return Ok(None);
+        }
+        let from = self.scan;
+        let end = behind_hole(file, from, size);
+        let end = self.next_break().map_or(end, |stop| end.min(stop));
+        if end <= from {
+            return Ok(None);
+        }
+        let mut before = [0; ANCHOR];
+        let start = end.saturating_sub(ANCHOR as u64).max(from);
+        let before = &mut before[..(end - start) as usize];
+        let (length, _) = self.content.read_at(before, start)?;
+        self.entry.anchor = Anchor::of(&before[..length], end);
+        self.entry.size = self.entry.size.max(end);
+        self.scan = end;
+        Ok(Some(end - from))
     }
 
     /// Gives lines to the assembler; `false` if it stopped early for a sealed batch.
@@ -269,9 +353,22 @@ impl Tail {
             || self.part_since.is_some_and(|since| observed.saturating_sub(since) >= part)
     }
 
-    /// Nothing was written since the last visit.
-    pub(super) fn is_read(&self) -> bool {
-        self.file.metadata().is_ok_and(|metadata| metadata.len() == self.entry.size)
+    /// A visit to the end found nothing new so long after the file was rotated away and grew last.
+    pub(super) fn stood_still(&self, grace: Duration) -> bool {
+        let since = self.rotated.map(|rotated| rotated.max(self.grown));
+        self.at_end
+            && self.seen_end.zip(since).is_some_and(|((seen, _), since)| seen.saturating_duration_since(since) >= grace)
+    }
+
+    /// Bytes of a generation that is gone, and that are not durable.
+    pub(super) fn lost(&self) -> u64 {
+        self.entry.size.saturating_sub(self.acks.durable())
+    }
+
+    /// Goes on reading from a file that holds the same bytes.
+    pub(super) fn go_on_from(&mut self, content: Content) {
+        self.content = content;
+        (self.at_end, self.seen_end, self.compared) = (false, None, false);
     }
 
     /// Everything is durable that was read.
@@ -324,7 +421,6 @@ impl Tail {
         self.mark = Mark::default();
         (self.scan, self.clean) = (position, position);
         (self.broken, self.skipping, self.failed) = (None, None, None);
-        self.failed_bytes = 0;
         (self.open_since, self.part_since) = (None, None);
         (self.at_end, self.seen_end) = (false, None);
     }
@@ -336,18 +432,4 @@ impl Tail {
         self.entry.breaks.retain(|&at| at > position || (at == position && self.scan == position));
         self.entry.clone()
     }
-}
-
-/// Reads until the buffer is full or the file ends.
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut length = 0;
-    while length < buffer.len() {
-        match file.read_at(&mut buffer[length..], offset + length as u64) {
-            Ok(0) => break,
-            Ok(more) => length += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(length)
 }

@@ -1,3 +1,5 @@
+mod rotation;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -62,6 +64,7 @@ impl World {
             checkpoint: Duration::from_millis(5),
             in_flight: 100_000,
             rescan: self.rescan,
+            rescan_behind: self.rescan,
             ..Settings::default()
         };
         let metrics = Metrics::new(&self.telemetry.meter());

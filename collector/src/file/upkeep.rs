@@ -5,7 +5,10 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::source::Source;
-use super::{follow, identity};
+use super::{follow, identity, rotated};
+
+/// So many times a damaged compressed file is tried: it may still be written.
+const UNPACKED: u32 = 5;
 
 impl Source {
     /// Looks at the files that wait for time to pass.
@@ -17,7 +20,14 @@ impl Source {
                 self.timed.remove(&id);
                 continue;
             };
-            if let Some(at) = tail.failed {
+            if tail.ended {
+                if tail.in_flight == 0 {
+                    self.timed.remove(&id);
+                    let lost = tail.lost();
+                    self.lose(id, lost);
+                    self.tails.remove(&id);
+                }
+            } else if let Some(at) = tail.failed {
                 if tail.in_flight == 0 && now - at >= self.settings.retry {
                     let gap = tail.acks.has_gap();
                     self.waiting_bytes = self.waiting_bytes.saturating_sub(tail.batch.len());
@@ -33,14 +43,12 @@ impl Source {
                 }
             } else if tail.rotated.is_some() {
                 // While the bus takes nothing, files grow and are not visited: what was read may not be all.
-                let still = tail.rotated.is_some_and(|at| now - at.max(tail.grown) >= self.settings.grace)
-                    && tail.at_end
-                    && tail.is_read();
+                let still = tail.stood_still(self.settings.grace);
                 if still && tail.unfinished() {
                     tail.break_after(true);
                     self.must_write = true;
                 } else if still && tail.settled() {
-                    follow::close(self, id);
+                    rotated::close(self, id);
                     continue;
                 }
                 self.queue(id);
@@ -59,24 +67,57 @@ impl Source {
         }
     }
 
-    /// Goes on with a file whose content is another now, as a new generation.
-    pub(super) async fn renew(&mut self, id: u64, stop: &CancellationToken) {
+    /// The file of a generation is another now, or gone; `anew` if what is there now is to be read from its beginning.
+    pub(super) async fn renew(&mut self, id: u64, anew: bool, stop: &CancellationToken) {
+        let Some((old, content, group, rotated)) = self.leave(id) else { return };
+        if self.tails.get(&id).is_some_and(|tail| tail.ended) {
+            self.end(id, stop).await;
+        }
+        if !anew {
+            return;
+        }
+        tracing::info!(path = old.path, "a file was truncated or written anew: it is read from its beginning");
+        if let Err(error) = follow::again(self, &old, content, group, rotated) {
+            tracing::warn!(%error, "a file cannot be read anew; it is tried again at the next rescan");
+        }
+    }
+
+    /// Ends a generation whose bytes cannot be had any more: what was read of it is sent.
+    async fn end(&mut self, id: u64, stop: &CancellationToken) {
         let Some(tail) = self.tails.get_mut(&id) else { return };
+        tail.ended = true;
+        let inode = tail.entry.inode();
+        if self.by_inode.get(&inode) == Some(&id) {
+            self.by_inode.remove(&inode);
+        }
+        self.must_write = true;
         let before = tail.batch.len();
         tail.abandon(weir_service::time::now_unix_nano() as u64);
         self.metrics.count(&tail.entry.path, std::mem::take(&mut tail.assembler.counts));
         self.waiting_bytes = self.waiting_bytes.saturating_sub(before);
+        // What is on its way is waited for; then it is known what is lost.
+        self.timed.insert(id);
         for batch in std::mem::take(&mut tail.sealed) {
             self.send(id, batch, stop).await;
         }
-        let Some(tail) = self.tails.remove(&id) else { return };
-        // What was sent is on its way, and counted where it fails; what failed before and what was not sent is gone.
-        let unsent = tail.entry.size.saturating_sub(tail.acks.sent());
-        self.metrics.lose(&tail.entry.path, unsent + tail.failed_bytes);
-        tracing::info!(path = tail.entry.path, "a file was truncated or written anew: it is read from its beginning");
-        self.timed.remove(&id);
-        if let Err(error) = follow::again(self, tail) {
-            tracing::warn!(%error, "a file cannot be read anew; it is tried again at the next rescan");
+    }
+
+    /// A file cannot be read at the moment. What cannot be unpacked will never be.
+    pub(super) async fn unreadable(&mut self, id: u64, error: &std::io::Error, stop: &CancellationToken) {
+        let Some(tail) = self.tails.get_mut(&id) else { return };
+        self.odd.tell(&tail.target, error);
+        tail.failures += 1;
+        if tail.entry.packed && tail.failures >= UNPACKED {
+            self.end(id, stop).await;
+        } else {
+            self.hold(id);
+        }
+    }
+
+    /// So many bytes of this file will never be on the bus.
+    pub(super) fn lose(&mut self, id: u64, bytes: u64) {
+        if let Some(tail) = self.tails.get(&id) {
+            self.metrics.lose(&tail.entry.path, bytes);
         }
     }
 }

@@ -105,6 +105,11 @@ impl Watch {
         });
     }
 
+    /// Every folder is watched.
+    pub(super) fn is_whole(&self) -> bool {
+        self.watcher.is_some() && !self.told
+    }
+
     pub(super) fn take(&self) -> Hints {
         std::mem::take(&mut *self.hints.lock())
     }

@@ -1,0 +1,226 @@
+//! Files that no glob leads to any more, or never did: rotated, copied or compressed before they were read.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use ahash::AHashMap;
+
+use super::checkpoint::Entry;
+use super::content::{Content, is_packed};
+use super::follow::take_in;
+use super::identity::{self, Anchor, Inode};
+use super::source::Source;
+use super::successor::{self, Successor, is_after, siblings};
+
+/// Closed generations that are remembered, so that a file that shows up again is not read twice.
+const MAX_CLOSED: usize = 4096;
+
+/// Files of the last run that were renamed while nobody looked: they lie in the same folder under another name.
+/// Returns those that do not.
+pub(super) fn take_in_left_over(source: &mut Source) -> Vec<Inode> {
+    let mut unfound = Vec::new();
+    let mut folders: AHashMap<PathBuf, Vec<Entry>> = AHashMap::new();
+    for entry in source.known.values().filter(|entry| !entry.closed) {
+        if let Some(folder) = Path::new(&entry.target).parent() {
+            folders.entry(folder.to_owned()).or_default().push(entry.clone());
+        }
+    }
+    for (folder, entries) in folders {
+        let files = siblings(&folder, |_| true);
+        for entry in entries {
+            let place = files.iter().find(|(_, metadata)| entry.is_of(metadata));
+            let group = group_of(source, &entry);
+            let taken = match (place, group) {
+                (Some((path, _)), Some(group)) => take_in(source, group, path, Path::new(&entry.path), false, true)
+                    .unwrap_or_else(|error| {
+                        source.odd.tell(path, &error);
+                        None
+                    }),
+                _ => None,
+            };
+            if taken.is_none() {
+                unfound.push(entry.inode());
+            }
+        }
+    }
+    unfound
+}
+
+/// Files that came and were renamed between two looks: younger than what was followed at this path before, older than
+/// what is there now, and named after it (`app.log.1`, `app.log-20260102`, `0.log.20260102-030405`). Where the file
+/// itself stayed and was copied and truncated again and again, those that came after the first copy.
+pub(super) fn take_in_missed(source: &mut Source, id: u64) {
+    let Some(tail) = source.tails.get(&id) else { return };
+    let (entry, group) = (tail.entry.clone(), tail.group);
+    let entries = source.tails.values().map(|tail| &tail.entry).chain(source.known.values());
+    let before = entries.filter(|e| e.target == entry.target && e.identity != entry.identity);
+    let (mut older, mut copied) = (None, None);
+    for born in before.filter_map(|e| e.born) {
+        let place = if Some(born) < entry.born { &mut older } else { &mut copied };
+        *place = (*place).max(Some(born));
+    }
+    let Some(now) = entry.born else { return };
+    let (after, until) = match (older, copied) {
+        (_, Some(copied)) => (copied, u64::MAX),
+        (Some(older), None) => (older, now),
+        (None, None) => return,
+    };
+    let target = PathBuf::from(&entry.target);
+    let (Some(folder), Some(name)) = (target.parent(), target.file_name().and_then(|name| name.to_str())) else {
+        return;
+    };
+    let wanted = |other: &str| is_after(name, other) && !is_packed(other) && !is_unfinished(other);
+    // Without an upper bound only what looks like a number or a date.
+    let numbered =
+        |other: &str| other[name.len()..].chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '-' | '_' | 'T'));
+    for (path, metadata) in siblings(folder, |other| wanted(other) && (copied.is_none() || numbered(other))) {
+        let between = identity::born(&metadata).is_some_and(|born| born > after && born < until);
+        let inode = identity::inode(&metadata);
+        if between && !source.by_inode.contains_key(&inode) && !source.known.contains_key(&inode) {
+            match take_in(source, group, &path, Path::new(&entry.path), false, true) {
+                Ok(Some(new)) => {
+                    if let Some(tail) = source.tails.get_mut(&new) {
+                        tail.entry.target.clone_from(&entry.target);
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => source.odd.tell(&path, &error),
+            }
+        }
+    }
+}
+
+/// What a compressor writes until it is through.
+fn is_unfinished(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|end| end == "tmp")
+}
+
+/// Closed files that a writer still holds and writes to are read on; those that are gone are forgotten.
+pub(super) fn look_at_closed(source: &mut Source) {
+    let mut folders: AHashMap<PathBuf, Vec<Inode>> = AHashMap::new();
+    for entry in source.known.values().filter(|entry| entry.closed) {
+        if let Some(folder) = Path::new(&entry.target).parent() {
+            folders.entry(folder.to_owned()).or_default().push(entry.inode());
+        }
+    }
+    for (folder, inodes) in folders {
+        let files = siblings(&folder, |_| true);
+        for inode in inodes {
+            let Some(entry) = source.known.get(&inode) else { continue };
+            let Some((path, metadata)) = files.iter().find(|(_, metadata)| entry.is_of(metadata)) else {
+                source.known.remove(&inode);
+                source.closed.retain(|closed| *closed != inode);
+                source.must_write = true;
+                continue;
+            };
+            let shown = PathBuf::from(&entry.path);
+            if !entry.packed
+                && metadata.len() > entry.size
+                && let Some(group) = group_of(source, entry)
+                && let Err(error) = take_in(source, group, path, &shown, false, true)
+            {
+                source.odd.tell(path, &error);
+            }
+        }
+    }
+}
+
+/// The file of a generation that was left by the last run is another now, or gone: reads on from what holds its bytes,
+/// or counts what is lost.
+pub(super) fn go_on_elsewhere(source: &mut Source, mut entry: Entry) {
+    source.must_write = true;
+    if entry.closed {
+        return;
+    }
+    let group = group_of(source, &entry);
+    let Some((group, found)) = group.and_then(|group| Some((group, find(source, &entry)?))) else {
+        return source.metrics.lose(&entry.path, entry.size.saturating_sub(entry.position));
+    };
+    tracing::info!(path = entry.path, from = %found.path.display(), "a file that was rotated away is read on");
+    if !found.whole {
+        // It is shorter than what was read, so the bytes before that cannot be compared.
+        entry.anchor = Anchor::default();
+    }
+    let content = moved(&mut entry, found);
+    source.begin_tail(entry, content, group, true);
+}
+
+/// The file that holds the bytes of a generation whose own file is another now, or gone.
+pub(super) fn find(source: &Source, entry: &Entry) -> Option<Successor> {
+    successor::find(entry, |inode| source.by_inode.contains_key(&inode) || source.known.contains_key(&inode))
+}
+
+/// Notes that a generation lies in another file.
+pub(super) fn moved(entry: &mut Entry, found: Successor) -> Content {
+    (entry.device, entry.inode) = identity::inode(&found.metadata);
+    entry.born = identity::born(&found.metadata);
+    entry.packed = matches!(found.content, Content::Packed(_));
+    found.content
+}
+
+fn group_of(source: &Source, entry: &Entry) -> Option<usize> {
+    source.groups.iter().position(|group| group.globs.matches(Path::new(&entry.path)))
+}
+
+/// A file was read to its end after it was rotated away.
+pub(super) fn close(source: &mut Source, id: u64) {
+    source.timed.remove(&id);
+    let Some(mut tail) = source.tails.remove(&id) else { return };
+    let entry = tail.checkpoint();
+    source.by_inode.remove(&entry.inode());
+    source.must_write = true;
+    let gone = matches!(&tail.content, Content::Plain(file) if file.metadata().is_ok_and(|now| now.nlink() == 0));
+    tracing::debug!(path = entry.path, size = entry.size, "a rotated file was read to its end");
+    if !gone {
+        remember(source, entry);
+    }
+}
+
+/// Keeps a generation that was read to its end in mind.
+pub(super) fn remember(source: &mut Source, mut entry: Entry) {
+    entry.closed = true;
+    source.closed.push_back(entry.inode());
+    source.known.insert(entry.inode(), entry);
+    while source.closed.len() > MAX_CLOSED
+        && let Some(inode) = source.closed.pop_front()
+    {
+        source.known.remove(&inode);
+    }
+}
+
+impl Source {
+    /// The file of a followed generation is another now, or gone. Goes on with the file that holds its bytes; where
+    /// there is none, what was read is sent, and the rest is lost. Returns the old file.
+    pub(super) fn leave(&mut self, id: u64) -> Option<(Entry, Content, usize, bool)> {
+        let found = self.tails.get(&id).and_then(|tail| find(self, &tail.entry));
+        let tail = self.tails.get_mut(&id)?;
+        let old = tail.entry.clone();
+        let (group, rotated) = (tail.group, tail.rotated.is_some());
+        let content = std::mem::replace(&mut tail.content, Content::Shut);
+        self.by_inode.remove(&old.inode());
+        self.must_write = true;
+        match found {
+            Some(found) if found.whole => {
+                tracing::info!(path = old.path, from = %found.path.display(), "a file was truncated or is gone, and is read on from its copy");
+                let content = moved(&mut tail.entry, found);
+                tail.go_on_from(content);
+                tail.rotated = Some(Instant::now());
+                self.by_inode.insert(tail.entry.inode(), id);
+                self.timed.insert(id);
+                self.queue(id);
+            }
+            found => {
+                tail.ended = true;
+                if let Some(found) = found {
+                    // It holds nothing that was not read.
+                    let mut copy = old.clone();
+                    moved(&mut copy, found);
+                    copy.size = copy.size.min(copy.position);
+                    remember(self, copy);
+                }
+            }
+        }
+        Some((old, content, group, rotated))
+    }
+}
