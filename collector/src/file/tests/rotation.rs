@@ -1,10 +1,5 @@
 //! Rotation of every kind: by rename, by copy and truncation, into gzip files; and files that are none.
 
-use std::os::unix::fs::MetadataExt as _;
-
-use rand::rngs::Xoshiro256PlusPlus;
-use rand::{RngExt as _, SeedableRng as _};
-
 use super::*;
 
 impl World {
@@ -164,51 +159,6 @@ async fn no_number_of_files_breaks_the_limit_on_open_ones() {
     assert!(open() <= 17, "{} files are open", open());
     stop(running).await;
     assert_each_once(&world.bodies().await, 0..300);
-}
-
-#[tokio::test]
-async fn rotations_of_every_kind_and_kills_lose_nothing_and_double_nothing() {
-    for seed in 1..=3 {
-        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let world = World::new(Format::Plain).await.with_copies();
-        let (mut next, mut name, mut waited) = (0, 0, false);
-        let mut running = world.start();
-        for _ in 0..40 {
-            // A file that comes and is packed before the collector could see it is none that it could read.
-            let seen = waited && world.path("a.log").exists();
-            if seen {
-                let inode = fs::metadata(world.path("a.log")).unwrap().ino();
-                world.wait_for_state(|files| files.iter().any(|file| file["inode"] == inode)).await;
-            }
-            let more = rng.random_range(1..40);
-            world.append("a.log", numbers(next..next + more));
-            next += more;
-            name += 1;
-            let rotated = format!("a.log.{name}");
-            let op = rng.random_range(0..8);
-            eprintln!("{next} {rotated} {op} {seen}");
-            match op {
-                0 | 1 => {
-                    fs::rename(world.path("a.log"), world.path(&rotated)).unwrap();
-                    if seen {
-                        world.pack(&rotated);
-                    }
-                }
-                2 | 3 => world.copy_and_truncate(&rotated),
-                4 => {
-                    kill(running).await;
-                    running = world.start();
-                }
-                _ => {}
-            }
-            waited = rng.random_ratio(1, 4);
-            tokio::time::sleep(Duration::from_millis(rng.random_range(0..60))).await;
-        }
-        world.wait_for(next as usize).await;
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        stop(running).await;
-        assert_each_once(&world.bodies().await, 0..next);
-    }
 }
 
 #[tokio::test]
