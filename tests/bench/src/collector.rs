@@ -16,14 +16,13 @@ use std::process::{Child, Command, Stdio};
 use anyhow::Context as _;
 use rand::SeedableRng as _;
 use rand::rngs::Xoshiro256PlusPlus;
-use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use weir::load::lines::{Format, Line};
 use weir_bus::{Broker, Bus};
 use weir_collector::file::{Settings, Source, Until};
 use weir_collector::metrics::Metrics;
-use weir_collector::options::{FileOptions, Options};
+use weir_collector::options::{FileOptions, Multiline, Options};
 use weir_service::health::Health;
 use weir_service::telemetry::Telemetry;
 use weir_tests::kafka::Kafka;
@@ -32,7 +31,7 @@ pub(crate) use self::noisy::noisy;
 pub(crate) use self::otlp::passthrough;
 pub(crate) use self::peers::{filebeat, rsyslog};
 pub(crate) use self::steady::{idle, rate_10mb};
-use crate::{Ready, Skipped, Work, real_lines};
+use crate::{Ready, Skipped, Work, real_lines, traces};
 
 /// When all lines were written.
 const TIME: &str = "2026-01-02T03:04:05.123456789Z";
@@ -50,6 +49,24 @@ pub(crate) fn cri_200(smoke: bool) -> anyhow::Result<Ready> {
 /// Docker's JSON lines of 200 bytes of text.
 pub(crate) fn docker(smoke: bool) -> anyhow::Result<Ready> {
     to_null(Format::Docker, 200, smoke)
+}
+
+/// Java's stack traces of 36 lines as CRI lines, each trace one record; figures are of lines.
+pub(crate) fn multiline(smoke: bool) -> anyhow::Result<Ready> {
+    let traces = if smoke { 500 } else { 50_000 };
+    let rig = Rig { multiline: Multiline::Auto, ..Rig::new(&null())? };
+    let (mut file, mut wrapped, mut bytes) = (File::create(rig.logs().join("warm.log"))?, Vec::new(), 0);
+    for seq in 0..traces {
+        wrapped.clear();
+        traces::write(&mut wrapped, TIME, seq);
+        bytes += wrapped.len() as u64;
+        file.write_all(&wrapped)?;
+    }
+    Ok(Box::new(move || {
+        let mut work = rig.to_the_end(traces * traces::LINES, bytes)?;
+        work.more.insert("traces".to_owned(), traces.into());
+        Ok(work)
+    }))
 }
 
 fn to_null(format: Format, text: usize, smoke: bool) -> anyhow::Result<Ready> {
@@ -109,31 +126,34 @@ fn null() -> weir_bus::Options {
 
 /// A file source on a folder of its own.
 struct Rig {
+    multiline: Multiline,
     runtime: Runtime,
-    folder: TempDir,
+    /// Below the folder that is removed when this process has ended: removing it is no work of the source.
+    folder: PathBuf,
     bus: Bus,
     telemetry: Telemetry,
 }
 
 impl Rig {
     fn new(bus: &weir_bus::Options) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
+        let folder = tempfile::tempdir()?.keep();
         for name in ["logs", "state"] {
-            std::fs::create_dir(folder.path().join(name))?;
+            std::fs::create_dir(folder.join(name))?;
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let bus = runtime.block_on(Bus::open(bus, folder.path()))?;
-        Ok(Self { runtime, folder, bus, telemetry: Telemetry::detached()? })
+        let bus = runtime.block_on(Bus::open(bus, &folder))?;
+        Ok(Self { multiline: Multiline::None, runtime, folder, bus, telemetry: Telemetry::detached()? })
     }
 
     fn logs(&self) -> PathBuf {
-        self.folder.path().join("logs")
+        self.folder.join("logs")
     }
 
     fn source(&self) -> anyhow::Result<Source> {
         let include = vec![self.logs().join("*.log").display().to_string()];
-        let options = Options { files: vec![FileOptions { include, ..FileOptions::default() }], ..Options::default() };
-        let (state, producer) = (self.folder.path().join("state"), self.bus.producer()?);
+        let files = FileOptions { include, multiline: self.multiline.clone(), ..FileOptions::default() };
+        let options = Options { files: vec![files], ..Options::default() };
+        let (state, producer) = (self.folder.join("state"), self.bus.producer()?);
         let part = Health::default().part("files");
         let metrics = Metrics::new(&self.telemetry.meter());
         Ok(Source::open(&options, Settings::default(), &state, producer, metrics, part)?)

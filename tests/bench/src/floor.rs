@@ -6,18 +6,31 @@ use rand::SeedableRng as _;
 use rand::rngs::Xoshiro256PlusPlus;
 use weir::load::lines::{Format, Line};
 
-use crate::{Ready, Work};
+use crate::{Ready, Work, traces};
 
 /// With a CRI prefix of 40 bytes and the line end, 512 in all.
 const TEXT_BYTES: usize = 471;
 /// Value of a record.
 const BATCH: usize = 900_000;
+/// When all lines were written.
+const TIME: &str = "2026-01-02T03:04:05.123456789Z";
 /// More than a line.
 const SPARE: usize = 1 << 16;
 
 /// Reads 512-byte CRI lines from the page cache, splits them, checks the prefix and writes OTLP log records.
 pub(crate) fn cri(smoke: bool) -> anyhow::Result<Ready> {
-    passes(smoke, 50, |batch| {
+    passes(if smoke { 1 } else { 50 }, &generated(smoke), |batch| {
+        std::hint::black_box(batch);
+    })
+}
+
+/// The same with the lines of Java's stack traces, each a record of its own.
+pub(crate) fn multiline(smoke: bool) -> anyhow::Result<Ready> {
+    let mut lines = Vec::new();
+    for seq in 0..if smoke { 500 } else { 20_000 } {
+        traces::write(&mut lines, TIME, seq);
+    }
+    passes(if smoke { 1 } else { 30 }, &lines, |batch| {
         std::hint::black_box(batch);
     })
 }
@@ -25,25 +38,23 @@ pub(crate) fn cri(smoke: bool) -> anyhow::Result<Ready> {
 /// The same, and lz4 over what was written: what goes to Kafka.
 pub(crate) fn lz4(smoke: bool) -> anyhow::Result<Ready> {
     let mut packed = vec![0; lz4_flex::block::get_maximum_output_size(BATCH + SPARE)];
-    passes(smoke, 10, move |batch| {
+    passes(if smoke { 1 } else { 10 }, &generated(smoke), move |batch| {
         std::hint::black_box(lz4_flex::block::compress_into(batch, &mut packed).is_ok());
     })
 }
 
-fn passes(smoke: bool, passes: u32, mut done: impl FnMut(&[u8]) + 'static) -> anyhow::Result<Ready> {
-    let (lines, passes) = if smoke { (20_000, 1) } else { (200_000, passes) };
+fn generated(smoke: bool) -> Vec<u8> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
-    let mut file = tempfile::tempfile()?;
-    let mut wrapped = Vec::new();
-    for seq in 0..lines {
-        let line = Line::generate(&mut rng, seq as usize, seq, TEXT_BYTES);
-        line.wrap(&mut wrapped, Format::Cri, "2026-01-02T03:04:05.123456789Z", None);
-        if wrapped.len() > 1 << 20 {
-            file.write_all(&wrapped)?;
-            wrapped.clear();
-        }
+    let mut lines = Vec::new();
+    for seq in 0..if smoke { 20_000 } else { 200_000 } {
+        Line::generate(&mut rng, seq as usize, seq, TEXT_BYTES).wrap(&mut lines, Format::Cri, TIME, None);
     }
-    file.write_all(&wrapped)?;
+    lines
+}
+
+fn passes(passes: u32, lines: &[u8], mut done: impl FnMut(&[u8]) + 'static) -> anyhow::Result<Ready> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(lines)?;
     Ok(Box::new(move || {
         let mut work = Work { records: 0, bytes: 0, more: serde_json::Map::new() };
         let (mut read, mut out) = (vec![0; 256 << 10], Vec::with_capacity(BATCH + SPARE));

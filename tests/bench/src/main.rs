@@ -8,6 +8,7 @@ mod end_to_end;
 mod floor;
 mod indexer;
 mod real_lines;
+mod traces;
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -69,12 +70,14 @@ struct Case {
 const CASES: &[Case] = &[
     Case { room: "collector", name: "floor", floor: None, make: floor::cri },
     Case { room: "collector", name: "floor-lz4", floor: None, make: floor::lz4 },
+    Case { room: "collector", name: "floor-multiline", floor: None, make: floor::multiline },
     Case { room: "collector", name: "cri-512-null", floor: Some("floor"), make: collector::cri_512 },
     Case { room: "collector", name: "cri-512-kafka", floor: Some("floor-lz4"), make: collector::cri_512_kafka },
     Case { room: "collector", name: "peer-rsyslog", floor: Some("cri-512-kafka"), make: collector::rsyslog },
     Case { room: "collector", name: "peer-filebeat", floor: Some("cri-512-kafka"), make: collector::filebeat },
     Case { room: "collector", name: "cri-200-null", floor: None, make: collector::cri_200 },
     Case { room: "collector", name: "docker-null", floor: None, make: collector::docker },
+    Case { room: "collector", name: "multiline-null", floor: Some("floor-multiline"), make: collector::multiline },
     Case { room: "collector", name: "real-null", floor: None, make: collector::real },
     Case { room: "collector", name: "otlp-passthrough", floor: None, make: collector::passthrough },
     Case { room: "collector", name: "rate-10mb", floor: None, make: collector::rate_10mb },
@@ -142,10 +145,12 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a case in a process of its own; `None` if it was skipped, which the process has said.
+/// Runs a case in a process of its own, with a folder for what it writes; `None` if it was skipped, which the process
+/// has said.
 fn measure(room: &str, name: &str, smoke: bool) -> anyhow::Result<Option<serde_json::Value>> {
+    let folder = tempfile::tempdir()?;
     let mut child = Command::new(std::env::current_exe()?);
-    child.args([room, "--case", name, "--child"]).stdout(Stdio::piped());
+    child.args([room, "--case", name, "--child"]).env("TMPDIR", folder.path()).stdout(Stdio::piped());
     if smoke {
         child.arg("--smoke");
     }

@@ -81,12 +81,12 @@ fn ship(smoke: bool, command: impl FnOnce(&Path, &str) -> anyhow::Result<Command
     let topic = rig.bus.topic_spec(TOPIC);
     rig.runtime.block_on(rig.bus.ensure_topics(std::slice::from_ref(&topic)))?;
     let bytes = write(&rig.logs().join("warm.log"), Format::Cri, 471, lines)?;
-    let mut command = command(rig.folder.path(), &kafka.brokers())?;
+    let mut command = command(&rig.folder, &kafka.brokers())?;
     Ok(Box::new(move || {
         // Whole: its folder stays as long as it.
         let (_kafka, rig) = (kafka, rig);
         let partitions: Vec<_> = (0..topic.partitions).map(|n| Partition::new(TOPIC, n)).collect();
-        let told = rig.folder.path().join("peer.log");
+        let told = rig.folder.join("peer.log");
         let (out, err) = (File::create(&told)?, File::options().append(true).open(&told)?);
         let mut peer = Peer(command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().context("a peer")?);
         let started = Instant::now();
