@@ -71,12 +71,12 @@ impl Batch {
 
     /// Adds a log record.
     pub fn push(&mut self, record: &Record<'_>) {
-        let utf8 = std::str::from_utf8(record.body).is_ok();
+        let utf8 = simdutf8::basic::from_utf8(record.body).is_ok();
         let value = field_len(record.body.len());
-        let offset = int_attribute_len(attribute::FILE_OFFSET, record.offset);
+        let offset = OFFSET.len() + 2 + varint_len(record.offset);
         let mut length = 18 + field_len(value) + field_len(offset);
         length += if record.severity_number == 0 { 0 } else { 1 + varint_len(u64::from(record.severity_number)) };
-        length += record.stream.map_or(0, |stream| field_len(string_attribute_len(IOSTREAM, stream.name())));
+        length += record.stream.map_or(0, |stream| iostream(stream).len());
         length += if utf8 { 0 } else { field_len(bool_attribute_len(attribute::NOT_UTF8)) };
         length += if record.truncated { field_len(bool_attribute_len(attribute::TRUNCATED)) } else { 0 };
 
@@ -85,6 +85,7 @@ impl Batch {
             self.records.resize(HEAD, 0);
         }
         let out = &mut self.records;
+        out.reserve(length + 6);
         header(out, 2, length);
         fixed64(out, 1, record.time_unix_nano);
         if record.severity_number != 0 {
@@ -95,12 +96,11 @@ impl Batch {
         header(out, if utf8 { 1 } else { 7 }, record.body.len());
         out.extend_from_slice(record.body);
         header(out, 6, offset);
-        key(out, attribute::FILE_OFFSET);
-        header(out, 2, 1 + varint_len(record.offset));
-        out.push(3 << 3);
+        out.extend_from_slice(OFFSET);
+        out.extend_from_slice(&[1 + varint_len(record.offset) as u8, 3 << 3]);
         varint(out, record.offset);
         if let Some(stream) = record.stream {
-            string_attribute(out, 6, IOSTREAM, stream.name());
+            out.extend_from_slice(iostream(stream));
         }
         if !utf8 {
             bool_attribute(out, attribute::NOT_UTF8);
@@ -160,7 +160,16 @@ impl Batch {
     }
 }
 
-const IOSTREAM: &str = "log.iostream";
+/// Key and the value's tag of the attribute that every record has, [`attribute::FILE_OFFSET`].
+const OFFSET: &[u8] = b"\x0A\x0Flog.file.offset\x12";
+
+/// The attribute `log.iostream`, whole.
+const fn iostream(stream: Stream) -> &'static [u8] {
+    match stream {
+        Stream::Stdout => b"\x32\x18\x0A\x0Clog.iostream\x12\x08\x0A\x06stdout",
+        Stream::Stderr => b"\x32\x18\x0A\x0Clog.iostream\x12\x08\x0A\x06stderr",
+    }
+}
 
 /// A resource of string attributes, encoded once for all batches of a source.
 pub fn resource(attributes: &[(&str, &str)]) -> Vec<u8> {
@@ -190,10 +199,6 @@ fn string_attribute_len(name: &str, value: &str) -> usize {
     field_len(name.len()) + field_len(field_len(value.len()))
 }
 
-fn int_attribute_len(name: &str, value: u64) -> usize {
-    field_len(name.len()) + field_len(1 + varint_len(value))
-}
-
 fn bool_attribute_len(name: &str) -> usize {
     field_len(name.len()) + field_len(2)
 }
@@ -210,8 +215,9 @@ fn header(out: &mut Vec<u8>, field: u8, length: usize) {
 }
 
 fn fixed64(out: &mut Vec<u8>, field: u8, value: u64) {
-    out.push(field << 3 | 1);
-    out.extend_from_slice(&value.to_le_bytes());
+    let mut whole = [field << 3 | 1; 9];
+    whole[1..].copy_from_slice(&value.to_le_bytes());
+    out.extend_from_slice(&whole);
 }
 
 fn varint(out: &mut Vec<u8>, mut value: u64) {

@@ -1,12 +1,15 @@
 //! Docker's json-file format: `{"log":"…\n","stream":"stdout","time":"…"}`.
 
+use std::borrow::Cow;
+
+use memchr::memchr2;
 use serde_json::Value;
 
-use super::{Stream, unix_nano};
+use super::{Clock, Stream};
 
 /// One physical line. A part has no newline at its end; the next line of the same stream goes on with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub struct Line<'a> {
     /// Nanoseconds since the epoch; 0 where the line has no time, or one before 1970.
     pub time_unix_nano: u64,
     /// Output, where the line names it.
@@ -14,13 +17,94 @@ pub struct Line {
     /// More of this line follows.
     pub partial: bool,
     /// What the container wrote, without its newline.
-    pub text: String,
+    pub text: Cow<'a, str>,
 }
 
 /// Reads a line; `None` if it is no docker line (it is then to be kept whole, as plain text). Only `log` has to be
 /// there: shippers and old daemons leave the rest out. Other keys are ignored.
-pub fn parse(line: &[u8]) -> Option<Line> {
-    read(serde_json::from_slice(line).ok()?)
+pub fn parse(line: &[u8]) -> Option<Line<'_>> {
+    parse_by(&mut Clock::default(), line)
+}
+
+/// The same, by a clock that is kept from line to line.
+pub fn parse_by<'a>(clock: &mut Clock, line: &'a [u8]) -> Option<Line<'a>> {
+    as_written(clock, line).or_else(|| read(clock, serde_json::from_slice(line).ok()?))
+}
+
+/// A line just as the daemon writes it, `{"log":…,"stream":…,"time":…}`; `None` for anything else, which is read as any
+/// JSON is.
+fn as_written<'a>(clock: &mut Clock, line: &'a [u8]) -> Option<Line<'a>> {
+    let line = simdutf8::basic::from_utf8(line).ok()?;
+    let rest = line.strip_prefix(r#"{"log":""#)?;
+    let (mut end, mut escapes) = (0, 0);
+    loop {
+        end += memchr2(b'"', b'\\', &rest.as_bytes()[end..])?;
+        if rest.as_bytes()[end] == b'"' {
+            break;
+        }
+        escapes += 1;
+        // A byte that is passed over may begin a character; no quote is part of one.
+        end += 2;
+        if end > rest.len() {
+            return None;
+        }
+    }
+    // Control characters have to be escaped.
+    if rest.as_bytes()[..end].iter().fold(u8::MAX, |least, &byte| least.min(byte)) < b' ' {
+        return None;
+    }
+    let (log, rest) = rest.split_at_checked(end)?;
+    let rest = rest.strip_prefix(r#"","stream":"std"#)?;
+    let (stream, rest) = match rest.strip_prefix("out") {
+        Some(rest) => (Stream::Stdout, rest),
+        None => (Stream::Stderr, rest.strip_prefix("err")?),
+    };
+    let time = rest.strip_prefix(r#"","time":""#)?.strip_suffix(r#""}"#)?;
+    let time_unix_nano = clock.unix_nano(time.as_bytes())?;
+    let (log, partial) = match log.strip_suffix(r"\n") {
+        // Its backslash may be the second of two.
+        Some(before) if before.bytes().rev().take_while(|&byte| byte == b'\\').count() % 2 == 0 => {
+            escapes -= 1;
+            (before, false)
+        }
+        _ => (log, true),
+    };
+    let text = if escapes == 0 { Cow::Borrowed(log) } else { Cow::Owned(unescape(log)?) };
+    // Written as `\u000a`, which the daemon does not do.
+    if partial && text.ends_with('\n') {
+        return None;
+    }
+    Some(Line { time_unix_nano, stream: Some(stream), partial, text })
+}
+
+/// `None` for what is no escape, and for halves of characters.
+fn unescape(text: &str) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
+        out.push_str(rest.get(..at)?);
+        let (&kind, _) = rest.as_bytes()[at + 1..].split_first()?;
+        let mut end = at + 2;
+        out.push(match kind {
+            b'"' | b'\\' | b'/' => char::from(kind),
+            b'n' => '\n',
+            b't' => '\t',
+            b'r' => '\r',
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'u' => {
+                end += 4;
+                let digits = rest.get(at + 2..end)?;
+                // A sign would be read, too.
+                let whole = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+                char::from_u32(u32::from_str_radix(digits, 16).ok().filter(|_| whole)?)?
+            }
+            _ => return None,
+        });
+        rest = rest.get(end..)?;
+    }
+    out.push_str(rest);
+    Some(out)
 }
 
 /// Whether a file that begins with this line is docker's: other programs have a key `log` too, and where they end no
@@ -30,14 +114,14 @@ pub fn is_docker(line: &[u8]) -> bool {
     let Some(object) = value.as_object() else { return false };
     let whole = object.contains_key("stream") && object.contains_key("time");
     let own = object.keys().all(|key| matches!(key.as_str(), "log" | "stream" | "time" | "attrs"));
-    read(value).is_some_and(|line| whole || (own && !line.partial))
+    read(&mut Clock::default(), value).is_some_and(|line| whole || (own && !line.partial))
 }
 
-fn read(mut value: Value) -> Option<Line> {
+fn read(clock: &mut Clock, mut value: Value) -> Option<Line<'static>> {
     let time_unix_nano = match value.get("time") {
         // The zero time is what a program has that never set it.
         Some(time) if time == "0001-01-01T00:00:00Z" => 0,
-        Some(time) => unix_nano(time.as_str()?.as_bytes())?,
+        Some(time) => clock.unix_nano(time.as_str()?.as_bytes())?,
         None => 0,
     };
     let stream = match value.get("stream") {
@@ -49,12 +133,50 @@ fn read(mut value: Value) -> Option<Line> {
     if !partial {
         text.pop();
     }
-    Some(Line { time_unix_nano, stream, partial, text })
+    Some(Line { time_unix_nano, stream, partial, text: text.into() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    const TIME: &str = "2019-01-01T01:00:00.5Z";
+
+    proptest! {
+        #[test]
+        fn a_line_as_the_daemon_writes_it_is_read_as_any_json_is(
+            text in prop_oneof![".{0,20}", "[a\"\\\\\n<\u{1}\u{7f}中😀]{0,12}"],
+            go: bool,
+        ) {
+            let mut log = serde_json::to_string(&text).unwrap();
+            if go {
+                log = log.replace('<', "\\u003c");
+            }
+            let line = format!(r#"{{"log":{log},"stream":"stderr","time":"{TIME}"}}"#);
+            let expected = read(&mut Clock::default(), serde_json::from_str(&line).unwrap()).unwrap();
+            prop_assert_eq!(as_written(&mut Clock::default(), line.as_bytes()), Some(expected));
+        }
+
+        #[test]
+        fn what_is_read_without_json_is_what_json_says(
+            log in prop::collection::vec(prop::sample::select(vec![
+                "a", "中", "\\", "n", "\"", "\\n", "\\\"", "\\\\", "\\u000a", "\\u00", "\\ud83d", "\\ude00", "\\x", "\t", "\\u+041",
+            ]), 0..8),
+            end in prop::sample::select(vec!["", " ", "\r", "}", ",\"attrs\":{}"]),
+        ) {
+            let line = format!(r#"{{"log":"{}","stream":"stdout","time":"{TIME}"{end}}}"#, log.concat());
+            if let Some(line_read) = as_written(&mut Clock::default(), line.as_bytes()) {
+                let value = serde_json::from_str(&line).unwrap();
+                prop_assert_eq!(Some(line_read), read(&mut Clock::default(), value));
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(tail: Vec<u8>) {
+            let _ = (parse(&tail), parse(&[br#"{"log":""#.as_slice(), &tail].concat()));
+        }
+    }
 
     #[test]
     fn a_line_and_a_part_are_told_apart_by_the_newline() {
@@ -63,7 +185,7 @@ mod tests {
         {
             let line = format!(r#"{{"log":"{log}","stream":"stdout","time":"2019-01-01T01:00:00.5Z","attrs":{{}}}}"#);
             let read = parse(line.as_bytes()).unwrap();
-            assert_eq!((read.partial, read.text.as_str()), (partial, text), "{line}");
+            assert_eq!((read.partial, read.text.as_ref()), (partial, text), "{line}");
         }
     }
 
@@ -71,7 +193,7 @@ mod tests {
     fn a_line_needs_no_more_than_its_text() {
         for line in [r#"{"log":"a\n"}"#, r#"{"log":"a\n","stream":"stderr","time":"0001-01-01T00:00:00Z"}"#] {
             let read = parse(line.as_bytes()).unwrap();
-            assert_eq!((read.text.as_str(), read.time_unix_nano), ("a", 0), "{line}");
+            assert_eq!((read.text.as_ref(), read.time_unix_nano), ("a", 0), "{line}");
             assert!(is_docker(line.as_bytes()), "{line}");
         }
         for line in [r#"{"log":"a\n","level":"info"}"#, r#"{"log":"a"}"#] {

@@ -226,12 +226,15 @@ impl Assembler {
                 partial: read.partial,
                 text: Cow::Borrowed(read.text),
             }),
-            Format::Docker => docker::parse(line).map(|read| Piece {
+            Format::Docker => docker::parse_by(&mut self.clock, line).map(|read| Piece {
                 time: read.time_unix_nano,
                 severity: None,
                 stream: read.stream,
                 partial: read.partial,
-                text: Cow::Owned(read.text.into_bytes()),
+                text: match read.text {
+                    Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+                    Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+                },
             }),
             Format::Json => json::parse(line).map(|fields| Piece {
                 time: fields.time_unix_nano,

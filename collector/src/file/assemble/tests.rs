@@ -118,3 +118,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn parts_without_an_end_take_no_more_than_a_line() {
+    let mut assembler = Assembler::new(Format::Cri, Arc::new(Multiline::None), 64 << 10);
+    let mut batch = Batch::default();
+    let part = format!("2016-10-06T00:17:09Z stdout P {}", "x".repeat(16 << 10));
+    for at in 0..20_000 {
+        assert!(!assembler.must_close(part.len()));
+        assembler.line(part.as_bytes(), at, false, 1, &mut batch);
+        assert!(batch.is_empty() && assembler.open.iter().flatten().all(|open| open.body.capacity() <= 128 << 10));
+    }
+    assembler.line(b"2016-10-06T00:17:09Z stdout F end", 20_000, false, 1, &mut batch);
+    assert!(assembler.is_clean() && batch.count() == 1 && assembler.counts.cut == 1);
+    let request = ExportLogsServiceRequest::decode(batch.finish(&[])).unwrap();
+    let record = &request.resource_logs[0].scope_logs[0].log_records[0];
+    assert_eq!(record.body.as_ref().unwrap().value, Some(Value::StringValue("x".repeat(64 << 10))));
+    assert!(record.attributes.iter().any(|attribute| attribute.key == "weir.truncated"));
+}
