@@ -47,6 +47,11 @@ pub(super) fn is_packed(name: &str) -> bool {
 }
 
 impl Content {
+    /// What an open file holds, or what is packed in it.
+    pub(super) fn of(file: File, packed: bool) -> Self {
+        if packed { Self::Packed(Box::new(Packed::new(file))) } else { Self::Plain(file) }
+    }
+
     /// Reads until the buffer is full or the content ends. Also tells whether it has ended, which only a compressed
     /// file knows of itself.
     pub(super) fn read_at(&mut self, buffer: &mut [u8], offset: u64) -> io::Result<(usize, bool)> {
@@ -68,7 +73,7 @@ impl Content {
 }
 
 impl Packed {
-    pub(super) fn new(file: File) -> Self {
+    fn new(file: File) -> Self {
         Self { stream: MultiGzDecoder::new(BufReader::new(file)), at: 0, kept: Vec::new(), ended: false }
     }
 

@@ -10,7 +10,7 @@ use std::time::Instant;
 use ahash::AHashMap;
 
 use super::checkpoint::Entry;
-use super::content::{Content, Packed, open};
+use super::content::{Content, open};
 use super::identity::{self, Anchor, Fingerprint, Inode};
 use super::source::Source;
 use super::successor::is_after;
@@ -56,21 +56,20 @@ pub(super) fn look(source: &mut Source, first: bool) {
     let is_known = |inode: &Inode| source.by_inode.contains_key(inode) || source.known.contains_key(inode);
     found.sort_by_cached_key(|(inode, (_, path, _))| (!is_known(inode), path.clone()));
     let known = found.partition_point(|(inode, _)| is_known(inode));
-    for (at, (inode, (group, path, metadata))) in found.iter().enumerate() {
-        if at == known && first {
-            take_in_the_rest(source);
-        }
-        if let Some(id) = source.by_inode.get(inode).copied() {
-            reached(source, id, path, metadata);
-        } else {
-            match take_in(source, *group, path, path, first, false) {
-                Ok(id) => new.extend(id),
-                Err(error) => source.odd.tell(path, &error),
+    for (files, were_known) in [(&found[..known], true), (&found[known..], false)] {
+        for (inode, (group, path, metadata)) in files {
+            if let Some(id) = source.by_inode.get(inode).copied() {
+                reached(source, id, path, metadata);
+            } else {
+                match take_in(source, *group, path, path, first, false) {
+                    Ok(id) => new.extend(id),
+                    Err(error) => source.odd.tell(path, &error),
+                }
             }
         }
-    }
-    if known == found.len() && first {
-        take_in_the_rest(source);
+        if first && were_known {
+            take_in_the_rest(source);
+        }
     }
     for id in new {
         rotated::take_in_missed(source, id);
@@ -136,12 +135,12 @@ pub(super) fn take_in(
     let last_line = if from_end { last_line_end(&file, metadata.len())? } else { 0 };
     let known = known(source, inode, identity::born(&metadata));
     let packed = known.as_ref().is_some_and(|known| known.packed);
-    let mut content = if packed { Content::Packed(Box::new(Packed::new(file))) } else { Content::Plain(file) };
+    let mut content = Content::of(file, packed);
     let mut entry = match known {
         Some(mut known) => match is_still(&mut known, &mut content, &metadata) {
             Ok(true) => known,
             Ok(false) if !rotated => {
-                if let Content::Packed(_) = content {
+                if packed {
                     content = Content::Plain(open(path)?.0);
                 }
                 rotated::go_on_elsewhere(source, known);
@@ -294,22 +293,25 @@ fn is_copy(source: &mut Source, path: &Path, metadata: &Metadata, copy: &mut Con
     for (id, tail) in &mut source.tails {
         let of = Path::new(&tail.entry.path);
         let is_named_after = of.file_name().and_then(|of| of.to_str()).is_some_and(|of| is_after(of, name));
-        if tail.ended || !is_named_after || of.parent() != Some(folder) || identity::born(metadata) < tail.entry.born {
+        // What is packed is copied no more.
+        if tail.ended
+            || tail.entry.packed
+            || !is_named_after
+            || of.parent() != Some(folder)
+            || identity::born(metadata) < tail.entry.born
+        {
             continue;
         }
         let anchor = tail.entry.anchor;
-        let Some((file, now)) = open(&tail.target).ok().filter(|(_, now)| {
-            identity::inode(now) == tail.entry.inode() && (tail.entry.packed || now.len() >= anchor.end)
-        }) else {
+        let is_there = |now: &Metadata| identity::inode(now) == tail.entry.inode() && now.len() >= anchor.end;
+        let Some((file, now)) = open(&tail.target).ok().filter(|(_, now)| is_there(now)) else {
             unvisited.push(*id);
             continue;
         };
-        let mut original =
-            if tail.entry.packed { Content::Packed(Box::new(Packed::new(file))) } else { Content::Plain(file) };
+        let mut original = Content::Plain(file);
         if !tail.entry.fingerprint.follow(&mut original)? || !anchor.holds(&mut original)? {
             unvisited.push(*id);
-        } else if !tail.entry.packed
-            && metadata.len() <= now.len()
+        } else if metadata.len() <= now.len()
             && identity::begin_alike(&mut original, copy)?
             && (metadata.len() < anchor.end || anchor.holds(copy)?)
         {

@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::content::{Content, Packed, open};
+use super::content::{Content, open};
 use super::source::Source;
 use super::successor::siblings;
 
@@ -27,8 +27,7 @@ impl Source {
             }
         };
         let Some(file) = found else { return Ok(false) };
-        tail.content =
-            if tail.entry.packed { Content::Packed(Box::new(Packed::new(file))) } else { Content::Plain(file) };
+        tail.content = Content::of(file, tail.entry.packed);
         self.opened(id);
         Ok(true)
     }

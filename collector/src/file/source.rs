@@ -20,13 +20,13 @@ use super::discover::Globs;
 use super::identity::Inode;
 use super::odd::Odd;
 use super::tail::{Tail, Visit, buffer_size};
-use super::turns::{Next, Share, Turns};
+use super::turns::{Next, Turns};
 use super::watch::Watch;
 use super::{follow, names};
 use crate::Error;
 use crate::encode::Batch;
 use crate::metrics::Metrics;
-use crate::options::{Format, From, Multiline, Options, ShareOptions, TenantOptions};
+use crate::options::{Format, From, Multiline, Options, TenantOptions};
 
 /// Waits and bounds.
 #[derive(Debug, Clone)]
@@ -192,7 +192,7 @@ impl Source {
             timed: AHashSet::new(),
             reading,
             next: 0,
-            turns: Turns::new(shares(&options.tenant)),
+            turns: Turns::new(options.tenant.shares.clone()),
             lingering: VecDeque::new(),
             moved: false,
             checkpoint,
@@ -441,11 +441,6 @@ impl Source {
         (self.must_write, self.moved) = (false, false);
         Ok(())
     }
-}
-
-fn shares(options: &TenantOptions) -> AHashMap<Arc<str>, Share> {
-    let share = |share: &ShareOptions| Share { weight: share.weight, rate: share.rate.map(|rate| rate.0) };
-    options.shares.iter().map(|(tenant, of)| (Arc::from(tenant.as_str()), share(of))).collect()
 }
 
 /// Keeps an emptied buffer for the next file, or frees it: files that stand still hold none.

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::Entry;
-use super::content::{Content, Packed, is_packed, open};
+use super::content::{Content, is_packed, open};
 use super::identity::{self, Inode};
 
 /// A file that holds what a generation held.
@@ -86,7 +86,7 @@ fn hold(entry: &Entry, path: &Path) -> io::Result<Option<Successor>> {
         return Ok(None);
     }
     let (file, metadata) = open(path)?;
-    let mut content = if packed { Content::Packed(Box::new(Packed::new(file))) } else { Content::Plain(file) };
+    let mut content = Content::of(file, packed);
     let mut fingerprint = entry.fingerprint;
     if !fingerprint.follow(&mut content)? {
         return Ok(None);

@@ -7,31 +7,19 @@
 //!
 //! Pure: it reads no clock and no file.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ahash::AHashMap;
+use weir_service::config::Size;
+
+use crate::options::ShareOptions;
 
 /// Bytes that one unit of weight is worth in a round: about one read buffer.
 pub(super) const QUANTUM: i64 = 256 << 10;
 /// A limit lets this much time's worth of bytes through at once.
 const BURST: Duration = Duration::from_secs(1);
-
-/// What one tenant may have.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Share {
-    /// Its part of a round, from 1.
-    pub(super) weight: u32,
-    /// Bytes a second, of all its files together; no limit by default.
-    pub(super) rate: Option<u64>,
-}
-
-impl Default for Share {
-    fn default() -> Self {
-        Self { weight: 1, rate: None }
-    }
-}
 
 /// Who is next.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,7 +35,7 @@ pub(super) enum Next {
 /// Files that have something to be read.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
-    shares: AHashMap<Arc<str>, Share>,
+    shares: BTreeMap<String, ShareOptions>,
     tenants: AHashMap<Arc<str>, Tenant>,
     /// Tenants in the order of the round. One whose last file was taken out stays until it is its turn again, since
     /// that file may come back.
@@ -71,7 +59,7 @@ struct Tenant {
 
 impl Turns {
     /// By tenant; who is not named has weight one and no limit.
-    pub(super) fn new(shares: AHashMap<Arc<str>, Share>) -> Self {
+    pub(super) fn new(shares: BTreeMap<String, ShareOptions>) -> Self {
         Self { shares, ..Self::default() }
     }
 
@@ -97,7 +85,7 @@ impl Turns {
             let (mut earliest, mut may): (Option<Instant>, bool) = (None, false);
             for _ in 0..self.round.len() {
                 let Some(name) = self.round.front() else { break };
-                let share = self.shares.get(name).copied().unwrap_or_default();
+                let share = self.shares.get(&**name).copied().unwrap_or_default();
                 let Some(tenant) = self.tenants.get_mut(name) else { break };
                 if tenant.rotated.is_empty() && tenant.live.is_empty() {
                     // What it did not read is not saved up; what it has read beyond is not forgotten.
@@ -143,8 +131,8 @@ impl Tenant {
     }
 
     /// When its rate allows the next byte, if not now.
-    fn held_until(&mut self, rate: Option<u64>, now: Instant) -> Option<Instant> {
-        let rate = rate? as f64;
+    fn held_until(&mut self, rate: Option<Size>, now: Instant) -> Option<Instant> {
+        let rate = rate?.0 as f64;
         let most = rate * BURST.as_secs_f64();
         let (room, then) = self.bucket.unwrap_or((most, now));
         let room = (room + rate * now.saturating_duration_since(then).as_secs_f64()).min(most);
@@ -158,8 +146,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn shares(all: &[(&str, u32, Option<u64>)]) -> AHashMap<Arc<str>, Share> {
-        all.iter().map(|&(name, weight, rate)| (Arc::from(name), Share { weight, rate })).collect()
+    fn shares(all: &[(&str, u32, Option<u64>)]) -> BTreeMap<String, ShareOptions> {
+        let share = |weight, rate: Option<u64>| ShareOptions { weight, rate: rate.map(Size) };
+        all.iter().map(|&(name, weight, rate)| (name.to_owned(), share(weight, rate))).collect()
     }
 
     /// Reads for so many visits; every file always has more. Bytes by file.
