@@ -18,7 +18,6 @@
 //!   all of it was read, its generation goes on in the copy ([`successor`]): what is remembered of it, its first bytes and
 //!   those before the place that was read last, has to be there. A compressed file is no source of its own, and a copy of
 //!   a file that is followed is none either. A file that came, and was compressed, between two looks was never seen.
-//!   Not so yet: a copy that was made within moments of a crash may be read anew, so that its lines come twice.
 //! - **Open files** are bounded: those that stand still are closed, and opened again when the file system tells of them.
 //!
 //! Lost is only what was deleted or truncated before it was read and lies in no copy; it is counted by the file's path,

@@ -77,7 +77,9 @@ pub(super) fn take_in_missed(source: &mut Source, id: u64) {
     for (path, metadata) in siblings(folder, |other| wanted(other) && (copied.is_none() || numbered(other))) {
         let between = identity::born(&metadata).is_some_and(|born| born > after && born < until);
         let inode = identity::inode(&metadata);
-        if between && !source.by_inode.contains_key(&inode) && !source.known.contains_key(&inode) {
+        let is_taken = source.by_inode.contains_key(&inode) || source.known.contains_key(&inode);
+        // What seems to be a copy is looked at again once its original was visited.
+        if between && !is_taken && !source.held.contains(&path) {
             match take_in(source, group, &path, Path::new(&entry.path), false, true) {
                 Ok(Some(new)) => {
                     if let Some(tail) = source.tails.get_mut(&new) {
