@@ -24,8 +24,8 @@ pub struct Record<'a> {
     pub stream: Option<Stream>,
     /// Place of the line's first byte in its file, as `log.file.offset`.
     pub offset: u64,
-    /// The line was cut: sets `weir.truncated`.
-    pub truncated: bool,
+    /// So many bytes of the line are not in `body`: sets `weir.truncated` where there are any.
+    pub left_out: u64,
 }
 
 /// Log records of one resource; the buffer is kept from batch to batch.
@@ -34,6 +34,7 @@ pub struct Batch {
     /// Behind [`HEAD`] bytes for what comes first; empty before the first record.
     records: Vec<u8>,
     count: usize,
+    left_out: u64,
     /// What the next batch is likely to need, in bytes.
     room: usize,
 }
@@ -51,6 +52,20 @@ pub struct Mark {
     pub bytes: usize,
     /// Number of log records before it.
     pub records: usize,
+    /// Bytes that were left out of them.
+    pub left_out: u64,
+}
+
+impl Mark {
+    /// The same place, counted from an earlier one.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            bytes: self.bytes - before.bytes,
+            records: self.records - before.records,
+            left_out: self.left_out - before.left_out,
+        }
+    }
 }
 
 impl Batch {
@@ -78,7 +93,7 @@ impl Batch {
         length += if record.severity_number == 0 { 0 } else { 1 + varint_len(u64::from(record.severity_number)) };
         length += record.stream.map_or(0, |stream| iostream(stream).len());
         length += if utf8 { 0 } else { field_len(bool_attribute_len(attribute::NOT_UTF8)) };
-        length += if record.truncated { field_len(bool_attribute_len(attribute::TRUNCATED)) } else { 0 };
+        length += if record.left_out > 0 { field_len(bool_attribute_len(attribute::TRUNCATED)) } else { 0 };
 
         if self.records.is_empty() {
             self.records.reserve(self.room);
@@ -105,22 +120,23 @@ impl Batch {
         if !utf8 {
             bool_attribute(out, attribute::NOT_UTF8);
         }
-        if record.truncated {
+        if record.left_out > 0 {
             bool_attribute(out, attribute::TRUNCATED);
         }
         fixed64(out, 11, record.observed_time_unix_nano);
         self.count += 1;
+        self.left_out += record.left_out;
     }
 
     /// The end of what was pushed so far.
     pub fn mark(&self) -> Mark {
-        Mark { bytes: self.len(), records: self.count }
+        Mark { bytes: self.len(), records: self.count, left_out: self.left_out }
     }
 
     /// Forgets all records.
     pub fn clear(&mut self) {
         self.records.clear();
-        self.count = 0;
+        (self.count, self.left_out) = (0, 0);
     }
 
     /// The whole request, under a resource made by [`resource`]; empties the batch.
@@ -147,6 +163,7 @@ impl Batch {
         let mut whole = std::mem::replace(&mut self.records, rest);
         whole.truncate(HEAD + scope);
         self.count = self.count.saturating_sub(mark.records);
+        self.left_out = self.left_out.saturating_sub(mark.left_out);
         match HEAD.checked_sub(head.len()) {
             Some(start) if whole.len() >= HEAD => {
                 whole[start..HEAD].copy_from_slice(&head);
@@ -263,10 +280,10 @@ mod tests {
                 }
                 let stream = stream.map(|err| if err { Stream::Stderr } else { Stream::Stdout });
                 batch.push(&Record { time_unix_nano: *time, observed_time_unix_nano: *observed,
-                    severity_number: *severity, body, stream, offset: *offset, truncated: *truncated });
+                    severity_number: *severity, body, stream, offset: *offset, left_out: u64::from(*truncated) });
             }
             let mut records = Vec::new();
-            for mark in [mark, Mark { bytes: batch.len() - mark.bytes, records: lines.len() - mark.records }] {
+            for mark in [mark, batch.mark().since(mark)] {
                 let bytes = batch.finish_to(mark, &resource);
                 prop_assert!(bytes.len() <= mark.bytes + resource.len() + 40);
                 let mut read = ExportLogsServiceRequest::decode(bytes).unwrap();

@@ -19,6 +19,7 @@ pub mod points;
 mod room;
 pub mod samples;
 pub mod severity;
+mod sources;
 
 pub use error::Error;
 pub use options::{FileOptions, Format, Options};

@@ -3,7 +3,7 @@
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Meter};
 
-use crate::file::Counts;
+use crate::file::{Counts, Row, Sources};
 
 /// Instruments of the file source.
 #[derive(Debug, Clone)]
@@ -24,8 +24,6 @@ pub struct Metrics {
     pub cut: Counter<u64>,
     /// Lines that did not fit their format, by the file's path.
     pub undecodable: Counter<u64>,
-    /// Bytes that went away before they were read, by the file's path.
-    pub lost: Counter<u64>,
     /// Batches that the bus did not take.
     pub failed: Counter<u64>,
 }
@@ -40,14 +38,6 @@ impl Metrics {
             if count > 0 {
                 counter.add(count, &[KeyValue::new("path", path.to_owned())]);
             }
-        }
-    }
-
-    /// So many bytes of the file at `path` will never be on the bus.
-    pub(crate) fn lose(&self, path: &str, bytes: u64) {
-        if bytes > 0 {
-            self.lost.add(bytes, &[KeyValue::new("path", path.to_owned())]);
-            tracing::warn!(path, bytes, "a file, or a part of it, went away before it was on the bus");
         }
     }
 
@@ -67,7 +57,6 @@ impl Metrics {
                 "{line}",
                 "Lines that do not fit their format",
             ),
-            lost: counter("weir_collector_file_lost", "By", "Bytes that went away before they were read"),
             failed: counter("weir_collector_file_failed_batches", "{batch}", "Batches that the bus did not take"),
             lag: meter
                 .u64_gauge("weir_collector_file_lag")
@@ -81,4 +70,55 @@ impl Metrics {
                 .build(),
         }
     }
+}
+
+/// Tells of every source at each scrape: what is in its ledger.
+pub fn observe(meter: &Meter, sources: &Sources) {
+    let counter = |name: &'static str, text: &'static str, value: fn(&Row) -> u64| {
+        let sources = sources.clone();
+        let builder = meter.u64_observable_counter(name).with_unit("By").with_description(text);
+        builder
+            .with_callback(move |seen| {
+                for row in rows(&sources) {
+                    seen.observe(value(&row), &[KeyValue::new("path", row.path)]);
+                }
+            })
+            .build()
+    };
+    counter("weir_collector_source_seen", "Bytes that are or were known to be there", |row| row.seen);
+    counter("weir_collector_source_acknowledged", "Bytes that are durable on the bus", |row| row.acknowledged);
+    let gauge = |name: &'static str, unit: &'static str, text: &'static str, value: fn(&Row) -> u64| {
+        let sources = sources.clone();
+        let builder = meter.u64_observable_gauge(name).with_unit(unit).with_description(text);
+        builder
+            .with_callback(move |seen| {
+                for row in rows(&sources) {
+                    seen.observe(value(&row), &[KeyValue::new("path", row.path)]);
+                }
+            })
+            .build()
+    };
+    gauge("weir_collector_source_waiting", "By", "Bytes that are not durable on the bus yet", |row| row.waiting);
+    gauge("weir_collector_source_waiting_time", "s", "How long the oldest of them has waited", |row| {
+        row.waiting_seconds
+    });
+    let sources = sources.clone();
+    let lost = meter.u64_observable_counter("weir_collector_source_lost").with_unit("By");
+    lost.with_description("Bytes that will never be on the bus, by the reason")
+        .with_callback(move |seen| {
+            for row in rows(&sources) {
+                for (reason, bytes) in row.lost {
+                    let path = KeyValue::new("path", row.path.clone());
+                    seen.observe(bytes, &[path, KeyValue::new("reason", reason.name())]);
+                }
+            }
+        })
+        .build();
+}
+
+/// Those that wait first: where there are more than an instrument holds, they are the ones to be told.
+fn rows(sources: &Sources) -> Vec<Row> {
+    let mut rows = sources.rows();
+    rows.sort_by_key(|row| std::cmp::Reverse(row.waiting));
+    rows
 }

@@ -14,9 +14,9 @@ use weir_service::Context;
 use weir_service::health::Part;
 use weir_service::lock::Lock;
 
-use crate::file::{Settings, Source, Until};
+use crate::file::{Settings, Source, Sources, Until};
 use crate::measured::Measured;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, observe};
 use crate::{Error, Options, otlp};
 
 /// Files, OTLP and what is measured here onto the bus.
@@ -38,6 +38,7 @@ pub struct Handle {
     grpc: Option<SocketAddr>,
     http: Option<SocketAddr>,
     scheme: &'static str,
+    sources: Sources,
 }
 
 impl Handle {
@@ -46,10 +47,9 @@ impl Handle {
         self.scheme
     }
 
-    /// The collector has no HTTP paths of its own beside OTLP's, which have their own listeners.
-    #[allow(clippy::unused_self, reason = "every room's handle has a router")]
+    /// `/api/v1/collector/…`. OTLP's paths have listeners of their own.
     pub fn router(&self) -> axum::Router {
-        axum::Router::new()
+        crate::sources::router(self.sources.clone())
     }
 
     /// Where OTLP is taken over gRPC, if it is.
@@ -75,12 +75,14 @@ impl Collector {
         let metrics = Metrics::new(&context.meter);
         let files = context.health.part("collector.files");
         let source = Source::open(&options, Settings::default(), &folder, bus.producer()?, metrics, files)?;
+        let sources = source.sources();
+        observe(&context.meter, &sources);
         let limit = options.otlp.spool.as_ref().map(|spool| spool.size.0);
         let spool = Spool::open(&bus, &folder.join("spool"), limit).await?;
         let producer = bus.producer()?;
         let measured = Measured::new(&options, &context.meter, producer.clone());
         let server = otlp::Server::bind(&options.otlp, &options.tenant, producer, spool, &context.meter).await?;
-        let handle = Handle { grpc: server.grpc_addr(), http: server.http_addr(), scheme: server.scheme() };
+        let handle = Handle { grpc: server.grpc_addr(), http: server.http_addr(), scheme: server.scheme(), sources };
         Ok(Self { handle, bus, health: context.health.part("collector"), source, server, measured, lock })
     }
 

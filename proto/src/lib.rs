@@ -78,4 +78,12 @@ pub mod attribute {
     pub const TRUNCATED: &str = "weir.truncated";
     /// Log record attribute, true: the line was not UTF-8; its body is a bytes value.
     pub const NOT_UTF8: &str = "weir.not_utf8";
+    /// Log record attribute of an event `weir.loss`: why a range of a file will never be on the bus.
+    pub const LOSS_REASON: &str = "weir.loss.reason";
+    /// The same: first byte of the range.
+    pub const LOSS_START: &str = "weir.loss.start";
+    /// The same: the byte behind the range.
+    pub const LOSS_END: &str = "weir.loss.end";
+    /// The same: the generation of the file, as in its origins.
+    pub const LOSS_IDENTITY: &str = "weir.loss.identity";
 }

@@ -56,7 +56,8 @@ struct Open {
     severity: Option<u8>,
     stream: Option<Stream>,
     body: Vec<u8>,
-    truncated: bool,
+    /// Bytes that are not in it.
+    left_out: u64,
     /// The last line was a part; the next line of this output goes on with it.
     partial: bool,
     /// Of a stack trace: what may come next.
@@ -132,8 +133,8 @@ impl Assembler {
         !self.is_clean() && self.span + open + length + OVERHEAD > SPAN_LIMIT
     }
 
-    /// Takes one physical line without its newline; `cut` says that more of it was left out.
-    pub fn line(&mut self, line: &[u8], offset: u64, cut: bool, observed: u64, batch: &mut Batch) {
+    /// Takes one physical line without its newline; `left_out` bytes of it are missing already.
+    pub fn line(&mut self, line: &[u8], offset: u64, left_out: u64, observed: u64, batch: &mut Batch) {
         self.counts.lines += 1;
         let piece = self.read(line);
         let slot = match piece.stream {
@@ -153,8 +154,8 @@ impl Assembler {
                 if !goes_on {
                     open.body.push(b'\n');
                 }
-                append(&mut open.body, &piece.text, self.max_line, &mut open.truncated);
-                open.truncated |= cut;
+                append(&mut open.body, &piece.text, self.max_line, &mut open.left_out);
+                open.left_out += left_out;
                 open.touched = observed;
                 open.partial = piece.partial;
                 if !piece.partial && matches!(*self.multiline, Multiline::None) {
@@ -171,7 +172,7 @@ impl Assembler {
                 severity: piece.severity,
                 stream: piece.stream,
                 body: Vec::with_capacity(piece.text.len()),
-                truncated: cut,
+                left_out: 0,
                 partial: piece.partial,
                 trace: match *self.multiline {
                     Multiline::Auto => multiline::begin(&piece.text),
@@ -179,11 +180,11 @@ impl Assembler {
                 },
                 touched: observed,
             };
-            append(&mut open.body, &piece.text, self.max_line, &mut open.truncated);
+            append(&mut open.body, &piece.text, self.max_line, &mut open.left_out);
+            open.left_out += left_out;
             self.open[slot] = Some(open);
         } else {
             let body = &piece.text[..cut_at(&piece.text, self.max_line)];
-            let truncated = cut || body.len() < piece.text.len();
             self.push(
                 batch,
                 &Record {
@@ -193,7 +194,7 @@ impl Assembler {
                     body,
                     stream: piece.stream,
                     offset,
-                    truncated,
+                    left_out: left_out + (piece.text.len() - body.len()) as u64,
                 },
             );
         }
@@ -263,7 +264,7 @@ impl Assembler {
                     body: &open.body,
                     stream: open.stream,
                     offset: open.offset,
-                    truncated: open.truncated,
+                    left_out: open.left_out,
                 },
             );
         }
@@ -273,7 +274,7 @@ impl Assembler {
         let before = batch.len();
         batch.push(record);
         self.span += batch.len() - before;
-        self.counts.cut += u64::from(record.truncated);
+        self.counts.cut += u64::from(record.left_out > 0);
     }
 
     fn settle(&mut self) {
@@ -302,13 +303,11 @@ fn starts(multiline: &Multiline, text: &[u8], open: &mut Open) -> bool {
     }
 }
 
-fn append(body: &mut Vec<u8>, text: &[u8], max: usize, truncated: &mut bool) {
-    if *truncated {
-        return;
-    }
-    let end = cut_at(text, max.saturating_sub(body.len()));
+/// Adds to a record, up to its greatest length; nothing more where something was left out already.
+fn append(body: &mut Vec<u8>, text: &[u8], max: usize, left_out: &mut u64) {
+    let end = if *left_out > 0 { 0 } else { cut_at(text, max.saturating_sub(body.len())) };
     body.extend_from_slice(&text[..end]);
-    *truncated = end < text.len();
+    *left_out += (text.len() - end) as u64;
 }
 
 /// The greatest length up to `max` that does not cut a character in two.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::identity::{self, Anchor, Fingerprint, Inode};
+use super::ledger::{Kept, Reason};
 use crate::Error;
 use crate::options::Format;
 
@@ -29,8 +30,17 @@ pub(super) struct Entry {
     /// The inode is a gzip file that holds it; positions are those of what it holds.
     #[serde(default)]
     pub packed: bool,
+    /// Where reading began.
+    #[serde(default)]
+    pub start: u64,
     /// Everything before this is durable on the bus.
     pub position: u64,
+    /// Bytes before that which were left out of their records.
+    #[serde(default)]
+    pub left_out: u64,
+    /// Since when the oldest byte behind it has been seen to wait, nanoseconds since the epoch.
+    #[serde(default)]
+    pub waiting_since: Option<u64>,
     /// Greatest size seen.
     pub size: u64,
     /// Places at or behind `position` where a record was ended though the file alone does not say so. Reading again
@@ -44,6 +54,9 @@ pub(super) struct Entry {
     pub target: String,
     /// It was read to its end after it was rotated away.
     pub closed: bool,
+    /// Its bytes are gone, for this reason: only what is in flight can still become durable.
+    #[serde(default)]
+    pub ended: Option<Reason>,
 }
 
 impl Entry {
@@ -59,10 +72,21 @@ impl Entry {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Content {
     version: u32,
     files: Vec<Entry>,
+    #[serde(flatten)]
+    ledger: Kept,
+}
+
+/// What is in the file, borrowed.
+#[derive(Serialize)]
+struct Written<'a> {
+    version: u32,
+    files: &'a [Entry],
+    #[serde(flatten)]
+    ledger: &'a Kept,
 }
 
 /// The file in which entries lie.
@@ -77,26 +101,29 @@ impl Checkpoint {
     }
 
     /// What was written last; `None` if nothing ever was.
-    pub(super) fn read(&self) -> Result<Option<Vec<Entry>>, Error> {
+    pub(super) fn read(&self) -> Result<Option<(Vec<Entry>, Kept)>, Error> {
         let fail = |source: io::Error| Error::Storage { path: self.path.clone(), source };
         let bytes = match fs::read(&self.path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(fail(error)),
         };
-        let content: Content = serde_json::from_slice(&bytes).map_err(|error| fail(error.into()))?;
+        let content: Content = serde_json::from_slice(&bytes).map_err(|error| {
+            let then = "the file is damaged; moved away, all files are read again from their beginning";
+            fail(io::Error::other(format!("{error}: {then}")))
+        })?;
         if content.version != 1 {
             return Err(fail(io::Error::other(format!("version {} is not known here", content.version))));
         }
-        Ok(Some(content.files))
+        Ok(Some((content.files, content.ledger)))
     }
 
     /// Durable when it returns; the old content stays if it fails.
-    pub(super) fn write(&self, files: Vec<Entry>) -> Result<(), Error> {
+    pub(super) fn write(&self, files: &[Entry], ledger: &Kept) -> Result<(), Error> {
         let write = || {
             let temporary = self.path.with_extension("tmp");
             let mut file = File::create(&temporary)?;
-            file.write_all(&serde_json::to_vec(&Content { version: 1, files })?)?;
+            file.write_all(&serde_json::to_vec(&Written { version: 1, files, ledger })?)?;
             file.sync_all()?;
             fs::rename(&temporary, &self.path)?;
             self.path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
@@ -107,7 +134,14 @@ impl Checkpoint {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ledger::Ledger;
     use super::*;
+
+    fn whole(error: &dyn std::error::Error) -> String {
+        let causes: Vec<_> =
+            std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
+        causes.join(": ")
+    }
 
     #[test]
     fn what_is_written_is_read_and_damage_is_told() {
@@ -122,17 +156,24 @@ mod tests {
             fingerprint: Fingerprint::default(),
             anchor: Anchor::default(),
             packed: false,
+            start: 0,
             position: 7,
+            left_out: 0,
+            waiting_since: None,
             size: 9,
             breaks: vec![8],
             format: Format::Cri,
             path: "/a".into(),
             target: "/b".into(),
             closed: false,
+            ended: None,
         };
-        checkpoint.write(vec![entry.clone()]).unwrap();
-        assert_eq!(checkpoint.read().unwrap(), Some(vec![entry]));
+        let mut ledger = Ledger::default();
+        ledger.end(&entry, Reason::Deleted);
+        checkpoint.write(std::slice::from_ref(&entry), ledger.kept()).unwrap();
+        assert_eq!(checkpoint.read().unwrap(), Some((vec![entry], ledger.kept().clone())));
         fs::write(folder.path().join("files.json"), "{").unwrap();
-        assert!(checkpoint.read().unwrap_err().to_string().contains("files.json"));
+        let error = whole(&checkpoint.read().unwrap_err());
+        assert!(error.contains("files.json") && error.contains("moved away"), "{error}");
     }
 }

@@ -12,13 +12,12 @@ use super::acks::Ticket;
 use super::source::{Source, give_back};
 use super::tail::Sealed;
 
-/// What came of a batch.
-pub(super) struct Done {
-    pub(super) tail: u64,
-    ticket: Ticket,
-    bytes: usize,
-    path: String,
-    result: Result<(), weir_bus::Error>,
+/// What came of a record.
+pub(super) enum Done {
+    /// Of a batch of lines.
+    Batch { tail: u64, ticket: Ticket, bytes: usize, path: String, result: Result<(), weir_bus::Error> },
+    /// Of one that tells of a loss.
+    Loss(Result<(), weir_bus::Error>),
 }
 
 impl Source {
@@ -72,7 +71,7 @@ impl Source {
                 self.flight_bytes += bytes;
                 self.metrics.sent.add(bytes as u64, &[]);
                 self.flight.push(Box::pin(async move {
-                    Done { tail: id, ticket, bytes, path, result: delivery.await.map(|_| ()) }
+                    Done::Batch { tail: id, ticket, bytes, path, result: delivery.await.map(|_| ()) }
                 }));
             }
             Err(error) => {
@@ -83,24 +82,27 @@ impl Source {
     }
 
     pub(super) fn done(&mut self, done: Done) {
-        self.flight_bytes -= done.bytes;
-        let tail = self.tails.get_mut(&done.tail);
-        match done.result {
+        let (id, ticket, bytes, path, result) = match done {
+            Done::Batch { tail, ticket, bytes, path, result } => (tail, ticket, bytes, path, result),
+            Done::Loss(result) => return self.told_loss(&result),
+        };
+        self.flight_bytes -= bytes;
+        let tail = self.tails.get_mut(&id);
+        match result {
             Ok(()) => {
-                self.metrics.acknowledged.add(done.bytes as u64, &[]);
+                self.metrics.acknowledged.add(bytes as u64, &[]);
                 let Some(tail) = tail else { return };
                 tail.in_flight -= 1;
                 self.moved = true;
-                if let Err(misuse) = tail.acks.acknowledge(done.ticket) {
+                if let Err(misuse) = tail.acks.acknowledge(ticket) {
                     tracing::error!(?misuse, identity = tail.entry.identity, "an acknowledgement of nothing");
                 }
             }
             Err(error) => {
-                let path = &done.path;
                 tracing::warn!(path, error = &error as &dyn std::error::Error, "a batch did not become durable");
                 if let Some(tail) = tail {
                     tail.in_flight -= 1;
-                    self.fail(done.tail);
+                    self.fail(id);
                 }
             }
         }

@@ -12,6 +12,7 @@ use ahash::AHashMap;
 use super::checkpoint::Entry;
 use super::content::{Content, open};
 use super::identity::{self, Anchor, Fingerprint, Inode};
+use super::ledger::Reason;
 use super::source::Source;
 use super::successor::is_after;
 use super::tail::Tail;
@@ -79,13 +80,14 @@ pub(super) fn look(source: &mut Source, first: bool) {
         rotated::look_at_closed(source);
     }
     measure(source);
+    source.publish();
 }
 
 /// Files of the last run to which no glob leads: where they were renamed to, or what holds their bytes now.
 fn take_in_the_rest(source: &mut Source) {
     for inode in rotated::take_in_left_over(source) {
         if let Some(entry) = source.known.remove(&inode) {
-            rotated::go_on_elsewhere(source, entry);
+            rotated::go_on_elsewhere(source, entry, Reason::DeletedWhileDown);
         }
     }
 }
@@ -140,10 +142,10 @@ pub(super) fn take_in(
         Some(mut known) => match is_still(&mut known, &mut content, &metadata) {
             Ok(true) => known,
             Ok(false) if !rotated => {
+                rotated::go_on_elsewhere(source, known, Reason::Truncated);
                 if packed {
                     content = Content::Plain(open(path)?.0);
                 }
-                rotated::go_on_elsewhere(source, known);
                 begin(inode, &mut content, &metadata, shown, source.groups[group].format)?
             }
             // Forgotten, it would be read again from its beginning under another name.
@@ -162,7 +164,7 @@ pub(super) fn take_in(
         None => begin(inode, &mut content, &metadata, shown, source.groups[group].format)?,
     };
     if entry.position == 0 {
-        entry.position = last_line;
+        (entry.position, entry.start) = (last_line, last_line);
     }
     (entry.device, entry.inode) = inode;
     if source.groups[group].format != Format::Auto {
@@ -248,13 +250,17 @@ fn begin(inode: Inode, content: &mut Content, metadata: &Metadata, path: &Path, 
         fingerprint,
         anchor: Anchor::default(),
         packed: false,
+        start: 0,
         position: 0,
+        left_out: 0,
+        waiting_since: None,
         size: 0,
         breaks: Vec::new(),
         format,
         target: path.clone(),
         path,
         closed: false,
+        ended: None,
     })
 }
 
@@ -294,7 +300,7 @@ fn is_copy(source: &mut Source, path: &Path, metadata: &Metadata, copy: &mut Con
         let of = Path::new(&tail.entry.path);
         let is_named_after = of.file_name().and_then(|of| of.to_str()).is_some_and(|of| is_after(of, name));
         // What is packed is copied no more.
-        if tail.ended
+        if tail.entry.ended.is_some()
             || tail.entry.packed
             || !is_named_after
             || of.parent() != Some(folder)

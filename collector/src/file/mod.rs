@@ -20,8 +20,11 @@
 //!   a file that is followed is none either. A file that came, and was compressed, between two looks was never seen.
 //! - **Open files** are bounded: those that stand still are closed, and opened again when the file system tells of them.
 //!
-//! Lost is only what was deleted or truncated before it was read and lies in no copy; it is counted by the file's path,
-//! where the size was known. A rotated file that stands still is closed, and read on if a later look finds that it has
+//! - **Ledger.** Every byte that was seen is acknowledged, waiting or lost ([`Reason`]), by source and over restarts
+//!   ([`Sources`]); a loss is a log record of the file's resource too, the event `weir.loss`.
+//!
+//! Lost is only what was deleted or truncated before it was read and lies in no copy, and what is over the limit of a
+//! line. What was never seen cannot be counted. A rotated file that stands still is closed, and read on if a later look finds that it has
 //! grown.
 
 mod acks;
@@ -32,6 +35,8 @@ mod delivery;
 mod discover;
 mod follow;
 mod identity;
+mod ledger;
+mod loss;
 mod multiline;
 mod names;
 mod odd;
@@ -47,6 +52,7 @@ mod watch;
 pub use acks::{Acks, Misuse, Ticket};
 pub use assemble::{Assembler, Counts};
 pub(crate) use discover::Globs;
+pub use ledger::{Lost, Reason, Row, Sources};
 pub(crate) use names::host;
 pub use names::{Container, container};
 pub use source::{Settings, Source, Until};

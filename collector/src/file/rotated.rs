@@ -10,6 +10,7 @@ use super::checkpoint::Entry;
 use super::content::{Content, is_packed};
 use super::follow::take_in;
 use super::identity::{self, Anchor, Inode};
+use super::ledger::Reason;
 use super::source::Source;
 use super::successor::{self, Successor, is_after, siblings};
 
@@ -111,9 +112,8 @@ pub(super) fn look_at_closed(source: &mut Source) {
         for inode in inodes {
             let Some(entry) = source.known.get(&inode) else { continue };
             let Some((path, metadata)) = files.iter().find(|(_, metadata)| entry.is_of(metadata)) else {
-                source.known.remove(&inode);
                 source.closed.retain(|closed| *closed != inode);
-                source.must_write = true;
+                forget(source, inode);
                 continue;
             };
             let shown = PathBuf::from(&entry.path);
@@ -130,14 +130,16 @@ pub(super) fn look_at_closed(source: &mut Source) {
 
 /// The file of a generation that was left by the last run is another now, or gone: reads on from what holds its bytes,
 /// or counts what is lost.
-pub(super) fn go_on_elsewhere(source: &mut Source, mut entry: Entry) {
+pub(super) fn go_on_elsewhere(source: &mut Source, mut entry: Entry, reason: Reason) {
     source.must_write = true;
     if entry.closed {
-        return;
+        return source.ledger.end(&entry, Reason::Deleted);
     }
-    let group = group_of(source, &entry);
-    let Some((group, found)) = group.and_then(|group| Some((group, find(source, &entry)?))) else {
-        return source.metrics.lose(&entry.path, entry.size.saturating_sub(entry.position));
+    let Some(group) = group_of(source, &entry) else {
+        return source.ledger.end(&entry, Reason::NotConfigured);
+    };
+    let Some(found) = find(source, &entry) else {
+        return source.ledger.end(&entry, reason);
     };
     tracing::info!(path = entry.path, from = %found.path.display(), "a file that was rotated away is read on");
     if !found.whole {
@@ -174,7 +176,9 @@ pub(super) fn close(source: &mut Source, id: u64) {
     source.must_write = true;
     let gone = matches!(&tail.content, Content::Plain(file) if file.metadata().is_ok_and(|now| now.nlink() == 0));
     tracing::debug!(path = entry.path, size = entry.size, "a rotated file was read to its end");
-    if !gone {
+    if gone {
+        source.ledger.end(&entry, Reason::Deleted);
+    } else {
         remember(source, entry);
     }
 }
@@ -187,14 +191,22 @@ pub(super) fn remember(source: &mut Source, mut entry: Entry) {
     while source.closed.len() > MAX_CLOSED
         && let Some(inode) = source.closed.pop_front()
     {
-        source.known.remove(&inode);
+        forget(source, inode);
+    }
+}
+
+/// Keeps nothing of a closed generation.
+fn forget(source: &mut Source, inode: Inode) {
+    if let Some(entry) = source.known.remove(&inode) {
+        source.ledger.end(&entry, Reason::Deleted);
+        source.must_write = true;
     }
 }
 
 impl Source {
     /// The file of a followed generation is another now, or gone. Goes on with the file that holds its bytes; where
     /// there is none, what was read is sent, and the rest is lost. Returns the old file.
-    pub(super) fn leave(&mut self, id: u64) -> Option<(Entry, Content, usize, bool)> {
+    pub(super) fn leave(&mut self, id: u64, reason: Reason) -> Option<(Entry, Content, usize, bool)> {
         let found = self.tails.get(&id).and_then(|tail| find(self, &tail.entry));
         let tail = self.tails.get_mut(&id)?;
         let old = tail.entry.clone();
@@ -213,12 +225,14 @@ impl Source {
                 self.queue(id);
             }
             found => {
-                tail.ended = true;
+                tail.entry.ended = Some(reason);
                 if let Some(found) = found {
                     // It holds nothing that was not read.
                     let mut copy = old.clone();
                     moved(&mut copy, found);
                     copy.size = copy.size.min(copy.position);
+                    // The one that ended has the numbers.
+                    (copy.start, copy.left_out) = (copy.position, 0);
                     remember(self, copy);
                 }
             }

@@ -18,6 +18,7 @@ use super::checkpoint::{Checkpoint, Entry};
 use super::delivery::Done;
 use super::discover::Globs;
 use super::identity::Inode;
+use super::ledger::{Ledger, Reason, Sources};
 use super::odd::Odd;
 use super::tail::{Tail, Visit, buffer_size};
 use super::turns::{Next, Turns};
@@ -129,6 +130,7 @@ pub struct Source {
     pub(super) lingering: VecDeque<(Instant, u64)>,
     pub(super) moved: bool,
     checkpoint: Checkpoint,
+    pub(super) ledger: Ledger,
     pub(super) producer: Producer,
     pub(super) topic: Arc<str>,
     health: Part,
@@ -166,6 +168,8 @@ impl Source {
         }
         let checkpoint = Checkpoint::new(folder);
         let before = checkpoint.read()?;
+        let first_start = before.is_none();
+        let (before, kept) = before.unwrap_or_default();
         let max_line = options.max_line.0 as usize;
         let reading = CancellationToken::new();
         reading.cancel();
@@ -188,7 +192,7 @@ impl Source {
             max_open: options.max_open_files,
             metrics,
             must_write: true,
-            first_start: before.is_none(),
+            first_start,
             timed: AHashSet::new(),
             reading,
             next: 0,
@@ -196,6 +200,7 @@ impl Source {
             lingering: VecDeque::new(),
             moved: false,
             checkpoint,
+            ledger: Ledger::new(kept),
             producer,
             topic: topic::LOGS.into(),
             health,
@@ -205,13 +210,22 @@ impl Source {
             buffer: vec![0; buffer_size(max_line)],
             pool: Vec::new(),
         };
-        for entry in before.unwrap_or_default() {
+        for entry in before {
+            if let Some(reason) = entry.ended {
+                source.ledger.end(&entry, reason);
+                continue;
+            }
             if entry.closed {
                 source.closed.push_back(entry.inode());
             }
             source.known.insert(entry.inode(), entry);
         }
         Ok(source)
+    }
+
+    /// How far every source is, as long as this runs and after.
+    pub fn sources(&self) -> Sources {
+        self.ledger.sources()
     }
 
     /// Reads only once `there` is cancelled: until then the topics may not be there. Files are found and known all the
@@ -263,6 +277,9 @@ impl Source {
                 self.flush(id, &stop).await;
             }
             let reading = self.reading.is_cancelled();
+            if reading {
+                self.tell_loss(&stop).await;
+            }
             let mut allowed = None;
             if reading && self.flight_bytes < self.settings.in_flight {
                 match self.turns.next(now) {
@@ -306,9 +323,9 @@ impl Source {
             self.done(done);
         }
         // What is on its way no longer is all that will be known of files that are gone.
-        let ended = self.tails.iter().filter(|(_, tail)| tail.ended);
-        for (id, lost) in ended.map(|(id, tail)| (*id, tail.lost())).collect::<Vec<_>>() {
-            self.lose(id, lost);
+        for (_, mut tail) in self.tails.extract_if(|_, tail| tail.entry.ended.is_some()) {
+            let entry = tail.checkpoint();
+            self.ledger.end(&entry, entry.ended.unwrap_or(Reason::Deleted));
         }
         self.write()
     }
@@ -375,7 +392,7 @@ impl Source {
     async fn visit(&mut self, id: u64, stop: &CancellationToken) {
         let Some(tail) = self.tails.get_mut(&id) else { return };
         tail.queued = false;
-        if tail.failed.is_some() || tail.ended {
+        if tail.failed.is_some() || tail.entry.ended.is_some() {
             return;
         }
         tail.visited = true;
@@ -412,7 +429,9 @@ impl Source {
         match visit {
             Ok(Visit::Read { bytes, more, cut }) => {
                 if cut > 0 {
-                    self.lose(id, cut);
+                    let entry = &tail.entry;
+                    self.ledger.lose(entry, entry.size, entry.size + cut, Reason::Truncated);
+                    self.must_write = true;
                 }
                 if bytes > 0 {
                     self.metrics.read.add(bytes, &[]);
@@ -434,12 +453,22 @@ impl Source {
     }
 
     fn write(&mut self) -> Result<(), Error> {
-        let going_on = self.tails.values_mut().filter(|tail| !tail.ended);
-        let mut entries: Vec<Entry> = going_on.map(Tail::checkpoint).collect();
-        entries.extend(self.known.values().cloned());
-        self.checkpoint.write(entries)?;
+        let entries = self.entries();
+        self.checkpoint.write(&entries, self.ledger.kept())?;
+        self.ledger.publish(entries);
         (self.must_write, self.moved) = (false, false);
         Ok(())
+    }
+
+    /// What is kept of all generations.
+    fn entries(&mut self) -> Vec<Entry> {
+        self.tails.values_mut().map(Tail::checkpoint).chain(self.known.values().cloned()).collect()
+    }
+
+    /// Tells others how far every source is.
+    pub(super) fn publish(&mut self) {
+        let entries = self.entries();
+        self.ledger.publish(entries);
     }
 }
 

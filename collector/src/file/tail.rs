@@ -71,8 +71,6 @@ pub(super) struct Tail {
     pub(super) failed: Option<Instant>,
     /// How often in all it could not be read.
     pub(super) failures: u32,
-    /// Its bytes are gone: it only waits for what is in flight.
-    pub(super) ended: bool,
     /// Since others were closed for the limit on open files.
     pub(super) visited: bool,
     pub(super) in_flight: usize,
@@ -91,6 +89,10 @@ pub(super) struct Tail {
     /// The last clean point, and the batch's end there.
     clean: u64,
     mark: Mark,
+    /// Ends of batches, and the bytes that were left out of them.
+    left_out: VecDeque<(u64, u64)>,
+    /// An end that the file had, and since when it has not been reached, nanoseconds since the epoch.
+    waiting: Option<(u64, u64)>,
     /// The last break that was kept to.
     broken: Option<u64>,
     skipping: Option<Skip>,
@@ -114,6 +116,7 @@ impl Tail {
     ) -> Self {
         let position = entry.position;
         let was_empty = entry.fingerprint.is_empty();
+        let waiting = entry.waiting_since.map(|since| (entry.size, since));
         Self {
             assembler: Assembler::new(entry.format, multiline, max_line),
             target: PathBuf::from(&entry.target),
@@ -131,7 +134,6 @@ impl Tail {
             part_since: None,
             failed: None,
             failures: 0,
-            ended: false,
             visited: false,
             in_flight: 0,
             at_end: false,
@@ -144,6 +146,8 @@ impl Tail {
             scan: position,
             clean: position,
             mark: Mark::default(),
+            left_out: VecDeque::new(),
+            waiting,
             broken: None,
             skipping: None,
         }
@@ -264,7 +268,7 @@ impl Tail {
             }
             at = end.map_or(data.len(), |end| end + 1);
             self.scan = base + at as u64;
-            self.line(&skip.head, skip.offset, true, observed);
+            self.passed_over(&skip, base + end.unwrap_or(data.len()) as u64, observed);
         }
         while self.sealed.is_empty() {
             let rest = &data[at..];
@@ -288,11 +292,17 @@ impl Tail {
 
     fn capped(&mut self, line: &[u8], offset: u64, observed: u64) {
         let cap = self.max_line + PREFIX;
-        self.line(&line[..line.len().min(cap)], offset, line.len() > cap, observed);
+        self.line(&line[..line.len().min(cap)], offset, line.len().saturating_sub(cap) as u64, observed);
     }
 
-    /// One line, behind which [`Self::scan`] is already.
-    fn line(&mut self, line: &[u8], offset: u64, cut: bool, observed: u64) {
+    /// A line whose rest was passed over, up to `end`.
+    fn passed_over(&mut self, skip: &Skip, end: u64, observed: u64) {
+        let left_out = (end - skip.offset).saturating_sub(skip.head.len() as u64);
+        self.line(&skip.head, skip.offset, left_out, observed);
+    }
+
+    /// One line, behind which [`Self::scan`] is already; `left_out` bytes of it are missing.
+    fn line(&mut self, line: &[u8], offset: u64, left_out: u64, observed: u64) {
         if self.entry.format == Format::Auto && !line.trim_ascii().is_empty() {
             self.entry.format = Assembler::detect(line);
             self.assembler.set_format(self.entry.format);
@@ -301,7 +311,7 @@ impl Tail {
             self.assembler.close(observed, &mut self.batch);
             self.reach(self.batch.mark(), offset);
         }
-        self.assembler.line(line, offset, cut, observed, &mut self.batch);
+        self.assembler.line(line, offset, left_out, observed, &mut self.batch);
         if let Some((mark, offset)) = self.assembler.take_passed() {
             self.reach(mark, offset);
             self.open_since = None;
@@ -316,7 +326,7 @@ impl Tail {
         let before = self.mark;
         if mark.bytes > SPAN_LIMIT && before.bytes > 0 {
             self.seal();
-            mark = Mark { bytes: mark.bytes - before.bytes, records: mark.records - before.records };
+            mark = mark.since(before);
         }
         self.mark = mark;
         self.clean = position;
@@ -329,6 +339,9 @@ impl Tail {
     pub(super) fn seal(&mut self) {
         if self.mark.records > 0 {
             let value = self.batch.finish_to(self.mark, &self.facts.resource);
+            if self.mark.left_out > 0 {
+                self.left_out.push_back((self.clean, self.mark.left_out));
+            }
             self.sealed.push_back(Sealed { value, end: self.clean });
             self.mark = Mark::default();
         }
@@ -358,11 +371,6 @@ impl Tail {
         let since = self.rotated.map(|rotated| rotated.max(self.grown));
         self.at_end
             && self.seen_end.zip(since).is_some_and(|((seen, _), since)| seen.saturating_duration_since(since) >= grace)
-    }
-
-    /// Bytes of a generation that is gone, and that are not durable.
-    pub(super) fn lost(&self) -> u64 {
-        self.entry.size.saturating_sub(self.acks.durable())
     }
 
     /// Goes on reading from a file that holds the same bytes.
@@ -395,7 +403,7 @@ impl Tail {
     fn end_here(&mut self, observed: u64) {
         self.broken = Some(self.scan);
         if let Some(skip) = self.skipping.take() {
-            self.line(&skip.head, skip.offset, true, observed);
+            self.passed_over(&skip, self.scan, observed);
         }
         self.assembler.close(observed, &mut self.batch);
         self.reach(self.batch.mark(), self.scan);
@@ -404,7 +412,7 @@ impl Tail {
     /// Ends everything here and now, since the rest of this generation is gone.
     pub(super) fn abandon(&mut self, observed: u64) {
         if let Some(skip) = self.skipping.take() {
-            self.line(&skip.head, skip.offset, true, observed);
+            self.passed_over(&skip, self.scan, observed);
         }
         self.assembler.close(observed, &mut self.batch);
         self.reach(self.batch.mark(), self.scan);
@@ -418,6 +426,7 @@ impl Tail {
         self.assembler.reset();
         self.batch.clear();
         self.sealed.clear();
+        self.left_out.clear();
         self.mark = Mark::default();
         (self.scan, self.clean) = (position, position);
         (self.broken, self.skipping, self.failed) = (None, None, None);
@@ -429,6 +438,14 @@ impl Tail {
     pub(super) fn checkpoint(&mut self) -> Entry {
         let position = self.acks.durable();
         self.entry.position = position;
+        while let Some((_, bytes)) = self.left_out.pop_front_if(|(end, _)| *end <= position) {
+            self.entry.left_out += bytes;
+        }
+        if self.waiting.is_none_or(|(end, _)| position >= end) {
+            let now = weir_service::time::now_unix_nano() as u64;
+            self.waiting = (self.entry.size > position).then_some((self.entry.size, now));
+        }
+        self.entry.waiting_since = self.waiting.map(|(_, since)| since);
         self.entry.breaks.retain(|&at| at > position || (at == position && self.scan == position));
         self.entry.clone()
     }

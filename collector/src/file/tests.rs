@@ -1,3 +1,4 @@
+mod ledger;
 mod rotation;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use weir_bus::{Bus, Event, Partition, Position};
 use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
 use weir_proto::otlp::common::v1::any_value::Value;
+use weir_proto::otlp::logs::v1::LogRecord;
 use weir_proto::{Origin, header, topic};
 use weir_service::telemetry::Telemetry;
 
@@ -84,8 +86,13 @@ impl World {
 
     /// What a reader that keeps to the contract sees: bodies by identity and offset, each once.
     async fn read(&self) -> BTreeMap<(String, u64), Vec<u8>> {
+        self.read_all().await.0
+    }
+
+    /// The same, and the losses that are told: identity, range and reason.
+    async fn read_all(&self) -> (BTreeMap<(String, u64), Vec<u8>>, Vec<(String, std::ops::Range<u64>, String)>) {
         let mut ends: BTreeMap<String, u64> = BTreeMap::new();
-        let mut lines = BTreeMap::new();
+        let (mut lines, mut losses) = (BTreeMap::new(), Vec::new());
         for number in 0..self.bus.partitions(topic::LOGS).await.unwrap() {
             let partition = Partition::new(topic::LOGS, number);
             let (low, high) = self.bus.offsets(&partition).await.unwrap();
@@ -111,7 +118,9 @@ impl World {
                             Value::BytesValue(bytes) => bytes.clone(),
                             other => panic!("{other:?}"),
                         };
-                        if offset as u64 >= *seen {
+                        if record.event_name == "weir.loss" {
+                            losses.extend((offset as u64 >= *seen).then(|| loss(record)));
+                        } else if offset as u64 >= *seen {
                             let before = lines.insert((origin.identity.clone(), offset as u64), body);
                             assert_eq!(before, None, "twice within one pass: {origin} {offset}");
                         }
@@ -120,7 +129,7 @@ impl World {
                 }
             }
         }
-        lines
+        (lines, losses)
     }
 
     /// Waits until what is kept of the files is so.
@@ -155,6 +164,16 @@ impl World {
         }
         panic!("only {} of {count} lines came: {:?}", self.bodies().await.len(), self.bodies().await);
     }
+}
+
+fn loss(record: &LogRecord) -> (String, std::ops::Range<u64>, String) {
+    let find = |name: &str| {
+        let found = record.attributes.iter().find(|attribute| attribute.key == name);
+        found.and_then(|attribute| attribute.value.as_ref()?.value.clone()).unwrap()
+    };
+    let int = |name: &str| if let Value::IntValue(value) = find(name) { value as u64 } else { panic!() };
+    let text = |name: &str| if let Value::StringValue(value) = find(name) { value } else { panic!() };
+    (text("weir.loss.identity"), int("weir.loss.start")..int("weir.loss.end"), text("weir.loss.reason"))
 }
 
 async fn stop((task, stop): Running) {
@@ -306,17 +325,21 @@ async fn what_goes_away_unread_and_what_is_cut_is_counted_by_its_file() {
     let mut world = World::new(Format::Plain).await;
     world.options.max_line = weir_service::config::Size(100);
     world.append("a.log", "x".repeat(200) + "\nhalf");
-    let running = world.start();
+    let source = world.source();
+    crate::metrics::observe(&world.telemetry.meter(), &source.sources());
+    let stopped = CancellationToken::new();
+    let running = (tokio::spawn(source.run(Until::Stopped, stopped.clone())), stopped);
     world.wait_for(1).await;
     File::create(world.path("a.log")).unwrap().write_all(b"2\n").unwrap();
     world.wait_for(2).await;
     stop(running).await;
     let told = world.telemetry.metrics().unwrap();
     let count = |name: &str| {
-        let line = told.lines().find(|line| line.starts_with(name) && line.contains("a.log"));
+        let is_it = |line: &&str| line.starts_with(name) && line.contains("a.log") && !line.contains("over_limit");
+        let line = told.lines().find(is_it);
         line.and_then(|line| line.rsplit(' ').next()).unwrap_or_else(|| panic!("{name} in {told}")).to_owned()
     };
-    assert_eq!(count("weir_collector_file_lost"), "4");
+    assert_eq!(count("weir_collector_source_lost"), "4");
     assert_eq!(count("weir_collector_file_cut_lines"), "1");
 }
 

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
+use super::ledger::Reason;
 use super::source::Source;
 use super::{follow, identity, rotated};
 
@@ -20,11 +21,12 @@ impl Source {
                 self.timed.remove(&id);
                 continue;
             };
-            if tail.ended {
+            if let Some(reason) = tail.entry.ended {
                 if tail.in_flight == 0 {
                     self.timed.remove(&id);
-                    let lost = tail.lost();
-                    self.lose(id, lost);
+                    let entry = tail.checkpoint();
+                    self.ledger.end(&entry, reason);
+                    self.must_write = true;
                     self.tails.remove(&id);
                 }
             } else if let Some(at) = tail.failed {
@@ -69,9 +71,10 @@ impl Source {
 
     /// The file of a generation is another now, or gone; `anew` if what is there now is to be read from its beginning.
     pub(super) async fn renew(&mut self, id: u64, anew: bool, stop: &CancellationToken) {
-        let Some((old, content, group, rotated)) = self.leave(id) else { return };
-        if self.tails.get(&id).is_some_and(|tail| tail.ended) {
-            self.end(id, stop).await;
+        let reason = if anew { Reason::Truncated } else { Reason::Deleted };
+        let Some((old, content, group, rotated)) = self.leave(id, reason) else { return };
+        if self.tails.get(&id).is_some_and(|tail| tail.entry.ended.is_some()) {
+            self.end(id, reason, stop).await;
         }
         if !anew {
             return;
@@ -83,9 +86,9 @@ impl Source {
     }
 
     /// Ends a generation whose bytes cannot be had any more: what was read of it is sent.
-    async fn end(&mut self, id: u64, stop: &CancellationToken) {
+    async fn end(&mut self, id: u64, reason: Reason, stop: &CancellationToken) {
         let Some(tail) = self.tails.get_mut(&id) else { return };
-        tail.ended = true;
+        tail.entry.ended = Some(reason);
         let inode = tail.entry.inode();
         if self.by_inode.get(&inode) == Some(&id) {
             self.by_inode.remove(&inode);
@@ -108,16 +111,9 @@ impl Source {
         self.odd.tell(&tail.target, error);
         tail.failures += 1;
         if tail.entry.packed && tail.failures >= UNPACKED {
-            self.end(id, stop).await;
+            self.end(id, Reason::Damaged, stop).await;
         } else {
             self.hold(id);
-        }
-    }
-
-    /// So many bytes of this file will never be on the bus.
-    pub(super) fn lose(&mut self, id: u64, bytes: u64) {
-        if let Some(tail) = self.tails.get(&id) {
-            self.metrics.lose(&tail.entry.path, bytes);
         }
     }
 }

@@ -9,7 +9,7 @@ fn run(format: Format, multiline: Multiline, lines: &[&str]) -> Vec<String> {
     let mut assembler = Assembler::new(format, Arc::new(multiline), 64);
     let mut batch = Batch::default();
     for (at, line) in lines.iter().enumerate() {
-        assembler.line(line.as_bytes(), at as u64, false, 1, &mut batch);
+        assembler.line(line.as_bytes(), at as u64, 0, 1, &mut batch);
     }
     assembler.close(1, &mut batch);
     let request = ExportLogsServiceRequest::decode(batch.finish(&[])).unwrap();
@@ -99,7 +99,7 @@ proptest! {
             let (mut assembler, mut batch) = (new(), Batch::default());
             let mut marks = vec![(from, 0)];
             for (at, line) in lines.iter().enumerate().skip(from) {
-                assembler.line(line.as_bytes(), at as u64, false, 1, &mut batch);
+                assembler.line(line.as_bytes(), at as u64, 0, 1, &mut batch);
                 if assembler.is_clean() {
                     marks.push((at + 1, batch.len()));
                 }
@@ -126,10 +126,10 @@ fn parts_without_an_end_take_no_more_than_a_line() {
     let part = format!("2016-10-06T00:17:09Z stdout P {}", "x".repeat(16 << 10));
     for at in 0..20_000 {
         assert!(!assembler.must_close(part.len()));
-        assembler.line(part.as_bytes(), at, false, 1, &mut batch);
+        assembler.line(part.as_bytes(), at, 0, 1, &mut batch);
         assert!(batch.is_empty() && assembler.open.iter().flatten().all(|open| open.body.capacity() <= 128 << 10));
     }
-    assembler.line(b"2016-10-06T00:17:09Z stdout F end", 20_000, false, 1, &mut batch);
+    assembler.line(b"2016-10-06T00:17:09Z stdout F end", 20_000, 0, 1, &mut batch);
     assert!(assembler.is_clean() && batch.count() == 1 && assembler.counts.cut == 1);
     let request = ExportLogsServiceRequest::decode(batch.finish(&[])).unwrap();
     let record = &request.resource_logs[0].scope_logs[0].log_records[0];

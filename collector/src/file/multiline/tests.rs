@@ -19,7 +19,7 @@ fn records(text: &[u8]) -> Vec<Vec<u8>> {
     let mut batch = Batch::default();
     let mut at = 0;
     for line in text.split(|&b| b == b'\n') {
-        assembler.line(line, at, false, 1, &mut batch);
+        assembler.line(line, at, 0, 1, &mut batch);
         at += line.len() as u64 + 1;
     }
     assembler.close(1, &mut batch);

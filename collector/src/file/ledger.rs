@@ -1,0 +1,273 @@
+//! What became of every byte: seen, acknowledged, waiting, or lost and why; kept over restarts.
+//!
+//! A source is a path, over all generations of its file. For each, `seen = acknowledged + waiting + lost`, in bytes of
+//! files, newlines and prefixes counted in. The numbers of a generation come from its [`Entry`]; when nothing is kept of
+//! it any more they are added up here. Lost is counted as far as the size of what is gone was known.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use super::checkpoint::Entry;
+
+/// Sources that are gone and are remembered one by one; those that were gone first are added up under [`OTHERS`].
+const MAX_ENDED: usize = 1000;
+/// Losses that wait to be told on the bus; those beyond are only counted.
+const MAX_LOSSES: usize = 1000;
+/// The source that stands for all that are not remembered one by one.
+const OTHERS: &str = "(others)";
+
+/// Why bytes will never be on the bus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The file was deleted before it was read.
+    Deleted,
+    /// The same, while the collector was not running.
+    DeletedWhileDown,
+    /// The file was truncated or written anew before it was read, and no copy of it is there.
+    Truncated,
+    /// The compressed file that held it cannot be unpacked.
+    Damaged,
+    /// A line was longer than `max_line`: these bytes of it were left out. Its record says so by `weir.truncated`.
+    OverLimit,
+    /// The configuration does not name the file any more.
+    NotConfigured,
+}
+
+impl Reason {
+    /// As it is written in metrics, records and answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::DeletedWhileDown => "deleted_while_down",
+            Self::Truncated => "truncated",
+            Self::Damaged => "damaged",
+            Self::OverLimit => "over_limit",
+            Self::NotConfigured => "not_configured",
+        }
+    }
+}
+
+/// Bytes by the reason why they are lost.
+pub type Lost = BTreeMap<Reason, u64>;
+
+/// Generations of a source of which nothing else is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Ended {
+    acknowledged: u64,
+    lost: Lost,
+    /// When it was added to last, nanoseconds since the epoch.
+    changed: u64,
+}
+
+/// A range of a generation that is lost, to be told on the bus.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Loss {
+    pub(super) path: String,
+    pub(super) target: String,
+    pub(super) identity: String,
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) reason: Reason,
+    /// When it was found out, nanoseconds since the epoch.
+    pub(super) at: u64,
+}
+
+/// What is kept beside the generations.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Kept {
+    #[serde(default)]
+    ended: BTreeMap<String, Ended>,
+    #[serde(default)]
+    losses: VecDeque<Loss>,
+}
+
+/// The numbers of all sources, as others see them.
+#[derive(Debug, Default)]
+struct Snapshot {
+    files: Vec<Entry>,
+    ended: Arc<Kept>,
+}
+
+/// How far every source is, for whoever asks; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Sources(Arc<Mutex<Arc<Snapshot>>>);
+
+/// One source's numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// The path that a glob found.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub path: String,
+    /// Generations of its file that are there, or are remembered.
+    pub files: u64,
+    /// Bytes that are or were known to be there.
+    pub seen: u64,
+    /// Bytes that are durable on the bus.
+    pub acknowledged: u64,
+    /// Bytes that are neither there nor lost yet.
+    pub waiting: u64,
+    /// How long the oldest of those that wait were seen to wait, at least; in seconds.
+    pub waiting_seconds: u64,
+    /// Bytes that will never be on the bus.
+    pub lost: Lost,
+}
+
+impl Row {
+    fn add(&mut self, entry: &Entry, now: u64) {
+        let passed = entry.position.saturating_sub(entry.start);
+        self.files += 1;
+        self.acknowledged += passed.saturating_sub(entry.left_out);
+        self.waiting += entry.size.saturating_sub(entry.position);
+        if entry.left_out > 0 {
+            *self.lost.entry(Reason::OverLimit).or_default() += entry.left_out;
+        }
+        let waiting = entry.waiting_since.map_or(0, |since| now.saturating_sub(since) / 1_000_000_000);
+        self.waiting_seconds = self.waiting_seconds.max(waiting);
+    }
+
+    /// Both, without a path.
+    pub(crate) fn plus(mut self, other: &Self) -> Self {
+        self.files += other.files;
+        self.seen += other.seen;
+        self.acknowledged += other.acknowledged;
+        self.waiting += other.waiting;
+        self.waiting_seconds = self.waiting_seconds.max(other.waiting_seconds);
+        for (reason, bytes) in &other.lost {
+            *self.lost.entry(*reason).or_default() += bytes;
+        }
+        self
+    }
+
+    /// Nothing waits, and nothing was lost.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.waiting == 0 && self.lost.is_empty()
+    }
+
+    fn sum(mut self) -> Self {
+        self.seen = self.acknowledged + self.waiting + self.lost.values().sum::<u64>();
+        self
+    }
+}
+
+impl Sources {
+    /// All sources, by path.
+    pub fn rows(&self) -> Vec<Row> {
+        let snapshot = Arc::clone(&self.0.lock());
+        let now = weir_service::time::now_unix_nano() as u64;
+        let mut rows: BTreeMap<&str, Row> = BTreeMap::new();
+        for entry in &snapshot.files {
+            rows.entry(&entry.path).or_default().add(entry, now);
+        }
+        for (path, ended) in &snapshot.ended.ended {
+            let row = rows.entry(path).or_default();
+            row.acknowledged += ended.acknowledged;
+            for (reason, bytes) in &ended.lost {
+                *row.lost.entry(*reason).or_default() += bytes;
+            }
+        }
+        rows.into_iter().map(|(path, row)| Row { path: path.to_owned(), ..row }.sum()).collect()
+    }
+}
+
+/// The books of a file source.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    kept: Arc<Kept>,
+    sources: Sources,
+    /// The oldest loss is on its way.
+    telling: bool,
+}
+
+impl Ledger {
+    pub(super) fn new(kept: Kept) -> Self {
+        Self { kept: Arc::new(kept), ..Self::default() }
+    }
+
+    pub(super) fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    pub(super) fn sources(&self) -> Sources {
+        self.sources.clone()
+    }
+
+    /// What others see from now on.
+    pub(super) fn publish(&self, files: Vec<Entry>) {
+        *self.sources.0.lock() = Arc::new(Snapshot { files, ended: Arc::clone(&self.kept) });
+    }
+
+    /// Nothing is kept of this generation any more; what was not acknowledged is lost, for this reason.
+    pub(super) fn end(&mut self, entry: &Entry, reason: Reason) {
+        let passed = entry.position.saturating_sub(entry.start);
+        let ended = self.ended(entry);
+        ended.acknowledged += passed.saturating_sub(entry.left_out);
+        if entry.left_out > 0 {
+            *ended.lost.entry(Reason::OverLimit).or_default() += entry.left_out;
+        }
+        self.lose(entry, entry.position, entry.size, reason);
+        self.forget_some();
+    }
+
+    /// A range of a generation is lost.
+    pub(super) fn lose(&mut self, entry: &Entry, start: u64, end: u64, reason: Reason) {
+        if end <= start {
+            return;
+        }
+        let path = &entry.path;
+        tracing::warn!(path, bytes = end - start, reason = reason.name(), "a file, or a part of it, is lost");
+        *self.ended(entry).lost.entry(reason).or_default() += end - start;
+        let kept = Arc::make_mut(&mut self.kept);
+        if kept.losses.len() < MAX_LOSSES {
+            kept.losses.push_back(Loss {
+                path: path.clone(),
+                target: entry.target.clone(),
+                identity: entry.identity.clone(),
+                start,
+                end,
+                reason,
+                at: weir_service::time::now_unix_nano() as u64,
+            });
+        }
+    }
+
+    /// The oldest loss that is not told yet, unless one is on its way: they are told one after the other.
+    pub(super) fn tell(&mut self) -> Option<Loss> {
+        if self.telling {
+            return None;
+        }
+        let loss = self.kept.losses.front().cloned();
+        self.telling = loss.is_some();
+        loss
+    }
+
+    /// The one that was on its way is durable on the bus, or has to be told again.
+    pub(super) fn told(&mut self, durable: bool) {
+        self.telling = false;
+        if durable {
+            Arc::make_mut(&mut self.kept).losses.pop_front();
+        }
+    }
+
+    fn ended(&mut self, entry: &Entry) -> &mut Ended {
+        let ended = Arc::make_mut(&mut self.kept).ended.entry(entry.path.clone()).or_default();
+        ended.changed = weir_service::time::now_unix_nano() as u64;
+        ended
+    }
+
+    fn forget_some(&mut self) {
+        let ended = &mut Arc::make_mut(&mut self.kept).ended;
+        while ended.len() > MAX_ENDED + 1 {
+            let oldest = ended.iter().filter(|(path, _)| *path != OTHERS).min_by_key(|(_, ended)| ended.changed);
+            let Some(gone) = oldest.map(|(path, _)| path.clone()).and_then(|path| ended.remove(&path)) else { return };
+            let others = ended.entry(OTHERS.to_owned()).or_default();
+            others.acknowledged += gone.acknowledged;
+            for (reason, bytes) in gone.lost {
+                *others.lost.entry(reason).or_default() += bytes;
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! A log record for each loss, so that the search answers whether something is missing.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message;
+use tokio_util::sync::CancellationToken;
+use weir_bus::Record;
+use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
+use weir_proto::otlp::common::v1::any_value::Value;
+use weir_proto::otlp::common::v1::{AnyValue, KeyValue};
+use weir_proto::otlp::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
+use weir_proto::otlp::resource::v1::Resource;
+use weir_proto::{Origin, attribute, header};
+
+use super::delivery::Done;
+use super::ledger::Loss;
+use super::names;
+use super::source::Source;
+
+impl Source {
+    /// Sends the oldest loss, where none is on its way. It is on disk before, and stays until it is durable.
+    pub(super) async fn tell_loss(&mut self, stop: &CancellationToken) {
+        let Some(loss) = self.ledger.tell() else { return };
+        let facts = names::facts(Path::new(&loss.path), Path::new(&loss.target), &self.host, &self.tenants);
+        // Sent again after a crash it is the same record again, which readers drop.
+        let identity = format!("{}.lost-{}", loss.identity, loss.start);
+        let origin = Origin { identity, start: loss.start, end: loss.end };
+        let record = Record {
+            topic: Arc::clone(&self.topic),
+            key: Some(Bytes::from(origin.identity.clone().into_bytes())),
+            value: request(&loss, &facts.resource).encode_to_vec().into(),
+            headers: vec![(header::ORIGIN.to_owned(), Bytes::from(origin.to_string().into_bytes()))],
+            ..Record::default()
+        };
+        let delivery = tokio::select! {
+            biased;
+            delivery = self.producer.send(record) => delivery,
+            () = stop.cancelled() => return,
+        };
+        match delivery {
+            Ok(delivery) => self.flight.push(Box::pin(async move { Done::Loss(delivery.await.map(|_| ())) })),
+            Err(error) => self.told_loss(&Err(error)),
+        }
+    }
+
+    /// What came of it.
+    pub(super) fn told_loss(&mut self, result: &Result<(), weir_bus::Error>) {
+        if let Err(error) = result {
+            tracing::warn!(error = error as &dyn std::error::Error, "the bus did not take the record of a loss");
+        }
+        self.ledger.told(result.is_ok());
+        self.must_write |= result.is_ok();
+    }
+}
+
+fn request(loss: &Loss, resource: &[u8]) -> ExportLogsServiceRequest {
+    let int = |value: u64| Value::IntValue(i64::try_from(value).unwrap_or(i64::MAX));
+    let text = |text: &str| Value::StringValue(text.to_owned());
+    let (bytes, reason) = (loss.end - loss.start, loss.reason.name());
+    let attributes = [
+        (attribute::FILE_OFFSET, int(loss.start)),
+        (attribute::LOSS_REASON, text(reason)),
+        (attribute::LOSS_START, int(loss.start)),
+        (attribute::LOSS_END, int(loss.end)),
+        (attribute::LOSS_IDENTITY, text(&loss.identity)),
+    ];
+    let attributes = attributes.into_iter().map(|(key, value)| KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(value) }),
+        ..KeyValue::default()
+    });
+    let record = LogRecord {
+        time_unix_nano: loss.at,
+        observed_time_unix_nano: loss.at,
+        severity_number: SeverityNumber::Warn.into(),
+        severity_text: "WARN".to_owned(),
+        body: Some(AnyValue { value: Some(text(&format!("{bytes} bytes of this file are lost: {reason}"))) }),
+        attributes: attributes.collect(),
+        event_name: "weir.loss".to_owned(),
+        ..LogRecord::default()
+    };
+    // It was encoded here.
+    let resource = Resource::decode(resource).unwrap_or_default();
+    let scope_logs = vec![ScopeLogs { log_records: vec![record], ..ScopeLogs::default() }];
+    let logs = ResourceLogs { resource: Some(resource), scope_logs, ..ResourceLogs::default() };
+    ExportLogsServiceRequest { resource_logs: vec![logs] }
+}

@@ -1,0 +1,116 @@
+//! What became of every byte, and what is told of it.
+
+use super::*;
+use crate::file::{Reason, Row};
+
+impl World {
+    /// The books after all that can be read was read.
+    async fn books(&self) -> BTreeMap<String, Row> {
+        let source = self.source();
+        let sources = source.sources();
+        source.run(Until::End, CancellationToken::new()).await.unwrap();
+        let rows = sources.rows();
+        for row in &rows {
+            assert_eq!(row.seen, row.acknowledged + row.waiting + row.lost.values().sum::<u64>(), "{row:?}");
+        }
+        let name = |row: &Row| PathBuf::from(&row.path).file_name().unwrap().to_str().unwrap().to_owned();
+        rows.into_iter().map(|row| (name(&row), row)).collect()
+    }
+
+    async fn losses(&self) -> Vec<(std::ops::Range<u64>, String)> {
+        self.read_all().await.1.into_iter().map(|(_, range, reason)| (range, reason)).collect()
+    }
+}
+
+#[tokio::test]
+async fn every_byte_is_seen_and_then_acknowledged_or_waits() {
+    let world = World::new(Format::Plain).await;
+    world.append("a.log", "one\ntwo\nthr");
+    let row = world.books().await["a.log"].clone();
+    assert_eq!((row.files, row.seen, row.acknowledged, row.waiting), (1, 11, 8, 3));
+    world.append("a.log", "ee\n");
+    let row = world.books().await["a.log"].clone();
+    assert_eq!((row.seen, row.acknowledged, row.waiting), (14, 14, 0));
+    assert!(row.is_complete() && world.losses().await.is_empty());
+}
+
+#[tokio::test]
+async fn what_was_deleted_or_truncated_while_down_is_lost_by_its_reason_and_told_once() {
+    let world = World::new(Format::Plain).await;
+    for name in ["a.log", "b.log", "c.log"] {
+        world.append(name, "one\ntwo");
+    }
+    world.books().await;
+    fs::remove_file(world.path("a.log")).unwrap();
+    fs::write(world.path("b.log"), "x\n").unwrap();
+    for _ in 0..2 {
+        let books = world.books().await;
+        let (a, b) = (&books["a.log"], &books["b.log"]);
+        assert_eq!((a.files, a.seen, a.acknowledged), (0, 7, 4));
+        assert_eq!(a.lost.clone().into_iter().collect::<Vec<_>>(), [(Reason::DeletedWhileDown, 3)]);
+        assert_eq!((b.files, b.seen, b.acknowledged), (1, 9, 6));
+        assert_eq!(b.lost.clone().into_iter().collect::<Vec<_>>(), [(Reason::Truncated, 3)]);
+        let mut losses = world.losses().await;
+        losses.sort_by(|one, other| one.1.cmp(&other.1));
+        assert_eq!(losses, [(4..7, "deleted_while_down".to_owned()), (4..7, "truncated".to_owned())]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_over_the_limit_of_a_line_is_lost_to_the_byte_whatever_it_was_cut_from() {
+    for multiline in [Multiline::None, Multiline::Auto] {
+        for length in [99, 100, 101, 355, 356, 357, 700_000_u64] {
+            let mut world = World::new(Format::Plain).await;
+            world.options.max_line = weir_service::config::Size(100);
+            world.options.files[0].multiline = multiline.clone();
+            world.append("a.log", "x".repeat(length as usize) + "\nnext\n");
+            for _ in 0..2 {
+                let row = world.books().await["a.log"].clone();
+                let over = length.saturating_sub(100);
+                assert_eq!((row.seen, row.acknowledged), (length + 6, length.min(100) + 6), "{length} {multiline:?}");
+                assert_eq!(row.lost.get(&Reason::OverLimit).copied().unwrap_or(0), over);
+            }
+            assert_eq!(world.bodies().await, ["next".to_owned(), "x".repeat(length.min(100) as usize)]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn parts_of_a_line_over_the_limit_are_counted_together() {
+    let mut world = World::new(Format::Cri).await;
+    world.options.max_line = weir_service::config::Size(100);
+    let part = format!("2016-10-06T00:17:09Z stdout P {}\n", "y".repeat(80));
+    world.append("a.log", part.repeat(3) + &cri("end"));
+    let row = world.books().await["a.log"].clone();
+    assert_eq!(row.lost.get(&Reason::OverLimit), Some(&143));
+}
+
+#[tokio::test]
+async fn an_end_of_reading_that_is_begun_at_the_end_is_nothing_lost() {
+    let mut world = World::new(Format::Plain).await;
+    world.options.files[0].from = From::End;
+    world.append("a.log", "one\ntwo\n");
+    world.books().await;
+    world.append("a.log", "three\n");
+    let row = world.books().await["a.log"].clone();
+    assert_eq!((row.seen, row.acknowledged), (6, 6));
+}
+
+#[tokio::test]
+async fn a_file_that_is_rotated_or_no_more_configured_keeps_its_books() {
+    let mut world = World::new(Format::Plain).await;
+    world.append("a.log", "one\n");
+    world.books().await;
+    fs::rename(world.path("a.log"), world.path("a.log.1")).unwrap();
+    world.append("a.log", "two\n");
+    let row = world.books().await["a.log"].clone();
+    assert_eq!((row.files, row.seen, row.acknowledged), (2, 8, 8));
+    fs::remove_file(world.path("a.log.1")).unwrap();
+    world.append("a.log", "thr");
+    let row = world.books().await["a.log"].clone();
+    assert_eq!((row.files, row.seen, row.waiting), (1, 11, 3));
+    world.options.files[0].include = vec![world.path("b.log").to_str().unwrap().to_owned()];
+    let row = world.books().await["a.log"].clone();
+    assert_eq!((row.files, row.seen, row.acknowledged), (0, 11, 8));
+    assert_eq!(row.lost.into_iter().collect::<Vec<_>>(), [(Reason::NotConfigured, 3)]);
+}
