@@ -1,0 +1,201 @@
+//! `configs/kubernetes` and the Dockerfile, as far as they can be read without a cluster: every key is one of the API's,
+//! names lead to what is there, and each configuration is one that the program takes.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use k8s_openapi::api::{apps::v1 as apps, core::v1 as core, networking::v1 as networking};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn manifests() -> Vec<Value> {
+    let files = std::fs::read_dir(root().join("configs/kubernetes")).unwrap().map(|entry| entry.unwrap().path());
+    let read = |path: PathBuf| std::fs::read_to_string(path).unwrap();
+    let all: Vec<Value> = files.flat_map(|path| serde_saphyr::from_multiple::<Value>(&read(path)).unwrap()).collect();
+    assert!(all.len() >= 13, "{}", all.len());
+    all
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("no {pointer} in {value}"))
+}
+
+fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+    value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn of_kind<'a>(manifests: &'a [Value], kind: &str) -> impl Iterator<Item = &'a Value> {
+    manifests.iter().filter(move |manifest| text(manifest, "/kind") == kind)
+}
+
+fn names<'a>(manifests: &'a [Value], kind: &str) -> BTreeSet<&'a str> {
+    of_kind(manifests, kind).map(|manifest| text(manifest, "/metadata/name")).collect()
+}
+
+fn workloads(manifests: &[Value]) -> Vec<&Value> {
+    let all: Vec<_> = of_kind(manifests, "DaemonSet").chain(of_kind(manifests, "StatefulSet")).collect();
+    assert_eq!(all.len(), 3);
+    all
+}
+
+/// What the API keeps of a manifest: a key that it does not know is gone.
+fn through<T: Serialize + DeserializeOwned>(manifest: &Value) -> Value {
+    let typed: T = serde_json::from_value(manifest.clone()).unwrap_or_else(|error| panic!("{error} in {manifest}"));
+    serde_json::to_value(typed).unwrap()
+}
+
+fn assert_kept(written: &Value, kept: &Value, at: &str) {
+    match (written, kept) {
+        (Value::Object(written), Value::Object(kept)) => {
+            for (key, value) in written {
+                let at = format!("{at}.{key}");
+                assert_kept(value, kept.get(key).unwrap_or_else(|| panic!("{at} is no key of the API")), &at);
+            }
+        }
+        (Value::Array(written), Value::Array(kept)) => {
+            assert_eq!(written.len(), kept.len(), "{at}");
+            written.iter().zip(kept).for_each(|(written, kept)| assert_kept(written, kept, at));
+        }
+        _ => assert_eq!(written, kept, "{at}"),
+    }
+}
+
+#[test]
+fn every_key_is_one_of_the_api() {
+    for manifest in &manifests() {
+        let kind = text(manifest, "/kind");
+        let kept = match kind {
+            "Namespace" => through::<core::Namespace>(manifest),
+            "ServiceAccount" => through::<core::ServiceAccount>(manifest),
+            "ConfigMap" => through::<core::ConfigMap>(manifest),
+            "Service" => through::<core::Service>(manifest),
+            "DaemonSet" => through::<apps::DaemonSet>(manifest),
+            "StatefulSet" => through::<apps::StatefulSet>(manifest),
+            "NetworkPolicy" => through::<networking::NetworkPolicy>(manifest),
+            other => panic!("{other}: add its type here"),
+        };
+        assert_kept(manifest, &kept, kind);
+        assert!(kind == "Namespace" || text(manifest, "/metadata/namespace") == "weir", "{manifest}");
+    }
+}
+
+#[test]
+fn names_lead_to_what_is_there() {
+    let manifests = manifests();
+    for workload in workloads(&manifests) {
+        let name = text(workload, "/metadata/name");
+        let pod = workload.pointer("/spec/template/spec").unwrap();
+        let labels = workload.pointer("/spec/template/metadata/labels").unwrap();
+        assert_eq!(workload.pointer("/spec/selector/matchLabels"), Some(labels));
+        assert!(names(&manifests, "ServiceAccount").contains(text(pod, "/serviceAccountName")), "{name}");
+        let container = &list(pod, "/containers")[0];
+        assert_eq!(text(container, "/args/0"), text(labels, "/app.kubernetes.io~1component"), "{name}");
+
+        let volumes = list(pod, "/volumes").iter();
+        let claims = list(workload, "/spec/volumeClaimTemplates").iter().map(|claim| text(claim, "/metadata/name"));
+        let volumes: BTreeSet<_> = volumes.map(|volume| text(volume, "/name")).chain(claims).collect();
+        let mounts = list(container, "/volumeMounts").iter().map(|mount| text(mount, "/name")).collect();
+        assert_eq!(volumes, mounts, "{name}");
+        let maps = list(pod, "/volumes").iter().filter_map(|volume| volume.pointer("/configMap/name")?.as_str());
+        for map in maps {
+            assert!(names(&manifests, "ConfigMap").contains(map), "{map}");
+        }
+
+        let ports: BTreeSet<_> = list(container, "/ports").iter().map(|port| text(port, "/name")).collect();
+        for probe in ["/livenessProbe", "/readinessProbe"] {
+            assert!(ports.contains(text(container, &format!("{probe}/httpGet/port"))), "{name}");
+        }
+        let service = of_kind(&manifests, "Service").find(|service| text(service, "/metadata/name") == name).unwrap();
+        assert_eq!(service.pointer("/spec/selector"), Some(labels));
+        assert!(list(service, "/spec/ports").iter().all(|port| ports.contains(text(port, "/targetPort"))), "{name}");
+        let of_policy = |policy: &&Value| {
+            policy.pointer("/spec/podSelector/matchLabels").is_some_and(|selected| selected == labels)
+        };
+        let policy = of_kind(&manifests, "NetworkPolicy").find(of_policy).expect("who gets in, as nobody is asked");
+        let let_in = list(policy, "/spec/ingress").iter().flat_map(|rule| list(rule, "/ports"));
+        assert_eq!(let_in.map(|port| text(port, "/port")).collect::<BTreeSet<_>>(), ports, "{name}");
+    }
+}
+
+#[test]
+fn no_container_may_more_than_it_needs() {
+    let manifests = manifests();
+    for workload in workloads(&manifests) {
+        let pod = workload.pointer("/spec/template/spec").unwrap();
+        let collects = text(workload, "/kind") == "DaemonSet";
+        assert_eq!(text(pod, "/securityContext/seccompProfile/type"), "RuntimeDefault");
+        // run.rs ends the process after 20 s.
+        assert!(pod.pointer("/terminationGracePeriodSeconds").unwrap().as_u64() > Some(20));
+        for key in ["/hostNetwork", "/hostPID", "/hostIPC"] {
+            assert_eq!(pod.pointer(key), None);
+        }
+        let container = &list(pod, "/containers")[0];
+        let rights = container.pointer("/securityContext").unwrap();
+        assert_eq!(rights.pointer("/allowPrivilegeEscalation"), Some(&Value::Bool(false)));
+        assert_eq!(rights.pointer("/readOnlyRootFilesystem"), Some(&Value::Bool(true)));
+        assert_eq!(list(rights, "/capabilities/drop"), ["ALL"]);
+        assert_eq!(list(rights, "/capabilities/add"), if collects { &["DAC_READ_SEARCH"][..] } else { &[] });
+        assert_eq!(pod.pointer("/securityContext/runAsNonRoot").is_none(), collects);
+        let writable = list(container, "/volumeMounts").iter().filter(|mount| mount.get("readOnly").is_none());
+        assert_eq!(writable.map(|mount| text(mount, "/mountPath")).collect::<Vec<_>>(), ["/var/lib/weir"]);
+        assert!(container.pointer("/resources/requests/cpu").is_some(), "{container}");
+        assert!(container.pointer("/resources/limits/memory").is_some(), "{container}");
+    }
+}
+
+#[test]
+fn every_configuration_is_one_that_the_program_takes() {
+    let manifests = manifests();
+    for workload in workloads(&manifests) {
+        let name = text(workload, "/metadata/name");
+        let map = of_kind(&manifests, "ConfigMap").find(|map| text(map, "/metadata/name") == name).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        for (file, text) in map.pointer("/data").unwrap().as_object().unwrap() {
+            // Where the ConfigMap is mounted.
+            let text = text.as_str().unwrap().replace("/etc/weir", folder.path().to_str().unwrap());
+            std::fs::write(folder.path().join(file), text).unwrap();
+        }
+        let config = folder.path().join("weir.yaml");
+        let output = Command::new(env!("CARGO_BIN_EXE_weir")).args(["check", "--config"]).arg(config).output().unwrap();
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        let told = String::from_utf8(output.stdout).unwrap();
+        let container = workload.pointer("/spec/template/spec/containers/0").unwrap();
+        let port = list(container, "/ports").iter().find(|port| text(port, "/name") == "http").unwrap();
+        assert!(told.contains(&format!("HTTP       0.0.0.0:{}\n", port["containerPort"])), "{name}: {told}");
+        assert!(told.contains("data       /var/lib/weir\n") && told.contains("bus        Kafka at "), "{told}");
+        assert!(name != "weir-alerter" || told.contains("rules      1 from"), "{told}");
+    }
+}
+
+#[test]
+fn the_image_is_made_of_what_is_there() {
+    let read = |file: &str| std::fs::read_to_string(root().join(file)).unwrap();
+    let (dockerfile, manifest) = (read("Dockerfile"), read("Cargo.toml"));
+    let copied =
+        dockerfile.lines().filter_map(|line| line.strip_prefix("COPY ")).filter(|line| !line.starts_with("--"));
+    let copied: BTreeSet<_> = copied.flat_map(|line| line.rsplit_once(' ').unwrap().0.split(' ')).collect();
+    let ignored = read(".dockerignore");
+    for source in &copied {
+        assert!(root().join(source).exists(), "{source}");
+        assert!(ignored.lines().all(|line| line.trim_end_matches('/') != *source), "{source} is left out");
+    }
+    // Cargo reads the manifests of all members, whichever is built. A folder lies in one that is copied.
+    let members = manifest.lines().find_map(|line| line.strip_prefix("members = [")).unwrap();
+    let members: BTreeSet<_> = members.split('"').skip(1).step_by(2).collect();
+    let folders: BTreeSet<_> =
+        copied.iter().copied().filter(|source| root().join(source).join("Cargo.toml").exists()).collect();
+    assert!(folders.is_subset(&members), "{folders:?}");
+    for member in &members {
+        assert!(folders.contains(member.split('/').next().unwrap()), "{member} is not copied");
+    }
+    let toolchain = read("rust-toolchain.toml");
+    let version = toolchain.lines().find_map(|line| line.strip_prefix("channel = ")).unwrap().trim_matches('"');
+    assert!(dockerfile.contains(&format!("FROM rust:{version}-")), "{version}");
+}
