@@ -1,9 +1,12 @@
-//! Parameters of Prometheus' API: of the address and of a form alike, as Go's `FormValue` has it.
+//! Parameters of Prometheus' API: of the address and of a form alike, as Go's `FormValue` has it, and whatever else a
+//! client adds. Those of weir's own paths are refused where they are not known.
 
 use axum::Form;
-use axum::extract::{FromRequest, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use http::Method;
 use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use weir_service::http::Problem;
 
 use super::answer::Failure;
 
@@ -55,5 +58,25 @@ impl<S: Send + Sync> FromRequest<S> for Parameters {
         }
         all.extend(of_address);
         Ok(Self(all))
+    }
+}
+
+/// Refuses a parameter that is not `known`: the answer would be as if nothing had been asked for.
+pub(super) fn only(known: &[&str], parameters: &[(String, String)]) -> Result<(), Problem> {
+    let Some((name, _)) = parameters.iter().find(|(name, _)| !known.contains(&name.as_str())) else { return Ok(()) };
+    let right = if known.is_empty() { "it takes none".to_owned() } else { format!("use {}", known.join(", ")) };
+    Err(Problem::parameter(name, format!("there is no parameter `{name}`: {right}")))
+}
+
+/// A path of weir's own that takes no parameters.
+#[derive(Debug)]
+pub(super) struct NoParameters;
+
+impl<S: Send + Sync> FromRequestParts<S> for NoParameters {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let of_address = weir_service::http::Query::<Vec<(String, String)>>::from_request_parts(parts, state).await?;
+        only(&[], &of_address.0).map(|()| Self)
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use weir_service::http::{Json as Posted, Problem};
 
 use super::Api;
+use super::parameters::NoParameters;
 use crate::notify::{BookError, PostedSilence, Silence};
 
 fn now_ms() -> i64 {
@@ -48,11 +49,15 @@ impl Api {
     }
 }
 
-pub(super) async fn list(State(api): State<Api>) -> Result<Json<Value>, Problem> {
+pub(super) async fn list(State(api): State<Api>, _: NoParameters) -> Result<Json<Value>, Problem> {
     api.blocking(|api| Json(api.silences.silences().all().map(shown).collect())).await
 }
 
-pub(super) async fn one(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+pub(super) async fn one(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    _: NoParameters,
+) -> Result<Json<Value>, Problem> {
     let silences = api.silences.silences();
     let found = silences.all().find(|silence| silence.id == id);
     found.map(|silence| Json(shown(silence))).ok_or_else(|| problem(&BookError::Unknown(id)))
@@ -60,13 +65,18 @@ pub(super) async fn one(State(api): State<Api>, Path(id): Path<String>) -> Resul
 
 pub(super) async fn post(
     State(api): State<Api>,
+    _: NoParameters,
     Posted(posted): Posted<PostedSilence>,
 ) -> Result<Json<Value>, Problem> {
     let id = api.change(move |api| api.silences.put(posted, now_ms())).await?;
     Ok(Json(json!({"silenceID": id})))
 }
 
-pub(super) async fn delete(State(api): State<Api>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+pub(super) async fn delete(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    _: NoParameters,
+) -> Result<StatusCode, Problem> {
     api.change(move |api| api.silences.expire(&id, now_ms())).await?;
     Ok(StatusCode::OK)
 }

@@ -9,7 +9,7 @@ use weir_service::http::Problem;
 
 use super::Api;
 use super::answer::{Answer, Failure, float, success};
-use super::parameters::Parameters;
+use super::parameters::{NoParameters, Parameters};
 use crate::pipeline::Pipeline;
 use crate::rules::{Alert, GroupStatus, Health, RuleKind, RuleStatus, State, Text};
 
@@ -35,7 +35,7 @@ impl Api {
 }
 
 /// Pending, firing and lately resolved alerts, with the state of the pipeline that they rest on.
-pub(super) async fn alerts(Of(api): Of<Api>) -> Result<Json<Value>, Problem> {
+pub(super) async fn alerts(Of(api): Of<Api>, _: NoParameters) -> Result<Json<Value>, Problem> {
     api.blocking(all_alerts).await
 }
 
@@ -72,7 +72,7 @@ fn all_alerts(api: &Api) -> Json<Value> {
 }
 
 /// All groups with their rules, and how their last evaluation went.
-pub(super) async fn rules(Of(api): Of<Api>) -> Result<Json<Value>, Problem> {
+pub(super) async fn rules(Of(api): Of<Api>, _: NoParameters) -> Result<Json<Value>, Problem> {
     api.blocking(all_rules).await
 }
 

@@ -177,3 +177,16 @@ async fn alerts_are_shown_with_the_state_of_the_pipeline() {
     let (_, rules) = ask("/prometheus/api/v1/rules").await;
     assert_eq!(rules, json!({"status": "success", "data": {"groups": []}}));
 }
+
+#[tokio::test]
+async fn a_parameter_that_is_not_known_is_refused_by_name_except_on_prometheus_paths() {
+    for path in ["alerts", "rules", "silences", "silences/x"] {
+        let (status, problem) = ask(&format!("/api/v1/{path}?bogus=1")).await;
+        assert_eq!((status, &problem["parameter"]), (StatusCode::BAD_REQUEST, &json!("bogus")), "{path}: {problem}");
+    }
+    let (_, problem) = ask("/api/v1/alerts?bogus=1").await;
+    assert_eq!(problem["detail"], "there is no parameter `bogus`: it takes none");
+    for path in ["query?query=1&bogus=1", "labels?bogus=1", "rules?bogus=1", "alerts?bogus=1"] {
+        assert_eq!(ask(&format!("/prometheus/api/v1/{path}")).await.0, StatusCode::OK, "{path}");
+    }
+}
