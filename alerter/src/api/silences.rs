@@ -4,11 +4,11 @@ use axum::Json;
 use axum::extract::{Path, State};
 use http::StatusCode;
 use serde_json::{Value, json};
-use weir_service::http::{Json as Posted, Problem};
+use weir_service::http::{Json as Posted, Problem, Query};
 
 use super::Api;
-use super::parameters::NoParameters;
-use crate::notify::{BookError, PostedSilence, Silence};
+use super::parameters::{NoParameters, only};
+use crate::notify::{BookError, LabelMatcher, MatcherError, PostedSilence, Silence};
 
 fn now_ms() -> i64 {
     weir_service::time::now_unix_nano() / 1_000_000
@@ -49,8 +49,20 @@ impl Api {
     }
 }
 
-pub(super) async fn list(State(api): State<Api>, _: NoParameters) -> Result<Json<Value>, Problem> {
-    api.blocking(|api| Json(api.silences.silences().all().map(shown).collect())).await
+/// All, or those of the matchers in `filter`, which may be there more than once.
+pub(super) async fn list(
+    State(api): State<Api>,
+    Query(parameters): Query<Vec<(String, String)>>,
+) -> Result<Json<Value>, Problem> {
+    only(&["filter"], &parameters)?;
+    let matcher =
+        |text: &str| text.parse().map_err(|error: MatcherError| Problem::parameter("filter", error.to_string()));
+    let asked = parameters.iter().map(|(_, text)| matcher(text)).collect::<Result<Vec<LabelMatcher>, _>>()?;
+    api.blocking(move |api| {
+        let silences = api.silences.silences();
+        Json(silences.all().filter(|silence| silence.is_of(&asked)).map(shown).collect())
+    })
+    .await
 }
 
 pub(super) async fn one(

@@ -162,6 +162,20 @@ async fn a_silence_is_made_shown_and_ended_in_alertmanagers_shapes() {
     let one = &all[0];
     assert_eq!((&one["id"], &one["matchers"], &one["status"]["state"]), (&json!(id), &matchers, &json!("active")));
     assert_eq!((&one["endsAt"], &one["createdBy"]), (&json!("2100-01-01T00:00:00Z"), &json!("ops")));
+    for (filter, found) in [
+        ("alertname%3D%22Slow%22", 1),
+        ("alertname%3D~S.*", 1),
+        ("alertname%3DFast", 0),
+        ("alertname%3DSlow&filter=team%3Da", 0),
+        ("alertname%3DSlow&filter=team!%3Da", 1),
+    ] {
+        let (_, some) = ask("GET", &format!("?filter={filter}"), &json!(null)).await;
+        assert_eq!(some.as_array().unwrap().len(), found, "{filter}: {some}");
+    }
+    let (status, problem) = ask("GET", "?filter=alertname", &json!(null)).await;
+    assert_eq!((status, &problem["parameter"]), (StatusCode::BAD_REQUEST, &json!("filter")));
+    assert!(problem["detail"].as_str().unwrap().starts_with("«alertname» is not a matcher such as"), "{problem}");
+    assert_eq!(ask("GET", "?filtr=a%3Db", &json!(null)).await.1["detail"], "there is no parameter `filtr`: use filter");
     assert_eq!(ask("DELETE", &format!("/{id}"), &json!(null)).await.0, StatusCode::OK);
     let (_, one) = ask("GET", &format!("/{id}"), &json!(null)).await;
     assert_eq!(one["status"]["state"], "expired");
@@ -180,7 +194,7 @@ async fn alerts_are_shown_with_the_state_of_the_pipeline() {
 
 #[tokio::test]
 async fn a_parameter_that_is_not_known_is_refused_by_name_except_on_prometheus_paths() {
-    for path in ["alerts", "rules", "silences", "silences/x"] {
+    for path in ["alerts", "rules", "silences/x"] {
         let (status, problem) = ask(&format!("/api/v1/{path}?bogus=1")).await;
         assert_eq!((status, &problem["parameter"]), (StatusCode::BAD_REQUEST, &json!("bogus")), "{path}: {problem}");
     }

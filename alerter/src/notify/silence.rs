@@ -123,6 +123,12 @@ impl Silence {
         Ok(())
     }
 
+    /// Whether its own matchers are what is asked for, as Alertmanager has it: name and value of each stand for a label.
+    pub fn is_of(&self, asked: &[LabelMatcher]) -> bool {
+        let own = self.matchers.iter().map(|own| (own.name.clone(), own.value.clone())).collect();
+        asked.iter().all(|asked| asked.matches(&own))
+    }
+
     fn silences(&self, labels: &BTreeMap<String, String>, now_ms: i64) -> bool {
         self.state(now_ms) == "active" && self.compiled.iter().all(|matcher| matcher.matches(labels))
     }
