@@ -74,6 +74,10 @@ impl Options {
             let why = std::error::Error::source(&error).map(|why| format!(": {}", reason(why))).unwrap_or_default();
             format!("{error}{why}")
         })?;
+        if !self.external_url.is_empty() && !is_http(&self.external_url) {
+            let text = "is not an http or https address, such as http://alerter.example:7400";
+            return Err(format!("external_url: «{}» {text}", self.external_url));
+        }
         self.notify().check().map_err(|error| error.to_string())
     }
 
@@ -94,6 +98,11 @@ impl Options {
     }
 }
 
+/// Whether this is an address that HTTP can be spoken with.
+pub(crate) fn is_http(address: &str) -> bool {
+    reqwest::Url::parse(address).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
 /// In one line what is wrong with a regular expression, without the drawing of where.
 pub(crate) fn reason(error: &dyn std::error::Error) -> String {
     let text = error.to_string();
@@ -109,11 +118,15 @@ mod tests {
     fn what_cannot_work_names_its_key() {
         let check = |text: &str| serde_saphyr::from_str::<Options>(text).unwrap().check();
         assert_eq!(check("{}"), Ok(()));
+        assert_eq!(check("{external_url: 'https://weir.example/alerter/'}"), Ok(()));
         for (text, key) in [
             ("{history: 1s}", "history"),
             ("{lateness: 2h}", "lateness"),
             ("{series_limit: 0}", "series_limit"),
             ("{route: {receiver: ops}}", "route"),
+            ("{external_url: not a url}", "external_url: «not a url» is not an http"),
+            ("{external_url: 'ftp://h/'}", "external_url"),
+            ("{external_url: 'h:7400'}", "external_url"),
             ("{interfaces: [{match: '(', replace: x}]}", "interfaces: «(» is not a regular expression: unclosed group"),
             (
                 "{interfaces: [{match: 'a{9999}{9999}', replace: x}]}",

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer};
 use weir_service::config::Span;
 
 use super::matcher::LabelMatcher;
+use crate::options::is_http;
 
 /// What the notifier is made from.
 #[derive(Debug, Clone, Default)]
@@ -156,9 +157,7 @@ impl Options {
                 return Err(OptionsError::TwoReceivers(receiver.name.clone()));
             }
             for webhook in &receiver.webhook_configs {
-                let right = reqwest::Url::parse(&webhook.url)
-                    .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-                if !right {
+                if !is_http(&webhook.url) {
                     return Err(OptionsError::Url { receiver: receiver.name.clone() });
                 }
                 if webhook.timeout.0.is_zero() {
