@@ -60,14 +60,24 @@ pub(super) fn success(data: &Json_) -> Answer {
     Ok(Json(json!({"status": "success", "data": data})))
 }
 
-/// A list, cut at a limit that is not 0; where it is cut, a warning says so, as Prometheus' does.
+/// A list, cut at a limit that is not 0. Where it is cut, a warning says so, as Prometheus' does, and so does one where
+/// it was made of the first `seen` series only.
 #[allow(clippy::unnecessary_wraps, reason = "what handlers return")]
-pub(super) fn list(mut items: Vec<Json_>, limit: usize) -> Answer {
-    if limit == 0 || items.len() <= limit {
-        return success(&Json_::Array(items));
+pub(super) fn list(mut items: Vec<Json_>, limit: usize, seen: Option<usize>) -> Answer {
+    let mut warnings = Vec::new();
+    if let Some(seen) = seen {
+        warnings
+            .push(format!("results truncated: they are those of the first {seen} series; ask for fewer by match[]"));
     }
-    items.truncate(limit);
-    Ok(Json(json!({"status": "success", "data": items, "warnings": ["results truncated due to limit"]})))
+    if limit != 0 && items.len() > limit {
+        items.truncate(limit);
+        warnings.push("results truncated due to limit".to_owned());
+    }
+    let mut answer = json!({"status": "success", "data": items});
+    if !warnings.is_empty() {
+        answer["warnings"] = json!(warnings);
+    }
+    Ok(Json(answer))
 }
 
 pub(super) fn instant(value: &promql::Value, time_ms: i64) -> Json_ {

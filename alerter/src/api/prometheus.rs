@@ -16,7 +16,7 @@ use crate::promql::{self, MAX_STEPS, Query};
 use crate::series::calls::HELP;
 use crate::series::read::Labels;
 
-/// Series, labels or values in one answer at most.
+/// Series that one answer is made of at most.
 const LIST: usize = 100_000;
 /// Event time further behind is not what a query without a time means.
 const NEAR_MS: i64 = 60_000;
@@ -92,8 +92,9 @@ pub(super) async fn query_range(State(api): State<Api>, parameters: Parameters) 
     success(&matrix(&ranges))
 }
 
-/// The labels of the series that any of `match[]` selects; all, where there is none and none is asked for.
-async fn selected(api: &Api, parameters: &Parameters, all: bool) -> Result<Vec<Labels>, Failure> {
+/// The labels of the series that any of `match[]` selects; all, where there is none and none is asked for. With the
+/// number of them where there are more.
+async fn selected(api: &Api, parameters: &Parameters, all: bool) -> Result<(BTreeSet<Labels>, Option<usize>), Failure> {
     let selector = |text: &str| promql::parse_selector(text).map_err(|error| Failure::parameter("match[]", error));
     let selectors = parameters.all("match[]").map(selector).collect::<Result<Vec<_>, _>>()?;
     if selectors.is_empty() && !all {
@@ -114,26 +115,38 @@ async fn selected(api: &Api, parameters: &Parameters, all: bool) -> Result<Vec<L
             Some((start, end)) => store.labels_between(matchers, start, end),
             None => store.labels(matchers),
         });
-        Ok(found.take(LIST).collect::<BTreeSet<_>>().into_iter().collect())
+        Ok(first(LIST, found))
     })
     .await
 }
 
+/// The first `most` of them, each once, and `most` itself where there are more.
+fn first(most: usize, found: impl Iterator<Item = Labels>) -> (BTreeSet<Labels>, Option<usize>) {
+    let mut all = BTreeSet::new();
+    for labels in found {
+        if all.len() >= most && !all.contains(&labels) {
+            return (all, Some(most));
+        }
+        all.insert(labels);
+    }
+    (all, None)
+}
+
 pub(super) async fn series(State(api): State<Api>, parameters: Parameters) -> Answer {
-    let found = selected(&api, &parameters, false).await?;
-    list(found.iter().map(|labels| json!(**labels)).collect(), parameters.limit()?)
+    let (found, seen) = selected(&api, &parameters, false).await?;
+    list(found.iter().map(|labels| json!(**labels)).collect(), parameters.limit()?, seen)
 }
 
 pub(super) async fn labels(State(api): State<Api>, parameters: Parameters) -> Answer {
-    let found = selected(&api, &parameters, true).await?;
+    let (found, seen) = selected(&api, &parameters, true).await?;
     let names: BTreeSet<_> = found.iter().flat_map(|labels| labels.keys()).collect();
-    list(names.into_iter().map(|name| json!(name)).collect(), parameters.limit()?)
+    list(names.into_iter().map(|name| json!(name)).collect(), parameters.limit()?, seen)
 }
 
 pub(super) async fn values(State(api): State<Api>, Path(name): Path<String>, parameters: Parameters) -> Answer {
-    let found = selected(&api, &parameters, true).await?;
+    let (found, seen) = selected(&api, &parameters, true).await?;
     let values: BTreeSet<_> = found.iter().filter_map(|labels| labels.get(&name)).collect();
-    list(values.into_iter().map(|value| json!(value)).collect(), parameters.limit()?)
+    list(values.into_iter().map(|value| json!(value)).collect(), parameters.limit()?, seen)
 }
 
 pub(super) async fn metadata(State(api): State<Api>, parameters: Parameters) -> Answer {
@@ -153,4 +166,24 @@ pub(super) async fn buildinfo() -> Answer {
     success(&json!({
         "version": "2.55.0", "revision": "weir", "branch": "weir", "buildUser": "", "buildDate": "", "goVersion": ""
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_of_some_series_only_says_so() {
+        let series = |name: &str| Arc::new([("__name__".to_owned(), name.to_owned())].into());
+        let all = [series("a"), series("b"), series("a")];
+        assert_eq!(first(2, all.iter().cloned()).1, None);
+        let (found, seen) = first(1, all.into_iter());
+        assert_eq!((found.len(), seen), (1, Some(1)));
+        let answer = list(vec![json!("a"), json!("b")], 1, seen).unwrap().0;
+        assert_eq!(answer["data"], json!(["a"]));
+        assert!(answer["warnings"][0].as_str().unwrap().contains("the first 1 series"), "{answer}");
+        assert_eq!(answer["warnings"][1], "results truncated due to limit");
+    }
 }
