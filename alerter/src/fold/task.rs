@@ -307,14 +307,14 @@ impl Member<'_> {
         }
         self.idle.done(now);
         let watermark = wall.saturating_sub(self.task.settings.lateness.as_nanos() as u64);
-        let (mut advanced, mut anew) = (false, None);
+        let mut advanced = false;
         for (partition, source) in &mut self.sources {
             if source.next > source.first || !source.ended.is_empty() || now - source.last_came < QUIET {
                 continue;
             }
             match tokio::time::timeout(PATIENCE, self.task.bus.offsets(partition)).await {
+                Ok(Ok((_, high))) if high < source.next => return Err(made_anew(partition)),
                 // The end was asked for after the wall clock was read, so nothing older waits there.
-                Ok(Ok((_, high))) if high < source.next => anew = Some(partition.clone()),
                 Ok(Ok((_, high))) if high == source.next => {
                     source.fold.advance(watermark);
                     source.finish(partition);
@@ -327,7 +327,7 @@ impl Member<'_> {
                 }
             }
         }
-        anew.map_or(Ok(advanced), |partition| Err(made_anew(&partition)))
+        Ok(advanced)
     }
 
     async fn commit(&mut self) -> Result<(), Error> {
