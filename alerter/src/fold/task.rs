@@ -105,7 +105,11 @@ impl Task {
     pub fn new(bus: Bus, settings: Settings, meter: &Meter, health: Health) -> Self {
         let counter = |name, text| meter.u64_counter(name).with_description(text).build();
         let metrics = Metrics {
-            calls: counter("weir_fold_calls", "SERVER and CONSUMER spans by what became of them"),
+            calls: counter(
+                "weir_fold_calls",
+                "SERVER and CONSUMER spans by result: counted, duplicate or rejected; only those counted are calls. \
+                 A record that could not be decoded is one rejected, since its spans are unknown",
+            ),
             other: counter("weir_fold_other_spans", "Spans of other kinds, which are no calls"),
             overflowed: counter("weir_fold_overflowed_calls", "Calls counted as interface «other»"),
             dead: counter("weir_fold_dead_letters", "Records that could not be decoded"),
