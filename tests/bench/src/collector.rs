@@ -23,6 +23,7 @@ use weir_bus::{Broker, Bus};
 use weir_collector::file::{Settings, Source, Until};
 use weir_collector::metrics::Metrics;
 use weir_collector::options::{FileOptions, Multiline, Options};
+use weir_proto::topic;
 use weir_service::health::Health;
 use weir_service::telemetry::Telemetry;
 use weir_tests::kafka::Kafka;
@@ -31,10 +32,8 @@ pub(crate) use self::noisy::noisy;
 pub(crate) use self::otlp::passthrough;
 pub(crate) use self::peers::{filebeat, rsyslog};
 pub(crate) use self::steady::{idle, rate_10mb};
+use crate::floor::TIME;
 use crate::{Ready, Skipped, Work, real_lines, traces};
-
-/// When all lines were written.
-const TIME: &str = "2026-01-02T03:04:05.123456789Z";
 
 /// 512-byte CRI lines.
 pub(crate) fn cri_512(smoke: bool) -> anyhow::Result<Ready> {
@@ -79,14 +78,7 @@ fn to_null(format: Format, text: usize, smoke: bool) -> anyhow::Result<Ready> {
 /// 512-byte CRI lines to a real Kafka with acks=all and lz4; the broker's own CPU seconds are not counted.
 pub(crate) fn cri_512_kafka(smoke: bool) -> anyhow::Result<Ready> {
     let lines = if smoke { 20_000 } else { 1_000_000 };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let kafka = match runtime.block_on(Kafka::start()) {
-        Ok(kafka) => kafka,
-        Err(error) => return Err(Skipped(format!("{error:#}")).into()),
-    };
-    let rig = Rig::new(&kafka.options())?;
-    let topics = [rig.bus.topic_spec(weir_proto::topic::LOGS)];
-    rig.runtime.block_on(rig.bus.ensure_topics(&topics))?;
+    let (kafka, rig) = on_kafka(topic::LOGS)?;
     let bytes = write(&rig.logs().join("warm.log"), Format::Cri, 471, lines)?;
     Ok(Box::new(move || {
         let _kafka = kafka;
@@ -118,6 +110,15 @@ pub(crate) fn real(smoke: bool) -> anyhow::Result<Ready> {
         work.more.insert("replays".to_owned(), replays.into());
         Ok(work)
     }))
+}
+
+/// A broker of its own, which is there for as long as it is held, and a rig on it; the topic is made.
+fn on_kafka(topic: &str) -> anyhow::Result<(Kafka, Rig)> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let kafka = runtime.block_on(Kafka::start()).map_err(|error| Skipped(format!("{error:#}")))?;
+    let rig = Rig::new(&kafka.options())?;
+    rig.runtime.block_on(rig.bus.ensure_topics(&[rig.bus.topic_spec(topic)]))?;
+    Ok((kafka, rig))
 }
 
 fn null() -> weir_bus::Options {

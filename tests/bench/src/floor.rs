@@ -13,7 +13,7 @@ const TEXT_BYTES: usize = 471;
 /// Value of a record.
 const BATCH: usize = 900_000;
 /// When all lines were written.
-const TIME: &str = "2026-01-02T03:04:05.123456789Z";
+pub(crate) const TIME: &str = "2026-01-02T03:04:05.123456789Z";
 /// More than a line.
 const SPARE: usize = 1 << 16;
 

@@ -1,4 +1,4 @@
-//! One pod that writes 100 MB/s beside fifty quiet ones of another tenant, to a real Kafka: how late the quiet ones'
+//! One pod that writes 100 MB/s beside fifty quiet ones of the same tenant, to a real Kafka: how late the quiet ones'
 //! lines are there.
 
 use std::path::Path;
@@ -11,15 +11,14 @@ use weir_bus::{Event, Partition, Position};
 use weir_collector::file::Until;
 use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
 use weir_proto::topic;
-use weir_tests::kafka::Kafka;
 
-use super::{Rig, start_feed};
-use crate::{Ready, Skipped, Work};
+use super::{Rig, on_kafka, start_feed};
+use crate::{Ready, Work};
 
 const NOISY_BYTES_A_SECOND: u64 = 100_000_000;
 /// With its CRI prefix; the text is 471.
 const LINE_BYTES: u64 = 512;
-/// As the kubelet rotates; it keeps five files.
+/// The noisy pod's file is renamed at this size, twice a second, and stays. The kubelet's own limit is 10 MiB.
 const ROTATED_AT: u64 = 50 << 20;
 const QUIET_FILES: u32 = 50;
 const QUIET_LINES_A_SECOND: u64 = 500;
@@ -34,24 +33,17 @@ fn seconds(smoke: bool) -> u64 {
 /// `p50_ms` and `max_ms` are from when a quiet line was written until it can be read from Kafka; `noisy_mb_a_second` is
 /// how much of the noisy one was read meanwhile.
 pub(crate) fn noisy(smoke: bool) -> anyhow::Result<Ready> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let kafka = match runtime.block_on(Kafka::start()) {
-        Ok(kafka) => kafka,
-        Err(error) => return Err(Skipped(format!("{error:#}")).into()),
-    };
-    let rig = Rig::new(&kafka.options())?;
-    let spec = rig.bus.topic_spec(topic::LOGS);
-    rig.runtime.block_on(rig.bus.ensure_topics(std::slice::from_ref(&spec)))?;
+    let (kafka, rig) = on_kafka(topic::LOGS)?;
+    let partitions = rig.bus.topic_spec(topic::LOGS).partitions;
     Ok(Box::new(move || {
-        // Whole: their folders stay as long as they.
-        let (_kafka, rig) = (kafka, rig);
+        let _kafka = kafka;
         let stop = CancellationToken::new();
         let source = rig.runtime.spawn(rig.source()?.run(Until::Stopped, stop.clone()));
         let started = Instant::now();
         let mut feed = start_feed("noisy", &rig.logs().display().to_string(), smoke)?;
         let wanted = seconds(smoke) * QUIET_LINES_A_SECOND;
         let positions: Vec<_> =
-            (0..spec.partitions).map(|n| Position { partition: Partition::new(topic::LOGS, n), offset: 0 }).collect();
+            (0..partitions).map(|n| Position { partition: Partition::new(topic::LOGS, n), offset: 0 }).collect();
         let mut late = rig.runtime.block_on(delays(&rig, &positions, wanted as usize))?;
         let noisy = rig.lines()?.saturating_sub(wanted) * LINE_BYTES;
         let elapsed = started.elapsed().as_secs_f64();

@@ -12,9 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use weir::load::lines::Format;
 use weir_bus::Partition;
-use weir_tests::kafka::Kafka;
 
-use super::{Rig, write};
+use super::{on_kafka, write};
 use crate::{NotAsked, Ready, Skipped, Work, cpu_seconds_of, peak_rss_mb_of};
 
 const TOPIC: &str = "peer";
@@ -72,20 +71,13 @@ pub(crate) fn filebeat(smoke: bool) -> anyhow::Result<Ready> {
 /// Runs what `command` makes, for a folder and the brokers, until every line of 512 bytes is on Kafka.
 fn ship(smoke: bool, command: impl FnOnce(&Path, &str) -> anyhow::Result<Command> + 'static) -> anyhow::Result<Ready> {
     let lines = if smoke { 20_000 } else { 1_000_000 };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let kafka = match runtime.block_on(Kafka::start()) {
-        Ok(kafka) => kafka,
-        Err(error) => return Err(Skipped(format!("{error:#}")).into()),
-    };
-    let rig = Rig::new(&kafka.options())?;
-    let topic = rig.bus.topic_spec(TOPIC);
-    rig.runtime.block_on(rig.bus.ensure_topics(std::slice::from_ref(&topic)))?;
+    let (kafka, rig) = on_kafka(TOPIC)?;
     let bytes = write(&rig.logs().join("warm.log"), Format::Cri, 471, lines)?;
     let mut command = command(&rig.folder, &kafka.brokers())?;
     Ok(Box::new(move || {
-        // Whole: its folder stays as long as it.
-        let (_kafka, rig) = (kafka, rig);
-        let partitions: Vec<_> = (0..topic.partitions).map(|n| Partition::new(TOPIC, n)).collect();
+        let _kafka = kafka;
+        let partitions = rig.bus.topic_spec(TOPIC).partitions;
+        let partitions: Vec<_> = (0..partitions).map(|n| Partition::new(TOPIC, n)).collect();
         let told = rig.folder.join("peer.log");
         let (out, err) = (File::create(&told)?, File::options().append(true).open(&told)?);
         let mut peer = Peer(command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().context("a peer")?);

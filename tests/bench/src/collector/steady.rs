@@ -78,8 +78,6 @@ pub(crate) fn idle(smoke: bool) -> anyhow::Result<Ready> {
     // Until the last position is kept.
     std::thread::sleep(Duration::from_secs(1));
     Ok(Box::new(move || {
-        // Whole: its folder stays as long as it.
-        let rig = rig;
         let (started, cpu) = (Instant::now(), crate::cpu_seconds()?);
         std::thread::sleep(Duration::from_secs(seconds(smoke)));
         let percent = percent(crate::cpu_seconds()? - cpu, started.elapsed());
