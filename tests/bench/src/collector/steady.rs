@@ -24,7 +24,7 @@ pub(crate) fn rate_10mb(smoke: bool) -> anyhow::Result<Ready> {
     let rig = Rig::new(&null())?;
     Ok(Box::new(move || {
         let lines = seconds(smoke) * BYTES_A_SECOND / LINE_BYTES;
-        let (started, cpu) = (Instant::now(), crate::cpu_seconds()?);
+        let (started, cpu) = (Instant::now(), crate::cpu_seconds());
         let stop = CancellationToken::new();
         let source = rig.runtime.spawn(rig.source()?.run(Until::Stopped, stop.clone()));
         let mut feed = start_feed("rate-10mb", &rig.logs().display().to_string(), smoke)?;
@@ -37,7 +37,7 @@ pub(crate) fn rate_10mb(smoke: bool) -> anyhow::Result<Ready> {
         }
         stop.cancel();
         rig.runtime.block_on(source)??;
-        let more = serde_json::json!({ "cpu_percent": percent(crate::cpu_seconds()? - cpu, started.elapsed()) });
+        let more = serde_json::json!({ "cpu_percent": percent(crate::cpu_seconds() - cpu, started.elapsed()) });
         Ok(Work { records: lines, bytes: lines * LINE_BYTES, more: more.as_object().cloned().unwrap_or_default() })
     }))
 }
@@ -78,9 +78,9 @@ pub(crate) fn idle(smoke: bool) -> anyhow::Result<Ready> {
     // Until the last position is kept.
     std::thread::sleep(Duration::from_secs(1));
     Ok(Box::new(move || {
-        let (started, cpu) = (Instant::now(), crate::cpu_seconds()?);
+        let (started, cpu) = (Instant::now(), crate::cpu_seconds());
         std::thread::sleep(Duration::from_secs(seconds(smoke)));
-        let percent = percent(crate::cpu_seconds()? - cpu, started.elapsed());
+        let percent = percent(crate::cpu_seconds() - cpu, started.elapsed());
         stop.cancel();
         rig.runtime.block_on(source)??;
         let more = serde_json::json!({ "files": QUIET_FILES, "cpu_percent": percent });
