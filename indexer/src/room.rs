@@ -5,6 +5,7 @@
 //! again, and are the same lines. A record that cannot be read is on [`topic::DEAD_LETTERS`], durably, before the
 //! position passes it. While the disk refuses a seal, reading stops when the head is full: nothing is dropped.
 
+mod progress;
 mod reader;
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,7 @@ use weir_service::Context;
 use weir_service::health::Part;
 use weir_service::time::now_unix_nano;
 
+use super::progress::Progress;
 use crate::line::Line;
 use crate::store::{Sealed, Store};
 use crate::{Error, Options, Partitions};
@@ -37,8 +38,8 @@ pub(super) struct Reader {
     health: Part,
     live: Option<broadcast::Sender<Arc<Vec<Line>>>>,
     meters: Meters,
-    /// By partition, the time of its last record that was read, in milliseconds since the epoch.
-    last_ms: Arc<Mutex<BTreeMap<i32, i64>>>,
+    /// By partition.
+    progress: Mutex<BTreeMap<i32, Progress>>,
 }
 
 struct Meters {
@@ -90,7 +91,7 @@ impl Reader {
             lag: meter.u64_gauge("weir_indexer_lag").with_unit("{record}").build(),
         };
         let health = context.health.part(&format!("indexer {name}"));
-        Self { topic, store, options, bus, health, live, meters, last_ms: Arc::default() }
+        Self { topic, store, options, bus, health, live, meters, progress: Mutex::default() }
     }
 
     /// Reads until it is told to stop; then seals. An error is a last seal that failed.
@@ -246,11 +247,12 @@ impl Reader {
             (messages, done)
         })
         .await?;
-        let mut last = self.last_ms.lock();
+        let (now, mut progress) = (now_unix_nano(), self.progress.lock());
         for message in &messages[from..from + done.records] {
-            last.insert(message.partition.partition, message.timestamp_ms);
+            let time = message.timestamp_ms.saturating_mul(1_000_000);
+            progress.entry(message.partition.partition).or_default().read(time, now);
         }
-        drop(last);
+        drop(progress);
         let signal = &self.meters.signal;
         self.meters.records.add(done.records as u64, signal);
         self.meters.lines.add(done.batches.iter().map(|batch| batch.len() as u64).sum(), signal);
@@ -387,9 +389,7 @@ impl Reader {
             let asked = now_unix_nano();
             let (low, high) = self.bus.offsets(&Partition::new(self.topic, *partition)).await?;
             let position = self.store.position(*partition).unwrap_or(low).max(low);
-            let last = self.last_ms.lock().get(partition).map_or(0, |ms| ms.saturating_mul(1_000_000));
-            // A producer's clock may be ahead.
-            until = until.min(if position >= high { asked } else { last.min(asked) });
+            until = until.min(self.progress.lock().entry(*partition).or_default().until(asked, high, position));
             lag += u64::try_from(high - position).unwrap_or(0);
         }
         Ok((until, lag))
