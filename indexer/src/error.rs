@@ -7,6 +7,16 @@ pub enum Error {
     /// The configuration cannot work; the text names the key.
     #[error("{0}")]
     Options(String),
+    /// `indexer.partitions` has one that the topic has not.
+    #[error("indexer.partitions: {topic} has no partition {missing}; its first is 0 and its last is {last}")]
+    NoPartition {
+        /// The topic.
+        topic: &'static str,
+        /// What is in the list.
+        missing: i32,
+        /// What the bus has.
+        last: i32,
+    },
     /// A file or folder cannot be used.
     #[error("cannot use {path}")]
     Io {

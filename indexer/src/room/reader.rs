@@ -138,7 +138,7 @@ impl Reader {
         match &self.options.partitions {
             Partitions::All => Ok((0..there).collect()),
             Partitions::List(list) => match list.iter().find(|partition| **partition >= there) {
-                Some(missing) => Err(weir_bus::Error::Unknown(format!("{}/{missing}", self.topic)).into()),
+                Some(&missing) => Err(Error::NoPartition { topic: self.topic, missing, last: there - 1 }),
                 None => Ok(list.clone()),
             },
         }

@@ -152,3 +152,30 @@ async fn peers_are_refused_by_name() {
     let refused = Indexer::open(options, context(folder.path()), bus).await;
     assert!(refused.err().unwrap().to_string().contains("indexer.peers"));
 }
+
+#[tokio::test]
+async fn a_partition_that_is_not_there_is_told_by_its_key_with_those_that_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = context(folder.path());
+    let bus = Bus::open(&weir_bus::Options::default(), folder.path()).await.unwrap();
+    let options = Options { partitions: crate::Partitions::List(vec![0, 99]), ..Options::default() };
+    let room = Indexer::open(options, context.clone(), bus.clone()).await.unwrap();
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(room.run(stop.clone()));
+    let told = tokio::time::timeout(Duration::from_secs(10), async {
+        loop {
+            let waiting = context.health.waiting_for();
+            if let Some(reason) = waiting.get("indexer logs").filter(|reason| *reason != "starting") {
+                return reason.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .unwrap();
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    let last = bus.partitions(topic::LOGS).await.unwrap() - 1;
+    let want = format!("indexer.partitions: otlp_logs has no partition 99; its first is 0 and its last is {last}");
+    assert!(told.ends_with(&want), "{told}");
+}
