@@ -361,24 +361,35 @@ fn one_or(mut queries: Vec<Query>, join: fn(Vec<Query>) -> Query) -> Query {
 }
 
 /// Where a word, as it was written, asks for what Lucene has and weir has not: taken as a part of the word it would find
-/// nothing, without a word of why. A path such as `/v1/ocr/` is no expression.
+/// nothing, without a word of why. A path such as `/v1/ocr/` is no expression, and numbers such as `5~8` and `10^2` are
+/// neither near something nor more important than it.
 fn not_there(word: &str) -> Option<(usize, &'static str)> {
     let inner = word.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'));
-    if inner.is_some_and(|inner| [".*", ".+", "+", "|", "^", "$"].iter().any(|sign| inner.contains(sign))) {
-        return Some((0, "there are no regular expressions: use `*` and `?`, or write the text in quotation marks"));
+    if inner.is_some_and(is_expression) {
+        return Some((
+            0,
+            "there are no regular expressions: use `*` and `?` without the slashes, or write the text in quotation marks",
+        ));
     }
-    let at = word.rfind(['~', '^']).filter(|&at| at > 0 && !word[..at].ends_with('\\'))?;
+    let at = word.rfind(['~', '^']).filter(|&at| !word[..at].ends_with('\\'))?;
     let (sign, number) = word[at..].split_at(1);
-    let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    match sign {
-        "~" if is_number(number) && (number.len() < 2 || number.contains('.')) => {
-            Some((at, "there is no fuzzy search: use `*`, or write the text in quotation marks"))
-        }
-        "^" if is_number(number) && !number.is_empty() => {
-            Some((at, "there is no boost: leave it out, or write the text in quotation marks"))
-        }
-        _ => None,
+    if !word[..at].contains(char::is_alphabetic) || !number.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return None;
     }
+    match sign {
+        "~" => Some((at, "there is no fuzzy search: use `*`, or write the text in quotation marks")),
+        _ if number.is_empty() => None,
+        _ => Some((at, "there is no boost: leave it out, or write the text in quotation marks")),
+    }
+}
+
+/// Whether what is between two slashes is a regular expression. A slash in it, which Lucene has not there, is rather
+/// that of a path, whose `*` and `?` are wildcards.
+fn is_expression(inner: &str) -> bool {
+    let signs: &[&str] = &[".*", ".+", "+", "|", "^", "$"];
+    let of_one: &[&str] = &["*", "?", "\\d", "\\w", "\\s", "\\b"];
+    let has = |signs: &[&str]| signs.iter().any(|sign| inner.contains(sign));
+    has(signs) || (!inner.contains('/') && has(of_one))
 }
 
 #[cfg(test)]
@@ -447,14 +458,30 @@ mod tests {
 
     #[test]
     fn what_lucene_has_and_weir_has_not_is_told_and_what_only_looks_like_it_is_a_word() {
-        for (text, position) in
-            [("hello^2", 5), ("x hello~1", 7), ("hello~", 5), ("user:u1^2.5", 7), ("/hel+o/", 0), ("body:/h.*/", 5)]
-        {
-            assert_eq!(parse(text).unwrap_err().position, position, "{text}");
+        for (text, position) in [
+            ("hello^2", 5),
+            ("x hello~1", 7),
+            ("hello~", 5),
+            ("hello~10", 5),
+            ("模型~1", 6),
+            ("user:u1^2.5", 7),
+            ("n:IN [a~1]", 7),
+            ("/hel+o/", 0),
+            ("/hel?o/", 0),
+            ("/hel*o/", 0),
+            (r"/\d/", 0),
+            ("body:/h.*/", 5),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert_eq!(error.position, position, "{text}");
+            assert!(error.message.contains("quotation marks"), "{error}");
         }
-        for text in ["/v1/ocr/", "~root", "~/a", "a^b", "10~20", "2^n", "/"] {
+        for text in ["/v1/ocr/", "~root", "~/a", "a^b", "10~20", "5~8", "1.5~2.0", "5~", "10^2", "2^n", "a^", "/", "//"]
+        {
             assert_eq!(parse(text).unwrap(), is("body", text), "{text}");
         }
+        assert_eq!(parse("n:10^2").unwrap(), is("n", "10^2"));
+        assert_eq!(parse("/v?/o*/").unwrap(), Query::Field("body".into(), Test::Glob("/v?/o*/".into())));
         assert_eq!(parse(r"a\^2").unwrap(), is("body", "a^2"));
         assert_eq!(parse("\"hello^2\"").unwrap(), is("body", "hello^2"));
     }
