@@ -52,6 +52,9 @@ pub(super) struct Entry {
     pub path: String,
     /// The same with symbolic links followed.
     pub target: String,
+    /// When `target` was last known to be it, nanoseconds since the epoch: what was there later came after it.
+    #[serde(default)]
+    pub seen: u64,
     /// It was read to its end after it was rotated away.
     pub closed: bool,
     /// Its bytes are gone, for this reason: only what is in flight can still become durable.
@@ -72,18 +75,23 @@ impl Entry {
     }
 }
 
-#[derive(Deserialize)]
-struct Content {
+/// What is in the file.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Content {
     version: u32,
-    files: Vec<Entry>,
+    /// When files were looked for last, nanoseconds since the epoch.
+    #[serde(default)]
+    pub(super) looked: Option<u64>,
+    pub(super) files: Vec<Entry>,
     #[serde(flatten)]
-    ledger: Kept,
+    pub(super) ledger: Kept,
 }
 
-/// What is in the file, borrowed.
+/// The same, borrowed.
 #[derive(Serialize)]
 struct Written<'a> {
     version: u32,
+    looked: Option<u64>,
     files: &'a [Entry],
     #[serde(flatten)]
     ledger: &'a Kept,
@@ -101,7 +109,7 @@ impl Checkpoint {
     }
 
     /// What was written last; `None` if nothing ever was.
-    pub(super) fn read(&self) -> Result<Option<(Vec<Entry>, Kept)>, Error> {
+    pub(super) fn read(&self) -> Result<Option<Content>, Error> {
         let fail = |source: io::Error| Error::Storage { path: self.path.clone(), source };
         let bytes = match fs::read(&self.path) {
             Ok(bytes) => bytes,
@@ -115,15 +123,15 @@ impl Checkpoint {
         if content.version != 1 {
             return Err(fail(io::Error::other(format!("version {} is not known here", content.version))));
         }
-        Ok(Some((content.files, content.ledger)))
+        Ok(Some(content))
     }
 
     /// Durable when it returns; the old content stays if it fails.
-    pub(super) fn write(&self, files: &[Entry], ledger: &Kept) -> Result<(), Error> {
+    pub(super) fn write(&self, files: &[Entry], ledger: &Kept, looked: Option<u64>) -> Result<(), Error> {
         let write = || {
             let temporary = self.path.with_extension("tmp");
             let mut file = File::create(&temporary)?;
-            file.write_all(&serde_json::to_vec(&Written { version: 1, files, ledger })?)?;
+            file.write_all(&serde_json::to_vec(&Written { version: 1, looked, files, ledger })?)?;
             file.sync_all()?;
             fs::rename(&temporary, &self.path)?;
             self.path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
@@ -147,7 +155,7 @@ mod tests {
     fn what_is_written_is_read_and_damage_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let checkpoint = Checkpoint::new(folder.path());
-        assert_eq!(checkpoint.read().unwrap(), None);
+        assert!(checkpoint.read().unwrap().is_none());
         let entry = Entry {
             identity: "1-2-3".into(),
             device: 1,
@@ -165,13 +173,15 @@ mod tests {
             format: Format::Cri,
             path: "/a".into(),
             target: "/b".into(),
+            seen: 0,
             closed: false,
             ended: None,
         };
         let mut ledger = Ledger::default();
         ledger.end(&entry, Reason::Deleted);
-        checkpoint.write(std::slice::from_ref(&entry), ledger.kept()).unwrap();
-        assert_eq!(checkpoint.read().unwrap(), Some((vec![entry], ledger.kept().clone())));
+        checkpoint.write(std::slice::from_ref(&entry), ledger.kept(), Some(5)).unwrap();
+        let read = checkpoint.read().unwrap().unwrap();
+        assert_eq!((&read.files, &read.ledger, read.looked), (&vec![entry], ledger.kept(), Some(5)));
         fs::write(folder.path().join("files.json"), "{").unwrap();
         let error = whole(&checkpoint.read().unwrap_err());
         assert!(error.contains("files.json") && error.contains("moved away"), "{error}");

@@ -16,11 +16,20 @@ use super::ledger::Reason;
 use super::source::Source;
 use super::successor::is_after;
 use super::tail::Tail;
-use super::{names, rotated};
+use super::{missed, names, rotated};
 use crate::options::{Format, From};
+
+/// What the birth of a file may be earlier than the clock: a tick of the kernel, and some.
+const CLOCK_LAG: u64 = 10_000_000;
+
+/// Now, as the births of files may say it.
+fn now() -> u64 {
+    (weir_service::time::now_unix_nano() as u64).saturating_sub(CLOCK_LAG)
+}
 
 /// Finds files that came, and notes those to which no path leads any more.
 pub(super) fn look(source: &mut Source, first: bool) {
+    let began = now();
     source.watch.forget_missing();
     source.held.clear();
     let Source { by_target, tails, .. } = source;
@@ -60,7 +69,7 @@ pub(super) fn look(source: &mut Source, first: bool) {
     for (files, were_known) in [(&found[..known], true), (&found[known..], false)] {
         for (inode, (group, path, metadata)) in files {
             if let Some(id) = source.by_inode.get(inode).copied() {
-                reached(source, id, path, metadata);
+                reached(source, id, path, metadata, began);
             } else {
                 match take_in(source, *group, path, path, first, false) {
                     Ok(id) => new.extend(id),
@@ -72,9 +81,12 @@ pub(super) fn look(source: &mut Source, first: bool) {
             take_in_the_rest(source);
         }
     }
+    missed::take_in_later(source);
     for id in new {
-        rotated::take_in_missed(source, id);
+        missed::take_in_missed(source, id);
     }
+    source.looked = Some(began);
+    source.began = source.began.or(source.looked);
     if source.closed_looked.is_none_or(|at| at.elapsed() >= source.rescan()) {
         source.closed_looked = Some(Instant::now());
         rotated::look_at_closed(source);
@@ -93,7 +105,7 @@ fn take_in_the_rest(source: &mut Source) {
 }
 
 /// A path leads to a file that is followed already.
-fn reached(source: &mut Source, id: u64, path: &Path, metadata: &Metadata) {
+fn reached(source: &mut Source, id: u64, path: &Path, metadata: &Metadata, began: u64) {
     let Some(tail) = source.tails.get_mut(&id) else { return };
     if tail.rotated.take().is_some() || tail.shown != path {
         path.clone_into(&mut tail.shown);
@@ -105,6 +117,17 @@ fn reached(source: &mut Source, id: u64, path: &Path, metadata: &Metadata) {
     }
     if !tail.at_end || metadata.len() != tail.entry.size {
         source.queue(id);
+    }
+    let Some(tail) = source.tails.get_mut(&id) else { return };
+    let before = source.looked.unwrap_or(0);
+    let waits = source.missed.iter().any(|missed| missed.after.target == tail.entry.target);
+    if waits || tail.target != Path::new(&tail.entry.target) {
+        // Those before it are not found yet; or it was renamed itself.
+    } else if !tail.queued {
+        tail.entry.seen = began;
+    } else if tail.verified >= before {
+        // The path led to it at the last look, and it was still the same after that.
+        tail.entry.seen = before;
     }
 }
 
@@ -174,17 +197,18 @@ pub(super) fn take_in(
     if !entry.packed {
         entry.size = metadata.len();
     }
-    if !rotated {
-        // One that was renamed goes on under the path that it was first found at.
-        if !source.groups[group].globs.matches(Path::new(&entry.path)) {
-            entry.path = shown.to_string_lossy().into_owned();
-        }
+    // One that was renamed goes on under the path that it was first found at.
+    let renamed =
+        rotated || (Path::new(&entry.path) != shown && source.groups[group].globs.matches(Path::new(&entry.path)));
+    if !renamed {
+        entry.seen = now();
+        entry.path = shown.to_string_lossy().into_owned();
         entry.target = target.to_string_lossy().into_owned();
     }
     if let Some(folder) = target.parent() {
         source.watch.folder(folder);
     }
-    let id = source.begin_tail(entry, content, group, rotated);
+    let id = source.begin_tail(entry, content, group, target, rotated);
     if let Some(tail) = source.tails.get_mut(&id) {
         shown.clone_into(&mut tail.shown);
     }
@@ -192,12 +216,19 @@ pub(super) fn take_in(
 }
 
 impl Source {
-    /// Follows a generation, from its position on.
-    pub(super) fn begin_tail(&mut self, entry: Entry, content: Content, group: usize, rotated: bool) -> u64 {
-        let named = PathBuf::from(&entry.target);
-        let facts = names::facts(Path::new(&entry.path), &named, &self.host, &self.tenants);
+    /// Follows a generation, from its position on, in the file at `place`.
+    pub(super) fn begin_tail(
+        &mut self,
+        entry: Entry,
+        content: Content,
+        group: usize,
+        place: PathBuf,
+        rotated: bool,
+    ) -> u64 {
+        let facts = names::facts(Path::new(&entry.path), Path::new(&entry.target), &self.host, &self.tenants);
         let multiline = Arc::clone(&self.groups[group].multiline);
         let mut tail = Tail::new(entry, content, group, facts, multiline, self.max_line);
+        tail.target = place;
         tail.rotated = rotated.then(Instant::now);
         self.add(tail)
     }
@@ -238,7 +269,13 @@ fn is_still(known: &mut Entry, content: &mut Content, metadata: &Metadata) -> io
     if known.packed { Ok(same.unwrap_or(false)) } else { same }
 }
 
-fn begin(inode: Inode, content: &mut Content, metadata: &Metadata, path: &Path, format: Format) -> io::Result<Entry> {
+pub(super) fn begin(
+    inode: Inode,
+    content: &mut Content,
+    metadata: &Metadata,
+    path: &Path,
+    format: Format,
+) -> io::Result<Entry> {
     let mut fingerprint = Fingerprint::default();
     fingerprint.follow(content)?;
     let path = path.to_string_lossy().into_owned();
@@ -259,6 +296,7 @@ fn begin(inode: Inode, content: &mut Content, metadata: &Metadata, path: &Path, 
         format,
         target: path.clone(),
         path,
+        seen: now(),
         closed: false,
         ended: None,
     })
@@ -278,8 +316,9 @@ pub(super) fn again(
     let mut entry = begin(identity::inode(&metadata), &mut content, &metadata, Path::new(&old.path), format)?;
     entry.target.clone_from(&old.target);
     entry.size = metadata.len();
-    let id = source.begin_tail(entry, content, group, rotated);
-    rotated::take_in_missed(source, id);
+    let place = PathBuf::from(&entry.target);
+    let id = source.begin_tail(entry, content, group, place, rotated);
+    missed::take_in_missed(source, id);
     Ok(())
 }
 

@@ -17,7 +17,9 @@
 //! - **Rotation** by rename is seen by the inode. Where a file was copied and truncated, or compressed with gzip, before
 //!   all of it was read, its generation goes on in the copy ([`successor`]): what is remembered of it, its first bytes and
 //!   those before the place that was read last, has to be there. A compressed file is no source of its own, and a copy of
-//!   a file that is followed is none either. A file that came, and was compressed, between two looks was never seen.
+//!   a file that is followed is none either. Files that
+//!   came and were rotated away between two looks, or while the collector was down, are found by their names and births,
+//!   and compressed ones by holding nothing that is known.
 //! - **Open files** are bounded: those that stand still are closed, and opened again when the file system tells of them.
 //!
 //! - **Ledger.** Every byte that was seen is acknowledged, waiting or lost ([`Reason`]), by source and over restarts
@@ -37,6 +39,7 @@ mod follow;
 mod identity;
 mod ledger;
 mod loss;
+mod missed;
 mod multiline;
 mod names;
 mod odd;

@@ -1,4 +1,4 @@
-//! Files that no glob leads to any more, or never did: rotated, copied or compressed before they were read.
+//! Files that no glob leads to any more: rotated, copied or compressed before they were read.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -7,12 +7,12 @@ use std::time::Instant;
 use ahash::AHashMap;
 
 use super::checkpoint::Entry;
-use super::content::{Content, is_packed};
+use super::content::Content;
 use super::follow::take_in;
 use super::identity::{self, Anchor, Inode};
 use super::ledger::Reason;
 use super::source::Source;
-use super::successor::{self, Successor, is_after, siblings};
+use super::successor::{self, Successor, siblings};
 
 /// Closed generations that are remembered, so that a file that shows up again is not read twice.
 const MAX_CLOSED: usize = 4096;
@@ -48,57 +48,6 @@ pub(super) fn take_in_left_over(source: &mut Source) -> Vec<Inode> {
     unfound
 }
 
-/// Files that came and were renamed between two looks: younger than what was followed at this path before, older than
-/// what is there now, and named after it (`app.log.1`, `app.log-20260102`, `0.log.20260102-030405`). Where the file
-/// itself stayed and was copied and truncated again and again, those that came after the first copy.
-pub(super) fn take_in_missed(source: &mut Source, id: u64) {
-    let Some(tail) = source.tails.get(&id) else { return };
-    let (entry, group) = (tail.entry.clone(), tail.group);
-    let entries = source.tails.values().map(|tail| &tail.entry).chain(source.known.values());
-    let before = entries.filter(|e| e.target == entry.target && e.identity != entry.identity);
-    let (mut older, mut copied) = (None, None);
-    for born in before.filter_map(|e| e.born) {
-        let place = if Some(born) < entry.born { &mut older } else { &mut copied };
-        *place = (*place).max(Some(born));
-    }
-    let Some(now) = entry.born else { return };
-    let (after, until) = match (older, copied) {
-        (_, Some(copied)) => (copied, u64::MAX),
-        (Some(older), None) => (older, now),
-        (None, None) => return,
-    };
-    let target = PathBuf::from(&entry.target);
-    let (Some(folder), Some(name)) = (target.parent(), target.file_name().and_then(|name| name.to_str())) else {
-        return;
-    };
-    let wanted = |other: &str| is_after(name, other) && !is_packed(other) && !is_unfinished(other);
-    // Without an upper bound only what looks like a number or a date.
-    let numbered =
-        |other: &str| other[name.len()..].chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '-' | '_' | 'T'));
-    for (path, metadata) in siblings(folder, |other| wanted(other) && (copied.is_none() || numbered(other))) {
-        let between = identity::born(&metadata).is_some_and(|born| born > after && born < until);
-        let inode = identity::inode(&metadata);
-        let is_taken = source.by_inode.contains_key(&inode) || source.known.contains_key(&inode);
-        // What seems to be a copy is looked at again once its original was visited.
-        if between && !is_taken && !source.held.contains(&path) {
-            match take_in(source, group, &path, Path::new(&entry.path), false, true) {
-                Ok(Some(new)) => {
-                    if let Some(tail) = source.tails.get_mut(&new) {
-                        tail.entry.target.clone_from(&entry.target);
-                    }
-                }
-                Ok(None) => {}
-                Err(error) => source.odd.tell(&path, &error),
-            }
-        }
-    }
-}
-
-/// What a compressor writes until it is through.
-fn is_unfinished(name: &str) -> bool {
-    Path::new(name).extension().is_some_and(|end| end == "tmp")
-}
-
 /// Closed files that a writer still holds and writes to are read on; those that are gone are forgotten.
 pub(super) fn look_at_closed(source: &mut Source) {
     let mut folders: AHashMap<PathBuf, Vec<Inode>> = AHashMap::new();
@@ -113,7 +62,9 @@ pub(super) fn look_at_closed(source: &mut Source) {
             let Some(entry) = source.known.get(&inode) else { continue };
             let Some((path, metadata)) = files.iter().find(|(_, metadata)| entry.is_of(metadata)) else {
                 source.closed.retain(|closed| *closed != inode);
-                forget(source, inode);
+                if let Some(entry) = source.known.remove(&inode) {
+                    leave_closed(source, entry);
+                }
                 continue;
             };
             let shown = PathBuf::from(&entry.path);
@@ -133,7 +84,7 @@ pub(super) fn look_at_closed(source: &mut Source) {
 pub(super) fn go_on_elsewhere(source: &mut Source, mut entry: Entry, reason: Reason) {
     source.must_write = true;
     if entry.closed {
-        return source.ledger.end(&entry, Reason::Deleted);
+        return leave_closed(source, entry);
     }
     let Some(group) = group_of(source, &entry) else {
         return source.ledger.end(&entry, Reason::NotConfigured);
@@ -146,8 +97,9 @@ pub(super) fn go_on_elsewhere(source: &mut Source, mut entry: Entry, reason: Rea
         // It is shorter than what was read, so the bytes before that cannot be compared.
         entry.anchor = Anchor::default();
     }
+    let place = found.path.clone();
     let content = moved(&mut entry, found);
-    source.begin_tail(entry, content, group, true);
+    source.begin_tail(entry, content, group, place, true);
 }
 
 /// The file that holds the bytes of a generation whose own file is another now, or gone.
@@ -177,7 +129,7 @@ pub(super) fn close(source: &mut Source, id: u64) {
     let gone = matches!(&tail.content, Content::Plain(file) if file.metadata().is_ok_and(|now| now.nlink() == 0));
     tracing::debug!(path = entry.path, size = entry.size, "a rotated file was read to its end");
     if gone {
-        source.ledger.end(&entry, Reason::Deleted);
+        leave_closed(source, entry);
     } else {
         remember(source, entry);
     }
@@ -191,15 +143,22 @@ pub(super) fn remember(source: &mut Source, mut entry: Entry) {
     while source.closed.len() > MAX_CLOSED
         && let Some(inode) = source.closed.pop_front()
     {
-        forget(source, inode);
+        if let Some(entry) = source.known.remove(&inode) {
+            source.ledger.end(&entry, Reason::Deleted);
+            source.must_write = true;
+        }
     }
 }
 
-/// Keeps nothing of a closed generation.
-fn forget(source: &mut Source, inode: Inode) {
-    if let Some(entry) = source.known.remove(&inode) {
-        source.ledger.end(&entry, Reason::Deleted);
-        source.must_write = true;
+/// The file of a generation that was read to its end is gone. Where another holds the same, that one is never read.
+fn leave_closed(source: &mut Source, mut entry: Entry) {
+    source.must_write = true;
+    match find(source, &entry) {
+        Some(found) if found.whole => {
+            moved(&mut entry, found);
+            remember(source, entry);
+        }
+        _ => source.ledger.end(&entry, Reason::Deleted),
     }
 }
 

@@ -19,6 +19,7 @@ use super::delivery::Done;
 use super::discover::Globs;
 use super::identity::Inode;
 use super::ledger::{Ledger, Reason, Sources};
+use super::missed::Missed;
 use super::odd::Odd;
 use super::tail::{Tail, Visit, buffer_size};
 use super::turns::{Next, Turns};
@@ -112,6 +113,8 @@ pub struct Source {
     pub(super) watch: Watch,
     /// Files that are not followed, since they seem to be copies of ones that are.
     pub(super) held: AHashSet<PathBuf>,
+    /// Files before which more may have been, once others were visited.
+    pub(super) missed: Vec<Missed>,
     /// What was said of paths.
     pub(super) odd: Odd,
     /// Files that are open, oldest first; ones that are gone may be among them.
@@ -120,6 +123,10 @@ pub struct Source {
     pub(super) metrics: Metrics,
     /// Identities or breaks are new: nothing is sent before they are on disk.
     pub(super) must_write: bool,
+    /// When the last look began, nanoseconds since the epoch; also that of the last run.
+    pub(super) looked: Option<u64>,
+    /// The last look of the last run, or the first of all. What came before that is not looked for.
+    pub(super) began: Option<u64>,
     /// There was no checkpoint when it was opened.
     pub(super) first_start: bool,
     pub(super) timed: AHashSet<u64>,
@@ -169,7 +176,7 @@ impl Source {
         let checkpoint = Checkpoint::new(folder);
         let before = checkpoint.read()?;
         let first_start = before.is_none();
-        let (before, kept) = before.unwrap_or_default();
+        let before = before.unwrap_or_default();
         let max_line = options.max_line.0 as usize;
         let reading = CancellationToken::new();
         reading.cancel();
@@ -187,11 +194,14 @@ impl Source {
             closed_looked: None,
             watch: Watch::new(),
             held: AHashSet::new(),
+            missed: Vec::new(),
             odd: Odd::default(),
             open: VecDeque::new(),
             max_open: options.max_open_files,
             metrics,
             must_write: true,
+            looked: before.looked,
+            began: before.looked,
             first_start,
             timed: AHashSet::new(),
             reading,
@@ -200,7 +210,7 @@ impl Source {
             lingering: VecDeque::new(),
             moved: false,
             checkpoint,
-            ledger: Ledger::new(kept),
+            ledger: Ledger::new(before.ledger),
             producer,
             topic: topic::LOGS.into(),
             health,
@@ -210,7 +220,7 @@ impl Source {
             buffer: vec![0; buffer_size(max_line)],
             pool: Vec::new(),
         };
-        for entry in before {
+        for entry in before.files {
             if let Some(reason) = entry.ended {
                 source.ledger.end(&entry, reason);
                 continue;
@@ -415,6 +425,9 @@ impl Source {
         }
         self.metrics.count(&tail.entry.path, std::mem::take(&mut tail.assembler.counts));
         self.waiting_bytes = (self.waiting_bytes + tail.batch.len()).saturating_sub(before);
+        if !self.missed.is_empty() {
+            self.watch.again();
+        }
         let sealed = std::mem::take(&mut tail.sealed);
         if tail.batch.is_empty() {
             give_back(&mut self.pool, &mut tail.batch);
@@ -454,7 +467,7 @@ impl Source {
 
     fn write(&mut self) -> Result<(), Error> {
         let entries = self.entries();
-        self.checkpoint.write(&entries, self.ledger.kept())?;
+        self.checkpoint.write(&entries, self.ledger.kept(), self.looked)?;
         self.ledger.publish(entries);
         (self.must_write, self.moved) = (false, false);
         Ok(())

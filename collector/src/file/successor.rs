@@ -80,7 +80,7 @@ pub(super) fn find(entry: &Entry, taken: impl Fn(Inode) -> bool) -> Option<Succe
 
 /// The file at `path`, if it begins as the generation and, where it is long enough, is the same up to where that was
 /// read.
-fn hold(entry: &Entry, path: &Path) -> io::Result<Option<Successor>> {
+pub(super) fn hold(entry: &Entry, path: &Path) -> io::Result<Option<Successor>> {
     let packed = path.extension().is_some_and(|end| end == "gz");
     if !packed && path.to_str().is_none_or(is_packed) {
         return Ok(None);

@@ -75,6 +75,8 @@ pub(super) struct Tail {
     pub(super) visited: bool,
     pub(super) in_flight: usize,
     pub(super) at_end: bool,
+    /// When a visit last found that it is still what it was, nanoseconds since the epoch.
+    pub(super) verified: u64,
     /// When the end was reached last; also as nanoseconds since the epoch.
     seen_end: Option<(Instant, u64)>,
     pub(super) queued: bool,
@@ -137,6 +139,7 @@ impl Tail {
             visited: false,
             in_flight: 0,
             at_end: false,
+            verified: 0,
             seen_end: None,
             queued: false,
             lingering: false,
@@ -184,6 +187,7 @@ impl Tail {
         if front > 0 && !anchor.is(&buffer[..front.min(length)]) {
             return Ok(Visit::Changed);
         }
+        self.verified = observed;
         let data = &buffer[front..length];
         if data.first() == Some(&0)
             && let Some(jumped) = self.pass_hole(size.unwrap_or(0))?

@@ -1,0 +1,156 @@
+//! Files that came and were rotated away between two looks, or while the collector was down: no glob ever led to them.
+//!
+//! They are named after the file that is followed now (`app.log.1`, `app.log-20260102`, `0.log.20260102-030405.gz`), came
+//! to be after the one before it was seen last, and are none that is known. A compressed file is one only where it holds
+//! no generation that is known.
+
+use std::fs::Metadata;
+use std::io;
+use std::path::Path;
+
+use super::checkpoint::Entry;
+use super::content::{Content, is_packed, open};
+use super::follow::{begin, take_in};
+use super::identity;
+use super::source::Source;
+use super::successor::{hold, is_after, siblings};
+
+/// So many files wait at most for those before them.
+const MAX_MISSED: usize = 1000;
+
+/// A file before which there may have been others.
+#[derive(Debug)]
+pub(super) struct Missed {
+    pub(super) after: Entry,
+    group: usize,
+    /// When the one that is known to have been before it was there last.
+    since: u64,
+    /// That one was copied and truncated.
+    copied: bool,
+}
+
+/// Takes in those before a file that is new.
+pub(super) fn take_in_missed(source: &mut Source, id: u64) {
+    let Some(tail) = source.tails.get(&id) else { return };
+    let (after, group) = (tail.entry.clone(), tail.group);
+    let entries = source.tails.values().map(|tail| &tail.entry).chain(source.known.values());
+    let (mut seen, mut copied) = (None, false);
+    for before in entries.filter(|other| other.target == after.target && other.identity != after.identity) {
+        seen = seen.max(Some(before.seen));
+        // The file itself stays where it is copied and truncated: then its copies are younger.
+        copied |= before.born >= after.born;
+    }
+    if let Some(since) = seen.or(source.began) {
+        take_in_since(source, Missed { after, group, since, copied });
+    }
+}
+
+/// Looks again for those that could not be told before.
+pub(super) fn take_in_later(source: &mut Source) {
+    for missed in std::mem::take(&mut source.missed) {
+        take_in_since(source, missed);
+    }
+}
+
+fn take_in_since(source: &mut Source, missed: Missed) {
+    let Missed { after, group, since, copied } = &missed;
+    let (group, since) = (*group, *since);
+    let target = Path::new(&after.target);
+    let (Some(folder), Some(name)) = (target.parent(), target.file_name().and_then(|name| name.to_str())) else {
+        return;
+    };
+    let mut found = siblings(folder, |other| is_after(name, other) && !is_unfinished(other));
+    found.retain(|(path, metadata)| is_missed(source, path, metadata, since));
+    let (packed, plain): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|(path, _)| path.to_str().is_none_or(is_packed));
+    for (path, metadata) in plain {
+        let is_older = identity::born(&metadata) < after.born;
+        if !(is_older || *copied && is_numbered(name, &path)) {
+            continue;
+        }
+        match take_in(source, group, &path, Path::new(&after.path), false, true) {
+            Ok(Some(new)) => {
+                if let Some(tail) = source.tails.get_mut(&new) {
+                    tail.entry.target.clone_from(&after.target);
+                    tail.entry.seen = since;
+                }
+            }
+            Ok(None) => {}
+            Err(error) => source.odd.tell(&path, &error),
+        }
+    }
+    let mut later = false;
+    for (path, metadata) in packed {
+        let is_gzip = path.extension().is_some_and(|end| end == "gz");
+        if !is_gzip || !is_numbered(name, &path.with_extension("")) {
+            continue;
+        }
+        if !are_visited(source, after, identity::born(&metadata)) {
+            // It may be what one of them was truncated to.
+            later = true;
+        } else if let Err(error) = take_in_packed(source, after, group, &path, since) {
+            source.odd.tell(&path, &error);
+        }
+    }
+    if later && source.missed.len() < MAX_MISSED {
+        // A crash before that does not forget them.
+        for tail in source.tails.values_mut().filter(|tail| tail.entry.target == after.target) {
+            tail.entry.seen = tail.entry.seen.min(since);
+        }
+        source.missed.push(missed);
+    }
+}
+
+/// Nothing is known of the file, and it came later than this.
+fn is_missed(source: &Source, path: &Path, metadata: &Metadata, since: u64) -> bool {
+    let inode = identity::inode(metadata);
+    let is_known = source.by_inode.contains_key(&inode) || source.known.contains_key(&inode);
+    // What seems to be a copy is looked at again once its original was visited.
+    identity::born(metadata).is_some_and(|born| born >= since) && !is_known && !source.held.contains(path)
+}
+
+/// What a compressor writes until it is through.
+fn is_unfinished(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|end| end == "tmp")
+}
+
+/// What comes behind the name looks like a number or a date.
+fn is_numbered(name: &str, path: &Path) -> bool {
+    let end = path.file_name().and_then(|other| other.to_str()?.strip_prefix(name));
+    end.is_some_and(|end| end.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '-' | '_' | 'T')))
+}
+
+/// Whether every file that lay at this place before then was found to be what it was since; those that were not are
+/// visited.
+fn are_visited(source: &mut Source, after: &Entry, since: Option<u64>) -> bool {
+    let beside = source.tails.iter().filter(|(_, tail)| {
+        let entry = &tail.entry;
+        entry.target == after.target && !entry.packed && entry.born < since && entry.ended.is_none()
+    });
+    let unvisited = beside.filter(|(_, tail)| Some(tail.verified) < since);
+    let unvisited: Vec<u64> = unvisited.map(|(id, _)| *id).collect();
+    for other in &unvisited {
+        source.queue(*other);
+    }
+    unvisited.is_empty()
+}
+
+/// Takes in a compressed file, unless it holds a generation that is known.
+fn take_in_packed(source: &mut Source, after: &Entry, group: usize, path: &Path, since: u64) -> io::Result<()> {
+    let folder = Path::new(&after.target).parent();
+    for entry in source.tails.values().map(|tail| &tail.entry).chain(source.known.values()) {
+        let is_near = Path::new(&entry.target).parent() == folder;
+        if is_near && !entry.fingerprint.is_empty() && hold(entry, path)?.is_some() {
+            return Ok(());
+        }
+    }
+    let (file, metadata) = open(path)?;
+    let mut content = Content::of(file, true);
+    let format = source.groups[group].format;
+    let mut entry = begin(identity::inode(&metadata), &mut content, &metadata, Path::new(&after.path), format)?;
+    entry.target.clone_from(&after.target);
+    (entry.packed, entry.seen) = (true, since);
+    tracing::info!(path = entry.path, from = %path.display(), "a file that was rotated away before it was seen is read");
+    source.begin_tail(entry, content, group, path.to_owned(), true);
+    Ok(())
+}
