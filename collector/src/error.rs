@@ -25,6 +25,9 @@ pub enum Error {
     /// OTLP cannot be taken in.
     #[error(transparent)]
     Otlp(#[from] crate::otlp::Error),
+    /// Pods cannot be asked for.
+    #[error(transparent)]
+    Kubernetes(#[from] crate::kubernetes::Error),
     /// A task of the collector ended by itself.
     #[error("collector: {0} stopped")]
     Stopped(&'static str),

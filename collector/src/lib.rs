@@ -2,8 +2,8 @@
 //!
 //! [`Collector`] is the room. [`file`] follows files and promises that no byte is skipped or counted twice; [`otlp`]
 //! answers when what it took is durable; [`host`] measures the machine and its containers, [`gpu`] its GPUs, and neither
-//! waits for the bus. [`decode`], [`encode`] and [`severity`] are pure: lines as container runtimes
-//! write them, read in place and written as OTLP.
+//! waits for the bus. [`kubernetes`] knows pods and their labels. [`decode`], [`encode`] and [`severity`] are pure: lines
+//! as container runtimes write them, read in place and written as OTLP.
 
 pub mod decode;
 pub mod encode;
@@ -11,6 +11,7 @@ mod error;
 pub mod file;
 pub mod gpu;
 pub mod host;
+pub mod kubernetes;
 mod measured;
 pub mod metrics;
 pub mod options;

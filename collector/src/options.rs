@@ -9,6 +9,7 @@ use serde::Deserialize;
 use weir_service::config::{Address, Size, Span};
 
 use crate::Error;
+use crate::kubernetes::KubernetesOptions;
 
 /// Greatest `max_line`: a line is one log record, and a bus record stays under 1 MB.
 pub const MAX_LINE_LIMIT: u64 = 800_000;
@@ -32,6 +33,8 @@ pub struct Options {
     pub otlp: OtlpOptions,
     /// Whose data it is.
     pub tenant: TenantOptions,
+    /// Where pods and their labels are learned from; null switches it off.
+    pub kubernetes: Option<KubernetesOptions>,
     /// Metrics and events of NVIDIA's GPUs, where there is NVML; null switches them off.
     pub gpu: Option<GpuOptions>,
     /// Metrics of the machine and its containers; null switches them off.
@@ -197,6 +200,7 @@ impl Default for Options {
             files: Vec::new(),
             otlp: OtlpOptions::default(),
             tenant: TenantOptions::default(),
+            kubernetes: Some(KubernetesOptions::default()),
             gpu: Some(GpuOptions::default()),
             host: Some(HostOptions::default()),
             max_line: Size(256 << 10),
@@ -292,6 +296,9 @@ impl Options {
         if self.otlp.spool.as_ref().is_some_and(|spool| spool.size.0 < LEAST_SPOOL) {
             return wrong("collector.otlp.spool.size: must be at least 32MiB; spool: null switches it off".to_owned());
         }
+        if let Some(kubernetes) = &self.kubernetes {
+            kubernetes.check()?;
+        }
         if self.gpu.as_ref().is_some_and(|gpu| gpu.interval.0 < LEAST_INTERVAL) {
             return wrong("collector.gpu.interval: must be at least 1s; gpu: null switches it off".to_owned());
         }
@@ -328,6 +335,9 @@ impl Options {
 
     /// Whether the files that are named here can be used: for a role that uses them.
     pub fn check_files(&self) -> Result<(), Error> {
+        if let Some(kubernetes) = &self.kubernetes {
+            kubernetes.check_file()?;
+        }
         self.otlp
             .tls
             .as_ref()
@@ -367,6 +377,7 @@ mod tests {
                 "multiline": {"start": "^\\d"}, "from": "end"}, {"include": ["/a/**/*.log"], "multiline": "auto"}],
                 "otlp": {"grpc": "localhost:0", "http": null, "spool": {"size": "64MiB"},
                 "tls": {"cert": "/a.pem", "key": "/a.key", "client_ca": "/ca.pem"}}, "gpu": {"library": null, "interval": "5s"}, "host": null,
+                "kubernetes": {"kubeconfig": "/etc/weir/kubeconfig", "node": "node-1.example"},
                 "tenant": {"label": "team", "namespaces": {"team-a": "acme"}, "default": "other",
                     "shares": {"acme": {"weight": 4, "rate": "10MB"}, "other": {}}}, "max_line": "64KiB", "max_open_files": 100}"#,
         )
@@ -377,6 +388,9 @@ mod tests {
                 && read("{}").unwrap().host.is_some_and(|host| host.root == std::path::Path::new("/"))
         );
         assert_eq!(options.otlp.spool.as_ref().unwrap().size.0, 64 << 20);
+        assert_eq!(options.kubernetes.as_ref().unwrap().node.as_deref(), Some("node-1.example"));
+        assert_eq!(read(r#"{"kubernetes": null}"#).unwrap().kubernetes, None);
+        assert_eq!(read("{}").unwrap().kubernetes, Some(KubernetesOptions::default()));
         assert_eq!(options.otlp.grpc, Some(SocketAddr::from(([127, 0, 0, 1], 0))));
         assert_eq!(options.unserved(), ["collector.tenant.label"]);
         assert_eq!(options.tenant.of_namespace(Some("team-a")), "acme");
@@ -389,6 +403,10 @@ mod tests {
             (r#"{"max_line": 10}"#, "max_line"),
             (r#"{"otlp": {"spool": {"size": "1MB"}}}"#, "otlp.spool.size"),
             (r#"{"otlp": {"tls": {"cert": "/a.pem"}}}"#, "key"),
+            (r#"{"kubernetes": {"node": "a,b=c"}}"#, "kubernetes.node"),
+            (r#"{"kubernetes": {"node": ""}}"#, "kubernetes.node"),
+            (r#"{"kubernetes": {"kubeconfig": ""}}"#, "kubernetes.kubeconfig"),
+            (r#"{"kubernetes": {"api": "auto"}}"#, "unknown field `api`"),
             (r#"{"gpu": {"interval": "1ms"}}"#, "gpu.interval"),
             (r#"{"gpu": {"library": ""}}"#, "gpu.library"),
             (r#"{"host": {"interval": "10ms"}}"#, "host.interval"),

@@ -15,6 +15,7 @@ use weir_service::health::Part;
 use weir_service::lock::Lock;
 
 use crate::file::{Settings, Source, Sources, Until};
+use crate::kubernetes::Kubernetes;
 use crate::measured::Measured;
 use crate::metrics::{Metrics, observe};
 use crate::{Error, Options, otlp};
@@ -28,6 +29,8 @@ pub struct Collector {
     source: Source,
     server: otlp::Server,
     measured: Measured,
+    /// Asks for as long as it is held.
+    kubernetes: Option<Kubernetes>,
     /// Held as long as the room is there: one collector to a data folder.
     lock: Lock,
 }
@@ -78,12 +81,16 @@ impl Collector {
         let sources = source.sources();
         observe(&context.meter, &sources);
         let limit = options.otlp.spool.as_ref().map(|spool| spool.size.0);
+        // What it does not know is known later or never: the room is as ready without it.
+        let kubernetes = options.kubernetes.as_ref();
+        let kubernetes = kubernetes.and_then(|asked| Kubernetes::start(asked, &options.tenant.label, &context.meter));
         let spool = Spool::open(&bus, &folder.join("spool"), limit).await?;
         let producer = bus.producer()?;
         let measured = Measured::new(&options, &context.meter, producer.clone());
         let server = otlp::Server::bind(&options.otlp, &options.tenant, producer, spool, &context.meter).await?;
         let handle = Handle { grpc: server.grpc_addr(), http: server.http_addr(), scheme: server.scheme(), sources };
-        Ok(Self { handle, bus, health: context.health.part("collector"), source, server, measured, lock })
+        let health = context.health.part("collector");
+        Ok(Self { handle, bus, health, source, server, measured, kubernetes, lock })
     }
 
     /// Addresses and HTTP paths.
@@ -93,7 +100,7 @@ impl Collector {
 
     /// Runs until it is cancelled, then drains within ten seconds.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self { bus, health, source, server, measured, lock, .. } = self;
+        let Self { bus, health, source, server, measured, kubernetes, lock, .. } = self;
         // Whatever ends first by itself ends the room.
         let stop = shutdown.child_token();
         // A sender gets an answer though the bus is away: what it sends is in the spool.
@@ -123,7 +130,7 @@ impl Collector {
             result.map_err(|_| Error::Stopped("the OTLP server"))?.map_err(Error::from)
         };
         let (files, serving, _) = tokio::join!(files, serving, measuring);
-        drop(lock);
+        drop((kubernetes, lock));
         files.and(serving)
     }
 }

@@ -50,6 +50,14 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
     if config.collector.files.is_empty() {
         writeln!(out, "files      none")?;
     }
+    match &config.collector.kubernetes {
+        Some(kubernetes) => {
+            let file = kubernetes.kubeconfig.as_ref().map(|path| path.display().to_string());
+            let whom = file.unwrap_or("the service account, where there is one".to_owned());
+            writeln!(out, "pods       by {whom}; of {}", kubernetes.node.as_deref().unwrap_or("all nodes"))?;
+        }
+        None => writeln!(out, "pods       off")?,
+    }
     match &config.collector.host {
         Some(host) => writeln!(out, "host       {} every {:?}", host.root.display(), host.interval)?,
         None => writeln!(out, "host       off")?,

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use k8s_openapi::api::{apps::v1 as apps, core::v1 as core, networking::v1 as networking};
+use k8s_openapi::api::{apps::v1 as apps, core::v1 as core, networking::v1 as networking, rbac::v1 as rbac};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -19,7 +19,7 @@ fn manifests() -> Vec<Value> {
     let files = std::fs::read_dir(root().join("configs/kubernetes")).unwrap().map(|entry| entry.unwrap().path());
     let read = |path: PathBuf| std::fs::read_to_string(path).unwrap();
     let all: Vec<Value> = files.flat_map(|path| serde_saphyr::from_multiple::<Value>(&read(path)).unwrap()).collect();
-    assert!(all.len() >= 13, "{}", all.len());
+    assert!(all.len() >= 15, "{}", all.len());
     all
 }
 
@@ -78,11 +78,14 @@ fn every_key_is_one_of_the_api() {
             "Service" => through::<core::Service>(manifest),
             "DaemonSet" => through::<apps::DaemonSet>(manifest),
             "StatefulSet" => through::<apps::StatefulSet>(manifest),
+            "ClusterRole" => through::<rbac::ClusterRole>(manifest),
+            "ClusterRoleBinding" => through::<rbac::ClusterRoleBinding>(manifest),
             "NetworkPolicy" => through::<networking::NetworkPolicy>(manifest),
             other => panic!("{other}: add its type here"),
         };
         assert_kept(manifest, &kept, kind);
-        assert!(kind == "Namespace" || text(manifest, "/metadata/namespace") == "weir", "{manifest}");
+        let is_everywhere = ["Namespace", "ClusterRole", "ClusterRoleBinding"].contains(&kind);
+        assert!(is_everywhere || text(manifest, "/metadata/namespace") == "weir", "{manifest}");
     }
 }
 
@@ -137,6 +140,8 @@ fn no_container_may_more_than_it_needs() {
             assert_eq!(pod.pointer(key), None);
         }
         let container = &list(pod, "/containers")[0];
+        // An account's token is where the API is asked, and nowhere else.
+        assert_eq!(pod.pointer("/automountServiceAccountToken"), (!collects).then_some(&Value::Bool(false)));
         let rights = container.pointer("/securityContext").unwrap();
         assert_eq!(rights.pointer("/allowPrivilegeEscalation"), Some(&Value::Bool(false)));
         assert_eq!(rights.pointer("/readOnlyRootFilesystem"), Some(&Value::Bool(true)));
@@ -148,6 +153,14 @@ fn no_container_may_more_than_it_needs() {
         assert!(container.pointer("/resources/requests/cpu").is_some(), "{container}");
         assert!(container.pointer("/resources/limits/memory").is_some(), "{container}");
     }
+    let role = of_kind(&manifests, "ClusterRole").next().unwrap();
+    assert_eq!(
+        role["rules"],
+        serde_json::json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}])
+    );
+    let binding = of_kind(&manifests, "ClusterRoleBinding").next().unwrap();
+    assert_eq!(text(binding, "/roleRef/name"), text(role, "/metadata/name"));
+    assert_eq!(text(binding, "/subjects/0/name"), "weir-collector");
 }
 
 #[test]
@@ -163,7 +176,10 @@ fn every_configuration_is_one_that_the_program_takes() {
             std::fs::write(folder.path().join(file), text).unwrap();
         }
         let config = folder.path().join("weir.yaml");
-        let output = Command::new(env!("CARGO_BIN_EXE_weir")).args(["check", "--config"]).arg(config).output().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+        let env = list(workload, "/spec/template/spec/containers/0/env").iter();
+        command.env_clear().envs(env.map(|variable| (text(variable, "/name"), "node-1")));
+        let output = command.args(["check", "--config"]).arg(config).output().unwrap();
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
         let told = String::from_utf8(output.stdout).unwrap();
         let container = workload.pointer("/spec/template/spec/containers/0").unwrap();

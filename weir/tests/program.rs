@@ -46,6 +46,7 @@ fn a_bad_configuration_is_one_line_and_nothing_is_written() {
             "collector: {otlp: {grpc: 0.0.0.0:4317, tls: {cert: /no/cert.pem, key: k, client_ca: a}}}\n",
             "collector.otlp.tls.cert: /no/cert.pem: No such file",
         ),
+        ("collector: {kubernetes: {kubeconfig: /no/file}}\n", "collector.kubernetes.kubeconfig: /no/file"),
         ("alerter: {rules: [\"BAD\"]}\n", "predict_linear"),
     ];
     let rules = folder.path().join("bad-rules.yaml");
