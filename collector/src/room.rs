@@ -77,7 +77,7 @@ impl Collector {
         let lock = Lock::acquire(&folder)?;
         let metrics = Metrics::new(&context.meter);
         let files = context.health.part("collector.files");
-        let source = Source::open(&options, Settings::default(), &folder, bus.producer()?, metrics, files)?;
+        let source = Source::open(&options, Settings::default(), &folder, &bus, metrics, files)?;
         let sources = source.sources();
         observe(&context.meter, &sources);
         let limit = options.otlp.spool.as_ref().map(|spool| spool.size.0);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::aftermath::{Before, Ends};
 use super::identity::{self, Anchor, Fingerprint, Inode};
 use super::ledger::{Kept, Reason};
 use crate::Error;
@@ -82,19 +83,44 @@ pub(super) struct Content {
     /// When files were looked for last, nanoseconds since the epoch.
     #[serde(default)]
     pub(super) looked: Option<u64>,
+    #[serde(default)]
+    at: u64,
+    #[serde(default)]
+    ends: Ends,
+    #[serde(default)]
+    clean: bool,
     pub(super) files: Vec<Entry>,
     #[serde(flatten)]
     pub(super) ledger: Kept,
 }
 
+impl Content {
+    /// What the run that wrote it knew of the bus.
+    pub(super) fn bus(&self) -> Before {
+        Before { ends: self.ends.clone(), at: self.at, clean: self.clean, ..Before::default() }
+    }
+}
+
 /// The same, borrowed.
-#[derive(Serialize)]
-struct Written<'a> {
-    version: u32,
-    looked: Option<u64>,
-    files: &'a [Entry],
+#[derive(Debug, Serialize)]
+pub(super) struct Written<'a> {
+    pub(super) looked: Option<u64>,
+    /// Now, nanoseconds since the epoch.
+    pub(super) at: u64,
+    /// Everything that is known to be durable lies before these.
+    pub(super) ends: &'a Ends,
+    /// Nothing was on its way.
+    pub(super) clean: bool,
+    pub(super) files: &'a [Entry],
     #[serde(flatten)]
-    ledger: &'a Kept,
+    pub(super) ledger: &'a Kept,
+}
+
+#[derive(Serialize)]
+struct Versioned<'a> {
+    version: u32,
+    #[serde(flatten)]
+    content: &'a Written<'a>,
 }
 
 /// The file in which entries lie.
@@ -127,11 +153,11 @@ impl Checkpoint {
     }
 
     /// Durable when it returns; the old content stays if it fails.
-    pub(super) fn write(&self, files: &[Entry], ledger: &Kept, looked: Option<u64>) -> Result<(), Error> {
+    pub(super) fn write(&self, written: &Written<'_>) -> Result<(), Error> {
         let write = || {
             let temporary = self.path.with_extension("tmp");
             let mut file = File::create(&temporary)?;
-            file.write_all(&serde_json::to_vec(&Written { version: 1, looked, files, ledger })?)?;
+            file.write_all(&serde_json::to_vec(&Versioned { version: 1, content: written })?)?;
             file.sync_all()?;
             fs::rename(&temporary, &self.path)?;
             self.path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
@@ -179,9 +205,13 @@ mod tests {
         };
         let mut ledger = Ledger::default();
         ledger.end(&entry, Reason::Deleted);
-        checkpoint.write(std::slice::from_ref(&entry), ledger.kept(), Some(5)).unwrap();
+        let files = std::slice::from_ref(&entry);
+        let ends = Ends::from([(0, 7)]);
+        let written = Written { looked: Some(5), at: 6, ends: &ends, clean: true, files, ledger: ledger.kept() };
+        checkpoint.write(&written).unwrap();
         let read = checkpoint.read().unwrap().unwrap();
         assert_eq!((&read.files, &read.ledger, read.looked), (&vec![entry], ledger.kept(), Some(5)));
+        assert!(read.clean && read.ends == ends && read.at == 6);
         fs::write(folder.path().join("files.json"), "{").unwrap();
         let error = whole(&checkpoint.read().unwrap_err());
         assert!(error.contains("files.json") && error.contains("moved away"), "{error}");

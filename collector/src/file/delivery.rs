@@ -5,8 +5,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
-use weir_bus::Record;
+use weir_bus::{Partition, Record};
 use weir_proto::{Origin, header};
+
+use ahash::AHashMap;
 
 use super::acks::Ticket;
 use super::source::{Source, give_back};
@@ -15,9 +17,11 @@ use super::tail::Sealed;
 /// What came of a record.
 pub(super) enum Done {
     /// Of a batch of lines.
-    Batch { tail: u64, ticket: Ticket, bytes: usize, path: String, result: Result<(), weir_bus::Error> },
+    Batch { tail: u64, ticket: Ticket, bytes: usize, path: String, result: Result<(Partition, i64), weir_bus::Error> },
     /// Of one that tells of a loss.
     Loss(Result<(), weir_bus::Error>),
+    /// How far the bus has what was on its way when the last run ended.
+    Found(AHashMap<String, u64>),
 }
 
 impl Source {
@@ -71,7 +75,7 @@ impl Source {
                 self.flight_bytes += bytes;
                 self.metrics.sent.add(bytes as u64, &[]);
                 self.flight.push(Box::pin(async move {
-                    Done::Batch { tail: id, ticket, bytes, path, result: delivery.await.map(|_| ()) }
+                    Done::Batch { tail: id, ticket, bytes, path, result: delivery.await }
                 }));
             }
             Err(error) => {
@@ -85,11 +89,16 @@ impl Source {
         let (id, ticket, bytes, path, result) = match done {
             Done::Batch { tail, ticket, bytes, path, result } => (tail, ticket, bytes, path, result),
             Done::Loss(result) => return self.told_loss(&result),
+            Done::Found(reached) => return self.settle(&reached),
         };
         self.flight_bytes -= bytes;
         let tail = self.tails.get_mut(&id);
         match result {
-            Ok(()) => {
+            Ok((partition, offset)) => {
+                if let Some(ends) = &mut self.ends {
+                    let end = ends.entry(partition.partition).or_insert(0);
+                    *end = (*end).max(offset + 1);
+                }
                 self.metrics.acknowledged.add(bytes as u64, &[]);
                 let Some(tail) = tail else { return };
                 tail.in_flight -= 1;

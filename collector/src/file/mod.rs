@@ -30,6 +30,7 @@
 //! grown.
 
 mod acks;
+mod aftermath;
 mod assemble;
 mod checkpoint;
 mod content;

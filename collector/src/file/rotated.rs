@@ -87,10 +87,12 @@ pub(super) fn go_on_elsewhere(source: &mut Source, mut entry: Entry, reason: Rea
         return leave_closed(source, entry);
     }
     let Some(group) = group_of(source, &entry) else {
-        return source.ledger.end(&entry, Reason::NotConfigured);
+        entry.ended = Some(Reason::NotConfigured);
+        return source.doubtful.push(entry);
     };
     let Some(found) = find(source, &entry) else {
-        return source.ledger.end(&entry, reason);
+        entry.ended = Some(reason);
+        return source.doubtful.push(entry);
     };
     tracing::info!(path = entry.path, from = %found.path.display(), "a file that was rotated away is read on");
     if !found.whole {

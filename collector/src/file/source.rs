@@ -10,11 +10,12 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio_util::sync::CancellationToken;
-use weir_bus::Producer;
+use weir_bus::{Bus, Producer};
 use weir_proto::topic;
 use weir_service::health::Part;
 
-use super::checkpoint::{Checkpoint, Entry};
+use super::aftermath::{Before, Ends};
+use super::checkpoint::{Checkpoint, Entry, Written};
 use super::delivery::Done;
 use super::discover::Globs;
 use super::identity::Inode;
@@ -136,9 +137,20 @@ pub struct Source {
     turns: Turns,
     pub(super) lingering: VecDeque<(Instant, u64)>,
     pub(super) moved: bool,
+    /// Nothing is on its way, and nothing will be.
+    clean: bool,
     checkpoint: Checkpoint,
     pub(super) ledger: Ledger,
     pub(super) producer: Producer,
+    pub(super) bus: Bus,
+    /// What the last run knew of the bus.
+    pub(super) before: Before,
+    /// Where the topic ends as far as is known; nothing is sent before it is.
+    pub(super) ends: Option<Ends>,
+    /// Generations of the last run that are gone, and of which more may be durable than was written down.
+    pub(super) doubtful: Vec<Entry>,
+    /// The bus is being asked for them.
+    pub(super) looking_up: bool,
     pub(super) topic: Arc<str>,
     health: Part,
     pub(super) flight: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -160,7 +172,7 @@ impl Source {
         options: &Options,
         settings: Settings,
         folder: &Path,
-        producer: Producer,
+        bus: &Bus,
         metrics: Metrics,
         health: Part,
     ) -> Result<Self, Error> {
@@ -177,6 +189,7 @@ impl Source {
         let before = checkpoint.read()?;
         let first_start = before.is_none();
         let before = before.unwrap_or_default();
+        let last_run = before.bus();
         let max_line = options.max_line.0 as usize;
         let reading = CancellationToken::new();
         reading.cancel();
@@ -209,9 +222,15 @@ impl Source {
             turns: Turns::new(options.tenant.shares.clone()),
             lingering: VecDeque::new(),
             moved: false,
+            clean: false,
             checkpoint,
             ledger: Ledger::new(before.ledger),
-            producer,
+            producer: bus.producer()?,
+            bus: bus.clone(),
+            before: last_run,
+            ends: None,
+            doubtful: Vec::new(),
+            looking_up: false,
             topic: topic::LOGS.into(),
             health,
             flight: FuturesUnordered::new(),
@@ -221,8 +240,8 @@ impl Source {
             pool: Vec::new(),
         };
         for entry in before.files {
-            if let Some(reason) = entry.ended {
-                source.ledger.end(&entry, reason);
+            if entry.ended.is_some() {
+                source.doubtful.push(entry);
                 continue;
             }
             if entry.closed {
@@ -286,8 +305,9 @@ impl Source {
                 let Some((_, id)) = self.lingering.pop_front() else { break };
                 self.flush(id, &stop).await;
             }
-            let reading = self.reading.is_cancelled();
+            let reading = self.reading.is_cancelled() && (self.ends.is_some() || self.find_ends(&stop).await);
             if reading {
+                self.look_up();
                 self.tell_loss(&stop).await;
             }
             let mut allowed = None;
@@ -313,7 +333,7 @@ impl Source {
             due = if self.timed.is_empty() { due } else { due.min(ticked + TICK) };
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = self.reading.cancelled(), if !reading => {}
+                () = self.reading.cancelled(), if !self.reading.is_cancelled() => {}
                 Some(done) = self.flight.next(), if !self.flight.is_empty() => self.done(done),
                 () = woken.notified(), if !structure => tokio::time::sleep(GATHER).await,
                 () = tokio::time::sleep_until(due.into()) => {}
@@ -333,6 +353,7 @@ impl Source {
             self.done(done);
         }
         // What is on its way no longer is all that will be known of files that are gone.
+        self.clean = self.flight.is_empty() && self.doubtful.is_empty();
         for (_, mut tail) in self.tails.extract_if(|_, tail| tail.entry.ended.is_some()) {
             let entry = tail.checkpoint();
             self.ledger.end(&entry, entry.ended.unwrap_or(Reason::Deleted));
@@ -467,7 +488,19 @@ impl Source {
 
     fn write(&mut self) -> Result<(), Error> {
         let entries = self.entries();
-        self.checkpoint.write(&entries, self.ledger.kept(), self.looked)?;
+        self.checkpoint.write(&Written {
+            looked: self.looked,
+            at: weir_service::time::now_unix_nano() as u64,
+            // Until what the last run left is looked up, it is looked for from there.
+            ends: if self.doubtful.is_empty() {
+                self.ends.as_ref().unwrap_or(&self.before.ends)
+            } else {
+                &self.before.ends
+            },
+            clean: self.clean,
+            files: &entries,
+            ledger: self.ledger.kept(),
+        })?;
         self.ledger.publish(entries);
         (self.must_write, self.moved) = (false, false);
         Ok(())
@@ -475,7 +508,8 @@ impl Source {
 
     /// What is kept of all generations.
     fn entries(&mut self) -> Vec<Entry> {
-        self.tails.values_mut().map(Tail::checkpoint).chain(self.known.values().cloned()).collect()
+        let tails = self.tails.values_mut().map(Tail::checkpoint);
+        tails.chain(self.known.values().chain(&self.doubtful).cloned()).collect()
     }
 
     /// Tells others how far every source is.

@@ -30,6 +30,7 @@ struct World {
     bus: Bus,
     options: Options,
     rescan: Duration,
+    checkpoint: Duration,
     telemetry: Telemetry,
 }
 
@@ -46,7 +47,8 @@ impl World {
         let files = vec![FileOptions { include, format, ..FileOptions::default() }];
         let rescan = Settings::default().rescan;
         let telemetry = Telemetry::detached().unwrap();
-        Self { folder, bus, options: Options { files, ..Options::default() }, rescan, telemetry }
+        let checkpoint = Duration::from_millis(5);
+        Self { folder, bus, options: Options { files, ..Options::default() }, rescan, checkpoint, telemetry }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -63,7 +65,7 @@ impl World {
             grace: Duration::from_millis(200),
             group_wait: Duration::from_millis(50),
             linger: Duration::from_millis(5),
-            checkpoint: Duration::from_millis(5),
+            checkpoint: self.checkpoint,
             in_flight: 100_000,
             rescan: self.rescan,
             rescan_behind: self.rescan,
@@ -72,7 +74,7 @@ impl World {
         let metrics = Metrics::new(&self.telemetry.meter());
         let part = weir_service::health::Health::default().part("files");
         let state = self.folder.path().join("state");
-        Source::open(&self.options, settings, &state, self.bus.producer().unwrap(), metrics, part).unwrap()
+        Source::open(&self.options, settings, &state, &self.bus, metrics, part).unwrap()
     }
 
     fn start(&self) -> Running {
@@ -538,8 +540,7 @@ async fn a_damaged_checkpoint_is_an_error_and_not_a_fresh_start() {
     fs::write(world.folder.path().join("state/files.json"), "{").unwrap();
     let metrics = Metrics::new(&opentelemetry::global::meter("test"));
     let part = weir_service::health::Health::default().part("files");
-    let producer = world.bus.producer().unwrap();
     let state = world.folder.path().join("state");
-    let opened = Source::open(&world.options, Settings::default(), &state, producer, metrics, part);
+    let opened = Source::open(&world.options, Settings::default(), &state, &world.bus, metrics, part);
     assert!(matches!(opened, Err(Error::Storage { .. })));
 }

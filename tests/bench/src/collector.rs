@@ -154,10 +154,10 @@ impl Rig {
         let include = vec![self.logs().join("*.log").display().to_string()];
         let files = FileOptions { include, multiline: self.multiline.clone(), ..FileOptions::default() };
         let options = Options { files: vec![files], ..Options::default() };
-        let (state, producer) = (self.folder.join("state"), self.bus.producer()?);
+        let state = self.folder.join("state");
         let part = Health::default().part("files");
         let metrics = Metrics::new(&self.telemetry.meter());
-        Ok(Source::open(&options, Settings::default(), &state, producer, metrics, part)?)
+        Ok(Source::open(&options, Settings::default(), &state, &self.bus, metrics, part)?)
     }
 
     fn to_the_end(&self, lines: u64, bytes: u64) -> anyhow::Result<Work> {

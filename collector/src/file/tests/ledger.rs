@@ -114,3 +114,25 @@ async fn a_file_that_is_rotated_or_no_more_configured_keeps_its_books() {
     assert_eq!((row.files, row.seen, row.acknowledged), (0, 11, 8));
     assert_eq!(row.lost.into_iter().collect::<Vec<_>>(), [(Reason::NotConfigured, 3)]);
 }
+
+#[tokio::test]
+async fn what_was_on_its_way_at_a_crash_and_came_is_not_lost_though_the_file_is_gone() {
+    let mut world = World::new(Format::Plain).await;
+    world.checkpoint = Duration::from_hours(1);
+    for name in ["a.log", "b.log"] {
+        world.append(name, "one\ntwo\nhalf");
+    }
+    let running = world.start();
+    world.wait_for(4).await;
+    kill(running).await;
+    fs::remove_file(world.path("a.log")).unwrap();
+    fs::write(world.path("b.log"), "3\n").unwrap();
+    let books = world.books().await;
+    for (name, acknowledged, reason) in [("a.log", 8, Reason::DeletedWhileDown), ("b.log", 10, Reason::Truncated)] {
+        assert_eq!(books[name].acknowledged, acknowledged, "{name}");
+        assert_eq!(books[name].lost.clone().into_iter().collect::<Vec<_>>(), [(reason, 4)]);
+    }
+    let mut losses = world.losses().await;
+    losses.sort_by(|one, other| one.1.cmp(&other.1));
+    assert_eq!(losses, [(8..12, "deleted_while_down".to_owned()), (8..12, "truncated".to_owned())]);
+}
