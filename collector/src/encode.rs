@@ -39,8 +39,8 @@ pub struct Batch {
     room: usize,
 }
 
-/// A resource and its lengths fit in here, as a rule.
-const HEAD: usize = 1024;
+/// A resource and its lengths fit in here, as a rule: a pod may have many labels.
+const HEAD: usize = 4096;
 
 /// After a batch of this size the next one gets its room at once.
 const BUSY: usize = 256 << 10;

@@ -14,6 +14,7 @@ pub mod host;
 pub mod kubernetes;
 mod measured;
 pub mod metrics;
+pub mod naming;
 pub mod options;
 pub mod otlp;
 pub mod points;

@@ -6,7 +6,8 @@ use weir_bus::Producer;
 
 use crate::gpu::{Gpu, Watch};
 use crate::host::Host;
-use crate::options::{GpuOptions, HostOptions, Options, TenantOptions};
+use crate::naming::Naming;
+use crate::options::{GpuOptions, HostOptions, Options};
 use crate::samples::Samples;
 
 /// The sources that measure.
@@ -15,20 +16,20 @@ pub(crate) struct Measured {
     gpu: Option<GpuOptions>,
     watch: Watch,
     host: Option<HostOptions>,
-    tenants: TenantOptions,
+    naming: Naming,
     samples: Samples,
     producer: Producer,
 }
 
 impl Measured {
     /// What these options ask for; nothing is measured yet.
-    pub(crate) fn new(options: &Options, meter: &Meter, producer: Producer) -> Self {
+    pub(crate) fn new(options: &Options, naming: Naming, meter: &Meter, producer: Producer) -> Self {
         let samples = Samples::new(meter);
         Self {
             gpu: options.gpu.clone(),
             watch: Watch::new(meter),
             host: options.host.clone(),
-            tenants: options.tenant.clone(),
+            naming,
             samples,
             producer,
         }
@@ -36,17 +37,16 @@ impl Measured {
 
     /// Measures until it is stopped; nothing is sent before `there` is cancelled, since the topics may not be there.
     pub(crate) async fn run(self, there: CancellationToken, stop: CancellationToken) {
-        let Self { gpu, watch, host, tenants, samples, producer } = self;
-        let name = crate::file::host();
+        let Self { gpu, watch, host, naming, samples, producer } = self;
         let root = host.as_ref().map_or_else(|| HostOptions::default().root, |host| host.root.clone());
-        let gpu = gpu.and_then(|options| match Gpu::start(&options, &tenants, root, &name, samples.clone(), watch) {
+        let gpu = gpu.and_then(|options| match Gpu::start(&options, naming.clone(), root, samples.clone(), watch) {
             Ok(gpu) => Some(gpu),
             Err(error) => {
                 tracing::error!(%error, "there is no thread to measure GPUs");
                 None
             }
         });
-        let host = host.and_then(|options| match Host::start(&options, &tenants, &name, samples.clone()) {
+        let host = host.and_then(|options| match Host::start(&options, naming, samples.clone()) {
             Ok(host) => Some(host),
             Err(error) => {
                 tracing::error!(%error, "there is no thread to measure the machine");

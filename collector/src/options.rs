@@ -149,8 +149,7 @@ pub struct SpoolOptions {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TenantOptions {
-    /// Pod label or annotation that names the tenant. Labels are not read yet: another value than the default is
-    /// warned of.
+    /// Pod label or annotation that names the tenant.
     pub label: String,
     /// Tenant by Kubernetes namespace.
     pub namespaces: BTreeMap<String, String>,
@@ -191,8 +190,6 @@ pub struct HostOptions {
     /// Where the machine's `/proc`, `/sys` and file systems lie: `/`, or in a container where they are mounted.
     pub root: std::path::PathBuf,
 }
-
-const LABEL: &str = "weir.io/tenant";
 
 impl Default for Options {
     fn default() -> Self {
@@ -245,7 +242,7 @@ impl Default for SpoolOptions {
 impl Default for TenantOptions {
     fn default() -> Self {
         Self {
-            label: LABEL.to_owned(),
+            label: "weir.io/tenant".to_owned(),
             namespaces: BTreeMap::new(),
             shares: BTreeMap::new(),
             default: "default".to_owned(),
@@ -344,13 +341,6 @@ impl Options {
             .map_or(Ok(()), crate::otlp::check_tls)
             .map_err(|error| crate::otlp::Error::from(error).into())
     }
-
-    /// What was asked for and is not there in this version, for one warning each.
-    pub(crate) fn unserved(&self) -> Vec<&'static str> {
-        let mut keys = Vec::new();
-        keys.extend((self.tenant.label != LABEL).then_some("collector.tenant.label"));
-        keys
-    }
 }
 
 impl TenantOptions {
@@ -392,7 +382,7 @@ mod tests {
         assert_eq!(read(r#"{"kubernetes": null}"#).unwrap().kubernetes, None);
         assert_eq!(read("{}").unwrap().kubernetes, Some(KubernetesOptions::default()));
         assert_eq!(options.otlp.grpc, Some(SocketAddr::from(([127, 0, 0, 1], 0))));
-        assert_eq!(options.unserved(), ["collector.tenant.label"]);
+        assert_eq!(options.tenant.label, "team");
         assert_eq!(options.tenant.of_namespace(Some("team-a")), "acme");
         assert_eq!(options.tenant.of_namespace(Some("team-b")), "other");
     }

@@ -18,6 +18,7 @@ use crate::file::{Settings, Source, Sources, Until};
 use crate::kubernetes::Kubernetes;
 use crate::measured::Measured;
 use crate::metrics::{Metrics, observe};
+use crate::naming::Naming;
 use crate::{Error, Options, otlp};
 
 /// Files, OTLP and what is measured here onto the bus.
@@ -70,23 +71,21 @@ impl Collector {
     /// Checks the options, locks `data_dir/collector`, reads its positions, opens its spool and binds the OTLP listeners.
     pub async fn open(options: Options, context: Context, bus: Bus) -> Result<Self, Error> {
         options.check()?;
-        for key in options.unserved() {
-            tracing::warn!(key, "this version does not serve this key; it has no effect");
-        }
         let folder = context.data_dir.join("collector");
         let lock = Lock::acquire(&folder)?;
         let metrics = Metrics::new(&context.meter);
         let files = context.health.part("collector.files");
-        let source = Source::open(&options, Settings::default(), &folder, &bus, metrics, files)?;
-        let sources = source.sources();
-        observe(&context.meter, &sources);
-        let limit = options.otlp.spool.as_ref().map(|spool| spool.size.0);
         // What it does not know is known later or never: the room is as ready without it.
         let kubernetes = options.kubernetes.as_ref();
         let kubernetes = kubernetes.and_then(|asked| Kubernetes::start(asked, &options.tenant.label, &context.meter));
+        let naming = Naming::new(&options, kubernetes.as_ref().map(Kubernetes::pods));
+        let source = Source::open(&options, Settings::default(), &folder, &bus, naming.clone(), metrics, files)?;
+        let sources = source.sources();
+        observe(&context.meter, &sources);
+        let limit = options.otlp.spool.as_ref().map(|spool| spool.size.0);
         let spool = Spool::open(&bus, &folder.join("spool"), limit).await?;
         let producer = bus.producer()?;
-        let measured = Measured::new(&options, &context.meter, producer.clone());
+        let measured = Measured::new(&options, naming, &context.meter, producer.clone());
         let server = otlp::Server::bind(&options.otlp, &options.tenant, producer, spool, &context.meter).await?;
         let handle = Handle { grpc: server.grpc_addr(), http: server.http_addr(), scheme: server.scheme(), sources };
         let health = context.health.part("collector");

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::aftermath::{Before, Ends};
 use super::identity::{self, Anchor, Fingerprint, Inode};
 use super::ledger::{Kept, Reason};
+use super::pods;
 use crate::Error;
 use crate::options::Format;
 
@@ -89,6 +90,8 @@ pub(super) struct Content {
     ends: Ends,
     #[serde(default)]
     clean: bool,
+    #[serde(default)]
+    pub(super) pods: pods::Kept,
     pub(super) files: Vec<Entry>,
     #[serde(flatten)]
     pub(super) ledger: Kept,
@@ -111,6 +114,7 @@ pub(super) struct Written<'a> {
     pub(super) ends: &'a Ends,
     /// Nothing was on its way.
     pub(super) clean: bool,
+    pub(super) pods: &'a pods::Kept,
     pub(super) files: &'a [Entry],
     #[serde(flatten)]
     pub(super) ledger: &'a Kept,
@@ -207,7 +211,15 @@ mod tests {
         ledger.end(&entry, Reason::Deleted);
         let files = std::slice::from_ref(&entry);
         let ends = Ends::from([(0, 7)]);
-        let written = Written { looked: Some(5), at: 6, ends: &ends, clean: true, files, ledger: ledger.kept() };
+        let written = Written {
+            looked: Some(5),
+            at: 6,
+            ends: &ends,
+            clean: true,
+            pods: &pods::Kept::new(),
+            files,
+            ledger: ledger.kept(),
+        };
         checkpoint.write(&written).unwrap();
         let read = checkpoint.read().unwrap().unwrap();
         assert_eq!((&read.files, &read.ledger, read.looked), (&vec![entry], ledger.kept(), Some(5)));

@@ -16,7 +16,7 @@ use super::ledger::Reason;
 use super::source::Source;
 use super::successor::is_after;
 use super::tail::Tail;
-use super::{missed, names, rotated};
+use super::{missed, rotated};
 use crate::options::{Format, From};
 
 /// What the birth of a file may be earlier than the clock: a tick of the kernel, and some.
@@ -225,12 +225,14 @@ impl Source {
         place: PathBuf,
         rotated: bool,
     ) -> u64 {
-        let facts = names::facts(Path::new(&entry.path), Path::new(&entry.target), &self.host, &self.tenants);
+        let facts = self.facts(Path::new(&entry.path), Path::new(&entry.target));
         let multiline = Arc::clone(&self.groups[group].multiline);
         let mut tail = Tail::new(entry, content, group, facts, multiline, self.max_line);
         tail.target = place;
         tail.rotated = rotated.then(Instant::now);
-        self.add(tail)
+        let id = self.add(tail);
+        self.await_pod(id);
+        id
     }
 }
 

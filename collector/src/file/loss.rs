@@ -16,14 +16,13 @@ use weir_proto::{Origin, attribute, header};
 
 use super::delivery::Done;
 use super::ledger::Loss;
-use super::names;
 use super::source::Source;
 
 impl Source {
     /// Sends the oldest loss, where none is on its way. It is on disk before, and stays until it is durable.
     pub(super) async fn tell_loss(&mut self, stop: &CancellationToken) {
         let Some(loss) = self.ledger.tell() else { return };
-        let facts = names::facts(Path::new(&loss.path), Path::new(&loss.target), &self.host, &self.tenants);
+        let facts = self.facts(Path::new(&loss.path), Path::new(&loss.target));
         // Sent again after a crash it is the same record again, which readers drop.
         let identity = format!("{}.lost-{}", loss.identity, loss.start);
         let origin = Origin { identity, start: loss.start, end: loss.end };

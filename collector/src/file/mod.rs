@@ -22,6 +22,8 @@
 //!   and compressed ones by holding nothing that is known.
 //! - **Open files** are bounded: those that stand still are closed, and opened again when the file system tells of them.
 //!
+//! - **Pods.** A file in a pod's log folder waits up to ten seconds for what the Kubernetes API says of that pod, where
+//!   somebody is asked; then its records have the pod's labels and the tenant that they name.
 //! - **Ledger.** Every byte that was seen is acknowledged, waiting or lost ([`Reason`]), by source and over restarts
 //!   ([`Sources`]); a loss is a log record of the file's resource too, the event `weir.loss`.
 //!
@@ -44,6 +46,7 @@ mod missed;
 mod multiline;
 mod names;
 mod odd;
+mod pods;
 mod reopen;
 mod rotated;
 mod source;
@@ -57,7 +60,6 @@ pub use acks::{Acks, Misuse, Ticket};
 pub use assemble::{Assembler, Counts};
 pub(crate) use discover::Globs;
 pub use ledger::{Lost, Reason, Row, Sources};
-pub(crate) use names::host;
 pub use names::{Container, container};
 pub use source::{Settings, Source, Until};
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use weir_proto::attribute;
 
+use super::pods;
 use crate::encode;
-use crate::options::TenantOptions;
+use crate::kubernetes::Pod;
+use crate::naming::{Naming, labels};
 
 /// A container, as the kubelet names its log files.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -73,10 +75,14 @@ pub(super) struct Facts {
     /// Their resource, encoded.
     pub(super) resource: Arc<[u8]>,
     pub(super) tenant: Arc<str>,
+    /// Namespace, name and uid of its pod, as the folder has them.
+    pub(super) folder: Option<(String, String, String)>,
+    /// The pod, where it is known.
+    pub(super) pod: Option<Arc<Pod>>,
 }
 
-/// What is known of a file from where it lies.
-pub(super) fn facts(path: &Path, target: &Path, host: &str, tenants: &TenantOptions) -> Facts {
+/// What is known of a file from where it lies; of its pod what the API says, else what was kept.
+pub(super) fn facts(path: &Path, target: &Path, naming: &Naming, kept: &pods::Kept) -> Facts {
     let mut paths = chain(path);
     paths.push(target.to_owned());
     let mut known = Container::default();
@@ -97,16 +103,19 @@ pub(super) fn facts(path: &Path, target: &Path, host: &str, tenants: &TenantOpti
     let stem = stem.split_once(".log").map_or(&*stem, |(stem, _)| stem);
     let shown = path.to_string_lossy();
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-    let tenant = tenants.of_namespace(namespace);
+    let folder = known.uid.map(|uid| (known.namespace.to_owned(), known.pod.to_owned(), uid.to_owned()));
+    let pod = folder
+        .as_ref()
+        .and_then(|(namespace, name, uid)| naming.pod(namespace, name, uid).or_else(|| kept.get(uid).cloned()));
+    let tenant = naming.tenant(namespace, pod.as_deref());
     let mut attributes = vec![
         (attribute::TENANT, tenant),
         ("service.name", if known.name.is_empty() { stem } else { known.name }),
         ("log.file.path", &*shown),
         ("log.file.name", &*name),
     ];
-    if !host.is_empty() {
-        attributes.push(("host.name", host));
-    }
+    let machine: Vec<_> = naming.machine().collect();
+    attributes.extend(machine.iter().map(|(key, value)| (key.as_str(), value.as_str())));
     if let Some(namespace) = namespace {
         attributes.push(("k8s.namespace.name", namespace));
         attributes.push(("k8s.pod.name", known.pod));
@@ -117,16 +126,9 @@ pub(super) fn facts(path: &Path, target: &Path, host: &str, tenants: &TenantOpti
     {
         attributes.extend(value.map(|value| (key, value)));
     }
-    Facts { resource: encode::resource(&attributes).into(), tenant: tenant.into() }
-}
-
-/// This machine's name; empty where it cannot be told.
-pub(crate) fn host() -> String {
-    ["/proc/sys/kernel/hostname", "/etc/hostname"]
-        .iter()
-        .find_map(|path| std::fs::read_to_string(path).ok())
-        .map(|name| name.trim().to_owned())
-        .unwrap_or_default()
+    let labels: Vec<_> = pod.iter().flat_map(|pod| labels(pod)).collect();
+    attributes.extend(labels.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+    Facts { resource: encode::resource(&attributes).into(), tenant: tenant.into(), folder, pod }
 }
 
 #[cfg(test)]

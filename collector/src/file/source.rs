@@ -25,11 +25,13 @@ use super::odd::Odd;
 use super::tail::{Tail, Visit, buffer_size};
 use super::turns::{Next, Turns};
 use super::watch::Watch;
-use super::{follow, names};
+use super::{follow, pods};
 use crate::Error;
 use crate::encode::Batch;
+use crate::kubernetes::Pods;
 use crate::metrics::Metrics;
-use crate::options::{Format, From, Multiline, Options, TenantOptions};
+use crate::naming::Naming;
+use crate::options::{Format, From, Multiline, Options};
 
 /// Waits and bounds.
 #[derive(Debug, Clone)]
@@ -99,8 +101,10 @@ pub(super) struct Group {
 pub struct Source {
     pub(super) groups: Vec<Group>,
     pub(super) max_line: usize,
-    pub(super) tenants: TenantOptions,
-    pub(super) host: String,
+    pub(super) naming: Naming,
+    /// Of pods whose files are or were followed.
+    pub(super) pods: pods::Kept,
+    pub(super) pod_changes: Option<tokio::sync::watch::Receiver<u64>>,
     pub(super) settings: Settings,
     pub(super) tails: AHashMap<u64, Tail>,
     pub(super) by_inode: AHashMap<Inode, u64>,
@@ -173,6 +177,7 @@ impl Source {
         settings: Settings,
         folder: &Path,
         bus: &Bus,
+        naming: Naming,
         metrics: Metrics,
         health: Part,
     ) -> Result<Self, Error> {
@@ -196,8 +201,9 @@ impl Source {
         let mut source = Self {
             groups,
             max_line,
-            tenants: options.tenant.clone(),
-            host: names::host(),
+            pod_changes: naming.pods().map(Pods::changes),
+            naming,
+            pods: before.pods,
             settings,
             tails: AHashMap::new(),
             by_inode: AHashMap::new(),
@@ -426,6 +432,10 @@ impl Source {
         if tail.failed.is_some() || tail.entry.ended.is_some() {
             return;
         }
+        if self.waits_for_pod(id) {
+            return;
+        }
+        let Some(tail) = self.tails.get_mut(&id) else { return };
         tail.visited = true;
         match self.open_again(id) {
             Ok(true) => {}
@@ -487,6 +497,7 @@ impl Source {
     }
 
     fn write(&mut self) -> Result<(), Error> {
+        self.keep_pods();
         let entries = self.entries();
         self.checkpoint.write(&Written {
             looked: self.looked,
@@ -498,6 +509,7 @@ impl Source {
                 &self.before.ends
             },
             clean: self.clean,
+            pods: &self.pods,
             files: &entries,
             ledger: self.ledger.kept(),
         })?;

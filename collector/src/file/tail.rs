@@ -67,6 +67,8 @@ pub(super) struct Tail {
     pub(super) open_since: Option<Instant>,
     /// A part waits for more of its line, since then (nanoseconds since the epoch).
     pub(super) part_since: Option<u64>,
+    /// It is not read before its pod is known, or this was some time ago.
+    pub(super) waits_for_pod: Option<Instant>,
     /// The bus did not take a batch.
     pub(super) failed: Option<Instant>,
     /// How often in all it could not be read.
@@ -134,6 +136,7 @@ impl Tail {
             grown: Instant::now(),
             open_since: None,
             part_since: None,
+            waits_for_pod: None,
             failed: None,
             failures: 0,
             visited: false,

@@ -1,4 +1,5 @@
 mod ledger;
+mod pods;
 mod rotation;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use weir_service::telemetry::Telemetry;
 use super::{Settings, Source, Until, follow};
 use crate::Error;
 use crate::metrics::Metrics;
+use crate::naming::Naming;
 use crate::options::{FileOptions, Format, From, Multiline, Options, Pattern};
 
 /// A folder of logs, a state folder and an embedded bus.
@@ -29,6 +31,7 @@ struct World {
     folder: TempDir,
     bus: Bus,
     options: Options,
+    naming: Naming,
     rescan: Duration,
     checkpoint: Duration,
     telemetry: Telemetry,
@@ -48,7 +51,8 @@ impl World {
         let rescan = Settings::default().rescan;
         let telemetry = Telemetry::detached().unwrap();
         let checkpoint = Duration::from_millis(5);
-        Self { folder, bus, options: Options { files, ..Options::default() }, rescan, checkpoint, telemetry }
+        let (options, naming) = (Options { files, ..Options::default() }, Naming::default());
+        Self { folder, bus, options, naming, rescan, checkpoint, telemetry }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -74,7 +78,7 @@ impl World {
         let metrics = Metrics::new(&self.telemetry.meter());
         let part = weir_service::health::Health::default().part("files");
         let state = self.folder.path().join("state");
-        Source::open(&self.options, settings, &state, &self.bus, metrics, part).unwrap()
+        Source::open(&self.options, settings, &state, &self.bus, self.naming.clone(), metrics, part).unwrap()
     }
 
     fn start(&self) -> Running {
@@ -541,6 +545,7 @@ async fn a_damaged_checkpoint_is_an_error_and_not_a_fresh_start() {
     let metrics = Metrics::new(&opentelemetry::global::meter("test"));
     let part = weir_service::health::Health::default().part("files");
     let state = world.folder.path().join("state");
-    let opened = Source::open(&world.options, Settings::default(), &state, &world.bus, metrics, part);
+    let opened =
+        Source::open(&world.options, Settings::default(), &state, &world.bus, Naming::default(), metrics, part);
     assert!(matches!(opened, Err(Error::Storage { .. })));
 }

@@ -14,6 +14,9 @@ const UNPACKED: u32 = 5;
 impl Source {
     /// Looks at the files that wait for time to pass.
     pub(super) fn tick(&mut self, now: Instant) {
+        if self.pods_changed() {
+            self.learn_of_pods();
+        }
         let grace = u64::try_from(self.settings.grace.as_nanos()).unwrap_or(u64::MAX);
         let long_ago = (weir_service::time::now_unix_nano() as u64).saturating_sub(grace);
         for id in self.timed.iter().copied().collect::<Vec<_>>() {
@@ -43,6 +46,8 @@ impl Source {
                     }
                     self.queue(id);
                 }
+            } else if tail.waits_for_pod.is_some() {
+                self.queue(id);
             } else if tail.rotated.is_some() {
                 // While the bus takes nothing, files grow and are not visited: what was read may not be all.
                 let still = tail.stood_still(self.settings.grace);

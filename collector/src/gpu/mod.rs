@@ -29,7 +29,8 @@ pub use watch::Watch;
 
 use crate::host::cgroup::Identity;
 use crate::host::names::Resources;
-use crate::options::{GpuOptions, TenantOptions};
+use crate::naming::Naming;
+use crate::options::GpuOptions;
 use crate::points::Points;
 use crate::samples::Samples;
 use share::{Sample, Used};
@@ -91,16 +92,15 @@ struct Part {
 }
 
 impl Gpu {
-    /// Starts to measure; `root` is where the machine's `/proc` lies, `name` the machine's name.
+    /// Starts to measure; `root` is where the machine's `/proc` lies.
     pub fn start(
         options: &GpuOptions,
-        tenants: &TenantOptions,
+        naming: Naming,
         root: PathBuf,
-        name: &str,
         samples: Samples,
         watch: Watch,
     ) -> std::io::Result<Self> {
-        let resources = Resources::new(root.clone(), name, tenants);
+        let resources = Resources::new(root.clone(), naming);
         let (running, stopped) = mpsc::channel();
         let (library, interval) = (options.library.clone(), options.interval.0);
         let watching = watch.clone();

@@ -8,6 +8,7 @@ use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
 use weir_service::config::Span;
 
 use super::*;
+use crate::options::TenantOptions;
 use crate::points::look::{of_resource, value};
 
 const MOST: Duration = Duration::from_mins(1);
@@ -64,7 +65,7 @@ impl Machine {
     fn measure(&self, samples: &Samples) -> Measure {
         let counts = events::Counts::default();
         let root = self.folder.path().to_owned();
-        let resources = Resources::new(root.clone(), "node", &TenantOptions::default());
+        let resources = Resources::new(root.clone(), Naming::of("node", &TenantOptions::default()));
         Measure::new(resources, samples.clone(), root, counts)
     }
 }
@@ -278,7 +279,8 @@ fn every_event_of_a_burst_is_seen_and_a_driver_that_hangs_is_told_and_waited_for
     let library = Some(machine.folder.path().join("nvml.so"));
     let options = GpuOptions { library, interval: Span(Duration::from_millis(5)) };
     let root = machine.folder.path().to_owned();
-    let gpu = Gpu::start(&options, &TenantOptions::default(), root, "node", samples.clone(), watch.clone()).unwrap();
+    let gpu = Gpu::start(&options, Naming::of("node", &TenantOptions::default()), root, samples.clone(), watch.clone())
+        .unwrap();
     let (mut logs, mut counted) = (Vec::new(), None);
     let xid = [("hw.id", "GPU-a"), ("weir.gpu.xid", "79"), ("weir.gpu.policy", "restart_machine")];
     let take = |logs: &mut Vec<_>, counted: &mut Option<f64>| {
@@ -333,7 +335,7 @@ fn without_nvml_nothing_is_measured_and_nothing_breaks() {
     let options = GpuOptions { library: Some(folder.path().join("none.so")), ..GpuOptions::default() };
     let (samples, watch) = (samples(), Watch::new(&opentelemetry::global::meter("test")));
     let root = folder.path().to_owned();
-    let gpu = Gpu::start(&options, &TenantOptions::default(), root, "", samples.clone(), watch).unwrap();
+    let gpu = Gpu::start(&options, Naming::default(), root, samples.clone(), watch).unwrap();
     drop(gpu);
     until("the thread ends", || samples.holders() == 1);
     assert!(samples.taken().is_empty());

@@ -19,7 +19,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
-use crate::options::{HostOptions, TenantOptions};
+use crate::naming::Naming;
+use crate::options::HostOptions;
 use crate::points::Points;
 use crate::samples::Samples;
 
@@ -45,14 +46,9 @@ struct Measure {
 }
 
 impl Host {
-    /// Starts to measure; `name` is the machine's.
-    pub fn start(
-        options: &HostOptions,
-        tenants: &TenantOptions,
-        name: &str,
-        samples: Samples,
-    ) -> std::io::Result<Self> {
-        let mut measure = Measure::new(options, tenants, name, samples);
+    /// Starts to measure.
+    pub fn start(options: &HostOptions, naming: Naming, samples: Samples) -> std::io::Result<Self> {
+        let mut measure = Measure::new(options, naming, samples);
         let interval = options.interval.0;
         let (running, stopped) = mpsc::channel();
         let run = move || {
@@ -72,11 +68,11 @@ impl Host {
 }
 
 impl Measure {
-    fn new(options: &HostOptions, tenants: &TenantOptions, name: &str, samples: Samples) -> Self {
+    fn new(options: &HostOptions, naming: Naming, samples: Samples) -> Self {
         Self {
             root: options.root.clone(),
-            name: name.to_owned(),
-            resources: names::Resources::new(options.root.clone(), name, tenants),
+            name: naming.host().to_owned(),
+            resources: names::Resources::new(options.root.clone(), naming),
             samples,
             mounts: mounts::Mounts::default(),
             containers: cgroup::Containers::default(),

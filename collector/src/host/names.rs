@@ -7,7 +7,7 @@ use weir_proto::attribute;
 
 use super::cgroup::Identity;
 use crate::file::container;
-use crate::options::TenantOptions;
+use crate::naming::{Naming, labels};
 
 /// Names that are remembered, and entries of a folder that are read, at most.
 const MOST: usize = 10_000;
@@ -23,24 +23,16 @@ struct Names {
 #[derive(Debug)]
 pub(crate) struct Resources {
     root: PathBuf,
-    host: String,
-    tenants: TenantOptions,
+    naming: Naming,
     by_pod: HashMap<String, Names>,
     by_container: HashMap<String, Names>,
     looked: bool,
 }
 
 impl Resources {
-    /// `root` is where the machine's `/var/log` lies, `host` its name.
-    pub(crate) fn new(root: PathBuf, host: &str, tenants: &TenantOptions) -> Self {
-        Self {
-            root,
-            host: host.to_owned(),
-            tenants: tenants.clone(),
-            by_pod: HashMap::new(),
-            by_container: HashMap::new(),
-            looked: false,
-        }
+    /// `root` is where the machine's `/var/log` lies.
+    pub(crate) fn new(root: PathBuf, naming: Naming) -> Self {
+        Self { root, naming, by_pod: HashMap::new(), by_container: HashMap::new(), looked: false }
     }
 
     /// Allows one more look at the folders: a container that nobody knew before may have come.
@@ -50,18 +42,20 @@ impl Resources {
 
     /// The machine's own.
     pub(crate) fn machine(&self) -> Vec<(String, String)> {
-        self.base(&self.tenants.default)
+        self.base(self.naming.tenant(None, None))
     }
 
-    /// A container's, or a pod's where the container's id is empty: all that is known of it, and its tenant by its
-    /// namespace.
+    /// A container's, or a pod's where the container's id is empty: all that is known of it, and its tenant.
     pub(crate) fn of(&mut self, identity: &Identity) -> Vec<(String, String)> {
         if !self.knows(identity) && !std::mem::replace(&mut self.looked, true) {
             self.look();
         }
         let by_pod = identity.pod.as_ref().and_then(|uid| self.by_pod.get(uid));
         let names = self.by_container.get(&identity.id).or(by_pod);
-        let mut resource = self.base(self.tenants.of_namespace(names.map(|names| names.namespace.as_str())));
+        let pod = names.zip(identity.pod.as_ref());
+        let pod = pod.and_then(|(names, uid)| self.naming.pod(&names.namespace, &names.pod, uid));
+        let namespace = names.map(|names| names.namespace.as_str());
+        let mut resource = self.base(self.naming.tenant(namespace, pod.as_deref()));
         let mut add = |key: &str, value: &str| resource.push((key.to_owned(), value.to_owned()));
         if !identity.id.is_empty() {
             add("container.id", &identity.id);
@@ -76,14 +70,13 @@ impl Resources {
                 add("k8s.container.name", container);
             }
         }
+        resource.extend(pod.iter().flat_map(|pod| labels(pod)));
         resource
     }
 
     fn base(&self, tenant: &str) -> Vec<(String, String)> {
         let mut resource = vec![(attribute::TENANT.to_owned(), tenant.to_owned())];
-        if !self.host.is_empty() {
-            resource.push(("host.name".to_owned(), self.host.clone()));
-        }
+        resource.extend(self.naming.machine());
         resource
     }
 
@@ -128,6 +121,7 @@ fn entries(folder: &Path) -> impl Iterator<Item = String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::TenantOptions;
     use std::fs;
 
     #[test]
@@ -136,7 +130,7 @@ mod tests {
         let (id, uid) = ("ab".repeat(32), "11111111-2222-3333-4444-555555555555");
         let mut tenants = TenantOptions::default();
         tenants.namespaces.insert("team-a".to_owned(), "acme".to_owned());
-        let mut resources = Resources::new(folder.path().to_owned(), "node", &tenants);
+        let mut resources = Resources::new(folder.path().to_owned(), Naming::of("node", &tenants));
         let identity = Identity { id: id.clone(), pod: Some(uid.to_owned()) };
         let has = |resource: &[(String, String)], key: &str, value: &str| {
             resource.iter().any(|(k, v)| k == key && v == value)

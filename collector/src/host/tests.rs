@@ -5,6 +5,7 @@ use prost::Message;
 use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
 
 use super::*;
+use crate::options::TenantOptions;
 use crate::points::look::{of_resource, value};
 
 const UID: &str = "11111111-2222-3333-4444-555555555555";
@@ -23,7 +24,7 @@ fn machine(files: &[(&str, &str)]) -> tempfile::TempDir {
 fn measured(root: &Path) -> Vec<ExportMetricsServiceRequest> {
     let samples = Samples::new(&opentelemetry::global::meter("test"));
     let options = HostOptions { root: root.to_owned(), ..HostOptions::default() };
-    Measure::new(&options, &TenantOptions::default(), "node-1", samples.clone()).pass();
+    Measure::new(&options, Naming::of("node-1", &TenantOptions::default()), samples.clone()).pass();
     samples.taken().into_iter().map(|(_, bytes)| ExportMetricsServiceRequest::decode(bytes).unwrap()).collect()
 }
 
@@ -151,8 +152,8 @@ fn this_machine_is_measured_until_nobody_asks_any_more() {
     let samples = Samples::new(&opentelemetry::global::meter("test"));
     let options =
         HostOptions { interval: weir_service::config::Span(Duration::from_millis(1)), ..HostOptions::default() };
-    let (name, tenants) = ("here", TenantOptions::default());
-    let host = Host::start(&options, &tenants, name, samples.clone()).unwrap();
+    let naming = Naming::of("here", &TenantOptions::default());
+    let host = Host::start(&options, naming, samples.clone()).unwrap();
     let deadline = std::time::Instant::now() + Duration::from_mins(1);
     let mut passes = 0;
     while passes < 2 {

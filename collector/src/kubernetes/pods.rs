@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 /// Pods that are remembered at most, and bytes of what is known of them. Where there are more, the ones that are gone are
@@ -32,7 +33,7 @@ pub enum State {
 }
 
 /// A pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pod {
     /// `k8s.namespace.name`.
     pub namespace: String,
@@ -41,12 +42,14 @@ pub struct Pod {
     /// `k8s.pod.uid`; of a pod that the kubelet made from a file, the one that the API gave.
     pub uid: String,
     /// `k8s.node.name`, where only one node's pods are asked for.
+    #[serde(skip)]
     pub node: Option<Arc<str>>,
     /// Its labels; the first 64 where there are more.
     pub labels: BTreeMap<String, String>,
     /// The annotation that names the tenant, and those of a pod that the kubelet made from a file.
     pub annotations: BTreeMap<String, String>,
     /// Whether it was deleted.
+    #[serde(skip)]
     pub gone: bool,
 }
 
@@ -108,6 +111,20 @@ impl Pods {
     pub(super) fn new() -> Self {
         let (changes, state) = (watch::Sender::new(0), watch::Sender::new(State::Away));
         Self(Arc::new(Shared { known: RwLock::default(), changes, state }))
+    }
+
+    /// Pods that a test knows.
+    #[cfg(test)]
+    pub(crate) fn of_test(state: State) -> Self {
+        let pods = Self::new();
+        pods.set(state);
+        pods
+    }
+
+    /// A pod comes, or changes.
+    #[cfg(test)]
+    pub(crate) fn come(&self, pod: Pod) {
+        assert!(self.update(|known| known.put(pod, Instant::now())));
     }
 
     /// The pod with this uid, also some minutes after it is gone.

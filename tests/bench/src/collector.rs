@@ -22,6 +22,7 @@ use weir::load::lines::{Format, Line};
 use weir_bus::{Broker, Bus};
 use weir_collector::file::{Settings, Source, Until};
 use weir_collector::metrics::Metrics;
+use weir_collector::naming::Naming;
 use weir_collector::options::{FileOptions, Multiline, Options};
 use weir_proto::topic;
 use weir_service::health::Health;
@@ -157,7 +158,7 @@ impl Rig {
         let state = self.folder.join("state");
         let part = Health::default().part("files");
         let metrics = Metrics::new(&self.telemetry.meter());
-        Ok(Source::open(&options, Settings::default(), &state, &self.bus, metrics, part)?)
+        Ok(Source::open(&options, Settings::default(), &state, &self.bus, Naming::default(), metrics, part)?)
     }
 
     fn to_the_end(&self, lines: u64, bytes: u64) -> anyhow::Result<Work> {

@@ -1,0 +1,84 @@
+//! Whose data it is, and where it comes from: what no log file and no cgroup says of itself.
+
+use std::sync::Arc;
+
+use crate::kubernetes::{Pod, Pods};
+use crate::options::{Options, TenantOptions};
+
+/// Makes tenants and the attributes that all sources have in common; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Naming {
+    tenants: Arc<TenantOptions>,
+    /// `k8s.node.name`.
+    node: Option<Arc<str>>,
+    /// `host.name`; empty where it cannot be told.
+    host: Arc<str>,
+    pods: Option<Pods>,
+}
+
+impl Naming {
+    /// By these options, and with what is known of pods.
+    pub fn new(options: &Options, pods: Option<Pods>) -> Self {
+        let node = options.kubernetes.as_ref().and_then(|kubernetes| kubernetes.node.as_deref());
+        Self {
+            tenants: Arc::new(options.tenant.clone()),
+            node: node.map(Into::into),
+            // The name that a pod has is its own, not the machine's.
+            host: node.map_or_else(hostname, ToOwned::to_owned).into(),
+            pods,
+        }
+    }
+
+    /// Of a machine of this name.
+    #[cfg(test)]
+    pub(crate) fn of(host: &str, tenants: &TenantOptions) -> Self {
+        Self { tenants: Arc::new(tenants.clone()), host: host.into(), ..Self::default() }
+    }
+
+    /// The same with what is known of pods.
+    #[cfg(test)]
+    pub(crate) fn with(self, pods: &Pods) -> Self {
+        Self { pods: Some(pods.clone()), ..self }
+    }
+
+    /// This machine's name; empty where it cannot be told.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// What is known of pods, where somebody is asked.
+    pub fn pods(&self) -> Option<&Pods> {
+        self.pods.as_ref()
+    }
+
+    /// The pod whose log folder has these names.
+    pub fn pod(&self, namespace: &str, name: &str, uid: &str) -> Option<Arc<Pod>> {
+        self.pods.as_ref()?.of_folder(namespace, name, uid)
+    }
+
+    /// Whose it is: by the pod's label or annotation, else by its namespace.
+    pub fn tenant<'a>(&'a self, namespace: Option<&str>, pod: Option<&'a Pod>) -> &'a str {
+        let named = pod.and_then(|pod| pod.value(&self.tenants.label)).filter(|tenant| !tenant.is_empty());
+        named.unwrap_or_else(|| self.tenants.of_namespace(namespace))
+    }
+
+    /// Attributes of the machine.
+    pub fn machine(&self) -> impl Iterator<Item = (String, String)> {
+        let node = self.node.as_deref().map(|node| ("k8s.node.name".to_owned(), node.to_owned()));
+        let host = (!self.host.is_empty()).then(|| ("host.name".to_owned(), (*self.host).to_owned()));
+        host.into_iter().chain(node)
+    }
+}
+
+/// A pod's labels, as attributes.
+pub fn labels(pod: &Pod) -> impl Iterator<Item = (String, String)> {
+    pod.labels.iter().map(|(key, value)| (format!("k8s.pod.label.{key}"), value.clone()))
+}
+
+fn hostname() -> String {
+    ["/proc/sys/kernel/hostname", "/etc/hostname"]
+        .iter()
+        .find_map(|path| std::fs::read_to_string(path).ok())
+        .map(|name| name.trim().to_owned())
+        .unwrap_or_default()
+}
