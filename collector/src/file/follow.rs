@@ -327,7 +327,7 @@ pub(super) fn again(
 /// Whether a file that was never seen is a copy of one that is followed and named after it, as `copytruncate` makes
 /// it: it is not read, but looked at again until the followed file is truncated, and goes on in the copy, or is seen
 /// to be another.
-fn is_copy(source: &mut Source, path: &Path, metadata: &Metadata, copy: &mut Content) -> io::Result<bool> {
+pub(super) fn is_copy(source: &mut Source, path: &Path, metadata: &Metadata, copy: &mut Content) -> io::Result<bool> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
         return Ok(false);
     };
@@ -338,7 +338,7 @@ fn is_copy(source: &mut Source, path: &Path, metadata: &Metadata, copy: &mut Con
     // The one that was copied may have been renamed since, and another may be where it was.
     let mut unvisited = Vec::new();
     for (id, tail) in &mut source.tails {
-        let of = Path::new(&tail.entry.path);
+        let of = Path::new(&tail.entry.target);
         let is_named_after = of.file_name().and_then(|of| of.to_str()).is_some_and(|of| is_after(of, name));
         // What is packed is copied no more.
         if tail.entry.ended.is_some()

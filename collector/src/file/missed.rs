@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::checkpoint::Entry;
 use super::content::{Content, is_packed, open};
-use super::follow::{begin, take_in};
+use super::follow::{begin, is_copy, take_in};
 use super::identity;
 use super::source::Source;
 use super::successor::{hold, is_after, siblings};
@@ -25,8 +25,6 @@ pub(super) struct Missed {
     group: usize,
     /// When the one that is known to have been before it was there last.
     since: u64,
-    /// That one was copied and truncated.
-    copied: bool,
 }
 
 /// Takes in those before a file that is new.
@@ -34,14 +32,9 @@ pub(super) fn take_in_missed(source: &mut Source, id: u64) {
     let Some(tail) = source.tails.get(&id) else { return };
     let (after, group) = (tail.entry.clone(), tail.group);
     let entries = source.tails.values().map(|tail| &tail.entry).chain(source.known.values());
-    let (mut seen, mut copied) = (None, false);
-    for before in entries.filter(|other| other.target == after.target && other.identity != after.identity) {
-        seen = seen.max(Some(before.seen));
-        // The file itself stays where it is copied and truncated: then its copies are younger.
-        copied |= before.born >= after.born;
-    }
-    if let Some(since) = seen.or(source.began) {
-        take_in_since(source, Missed { after, group, since, copied });
+    let before = entries.filter(|other| other.target == after.target && other.identity != after.identity);
+    if let Some(since) = before.map(|before| before.seen).max().or(source.began) {
+        take_in_since(source, Missed { after, group, since });
     }
 }
 
@@ -53,7 +46,7 @@ pub(super) fn take_in_later(source: &mut Source) {
 }
 
 fn take_in_since(source: &mut Source, missed: Missed) {
-    let Missed { after, group, since, copied } = &missed;
+    let Missed { after, group, since } = &missed;
     let (group, since) = (*group, *since);
     let target = Path::new(&after.target);
     let (Some(folder), Some(name)) = (target.parent(), target.file_name().and_then(|name| name.to_str())) else {
@@ -63,10 +56,18 @@ fn take_in_since(source: &mut Source, missed: Missed) {
     found.retain(|(path, metadata)| is_missed(source, path, metadata, since));
     let (packed, plain): (Vec<_>, Vec<_>) =
         found.into_iter().partition(|(path, _)| path.to_str().is_none_or(is_packed));
+    let mut later = false;
     for (path, metadata) in plain {
-        let is_older = identity::born(&metadata) < after.born;
-        if !(is_older || *copied && is_numbered(name, &path)) {
-            continue;
+        // The file itself stays where it is copied and truncated: then its copies are younger.
+        if identity::born(&metadata) >= after.born {
+            if !is_numbered(name, &path) {
+                continue;
+            }
+            let copy = open(&path).and_then(|(file, _)| is_copy(source, &path, &metadata, &mut Content::Plain(file)));
+            if copy.unwrap_or(true) {
+                later = true;
+                continue;
+            }
         }
         match take_in(source, group, &path, Path::new(&after.path), false, true) {
             Ok(Some(new)) => {
@@ -79,14 +80,13 @@ fn take_in_since(source: &mut Source, missed: Missed) {
             Err(error) => source.odd.tell(&path, &error),
         }
     }
-    let mut later = false;
     for (path, metadata) in packed {
         let is_gzip = path.extension().is_some_and(|end| end == "gz");
         if !is_gzip || !is_numbered(name, &path.with_extension("")) {
             continue;
         }
         if !are_visited(source, after, identity::born(&metadata)) {
-            // It may be what one of them was truncated to.
+            // It may hold what one of them is truncated to by now.
             later = true;
         } else if let Err(error) = take_in_packed(source, after, group, &path, since) {
             source.odd.tell(&path, &error);
