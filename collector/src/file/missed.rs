@@ -103,10 +103,10 @@ fn take_in_since(source: &mut Source, missed: Missed) {
 
 /// Nothing is known of the file, and it came later than this.
 fn is_missed(source: &Source, path: &Path, metadata: &Metadata, since: u64) -> bool {
-    let inode = identity::inode(metadata);
-    let is_known = source.by_inode.contains_key(&inode) || source.known.contains_key(&inode);
     // What seems to be a copy is looked at again once its original was visited.
-    identity::born(metadata).is_some_and(|born| born >= since) && !is_known && !source.held.contains(path)
+    identity::born(metadata).is_some_and(|born| born >= since)
+        && !source.is_known(metadata)
+        && !source.held.contains(path)
 }
 
 /// What a compressor writes until it is through.

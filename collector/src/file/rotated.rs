@@ -106,7 +106,7 @@ pub(super) fn go_on_elsewhere(source: &mut Source, mut entry: Entry, reason: Rea
 
 /// The file that holds the bytes of a generation whose own file is another now, or gone.
 pub(super) fn find(source: &Source, entry: &Entry) -> Option<Successor> {
-    successor::find(entry, |inode| source.by_inode.contains_key(&inode) || source.known.contains_key(&inode))
+    successor::find(entry, |metadata| source.is_known(metadata))
 }
 
 /// Notes that a generation lies in another file.
@@ -141,7 +141,13 @@ pub(super) fn close(source: &mut Source, id: u64) {
 pub(super) fn remember(source: &mut Source, mut entry: Entry) {
     entry.closed = true;
     source.closed.push_back(entry.inode());
-    source.known.insert(entry.inode(), entry);
+    let identity = entry.identity.clone();
+    if let Some(old) = source.known.insert(entry.inode(), entry)
+        && old.identity != identity
+    {
+        // Its inode was used again.
+        go_on_elsewhere(source, old, Reason::Deleted);
+    }
     while source.closed.len() > MAX_CLOSED
         && let Some(inode) = source.closed.pop_front()
     {

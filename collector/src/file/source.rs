@@ -18,7 +18,7 @@ use super::aftermath::{Before, Ends};
 use super::checkpoint::{Checkpoint, Entry, Written};
 use super::delivery::Done;
 use super::discover::Globs;
-use super::identity::Inode;
+use super::identity::{self, Inode};
 use super::ledger::{Ledger, Reason, Sources};
 use super::missed::Missed;
 use super::odd::Odd;
@@ -253,7 +253,11 @@ impl Source {
             if entry.closed {
                 source.closed.push_back(entry.inode());
             }
-            source.known.insert(entry.inode(), entry);
+            if let Some(mut old) = source.known.insert(entry.inode(), entry) {
+                // Its inode was used again.
+                old.ended = Some(Reason::DeletedWhileDown);
+                source.doubtful.push(old);
+            }
         }
         Ok(source)
     }
@@ -365,6 +369,13 @@ impl Source {
             self.ledger.end(&entry, entry.ended.unwrap_or(Reason::Deleted));
         }
         self.write()
+    }
+
+    /// Whether this file is one that is followed or remembered; its inode alone may be used again.
+    pub(super) fn is_known(&self, metadata: &std::fs::Metadata) -> bool {
+        let inode = identity::inode(metadata);
+        let tail = self.by_inode.get(&inode).and_then(|id| self.tails.get(id));
+        tail.map(|tail| &tail.entry).or_else(|| self.known.get(&inode)).is_some_and(|entry| entry.is_of(metadata))
     }
 
     /// Takes in a file; it is visited once its identity is on disk.

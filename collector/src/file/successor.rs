@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::checkpoint::Entry;
 use super::content::{Content, is_packed, open};
-use super::identity::{self, Inode};
+use super::identity;
 
 /// A file that holds what a generation held.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub(super) fn is_after(name: &str, other: &str) -> bool {
 }
 
 /// Looks for the file that holds this generation now, leaving out those that are `taken`.
-pub(super) fn find(entry: &Entry, taken: impl Fn(Inode) -> bool) -> Option<Successor> {
+pub(super) fn find(entry: &Entry, taken: impl Fn(&Metadata) -> bool) -> Option<Successor> {
     if entry.fingerprint.is_empty() {
         // Nothing is known that could be told again.
         return None;
@@ -52,10 +52,9 @@ pub(super) fn find(entry: &Entry, taken: impl Fn(Inode) -> bool) -> Option<Succe
         let mut vanished = false;
         let mut found = Vec::new();
         for (path, metadata) in siblings(folder, |other| other.starts_with(stem) && other != name) {
-            let inode = identity::inode(&metadata);
             let born = identity::born(&metadata);
             let younger = born.is_none() || entry.born.is_none() || born >= entry.born;
-            if inode == entry.inode() || taken(inode) || !younger {
+            if entry.is_of(&metadata) || taken(&metadata) || !younger {
                 continue;
             }
             match hold(entry, &path) {
