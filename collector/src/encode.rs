@@ -20,6 +20,8 @@ pub struct Record<'a> {
     pub severity_number: u8,
     /// The line; becomes a bytes value with `weir.not_utf8` where it is not UTF-8.
     pub body: &'a [u8],
+    /// The line is in no encoding that is known, even where it could be UTF-8.
+    pub raw: bool,
     /// Output of the container, as `log.iostream`.
     pub stream: Option<Stream>,
     /// Place of the line's first byte in its file, as `log.file.offset`.
@@ -86,7 +88,7 @@ impl Batch {
 
     /// Adds a log record.
     pub fn push(&mut self, record: &Record<'_>) {
-        let utf8 = simdutf8::basic::from_utf8(record.body).is_ok();
+        let utf8 = !record.raw && simdutf8::basic::from_utf8(record.body).is_ok();
         let value = field_len(record.body.len());
         let offset = OFFSET.len() + 2 + varint_len(record.offset);
         let mut length = 18 + field_len(value) + field_len(offset);
@@ -266,7 +268,7 @@ mod tests {
         #[test]
         fn prost_reads_what_was_meant(
             lines in prop::collection::vec((any::<Vec<u8>>(), any::<u64>(), any::<u64>(), 0_u8..25, any::<bool>(),
-                0_u64..=i64::MAX as u64, prop::option::of(any::<bool>())), 1..20),
+                0_u64..=i64::MAX as u64, prop::option::of(any::<bool>()), any::<bool>()), 1..20),
             wide in 0_usize..2 * HEAD,
             before in any::<prop::sample::Index>(),
         ) {
@@ -274,13 +276,13 @@ mod tests {
             let mut batch = Batch::default();
             let before = before.index(lines.len());
             let mut mark = Mark::default();
-            for (at, (body, time, observed, severity, truncated, offset, stream)) in lines.iter().enumerate() {
+            for (at, (body, time, observed, severity, truncated, offset, stream, raw)) in lines.iter().enumerate() {
                 if at == before {
                     mark = batch.mark();
                 }
                 let stream = stream.map(|err| if err { Stream::Stderr } else { Stream::Stdout });
                 batch.push(&Record { time_unix_nano: *time, observed_time_unix_nano: *observed,
-                    severity_number: *severity, body, stream, offset: *offset, left_out: u64::from(*truncated) });
+                    severity_number: *severity, body, raw: *raw, stream, offset: *offset, left_out: u64::from(*truncated) });
             }
             let mut records = Vec::new();
             for mark in [mark, batch.mark().since(mark)] {
@@ -294,12 +296,12 @@ mod tests {
             }
             prop_assert_eq!((batch.count(), batch.len()), (0, 0));
             prop_assert_eq!(records.len(), lines.len());
-            for (record, (body, time, observed, severity, truncated, offset, stream)) in records.iter().zip(&lines) {
+            for (record, (body, time, observed, severity, truncated, offset, stream, raw)) in records.iter().zip(&lines) {
                 prop_assert_eq!((record.time_unix_nano, record.observed_time_unix_nano), (*time, *observed));
                 prop_assert_eq!(record.severity_number, i32::from(*severity));
                 let expected = match String::from_utf8(body.clone()) {
-                    Ok(text) => Value::StringValue(text),
-                    Err(_) => Value::BytesValue(body.clone()),
+                    Ok(text) if !raw => Value::StringValue(text),
+                    _ => Value::BytesValue(body.clone()),
                 };
                 let marked = matches!(expected, Value::BytesValue(_));
                 prop_assert_eq!(record.body.as_ref().unwrap().value.as_ref(), Some(&expected));

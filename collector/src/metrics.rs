@@ -22,7 +22,7 @@ pub struct Metrics {
     pub files: Gauge<u64>,
     /// Records that were cut at `max_line`, by the file's path.
     pub cut: Counter<u64>,
-    /// Lines that did not fit their format, by the file's path.
+    /// Lines that did not fit their format or encoding, by the file's path.
     pub undecodable: Counter<u64>,
     /// Batches that the bus did not take.
     pub failed: Counter<u64>,

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use weir_service::config::{Address, Size, Span};
 
 use crate::Error;
+use crate::encoding::Encoding;
 use crate::kubernetes::KubernetesOptions;
 
 /// Greatest `max_line`: a line is one log record, and a bus record stays under 1 MB.
@@ -39,7 +40,8 @@ pub struct Options {
     pub gpu: Option<GpuOptions>,
     /// Metrics of the machine and its containers; null switches them off.
     pub host: Option<HostOptions>,
-    /// Longer lines are cut here, marked with `weir.truncated`, and the rest of the line is skipped.
+    /// Longer lines are cut here, marked with `weir.truncated`, and the rest of the line is skipped. In bytes of UTF-8,
+    /// however the file is encoded.
     pub max_line: Size,
     /// Files that are open at the same time; idle ones are closed and opened again when they grow. Only files that are
     /// deleted and not read to the end yet may be more.
@@ -56,6 +58,8 @@ pub struct FileOptions {
     pub exclude: Vec<String>,
     /// How lines are written.
     pub format: Format,
+    /// How their characters are written. A line that has others is sent as it is, as bytes, with `weir.not_utf8`.
+    pub encoding: Encoding,
     /// Which lines belong together.
     pub multiline: Multiline,
     /// Where a file begins that was never seen before.
@@ -212,6 +216,7 @@ impl Default for FileOptions {
             include: Vec::new(),
             exclude: Vec::new(),
             format: Format::Auto,
+            encoding: Encoding::Utf8,
             multiline: Multiline::None,
             from: From::Beginning,
         }
@@ -364,7 +369,8 @@ mod tests {
     fn every_key_is_read() {
         let options = read(
             r#"{"files": [{"include": ["/var/log/containers/*.log"], "exclude": ["**/weir*"], "format": "cri",
-                "multiline": {"start": "^\\d"}, "from": "end"}, {"include": ["/a/**/*.log"], "multiline": "auto"}],
+                "multiline": {"start": "^\\d"}, "from": "end"},
+                {"include": ["/a/**/*.log"], "multiline": "auto", "encoding": "gb18030"}],
                 "otlp": {"grpc": "localhost:0", "http": null, "spool": {"size": "64MiB"},
                 "tls": {"cert": "/a.pem", "key": "/a.key", "client_ca": "/ca.pem"}}, "gpu": {"library": null, "interval": "5s"}, "host": null,
                 "kubernetes": {"kubeconfig": "/etc/weir/kubeconfig", "node": "node-1.example"},
@@ -406,6 +412,11 @@ mod tests {
             (r#"{"files": [{}]}"#, "files[0].include"),
             (r#"{"files": [{"include": ["/a/[x"]}]}"#, "files[0].include"),
             (r#"{"files": [{"include": ["/a/*.log.gz"]}]}"#, "files[0].include"),
+            (
+                r#"{"files": [{"include": ["/a"], "encoding": "iso-2022-jp"}]}"#,
+                "right would be utf-8, utf-16, utf-16le",
+            ),
+            (r#"{"files": [{"include": ["/a"], "encoding": "gb13000"}]}"#, "right would be utf-8, utf-16, utf-16le"),
             (r#"{"max_open_files": 3}"#, "max_open_files"),
             (r#"{"files": [{"include": ["/a"], "multiline": {"start": "("}}]}"#, "regular expression"),
             (r#"{"files": [{"includes": ["/a"]}]}"#, "includes"),

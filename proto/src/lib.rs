@@ -76,7 +76,8 @@ pub mod attribute {
     pub const FILE_OFFSET: &str = "log.file.offset";
     /// Log record attribute, true: the line was longer than the limit and was cut there.
     pub const TRUNCATED: &str = "weir.truncated";
-    /// Log record attribute, true: the line was not UTF-8; its body is a bytes value.
+    /// Log record attribute, true: the line was not in the encoding of its file, which is UTF-8 where none is set; its
+    /// body is a bytes value, as it stands in the file.
     pub const NOT_UTF8: &str = "weir.not_utf8";
     /// Log record attribute of an event `weir.loss`: why a range of a file will never be on the bus.
     pub const LOSS_REASON: &str = "weir.loss.reason";

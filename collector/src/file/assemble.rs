@@ -5,11 +5,15 @@
 //! offsets. What waits for more is bounded: a record by the greatest line, everything since the last clean point by
 //! [`SPAN_LIMIT`].
 
+mod foreign;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use self::foreign::Held;
 use crate::decode::{Clock, Stream, cri, docker, json};
 use crate::encode::{Batch, Mark, Record};
+use crate::encoding::Foreign;
 use crate::file::multiline::{self, State};
 use crate::options::{Format, Multiline};
 use crate::severity;
@@ -27,7 +31,8 @@ pub struct Counts {
     pub lines: u64,
     /// Records that were cut.
     pub cut: u64,
-    /// Lines that do not fit their format, taken whole as plain text.
+    /// Lines that do not fit their format, taken whole as plain text; and those that are not in their encoding, taken as
+    /// they are.
     pub undecodable: u64,
 }
 
@@ -56,6 +61,10 @@ struct Open {
     severity: Option<u8>,
     stream: Option<Stream>,
     body: Vec<u8>,
+    /// Some of it is not in its encoding.
+    raw: bool,
+    /// Parts of its last line that are not decoded yet.
+    held: Option<Held>,
     /// Bytes that are not in it.
     left_out: u64,
     /// The last line was a part; the next line of this output goes on with it.
@@ -66,12 +75,17 @@ struct Open {
     touched: u64,
 }
 
-struct Piece<'a> {
+/// What a line says.
+pub(super) struct Piece<'a> {
     time: u64,
     severity: Option<u8>,
     stream: Option<Stream>,
     partial: bool,
     text: Cow<'a, [u8]>,
+    /// The text is not in its encoding.
+    raw: bool,
+    /// Where parts have to be joined before they are decoded: the text as it lies in the file.
+    source: Option<(Foreign, &'a [u8])>,
 }
 
 impl Assembler {
@@ -129,14 +143,19 @@ impl Assembler {
 
     /// With one more line of `length` bytes the distance between clean points would be too great: to be closed first.
     pub fn must_close(&self, length: usize) -> bool {
-        let open: usize = self.open.iter().flatten().map(|open| open.body.len() + OVERHEAD).sum();
+        let open: usize = self.open.iter().flatten().map(|open| open.most(self.max_line) + OVERHEAD).sum();
         !self.is_clean() && self.span + open + length + OVERHEAD > SPAN_LIMIT
     }
 
     /// Takes one physical line without its newline; `left_out` bytes of it are missing already.
     pub fn line(&mut self, line: &[u8], offset: u64, left_out: u64, observed: u64, batch: &mut Batch) {
-        self.counts.lines += 1;
         let piece = self.read(line);
+        self.take(&piece, offset, left_out, observed, batch);
+    }
+
+    /// Takes what a physical line says; of the line, `left_out` bytes are missing already.
+    pub(super) fn take(&mut self, piece: &Piece<'_>, offset: u64, left_out: u64, observed: u64, batch: &mut Batch) {
+        self.counts.lines += 1;
         let slot = match piece.stream {
             Some(Stream::Stdout) => 0,
             Some(Stream::Stderr) => 1,
@@ -154,8 +173,7 @@ impl Assembler {
                 if !goes_on {
                     open.body.push(b'\n');
                 }
-                append(&mut open.body, &piece.text, self.max_line, &mut open.left_out);
-                open.left_out += left_out;
+                self.counts.undecodable += u64::from(open.add(piece, left_out, self.max_line));
                 open.touched = observed;
                 open.partial = piece.partial;
                 if !piece.partial && matches!(*self.multiline, Multiline::None) {
@@ -171,7 +189,9 @@ impl Assembler {
                 time: piece.time,
                 severity: piece.severity,
                 stream: piece.stream,
-                body: Vec::with_capacity(piece.text.len()),
+                body: Vec::with_capacity(piece.text.len().min(self.max_line)),
+                raw: false,
+                held: None,
                 left_out: 0,
                 partial: piece.partial,
                 trace: match *self.multiline {
@@ -180,10 +200,10 @@ impl Assembler {
                 },
                 touched: observed,
             };
-            append(&mut open.body, &piece.text, self.max_line, &mut open.left_out);
-            open.left_out += left_out;
+            self.counts.undecodable += u64::from(open.add(piece, left_out, self.max_line));
             self.open[slot] = Some(open);
         } else {
+            self.counts.undecodable += u64::from(piece.raw);
             let body = &piece.text[..cut_at(&piece.text, self.max_line)];
             self.push(
                 batch,
@@ -192,6 +212,7 @@ impl Assembler {
                     observed_time_unix_nano: observed,
                     severity_number: piece.severity.or_else(|| severity::detect(body)).unwrap_or(0),
                     body,
+                    raw: piece.raw,
                     stream: piece.stream,
                     offset,
                     left_out: left_out + (piece.text.len() - body.len()) as u64,
@@ -217,30 +238,29 @@ impl Assembler {
     }
 
     fn read<'a>(&mut self, line: &'a [u8]) -> Piece<'a> {
-        let plain = Piece { time: 0, severity: None, stream: None, partial: false, text: Cow::Borrowed(line) };
+        let plain = Piece::plain(line);
         let read = match self.format {
             Format::Auto | Format::Plain => return plain,
             Format::Cri => cri::parse_by(&mut self.clock, line).map(|read| Piece {
                 time: read.time_unix_nano,
-                severity: None,
                 stream: Some(read.stream),
                 partial: read.partial,
-                text: Cow::Borrowed(read.text),
+                ..Piece::plain(read.text)
             }),
             Format::Docker => docker::parse_by(&mut self.clock, line).map(|read| Piece {
                 time: read.time_unix_nano,
-                severity: None,
                 stream: read.stream,
                 partial: read.partial,
                 text: match read.text {
                     Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
                     Cow::Owned(text) => Cow::Owned(text.into_bytes()),
                 },
+                ..Piece::plain(line)
             }),
             Format::Json => json::parse(line).map(|fields| Piece {
                 time: fields.time_unix_nano,
                 severity: (fields.severity_number != 0).then_some(fields.severity_number),
-                ..plain_of(line)
+                ..Piece::plain(line)
             }),
         };
         read.unwrap_or_else(|| {
@@ -254,7 +274,8 @@ impl Assembler {
     }
 
     fn finish(&mut self, slot: usize, observed: u64, batch: &mut Batch) {
-        if let Some(open) = self.open[slot].take() {
+        if let Some(mut open) = self.open[slot].take() {
+            self.counts.undecodable += u64::from(open.decode(self.max_line));
             self.push(
                 batch,
                 &Record {
@@ -262,6 +283,7 @@ impl Assembler {
                     observed_time_unix_nano: observed,
                     severity_number: open.severity.or_else(|| severity::detect(&open.body)).unwrap_or(0),
                     body: &open.body,
+                    raw: open.raw,
                     stream: open.stream,
                     offset: open.offset,
                     left_out: open.left_out,
@@ -284,8 +306,11 @@ impl Assembler {
     }
 }
 
-fn plain_of(line: &[u8]) -> Piece<'_> {
-    Piece { time: 0, severity: None, stream: None, partial: false, text: Cow::Borrowed(line) }
+impl<'a> Piece<'a> {
+    fn plain(text: &'a [u8]) -> Self {
+        let text = Cow::Borrowed(text);
+        Self { time: 0, severity: None, stream: None, partial: false, text, raw: false, source: None }
+    }
 }
 
 /// Whether this line begins a record of its own.

@@ -10,13 +10,14 @@ use std::time::Instant;
 use ahash::AHashMap;
 
 use super::checkpoint::Entry;
-use super::content::{Content, open};
+use super::content::{Content, open, read_at};
 use super::identity::{self, Anchor, Fingerprint, Inode};
 use super::ledger::Reason;
 use super::source::Source;
 use super::successor::is_after;
 use super::tail::Tail;
 use super::{missed, rotated};
+use crate::encoding::Encoding;
 use crate::options::{Format, From};
 
 /// What the birth of a file may be earlier than the clock: a tick of the kernel, and some.
@@ -157,7 +158,7 @@ pub(super) fn take_in(
     }
     let target = fs::canonicalize(path)?;
     let from_end = source.groups[group].from == From::End && first && source.first_start;
-    let last_line = if from_end { last_line_end(&file, metadata.len())? } else { 0 };
+    let last_line = if from_end { last_line_end(&file, metadata.len(), source.groups[group].encoding)? } else { 0 };
     let known = known(source, inode, identity::born(&metadata));
     let packed = known.as_ref().is_some_and(|known| known.packed);
     let mut content = Content::of(file, packed);
@@ -227,7 +228,8 @@ impl Source {
     ) -> u64 {
         let facts = self.facts(Path::new(&entry.path), Path::new(&entry.target));
         let multiline = Arc::clone(&self.groups[group].multiline);
-        let mut tail = Tail::new(entry, content, group, facts, multiline, self.max_line);
+        let encoding = self.groups[group].encoding;
+        let mut tail = Tail::new(entry, content, group, facts, multiline, encoding, self.max_line);
         tail.target = place;
         tail.rotated = rotated.then(Instant::now);
         let id = self.add(tail);
@@ -238,13 +240,20 @@ impl Source {
 
 /// Where the last whole line ends before `end`. Begun elsewhere, the first line would be half a one, and say nothing of
 /// the file's format.
-fn last_line_end(file: &File, end: u64) -> io::Result<u64> {
+fn last_line_end(file: &File, end: u64, encoding: Encoding) -> io::Result<u64> {
     let mut tail = vec![0; end.min(1 << 20) as usize];
     let start = end - tail.len() as u64;
     file.read_exact_at(&mut tail, start)?;
+    let mut first = [0; 2];
+    let first_length = read_at(file, &mut first, 0)?;
+    let encoding = encoding.told_by(&first[..first_length]);
+    let last = match encoding.foreign() {
+        None => memchr::memrchr(b'\n', &tail).map(|at| at + 1),
+        Some(foreign) => foreign.end_of_lines(&tail, start),
+    };
     // A longer line is begun in its middle.
-    let middle = if start == 0 { 0 } else { end };
-    Ok(memchr::memrchr(b'\n', &tail).map_or(middle, |at| start + at as u64 + 1))
+    let middle = if start == 0 { 0 } else { end - end % encoding.unit() };
+    Ok(last.map_or(middle, |last| start + last as u64))
 }
 
 /// What is known of an inode. The number of a device may be another after a reboot; inode and birth tell enough then,

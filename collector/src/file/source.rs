@@ -28,6 +28,7 @@ use super::watch::Watch;
 use super::{follow, pods};
 use crate::Error;
 use crate::encode::Batch;
+use crate::encoding::Encoding;
 use crate::kubernetes::Pods;
 use crate::metrics::Metrics;
 use crate::naming::Naming;
@@ -94,6 +95,7 @@ pub(super) struct Group {
     pub(super) globs: Arc<Globs>,
     pub(super) format: Format,
     pub(super) multiline: Arc<Multiline>,
+    pub(super) encoding: Encoding,
     pub(super) from: From,
 }
 
@@ -187,6 +189,7 @@ impl Source {
                 globs: Arc::new(Globs::new(files)?),
                 format: files.format,
                 multiline: Arc::new(files.multiline.clone()),
+                encoding: files.encoding,
                 from: files.from,
             });
         }
@@ -196,6 +199,7 @@ impl Source {
         let before = before.unwrap_or_default();
         let last_run = before.bus();
         let max_line = options.max_line.0 as usize;
+        let foreign = options.files.iter().any(|files| files.encoding != Encoding::Utf8);
         let reading = CancellationToken::new();
         reading.cancel();
         let mut source = Self {
@@ -242,7 +246,7 @@ impl Source {
             flight: FuturesUnordered::new(),
             flight_bytes: 0,
             waiting_bytes: 0,
-            buffer: vec![0; buffer_size(max_line)],
+            buffer: vec![0; buffer_size(max_line, foreign)],
             pool: Vec::new(),
         };
         for entry in before.files {

@@ -1,5 +1,7 @@
 //! One file generation: from bytes to sealed batches.
 
+mod lines;
+
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
@@ -8,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use self::lines::{Skip, most};
 use super::acks::Acks;
 use super::assemble::{Assembler, SPAN_LIMIT};
 use super::checkpoint::Entry;
@@ -15,16 +18,15 @@ use super::content::{Content, behind_hole};
 use super::identity::{ANCHOR, Anchor};
 use super::names::Facts;
 use crate::encode::{Batch, Mark};
-use crate::options::{Format, Multiline};
+use crate::encoding::Encoding;
+use crate::options::Multiline;
 
 /// A batch is sealed from this size on.
 const TARGET: usize = 800_000;
-/// A physical line may be this much longer than a record: its format's prefix.
-const PREFIX: usize = 256;
 
-/// Size of a read buffer that holds any line.
-pub(super) fn buffer_size(max_line: usize) -> usize {
-    (256 << 10).max(max_line + PREFIX + (64 << 10)) + ANCHOR
+/// Size of a read buffer that holds any line; those of foreign encodings take more.
+pub(super) fn buffer_size(max_line: usize, foreign: bool) -> usize {
+    (256 << 10).max(most(max_line, foreign) + (64 << 10)) + ANCHOR
 }
 
 /// A batch that is ready to be sent.
@@ -87,6 +89,7 @@ pub(super) struct Tail {
     was_empty: bool,
     /// The start was compared since the end was reached last.
     compared: bool,
+    encoding: Encoding,
     max_line: usize,
     /// First byte that was not given to the assembler.
     scan: u64,
@@ -102,13 +105,6 @@ pub(super) struct Tail {
     skipping: Option<Skip>,
 }
 
-/// A line that is too long; its rest is passed over.
-#[derive(Debug)]
-struct Skip {
-    offset: u64,
-    head: Vec<u8>,
-}
-
 impl Tail {
     pub(super) fn new(
         entry: Entry,
@@ -116,6 +112,7 @@ impl Tail {
         group: usize,
         facts: Facts,
         multiline: Arc<Multiline>,
+        encoding: Encoding,
         max_line: usize,
     ) -> Self {
         let position = entry.position;
@@ -148,6 +145,7 @@ impl Tail {
             lingering: false,
             was_empty,
             compared: false,
+            encoding,
             max_line,
             scan: position,
             clean: position,
@@ -175,6 +173,11 @@ impl Tail {
         if self.was_empty && !self.entry.fingerprint.is_empty() {
             self.was_empty = false;
             return Ok(Visit::Begun);
+        }
+        if self.encoding == Encoding::Utf16 {
+            let mut start = [0; 2];
+            let length = self.content.start(&mut start)?;
+            self.encoding = self.encoding.told_by(&start[..length]);
         }
         if self.next_break() == Some(self.scan) {
             self.end_here(observed);
@@ -248,6 +251,8 @@ impl Tail {
         }
         let from = self.scan;
         let end = behind_hole(file, from, size);
+        // Of a character there, zero may be the first byte.
+        let end = end - end % self.encoding.unit();
         let end = self.next_break().map_or(end, |stop| end.min(stop));
         if end <= from {
             return Ok(None);
@@ -260,72 +265,6 @@ impl Tail {
         self.entry.size = self.entry.size.max(end);
         self.scan = end;
         Ok(Some(end - from))
-    }
-
-    /// Gives lines to the assembler; `false` if it stopped early for a sealed batch.
-    fn lines(&mut self, data: &[u8], at_break: bool, observed: u64) -> bool {
-        let base = self.scan;
-        let mut at = 0;
-        if let Some(skip) = self.skipping.take() {
-            let end = memchr::memchr(b'\n', data);
-            if end.is_none() && !at_break {
-                self.skipping = Some(skip);
-                self.scan = base + data.len() as u64;
-                return true;
-            }
-            at = end.map_or(data.len(), |end| end + 1);
-            self.scan = base + at as u64;
-            self.passed_over(&skip, base + end.unwrap_or(data.len()) as u64, observed);
-        }
-        while self.sealed.is_empty() {
-            let rest = &data[at..];
-            let Some(length) = memchr::memchr(b'\n', rest) else {
-                if at_break && !rest.is_empty() {
-                    self.scan = base + data.len() as u64;
-                    self.capped(rest, base + at as u64, observed);
-                } else if rest.len() > self.max_line + PREFIX {
-                    let head = rest[..self.max_line + PREFIX].to_vec();
-                    self.skipping = Some(Skip { offset: base + at as u64, head });
-                    self.scan = base + data.len() as u64;
-                }
-                return true;
-            };
-            self.scan = base + (at + length + 1) as u64;
-            self.capped(&rest[..length], base + at as u64, observed);
-            at += length + 1;
-        }
-        false
-    }
-
-    fn capped(&mut self, line: &[u8], offset: u64, observed: u64) {
-        let cap = self.max_line + PREFIX;
-        self.line(&line[..line.len().min(cap)], offset, line.len().saturating_sub(cap) as u64, observed);
-    }
-
-    /// A line whose rest was passed over, up to `end`.
-    fn passed_over(&mut self, skip: &Skip, end: u64, observed: u64) {
-        let left_out = (end - skip.offset).saturating_sub(skip.head.len() as u64);
-        self.line(&skip.head, skip.offset, left_out, observed);
-    }
-
-    /// One line, behind which [`Self::scan`] is already; `left_out` bytes of it are missing.
-    fn line(&mut self, line: &[u8], offset: u64, left_out: u64, observed: u64) {
-        if self.entry.format == Format::Auto && !line.trim_ascii().is_empty() {
-            self.entry.format = Assembler::detect(line);
-            self.assembler.set_format(self.entry.format);
-        }
-        if self.assembler.must_close(line.len()) {
-            self.assembler.close(observed, &mut self.batch);
-            self.reach(self.batch.mark(), offset);
-        }
-        self.assembler.line(line, offset, left_out, observed, &mut self.batch);
-        if let Some((mark, offset)) = self.assembler.take_passed() {
-            self.reach(mark, offset);
-            self.open_since = None;
-        }
-        if self.assembler.is_clean() {
-            self.reach(self.batch.mark(), self.scan);
-        }
     }
 
     /// A clean point: the batch may end here.
@@ -410,7 +349,7 @@ impl Tail {
     fn end_here(&mut self, observed: u64) {
         self.broken = Some(self.scan);
         if let Some(skip) = self.skipping.take() {
-            self.passed_over(&skip, self.scan, observed);
+            self.passed_over(&skip, observed);
         }
         self.assembler.close(observed, &mut self.batch);
         self.reach(self.batch.mark(), self.scan);
@@ -419,7 +358,7 @@ impl Tail {
     /// Ends everything here and now, since the rest of this generation is gone.
     pub(super) fn abandon(&mut self, observed: u64) {
         if let Some(skip) = self.skipping.take() {
-            self.passed_over(&skip, self.scan, observed);
+            self.passed_over(&skip, observed);
         }
         self.assembler.close(observed, &mut self.batch);
         self.reach(self.batch.mark(), self.scan);
@@ -448,6 +387,8 @@ impl Tail {
         while let Some((_, bytes)) = self.left_out.pop_front_if(|(end, _)| *end <= position) {
             self.entry.left_out += bytes;
         }
+        // In UTF-8 it may be more than the file has.
+        self.entry.left_out = self.entry.left_out.min(position.saturating_sub(self.entry.start));
         if self.waiting.is_none_or(|(end, _)| position >= end) {
             let now = weir_service::time::now_unix_nano() as u64;
             self.waiting = (self.entry.size > position).then_some((self.entry.size, now));

@@ -1,3 +1,4 @@
+mod encoding;
 mod ledger;
 mod pods;
 mod rotation;
