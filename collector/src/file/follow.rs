@@ -124,6 +124,8 @@ fn reached(source: &mut Source, id: u64, path: &Path, metadata: &Metadata, began
     let waits = source.missed.iter().any(|missed| missed.after.target == tail.entry.target);
     if waits || tail.target != Path::new(&tail.entry.target) {
         // Those before it are not found yet; or it was renamed itself.
+    } else if tail.entry.fingerprint.is_empty() {
+        // It may have been written, copied and truncated since it was seen to be empty first.
     } else if !tail.queued {
         tail.entry.seen = began;
     } else if tail.verified >= before {
@@ -165,7 +167,8 @@ pub(super) fn take_in(
     let mut entry = match known {
         Some(mut known) => match is_still(&mut known, &mut content, &metadata) {
             Ok(true) => known,
-            Ok(false) if !rotated => {
+            // It was truncated, and what was written then is another generation.
+            Ok(false) if !rotated || !known.closed => {
                 rotated::go_on_elsewhere(source, known, Reason::Truncated);
                 if packed {
                     content = Content::Plain(open(path)?.0);
@@ -359,8 +362,12 @@ pub(super) fn is_copy(source: &mut Source, path: &Path, metadata: &Metadata, cop
             continue;
         }
         let anchor = tail.entry.anchor;
-        let is_there = |now: &Metadata| identity::inode(now) == tail.entry.inode() && now.len() >= anchor.end;
-        let Some((file, now)) = open(&tail.target).ok().filter(|(_, now)| is_there(now)) else {
+        let opened = match &tail.content {
+            Content::Plain(file) => file.try_clone().and_then(|file| file.metadata().map(|now| (file, now))),
+            Content::Packed(_) | Content::Shut => open(&tail.target),
+        };
+        let is_there = |now: &Metadata| tail.entry.is_of(now) && now.len() >= anchor.end;
+        let Some((file, now)) = opened.ok().filter(|(_, now)| is_there(now)) else {
             unvisited.push(*id);
             continue;
         };

@@ -59,15 +59,15 @@ fn take_in_since(source: &mut Source, missed: Missed) {
     let mut later = false;
     for (path, metadata) in plain {
         // The file itself stays where it is copied and truncated: then its copies are younger.
-        if identity::born(&metadata) >= after.born {
-            if !is_numbered(name, &path) {
-                continue;
-            }
-            let copy = open(&path).and_then(|(file, _)| is_copy(source, &path, &metadata, &mut Content::Plain(file)));
-            if copy.unwrap_or(true) {
-                later = true;
-                continue;
-            }
+        let is_older = identity::born(&metadata) < after.born;
+        if !is_older && !is_numbered(name, &path) {
+            continue;
+        }
+        let copy = open(&path).and_then(|(file, _)| is_copy(source, &path, &metadata, &mut Content::Plain(file)));
+        if copy.unwrap_or(true) {
+            // Of one that is followed: that goes on in it when it is truncated.
+            later = true;
+            continue;
         }
         match take_in(source, group, &path, Path::new(&after.path), false, true) {
             Ok(Some(new)) => {

@@ -25,7 +25,7 @@ use super::odd::Odd;
 use super::tail::{Tail, Visit, buffer_size};
 use super::turns::{Next, Turns};
 use super::watch::Watch;
-use super::{follow, pods};
+use super::{follow, missed, pods};
 use crate::Error;
 use crate::encode::Batch;
 use crate::encoding::Encoding;
@@ -500,6 +500,8 @@ impl Source {
                 }
             }
             Ok(Visit::Begun) => {
+                // While it was empty, it may have been written, copied and truncated again.
+                missed::take_in_missed(self, id);
                 self.must_write = true;
                 self.queue(id);
             }

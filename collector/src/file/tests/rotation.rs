@@ -290,3 +290,17 @@ async fn what_came_and_was_rotated_and_packed_while_the_collector_was_down_is_re
     world.to_the_end().await;
     assert_each_once(&world.bodies().await, (0..50).chain(60..90));
 }
+
+#[tokio::test]
+async fn a_file_that_was_copied_truncated_written_and_renamed_while_the_collector_was_down_is_two_generations() {
+    let world = World::new(Format::Plain).await;
+    world.append("a.log", numbers(0..10));
+    world.to_the_end().await;
+    world.append("a.log", numbers(10..20));
+    world.copy_and_truncate("a.log.1");
+    world.append("a.log", numbers(20..30));
+    fs::rename(world.path("a.log"), world.path("a.log.2")).unwrap();
+    world.append("a.log", numbers(30..40));
+    world.to_the_end().await;
+    assert_each_once(&world.bodies().await, 0..40);
+}
