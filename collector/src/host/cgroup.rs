@@ -8,7 +8,7 @@ use regex::Regex;
 
 use super::proc;
 use super::read;
-use super::system::pressure;
+use super::system::{faults, pressure};
 use crate::points::Points;
 
 /// Containers that are measured at most.
@@ -197,12 +197,7 @@ impl Container {
         if let Some(anonymous) = proc::keyed(&stat, "anon") {
             points.up_down("container.memory.rss", "By", anonymous, &[]);
         }
-        if let (Some(all), Some(major)) = (proc::keyed(&stat, "pgfault"), proc::keyed(&stat, "pgmajfault")) {
-            for (kind, value) in [("minor", all.saturating_sub(major)), ("major", major)] {
-                let attributes = [("system.paging.fault.type", kind)];
-                points.counter("container.memory.paging.faults", "{fault}", self.started, value, &attributes);
-            }
-        }
+        faults(points, "container.memory.paging.faults", &stat, self.started);
         if let Some(kills) = proc::keyed(&file("memory.events"), "oom_kill") {
             points.counter("weir.container.oom_kills", "{process}", self.started, kills, &[]);
         }

@@ -81,9 +81,9 @@ impl Measure {
 
     fn pass(&mut self) {
         let now = weir_service::time::now_unix_nano() as u64;
-        let boot = system::boot(&self.root);
+        let stat = system::stat(&self.root);
         let mut points = Points::new(&self.resources.machine(), now);
-        system::measure(&mut points, &self.root, boot);
+        system::measure(&mut points, &self.root, &stat);
         for usage in self.mounts.measure(&self.root, &of_init(&self.root, "mountinfo")) {
             system::filesystem(&mut points, &usage);
         }
@@ -93,7 +93,7 @@ impl Measure {
         }
         self.resources.begin_pass();
         let mut containers = std::mem::take(&mut self.containers);
-        let mut found: Vec<_> = containers.find(&self.root, boot).collect();
+        let mut found: Vec<_> = containers.find(&self.root, stat.boot_nano()).collect();
         found.sort_by_key(|container| container.age());
         let mut networks = HashSet::new();
         for container in found {

@@ -20,6 +20,13 @@ pub(super) struct Stat {
     pub(super) blocked: u64,
 }
 
+impl Stat {
+    /// When the machine was started, in nanoseconds since the epoch; 0 where that is not known.
+    pub(super) fn boot_nano(&self) -> u64 {
+        self.boot.saturating_mul(1_000_000_000)
+    }
+}
+
 /// Ticks of CPU time in a second.
 pub(super) const TICKS: f64 = 100.0;
 

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::mounts::Usage;
-use super::proc;
+use super::proc::{self, Stat};
 use super::read;
 use crate::points::Points;
 
@@ -13,14 +13,20 @@ const RECEIVE_TRANSMIT: [&str; 2] = ["receive", "transmit"];
 /// Of disks and of interfaces, each.
 const MOST: usize = 512;
 
+/// What the machine counts since its start.
+pub(super) fn stat(root: &Path) -> Stat {
+    proc::stat(&read(root, "proc/stat"))
+}
+
 /// When the machine was started, in nanoseconds since the epoch; 0 where that is not known.
 pub(crate) fn boot(root: &Path) -> u64 {
-    proc::stat(&read(root, "proc/stat")).boot.saturating_mul(1_000_000_000)
+    stat(root).boot_nano()
 }
 
 /// Everything but the file systems.
-pub(super) fn measure(points: &mut Points, root: &Path, boot: u64) {
-    cpu(points, root, boot);
+pub(super) fn measure(points: &mut Points, root: &Path, stat: &Stat) {
+    let boot = stat.boot_nano();
+    cpu(points, root, stat);
     memory(points, root, boot);
     for resource in ["cpu", "memory", "io"] {
         let text = read(root, &format!("proc/pressure/{resource}"));
@@ -38,8 +44,17 @@ pub(super) fn pressure(points: &mut Points, name: &'static str, text: &str, reso
     }
 }
 
-fn cpu(points: &mut Points, root: &Path, boot: u64) {
-    let stat = proc::stat(&read(root, "proc/stat"));
+/// Page faults that were served from memory, and from disk.
+pub(super) fn faults(points: &mut Points, name: &'static str, text: &str, start: u64) {
+    if let (Some(all), Some(major)) = (proc::keyed(text, "pgfault"), proc::keyed(text, "pgmajfault")) {
+        for (kind, value) in [("minor", all.saturating_sub(major)), ("major", major)] {
+            points.counter(name, "{fault}", start, value, &[("system.paging.fault.type", kind)]);
+        }
+    }
+}
+
+fn cpu(points: &mut Points, root: &Path, stat: &Stat) {
+    let boot = stat.boot_nano();
     if stat.cpus == 0 {
         return;
     }
@@ -92,12 +107,7 @@ fn memory(points: &mut Points, root: &Path, boot: u64) {
         }
     }
     let text = read(root, "proc/vmstat");
-    if let (Some(all), Some(major)) = (proc::keyed(&text, "pgfault"), proc::keyed(&text, "pgmajfault")) {
-        for (kind, value) in [("minor", all.saturating_sub(major)), ("major", major)] {
-            let attributes = [("system.paging.fault.type", kind)];
-            points.counter("system.paging.faults", "{fault}", boot, value, &attributes);
-        }
-    }
+    faults(points, "system.paging.faults", &text, boot);
     for (direction, key) in [("in", "pswpin"), ("out", "pswpout")] {
         if let Some(value) = proc::keyed(&text, key) {
             let attributes = [("system.paging.direction", direction), ("system.paging.fault.type", "major")];
