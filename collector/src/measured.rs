@@ -39,19 +39,15 @@ impl Measured {
     pub(crate) async fn run(self, there: CancellationToken, stop: CancellationToken) {
         let Self { gpu, watch, host, naming, samples, producer } = self;
         let root = host.as_ref().map_or_else(|| HostOptions::default().root, |host| host.root.clone());
-        let gpu = gpu.and_then(|options| match Gpu::start(&options, naming.clone(), root, samples.clone(), watch) {
-            Ok(gpu) => Some(gpu),
-            Err(error) => {
-                tracing::error!(%error, "there is no thread to measure GPUs");
-                None
-            }
+        let gpu = gpu.and_then(|options| {
+            Gpu::start(&options, naming.clone(), root, samples.clone(), watch)
+                .inspect_err(|error| tracing::error!(%error, "there is no thread to measure GPUs"))
+                .ok()
         });
-        let host = host.and_then(|options| match Host::start(&options, naming, samples.clone()) {
-            Ok(host) => Some(host),
-            Err(error) => {
-                tracing::error!(%error, "there is no thread to measure the machine");
-                None
-            }
+        let host = host.and_then(|options| {
+            Host::start(&options, naming, samples.clone())
+                .inspect_err(|error| tracing::error!(%error, "there is no thread to measure the machine"))
+                .ok()
         });
         let sending = async {
             tokio::select! {
