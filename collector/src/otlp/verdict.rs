@@ -27,23 +27,28 @@ pub(super) fn verdict(signal: Signal, record: &[u8]) -> Verdict {
     }
 }
 
+/// Name and length of the id that a log record has in this field, if any.
+#[inline]
+const fn log_id(number: u32) -> Option<(&'static str, usize)> {
+    match number {
+        9 => Some(("trace_id", 16)),
+        10 => Some(("span_id", 8)),
+        _ => None,
+    }
+}
+
 /// Whether a field of a log record is no id, or one that is kept as it is.
 #[inline]
 pub(super) fn is_kept_id(field: &Raw<'_>) -> bool {
-    let length = match field.number {
-        9 => 16,
-        10 => 8,
-        _ => return true,
-    };
+    let Some((_, length)) = log_id(field.number) else { return true };
     let id = field.bytes();
     id.is_empty() || id.len() == length && !all_zero(id)
 }
 
 fn log_record(record: &[u8]) -> Verdict {
-    let is_id = |number| matches!(number, 9 | 10);
     let mut zeros = false;
-    for field in Fields::checked(record).filter(|field| is_id(field.number)) {
-        let (name, length) = if field.number == 9 { ("trace_id", 16) } else { ("span_id", 8) };
+    for field in Fields::checked(record) {
+        let Some((name, length)) = log_id(field.number) else { continue };
         let id = field.bytes();
         if !id.is_empty() && id.len() != length {
             return Verdict::Refuse(wrong_length(name, id.len(), length));
@@ -53,7 +58,7 @@ fn log_record(record: &[u8]) -> Verdict {
     if !zeros {
         return Verdict::Keep;
     }
-    let kept = Fields::checked(record).filter(|field| !is_id(field.number) || !all_zero(field.bytes()));
+    let kept = Fields::checked(record).filter(|field| log_id(field.number).is_none() || !all_zero(field.bytes()));
     Verdict::Instead(kept.flat_map(|field| field.whole.iter().copied()).collect())
 }
 
