@@ -21,17 +21,20 @@ impl Clock {
             _ => seconds(date)?,
         };
         self.last = Some((*date, seconds));
-        if let Ok([b'.', digits @ .., b'Z']) = <&[u8; 11]>::try_from(rest)
-            && digits.iter().all(u8::is_ascii_digit)
-        {
-            let nanos = digits.iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0'));
-            return u64::try_from(seconds).ok()?.checked_mul(1_000_000_000)?.checked_add(nanos);
-        }
-        let (nanos, zone) = match rest.strip_prefix(b".") {
-            Some(rest) => fraction(rest)?,
-            None => (0, rest),
+        let (nanos, offset) = match <&[u8; 11]>::try_from(rest) {
+            // As runtimes write it.
+            Ok([b'.', digits @ .., b'Z']) if digits.iter().all(u8::is_ascii_digit) => {
+                (digits.iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0')), 0)
+            }
+            _ => {
+                let (nanos, zone) = match rest.strip_prefix(b".") {
+                    Some(rest) => fraction(rest)?,
+                    None => (0, rest),
+                };
+                (nanos, offset(zone)?)
+            }
         };
-        u64::try_from(seconds - offset(zone)?).ok()?.checked_mul(1_000_000_000)?.checked_add(nanos)
+        u64::try_from(seconds - offset).ok()?.checked_mul(1_000_000_000)?.checked_add(nanos)
     }
 }
 
