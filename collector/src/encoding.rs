@@ -116,8 +116,8 @@ impl Foreign {
         if start.starts_with(mark) { mark.len() } else { 0 }
     }
 
-    /// In UTF-8; `None` where some of it means nothing. Where it is not whole, its end may lie within a character, which
-    /// is left out.
+    /// In UTF-8; `None` where some of it means nothing. Where it is not whole, its end may lie within a character,
+    /// which is left out.
     pub(crate) fn decode(self, bytes: &[u8], whole: bool) -> Option<Cow<'_, str>> {
         if let Some(text) = self.0.decode_without_bom_handling_and_without_replacement(bytes) {
             return Some(text);

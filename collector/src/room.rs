@@ -1,7 +1,7 @@
 //! The collector as a room: everything that can fail at start fails in [`Collector::open`].
 //!
-//! **Delivery.** Files: see [`crate::file`]. OTLP: see [`crate::otlp`]. Samples: see [`crate::samples`]. When it is stopped it takes in no more, waits
-//! for what is in flight and writes its positions.
+//! **Delivery.** Files: see [`crate::file`]. OTLP: see [`crate::otlp`]. Samples: see [`crate::samples`]. When it is
+//! stopped it takes in no more, waits for what is in flight and writes its positions.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -68,7 +68,8 @@ impl Handle {
 }
 
 impl Collector {
-    /// Checks the options, locks `data_dir/collector`, reads its positions, opens its spool and binds the OTLP listeners.
+    /// Checks the options, locks `data_dir/collector`, reads its positions, opens its spool and binds the OTLP
+    /// listeners.
     pub async fn open(options: Options, context: Context, bus: Bus) -> Result<Self, Error> {
         options.check()?;
         let folder = context.data_dir.join("collector");

@@ -31,8 +31,8 @@ pub struct Counts {
     pub lines: u64,
     /// Records that were cut.
     pub cut: u64,
-    /// Lines that do not fit their format, taken whole as plain text; and those that are not in their encoding, taken as
-    /// they are.
+    /// Lines that do not fit their format, taken whole as plain text; and those that are not in their encoding, taken
+    /// as they are.
     pub undecodable: u64,
 }
 

@@ -11,8 +11,8 @@
 //!   point reads again from there.
 //! - **Bounds.** One read buffer for all files; bytes in flight and bytes waiting in batches are bounded for all files
 //!   together. When the bus takes no more, reading stops.
-//! - **Encoding.** Positions and offsets are those of the file's bytes, however it is encoded; lines are decoded on their
-//!   way to the assembler, and one that cannot be is sent as it is. A byte order mark at the start is no text.
+//! - **Encoding.** Positions and offsets are those of the file's bytes, however it is encoded; lines are decoded on
+//!   their way to the assembler, and one that cannot be is sent as it is. A byte order mark at the start is no text.
 //! - A line without its newline waits, until its file was rotated away and stays as it is. A part of a CRI or docker
 //!   line whose rest does not come for [`Settings::grace`] is ended, since what lies behind it waits too.
 //!

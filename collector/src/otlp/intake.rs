@@ -86,8 +86,8 @@ impl Intake {
         }
     }
 
-    /// Unpacks, splits, and returns when all of it is durable, on the bus or in the spool. A sender that tries again after an
-    /// error may send what is already there: at least once.
+    /// Unpacks, splits, and returns when all of it is durable, on the bus or in the spool. A sender that tries again
+    /// after an error may send what is already there: at least once.
     pub(super) async fn take(&self, sent: Sent) -> Result<Partial, Refusal> {
         if self.store.is_away() {
             return Err(Refusal::Away);

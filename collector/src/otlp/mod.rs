@@ -7,8 +7,8 @@
 //! Before the embedded bus, which is durable in this process, there is no spool.
 //!
 //! **Bounds.** A body is at most 16 MiB, as sent and unpacked; all bodies in flight share 192 MiB, and whoever finds
-//! no room, in memory or in the spool, or a bus that does not take it in time where there is no spool, is told to try again (429, 503; `RESOURCE_EXHAUSTED`,
-//! `UNAVAILABLE` with `RetryInfo`): back-pressure reaches the sender.
+//! no room, in memory or in the spool, or a bus that does not take it in time where there is no spool, is told to try
+//! again (429, 503; `RESOURCE_EXHAUSTED`, `UNAVAILABLE` with `RetryInfo`): back-pressure reaches the sender.
 //!
 //! **Records.** One resource each, so one tenant, under 1 MB: see [`split`]. The key is a hash of the resource, so that
 //! one source stays in order.

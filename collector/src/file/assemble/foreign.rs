@@ -1,7 +1,8 @@
 //! Lines that are in another encoding than UTF-8.
 //!
-//! A line is decoded before its format is read. Only a CRI line is not: a runtime copies what a container writes, behind a
-//! prefix in ASCII, and cuts a long line into parts without a look at its characters. Its parts are decoded together.
+//! A line is decoded before its format is read. Only a CRI line is not: a runtime copies what a container writes,
+//! behind a prefix in ASCII, and cuts a long line into parts without a look at its characters. Its parts are decoded
+//! together.
 
 use std::borrow::Cow;
 
