@@ -116,6 +116,9 @@ impl Config {
                 "`auth`: this version has no authentication; remove the key (weir stays on loopback)".to_owned()
             );
         }
+        if self.data_dir.as_os_str().is_empty() {
+            return Err("`data_dir`: must be a folder, such as ./weir-data".to_owned());
+        }
         let port = self.listen.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
         if port.is_none_or(|port| port.parse::<u16>().is_err()) {
             return Err(format!("`listen`: «{}» is no address; write host:port, such as 127.0.0.1:7400", self.listen));

@@ -38,6 +38,7 @@ fn a_bad_configuration_is_one_line_and_nothing_is_written() {
         ("bus: {broker: kafka, brokers: \"h:1\", properties: {lingr.ms: \"5\"}}\n", "`lingr.ms`"),
         ("bus: {retention: {age: week}}\n", "`bus.retention.age`: «week» is not a duration"),
         ("bus: {retention: {size: 1KB}}\n", "bus.retention.size: must be at least 16MiB"),
+        ("data_dir: \"\"\n", "`data_dir`: must be a folder, such as ./weir-data"),
         ("listen: nonsense\n", "`listen`: «nonsense» is no address"),
         ("collector: {otlp: {grpc: 0.0.0.0:4317}}\n", "`collector.otlp.grpc`: 0.0.0.0:4317 can be reached"),
         // TLS alone asks nobody who they are; mutual TLS does, so what is wrong then is the file.
@@ -47,6 +48,7 @@ fn a_bad_configuration_is_one_line_and_nothing_is_written() {
             "collector.otlp.tls.cert: /no/cert.pem: No such file",
         ),
         ("collector: {kubernetes: {kubeconfig: /no/file}}\n", "collector.kubernetes.kubeconfig: /no/file"),
+        ("collector: {files: [{include: [/a], encoding: hz}]}\n", "`collector.files[0].encoding`: «hz» is no encoding"),
         ("alerter: {rules: [\"BAD\"]}\n", "predict_linear"),
     ];
     let rules = folder.path().join("bad-rules.yaml");
