@@ -169,11 +169,14 @@ pub(super) fn take_in(
             Ok(true) => known,
             // It was truncated, and what was written then is another generation.
             Ok(false) if !rotated || !known.closed => {
+                let seen = known.seen;
                 rotated::go_on_elsewhere(source, known, Reason::Truncated);
                 if packed {
                     content = Content::Plain(open(path)?.0);
                 }
-                begin(inode, &mut content, &metadata, shown, source.groups[group].format)?
+                let mut entry = begin(inode, &mut content, &metadata, shown, source.groups[group].format)?;
+                entry.seen = if rotated { seen } else { entry.seen };
+                entry
             }
             // Forgotten, it would be read again from its beginning under another name.
             other => {
