@@ -10,6 +10,7 @@ pub mod encode;
 pub mod encoding;
 mod error;
 pub mod file;
+mod following;
 pub mod gpu;
 pub mod host;
 pub mod kubernetes;

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use weir_bus::Bus;
 use weir_bus::spool::Spool;
@@ -14,7 +15,8 @@ use weir_service::Context;
 use weir_service::health::Part;
 use weir_service::lock::Lock;
 
-use crate::file::{Settings, Source, Sources, Until};
+use crate::file::{Source, Sources};
+use crate::following::Following;
 use crate::kubernetes::Kubernetes;
 use crate::measured::Measured;
 use crate::metrics::{Metrics, observe};
@@ -27,7 +29,9 @@ pub struct Collector {
     handle: Handle,
     bus: Bus,
     health: Part,
+    following: Following,
     source: Source,
+    changes: watch::Receiver<Options>,
     server: otlp::Server,
     measured: Measured,
     /// Asks for as long as it is held.
@@ -43,6 +47,7 @@ pub struct Handle {
     http: Option<SocketAddr>,
     scheme: &'static str,
     sources: Sources,
+    changes: watch::Sender<Options>,
 }
 
 impl Handle {
@@ -54,6 +59,14 @@ impl Handle {
     /// `/api/v1/collector/…`. OTLP's paths have listeners of their own.
     pub fn router(&self) -> axum::Router {
         crate::sources::router(self.sources.clone())
+    }
+
+    /// Follows files by these options from now on, without a loss: `files`, `tenant` (of files), `max_line` and
+    /// `max_open_files`; the others take effect at the next start.
+    pub fn reload(&self, options: Options) -> Result<(), Error> {
+        options.check()?;
+        self.changes.send_replace(options);
+        Ok(())
     }
 
     /// Where OTLP is taken over gRPC, if it is.
@@ -74,23 +87,31 @@ impl Collector {
         options.check()?;
         let folder = context.data_dir.join("collector");
         let lock = Lock::acquire(&folder)?;
-        let metrics = Metrics::new(&context.meter);
-        let files = context.health.part("collector.files");
         // What it does not know is known later or never: the room is as ready without it.
         let kubernetes = options.kubernetes.as_ref();
         let kubernetes = kubernetes.and_then(|asked| Kubernetes::start(asked, &options.tenant.label, &context.meter));
         let naming = Naming::new(&options, kubernetes.as_ref().map(Kubernetes::pods));
-        let source = Source::open(&options, Settings::default(), &folder, &bus, naming.clone(), metrics, files)?;
-        let sources = source.sources();
+        let sources = Sources::default();
         observe(&context.meter, &sources);
+        let following = Following {
+            folder: folder.clone(),
+            bus: bus.clone(),
+            pods: kubernetes.as_ref().map(Kubernetes::pods),
+            metrics: Metrics::new(&context.meter),
+            health: context.health.part("collector.files"),
+            sources: sources.clone(),
+        };
+        let source = following.open(&options)?;
         let limit = options.otlp.spool.as_ref().map(|spool| spool.size.0);
         let spool = Spool::open(&bus, &folder.join("spool"), limit).await?;
         let producer = bus.producer()?;
         let measured = Measured::new(&options, naming, &context.meter, producer.clone());
         let server = otlp::Server::bind(&options.otlp, &options.tenant, producer, spool, &context.meter).await?;
-        let handle = Handle { grpc: server.grpc_addr(), http: server.http_addr(), scheme: server.scheme(), sources };
+        let (changed, changes) = watch::channel(options);
+        let (grpc, http, scheme) = (server.grpc_addr(), server.http_addr(), server.scheme());
+        let handle = Handle { grpc, http, scheme, sources, changes: changed };
         let health = context.health.part("collector");
-        Ok(Self { handle, bus, health, source, server, measured, kubernetes, lock })
+        Ok(Self { handle, bus, health, following, source, changes, server, measured, kubernetes, lock })
     }
 
     /// Addresses and HTTP paths.
@@ -100,7 +121,7 @@ impl Collector {
 
     /// Runs until it is cancelled, then drains within ten seconds.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self { bus, health, source, server, measured, kubernetes, lock, .. } = self;
+        let Self { handle, bus, health, following, source, changes, server, measured, kubernetes, lock } = self;
         // Whatever ends first by itself ends the room.
         let stop = shutdown.child_token();
         // A sender gets an answer though the bus is away: what it sends is in the spool.
@@ -111,9 +132,10 @@ impl Collector {
         let runtime = tokio::runtime::Handle::current();
         let stopped = stop.clone();
         let there = CancellationToken::new();
-        let source = source.reading_after(there.clone());
         let measuring = tokio::spawn(measured.run(there.clone(), stop.clone()));
-        let files = tokio::task::spawn_blocking(move || runtime.block_on(source.run(Until::Stopped, stopped)));
+        let reading = there.clone();
+        let files =
+            tokio::task::spawn_blocking(move || runtime.block_on(following.run(source, changes, reading, stopped)));
         // First the topics: one that a broker makes by itself has its own number of partitions, and when it grows, the
         // order of a key is lost.
         make_topics(&bus, &health, &stop).await;
@@ -130,7 +152,7 @@ impl Collector {
             result.map_err(|_| Error::Stopped("the OTLP server"))?.map_err(Error::from)
         };
         let (files, serving, _) = tokio::join!(files, serving, measuring);
-        drop((kubernetes, lock));
+        drop((handle, kubernetes, lock));
         files.and(serving)
     }
 }

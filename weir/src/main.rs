@@ -4,6 +4,7 @@ mod check;
 mod cli;
 mod config;
 mod demo;
+mod reload;
 mod role;
 mod rules;
 mod run;
@@ -145,7 +146,7 @@ fn serve(
         configuration.rules(path)?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(run::run(role, configuration, place.ready_file.as_deref(), demo));
+    let result = runtime.block_on(run::run(role, configuration, path, place.ready_file.as_deref(), demo));
     // A room that did not end within the deadline must not hold up the process.
     runtime.shutdown_background();
     result.map(|()| ExitCode::SUCCESS)

@@ -19,6 +19,7 @@ use weir_service::telemetry::Telemetry;
 
 use crate::config::{Config, Wrong};
 use crate::demo::Demo;
+use crate::reload;
 use crate::role::Role;
 
 /// From the request to stop until the process ends, whatever is not done then.
@@ -38,10 +39,11 @@ pub(crate) struct Addresses {
     pub(crate) otlp_http: Option<String>,
 }
 
-/// Runs until a signal, or until a room fails.
+/// Runs until a signal, or until a room fails. `path` is the file that the configuration comes from.
 pub(crate) async fn run(
     role: Role,
     config: Config,
+    path: Option<&Path>,
     ready_file: Option<&Path>,
     demo: Option<&Demo>,
 ) -> anyhow::Result<()> {
@@ -85,6 +87,12 @@ pub(crate) async fn run(
         addresses.otlp_grpc = handle.otlp_grpc().map(url);
         addresses.otlp_http = handle.otlp_http().map(url);
         router = router.merge(handle.router());
+        if let Some(path) = path {
+            let path = path.to_owned();
+            rooms.push(Room::start("configuration", &shutdown, |stop| async move {
+                reload::watch(&path, &handle, stop).await
+            }));
+        }
         rooms.push(Room::start("collector", &shutdown, |stop| async move { Ok(room.run(stop).await?) }));
     }
     if role.runs(Role::Indexer) {

@@ -195,6 +195,10 @@ impl Ledger {
         self.sources.clone()
     }
 
+    pub(super) fn tell_through(&mut self, sources: &Sources) {
+        self.sources = sources.clone();
+    }
+
     /// What others see from now on.
     pub(super) fn publish(&self, files: Vec<Entry>) {
         *self.sources.0.lock() = Arc::new(Snapshot { files, ended: Arc::clone(&self.kept) });

@@ -266,6 +266,13 @@ impl Source {
         Ok(source)
     }
 
+    /// Tells through these how far every source is, rather than through its own.
+    #[must_use]
+    pub fn telling(mut self, sources: &Sources) -> Self {
+        self.ledger.tell_through(sources);
+        self
+    }
+
     /// How far every source is, as long as this runs and after.
     pub fn sources(&self) -> Sources {
         self.ledger.sources()
