@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use opentelemetry::metrics::{Gauge, Meter};
+use tokio::time::timeout_at;
 
 use super::Error;
-use super::api::{Api, Event, Kind, Metadata, PAGES};
+use super::api::{Api, Event, Kind, Metadata, PAGES, Watch};
 use super::pods::{self, Known, Pod, Pods, State};
 
 /// Waits.
@@ -17,10 +18,16 @@ pub(super) struct Settings {
     pub(super) watch: Duration,
     /// After that, until a watch is ended from here that the server did not end: its connection is gone without a word.
     pub(super) grace: Duration,
-    /// Least and greatest wait between two rounds.
+    /// Least and greatest wait between two rounds. Files wait for their pods for longer than the greatest, or the first of
+    /// them would give up while a server that is back is not asked.
     pub(super) waits: [Duration; 2],
     /// After a round of so long, the next wait is the least.
     pub(super) steady: Duration,
+    /// How long after a watch the next may begin before what happens meanwhile is missed. Files wait for their pods for
+    /// longer than that.
+    pub(super) late: Duration,
+    /// How long a watch is listened to until what came before it has surely been told.
+    pub(super) catch_up: Duration,
 }
 
 impl Default for Settings {
@@ -28,8 +35,10 @@ impl Default for Settings {
         Self {
             watch: Duration::from_mins(5),
             grace: Duration::from_secs(30),
-            waits: [Duration::from_millis(100), Duration::from_secs(10)],
+            waits: [Duration::from_millis(100), Duration::from_secs(5)],
             steady: Duration::from_secs(5),
+            late: Duration::from_secs(1),
+            catch_up: Duration::from_secs(1),
         }
     }
 }
@@ -99,6 +108,8 @@ pub(super) struct Watcher {
     tenant: String,
     settings: Settings,
     standing: Standing,
+    /// When the last watch ended.
+    heard: Instant,
     /// Whether it was told that there are more pods than are taken in.
     full: bool,
     count: Gauge<u64>,
@@ -115,6 +126,7 @@ impl Watcher {
             tenant: tenant.to_owned(),
             settings,
             standing: Standing::default(),
+            heard: Instant::now(),
             full: false,
             count: count.with_description("Pods that the Kubernetes API has told of and that are there").build(),
             in_step: in_step.with_description("1 while the Kubernetes API tells of every change, else 0").build(),
@@ -135,7 +147,7 @@ impl Watcher {
             if began.elapsed() >= self.settings.steady {
                 backoff.reset();
             }
-            tokio::time::sleep(backoff.wait()).await;
+            self.or_away(tokio::time::sleep(backoff.wait())).await;
         }
     }
 
@@ -147,19 +159,48 @@ impl Watcher {
             None => version.insert(self.list().await?).clone(),
         };
         let time = shortened(self.settings.watch, 0.2);
-        let mut watch = self.api.connect().await?.watch(&from, time, self.settings.grace).await?;
+        let watch = async { self.api.connect().await?.watch(&from, time, self.settings.grace).await };
+        let watch = self.or_away(watch).await?;
         if self.standing.well() {
             tracing::info!("the Kubernetes API is back");
         }
-        self.set(State::InStep);
-        while let Some(event) = watch.next().await? {
+        let ended = self.listen(watch, version).await;
+        self.heard = Instant::now();
+        ended
+    }
+
+    /// Takes events until the watch ends. What happened before it began is told first.
+    async fn listen(&mut self, mut watch: Watch, version: &mut Option<String>) -> Result<(), Error> {
+        let caught_up = Instant::now() + self.settings.catch_up;
+        let mut is_behind = true;
+        loop {
+            let next = if is_behind {
+                let Ok(next) = timeout_at(caught_up.into(), watch.next()).await else {
+                    is_behind = false;
+                    self.set(State::InStep);
+                    continue;
+                };
+                next
+            } else {
+                watch.next().await
+            };
+            let Some(event) = next? else { return Ok(()) };
             let at = event.object.metadata.resource_version.clone();
             self.take(event);
             if !at.is_empty() {
                 *version = Some(at);
             }
         }
-        Ok(())
+    }
+
+    /// Waits for what there is between two watches; where that takes long, events are missed meanwhile.
+    async fn or_away<T>(&self, what: impl Future<Output = T>) -> T {
+        let mut what = std::pin::pin!(what);
+        if let Ok(done) = timeout_at((self.heard + self.settings.late).into(), &mut what).await {
+            return done;
+        }
+        self.set(State::Away);
+        what.await
     }
 
     fn ended(&mut self, error: &Error, version: &mut Option<String>) {
@@ -170,7 +211,10 @@ impl Watcher {
                 return *version = None;
             }
             // What cannot be read would come again; a list goes around it.
-            Error::Large(_) | Error::Answer(_) => *version = None,
+            Error::Large(_) | Error::Answer(_) => {
+                self.set(State::Away);
+                *version = None;
+            }
             _ => {}
         }
         if self.standing.failed() {

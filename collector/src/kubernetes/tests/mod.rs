@@ -27,7 +27,7 @@ struct Pair {
 
 fn quick() -> Settings {
     let waits = [Duration::from_millis(2), Duration::from_millis(20)];
-    Settings { waits, steady: Duration::ZERO, ..Settings::default() }
+    Settings { waits, steady: Duration::ZERO, catch_up: Duration::from_millis(10), ..Settings::default() }
 }
 
 fn connect(folder: &Path, settings: Settings) -> Kubernetes {
@@ -157,6 +157,36 @@ async fn after_a_disconnect_it_goes_on_from_the_last_event_and_is_away_only_when
     pair.until_known(&second).await;
     pair.until("the first is gone", |_| pair.is_gone(&first)).await;
     assert_eq!(pair.server.asked(), Asked { lists: 1, pages: 1, watches: 2, refused: 3 });
+}
+
+#[tokio::test]
+async fn it_is_away_while_the_next_watch_is_long_in_coming_though_nothing_has_failed() {
+    let settings = Settings { waits: [Duration::from_secs(1); 2], late: Duration::from_millis(10), ..quick() };
+    let pair = Pair::new(settings, |_| {}).await;
+    pair.until("it is in step", |pods| pods.state() == State::InStep).await;
+    pair.server.disconnect();
+    pair.until("it is away", |pods| pods.state() == State::Away).await;
+    let uid = pair.create("web");
+    pair.until("it is back", |pods| pods.state() == State::InStep).await;
+    pair.until_known(&uid).await;
+    assert_eq!(pair.server.asked(), Asked { lists: 1, pages: 1, watches: 2, refused: 0 });
+}
+
+#[tokio::test]
+async fn it_is_in_step_again_only_when_what_happened_meanwhile_was_told() {
+    let pair = Pair::new(Settings { catch_up: Duration::from_secs(2), ..quick() }, |_| {}).await;
+    pair.until("it is in step", |pods| pods.state() == State::InStep).await;
+    pair.server.fail(3);
+    pair.server.disconnect();
+    pair.until("it is away", |pods| pods.state() == State::Away).await;
+    let uid = pair.create("web");
+    pair.server.silence(true);
+    pair.until("it is listened to", |_| pair.server.asked().watches == 2).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(pair.kubernetes.pods.state(), State::Away);
+    pair.server.silence(false);
+    pair.until("it is in step", |pods| pods.state() == State::InStep).await;
+    assert!(pair.label(&uid).is_some());
 }
 
 #[tokio::test]
