@@ -2,6 +2,7 @@
 //!
 //! Every process that is started here is killed when its handle is dropped; every port is a free one of loopback.
 
+mod bus;
 mod data;
 mod http;
 pub mod kafka;
@@ -11,6 +12,7 @@ pub mod weir;
 
 use std::time::Duration;
 
+pub use bus::messages;
 pub use data::data;
 pub use http::Api;
 pub use skip::skip;

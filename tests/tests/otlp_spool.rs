@@ -15,11 +15,11 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
 use weir_bus::spool::{Refused, Spool, Spooled};
-use weir_bus::{Broker, Bus, Event, Options, Partition, Position, Record};
+use weir_bus::{Broker, Bus, Options, Record};
 use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
 use weir_proto::topic;
 use weir_tests::kafka::Kafka;
-use weir_tests::{Api, Weir, skip, until};
+use weir_tests::{Api, Weir, messages, skip, until};
 
 const LINES: u64 = 400;
 
@@ -169,26 +169,15 @@ async fn on_the_bus(kafka: &Kafka) -> Vec<u64> {
     let folder = tempfile::tempdir().unwrap();
     let bus = Bus::open(&kafka.options(), folder.path()).await.unwrap();
     let mut numbers = Vec::new();
-    for partition in 0..bus.partitions(topic::LOGS).await.unwrap() {
-        let partition = Partition::new(topic::LOGS, partition);
-        let (offset, end) = bus.offsets(&partition).await.unwrap();
-        let mut consumer = bus.consumer(&[Position { partition, offset }]).unwrap();
-        let mut next = offset;
-        while next < end {
-            let Event::Batch(messages) = consumer.next(1000, Duration::from_secs(10)).await.unwrap() else { continue };
-            for message in messages {
-                next = message.offset + 1;
-                let request: ExportLogsServiceRequest = prost::Message::decode(message.value).unwrap();
-                let records = request.resource_logs.iter().flat_map(|r| &r.scope_logs).flat_map(|s| &s.log_records);
-                for record in records {
-                    use weir_proto::otlp::common::v1::any_value::Value;
-                    let Some(Value::StringValue(text)) = record.body.as_ref().and_then(|body| body.value.as_ref())
-                    else {
-                        panic!("{record:?}")
-                    };
-                    numbers.push(text.parse().unwrap());
-                }
-            }
+    for message in messages(&bus, topic::LOGS).await.unwrap() {
+        let request: ExportLogsServiceRequest = prost::Message::decode(message.value).unwrap();
+        let records = request.resource_logs.iter().flat_map(|r| &r.scope_logs).flat_map(|s| &s.log_records);
+        for record in records {
+            use weir_proto::otlp::common::v1::any_value::Value;
+            let Some(Value::StringValue(text)) = record.body.as_ref().and_then(|body| body.value.as_ref()) else {
+                panic!("{record:?}")
+            };
+            numbers.push(text.parse().unwrap());
         }
     }
     numbers

@@ -12,10 +12,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use futures::stream::{self, StreamExt as _};
-use http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -43,6 +43,8 @@ struct World {
     pods: BTreeMap<(String, String), (String, Value)>,
     /// Version, node and event.
     events: Vec<(u64, String, Value)>,
+    /// Some watch was told of all events up to this version.
+    told: u64,
     /// The rest of lists that are not whole yet, by their continue tokens.
     pages: HashMap<String, (u64, Vec<Value>)>,
     uids: u64,
@@ -97,14 +99,15 @@ impl Server {
         done
     }
 
-    /// Puts a pod there; gives its uid.
+    /// Puts a pod there, by `namespace/name`, or in `team-a` by its name alone; gives its uid.
     pub(super) fn create(&self, node: &str, name: &str, labels: &Value, annotations: &Value) -> String {
         self.change(|world| {
             world.uids += 1;
             let uid = format!("00000000-0000-0000-0000-{:012}", world.uids);
+            let (namespace, bare) = key(name);
             // Much of what a real pod's metadata holds is of no interest.
             let metadata = json!({
-                "namespace": "team-a", "name": name, "uid": uid, "labels": labels, "annotations": annotations,
+                "namespace": namespace, "name": bare, "uid": uid, "labels": labels, "annotations": annotations,
                 "creationTimestamp": null, "managedFields": [{"manager": "kubelet", "fieldsV1": {"f:metadata": {}}}],
             });
             world.happens("ADDED", node, name, metadata);
@@ -115,7 +118,7 @@ impl Server {
     /// Gives a pod other labels.
     pub(super) fn label(&self, name: &str, labels: &Value) {
         self.change(|world| {
-            let (node, mut metadata) = world.pods[&("team-a".to_owned(), name.to_owned())].clone();
+            let (node, mut metadata) = world.pods[&key(name)].clone();
             metadata["labels"] = labels.clone();
             world.happens("MODIFIED", &node, name, metadata);
         });
@@ -123,7 +126,7 @@ impl Server {
 
     pub(super) fn delete(&self, name: &str) {
         self.change(|world| {
-            let (node, metadata) = world.pods[&("team-a".to_owned(), name.to_owned())].clone();
+            let (node, metadata) = world.pods[&key(name)].clone();
             world.happens("DELETED", &node, name, metadata);
         });
     }
@@ -184,13 +187,26 @@ impl Server {
     pub(super) fn asked(&self) -> Asked {
         self.shared.world.lock().asked
     }
+
+    /// The version that there is now, and the one up to which some watch was told of all that happened.
+    #[allow(dead_code, reason = "for tests of the whole program")]
+    pub(super) fn versions(&self) -> (u64, u64) {
+        let world = self.shared.world.lock();
+        (world.version, world.told)
+    }
+}
+
+/// Namespace and name.
+fn key(name: &str) -> (String, String) {
+    let (namespace, name) = name.split_once('/').unwrap_or(("team-a", name));
+    (namespace.to_owned(), name.to_owned())
 }
 
 impl World {
     fn happens(&mut self, kind: &str, node: &str, name: &str, mut metadata: Value) {
         self.version += 1;
         metadata["resourceVersion"] = json!(self.version.to_string());
-        let key = ("team-a".to_owned(), name.to_owned());
+        let key = key(name);
         if kind == "DELETED" {
             self.pods.remove(&key);
         } else {
@@ -277,7 +293,7 @@ fn events(shared: Arc<Shared>, node: Option<String>, from: u64, began: (u64, u64
             loop {
                 turn.borrow_and_update();
                 {
-                    let world = shared.world.lock();
+                    let mut world = shared.world.lock();
                     if at == usize::MAX {
                         return None;
                     }
@@ -303,6 +319,8 @@ fn events(shared: Arc<Shared>, node: Option<String>, from: u64, began: (u64, u64
                         drop(world);
                         return Some((Ok(lines), (shared, turn, at)));
                     }
+                    let seen = at.checked_sub(1).map_or(0, |last| world.events[last].0);
+                    world.told = world.told.max(seen);
                 }
                 tokio::select! {
                     _ = turn.changed() => {}
