@@ -83,9 +83,7 @@ pub(super) fn look(source: &mut Source, first: bool) {
         }
     }
     missed::take_in_later(source);
-    for id in new {
-        missed::take_in_missed(source, id);
-    }
+    missed::take_in_missed(source, &new);
     source.looked = Some(began);
     source.began = source.began.or(source.looked);
     if source.closed_looked.is_none_or(|at| at.elapsed() >= source.rescan()) {
@@ -335,7 +333,7 @@ pub(super) fn again(
     entry.size = metadata.len();
     let place = PathBuf::from(&entry.target);
     let id = source.begin_tail(entry, content, group, place, rotated);
-    missed::take_in_missed(source, id);
+    missed::take_in_missed(source, &[id]);
     Ok(())
 }
 

@@ -8,6 +8,8 @@ use std::fs::Metadata;
 use std::io;
 use std::path::Path;
 
+use ahash::AHashMap;
+
 use super::checkpoint::Entry;
 use super::content::{Content, is_packed, open};
 use super::follow::{begin, is_copy, take_in};
@@ -27,15 +29,42 @@ pub(super) struct Missed {
     since: u64,
 }
 
-/// Takes in those before a file that is new.
-pub(super) fn take_in_missed(source: &mut Source, id: u64) {
-    let Some(tail) = source.tails.get(&id) else { return };
-    let (after, group) = (tail.entry.clone(), tail.group);
-    let entries = source.tails.values().map(|tail| &tail.entry).chain(source.known.values());
-    let before = entries.filter(|other| other.target == after.target && other.identity != after.identity);
-    if let Some(since) = before.map(|before| before.seen).max().or(source.began) {
-        take_in_since(source, Missed { after, group, since });
+/// Takes in those before files that are new. One pass over all files and folders serves them all: there may be many.
+pub(super) fn take_in_missed(source: &mut Source, ids: &[u64]) {
+    let new = ids.iter().filter_map(|id| source.tails.get(id));
+    let new: Vec<_> = new.map(|tail| (tail.entry.clone(), tail.group)).collect();
+    let mut before: AHashMap<&str, Vec<&Entry>> = new.iter().map(|(after, _)| (&*after.target, Vec::new())).collect();
+    for entry in source.tails.values().map(|tail| &tail.entry).chain(source.known.values()) {
+        if let Some(before) = before.get_mut(&*entry.target) {
+            before.push(entry);
+        }
     }
+    let mut names: AHashMap<&Path, Vec<String>> = AHashMap::new();
+    let mut missed = Vec::new();
+    for (after, group) in &new {
+        let others = before.get(&*after.target).into_iter().flatten().filter(|other| other.identity != after.identity);
+        let Some(since) = others.map(|other| other.seen).max().or(source.began) else { continue };
+        let target = Path::new(&after.target);
+        let (Some(folder), Some(name)) = (target.parent(), target.file_name().and_then(|name| name.to_str())) else {
+            continue;
+        };
+        let names = names.entry(folder).or_insert_with(|| names_in(folder));
+        let from = names.partition_point(|other| other.as_str() < name);
+        if names[from..].iter().take_while(|other| other.starts_with(name)).any(|other| is_after(name, other)) {
+            missed.push(Missed { after: after.clone(), group: *group, since });
+        }
+    }
+    for missed in missed {
+        take_in_since(source, missed);
+    }
+}
+
+/// What lies in a folder, in order.
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<_> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort_unstable();
+    names
 }
 
 /// Looks again for those that could not be told before.

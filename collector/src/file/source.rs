@@ -508,7 +508,7 @@ impl Source {
             }
             Ok(Visit::Begun) => {
                 // While it was empty, it may have been written, copied and truncated again.
-                missed::take_in_missed(self, id);
+                missed::take_in_missed(self, &[id]);
                 self.must_write = true;
                 self.queue(id);
             }
