@@ -43,7 +43,9 @@ pub(super) fn take_in_missed(source: &mut Source, ids: &[u64]) {
     let mut missed = Vec::new();
     for (after, group) in &new {
         let others = before.get(&*after.target).into_iter().flatten().filter(|other| other.identity != after.identity);
-        let Some(since) = others.map(|other| other.seen).max().or(source.began) else { continue };
+        // One that an older version wrote down does not say when.
+        let seen = others.map(|other| other.seen).filter(|seen| *seen > 0).max();
+        let Some(since) = seen.or(source.began) else { continue };
         let target = Path::new(&after.target);
         let (Some(folder), Some(name)) = (target.parent(), target.file_name().and_then(|name| name.to_str())) else {
             continue;
