@@ -33,16 +33,19 @@ pub struct Record<'a> {
 /// Log records of one resource; the buffer is kept from batch to batch.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// Behind [`HEAD`] bytes for what comes first; empty before the first record.
+    /// Behind `head` bytes for what comes first; empty before the first record.
     records: Vec<u8>,
+    head: usize,
+    /// What the next batch needs for what comes first, as far as is known.
+    next_head: usize,
     count: usize,
     left_out: u64,
     /// What the next batch is likely to need, in bytes.
     room: usize,
 }
 
-/// A resource and its lengths fit in here, as a rule: a pod may have many labels.
-const HEAD: usize = 4096;
+/// A resource and its lengths fit in here, as a rule; a pod may have more labels than that.
+const HEAD: usize = 1024;
 
 /// After a batch of this size the next one gets its room at once.
 const BUSY: usize = 256 << 10;
@@ -73,7 +76,7 @@ impl Mark {
 impl Batch {
     /// Bytes of the log records so far; [`Self::finish`] adds the resource and at most 40 bytes.
     pub fn len(&self) -> usize {
-        self.records.len().saturating_sub(HEAD)
+        self.records.len().saturating_sub(self.head)
     }
 
     /// Nothing was pushed.
@@ -99,7 +102,8 @@ impl Batch {
 
         if self.records.is_empty() {
             self.records.reserve(self.room);
-            self.records.resize(HEAD, 0);
+            self.head = self.next_head.max(HEAD);
+            self.records.resize(self.head, 0);
         }
         let out = &mut self.records;
         out.reserve(length + 6);
@@ -155,24 +159,27 @@ impl Batch {
         header(&mut head, 1, resource.len());
         head.extend_from_slice(resource);
         header(&mut head, 2, scope);
-        self.room = if scope >= BUSY { HEAD + scope + BUSY } else { 0 };
+        let place = self.head;
+        // Lengths may take some bytes more the next time.
+        self.next_head = head.len() + 8;
+        self.room = if scope >= BUSY { place + scope + BUSY } else { 0 };
         let mut rest = Vec::new();
         if self.len() > scope {
             rest.reserve(self.room);
-            rest.resize(HEAD, 0);
-            rest.extend_from_slice(&self.records[HEAD + scope..]);
+            rest.resize(place, 0);
+            rest.extend_from_slice(&self.records[place + scope..]);
         }
         let mut whole = std::mem::replace(&mut self.records, rest);
-        whole.truncate(HEAD + scope);
+        whole.truncate(place + scope);
         self.count = self.count.saturating_sub(mark.records);
         self.left_out = self.left_out.saturating_sub(mark.left_out);
-        match HEAD.checked_sub(head.len()) {
-            Some(start) if whole.len() >= HEAD => {
-                whole[start..HEAD].copy_from_slice(&head);
+        match place.checked_sub(head.len()) {
+            Some(start) if whole.len() >= place => {
+                whole[start..place].copy_from_slice(&head);
                 Bytes::from(whole).slice(start..)
             }
             _ => {
-                head.extend_from_slice(whole.get(HEAD..).unwrap_or_default());
+                head.extend_from_slice(whole.get(place..).unwrap_or_default());
                 head.into()
             }
         }
