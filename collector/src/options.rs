@@ -44,7 +44,7 @@ pub struct Options {
     /// however the file is encoded.
     pub max_line: Size,
     /// Files that are open at the same time; idle ones are closed and opened again when they grow. Only files that are
-    /// deleted and not read to the end yet may be more.
+    /// deleted and not read to the end yet, or that wait some seconds for what is known of their pods, may be more.
     pub max_open_files: usize,
 }
 

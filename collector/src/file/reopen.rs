@@ -59,7 +59,8 @@ impl Source {
             Content::Packed(_) => any,
             Content::Plain(file) => file.metadata().is_ok_and(|metadata| metadata.nlink() > 0),
         };
-        let may = linked && (any || !busy);
+        // Closed before its pod is known and it was read, it may be gone by then.
+        let may = linked && (any || !busy) && tail.waits_for_pod.is_none();
         if may {
             tail.content = Content::Shut;
         }
