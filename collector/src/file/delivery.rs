@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use ahash::AHashMap;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use weir_bus::{Partition, Record};
 use weir_proto::{Origin, header};
-
-use ahash::AHashMap;
 
 use super::acks::Ticket;
 use super::source::{Source, give_back};
@@ -22,6 +21,17 @@ pub(super) enum Done {
     Loss(Result<(), weir_bus::Error>),
     /// How far the bus has what was on its way when the last run ended.
     Found(AHashMap<String, u64>),
+}
+
+/// A record of a range of a file; those of one identity stay in order.
+pub(super) fn record(topic: &Arc<str>, origin: &Origin, value: Bytes) -> Record {
+    Record {
+        topic: Arc::clone(topic),
+        key: Some(Bytes::from(origin.identity.clone().into_bytes())),
+        value,
+        headers: vec![(header::ORIGIN.to_owned(), Bytes::from(origin.to_string().into_bytes()))],
+        ..Record::default()
+    }
 }
 
 impl Source {
@@ -56,13 +66,7 @@ impl Source {
         };
         let bytes = sealed.value.len();
         let path = tail.entry.path.clone();
-        let record = Record {
-            topic: Arc::clone(&self.topic),
-            key: Some(Bytes::from(tail.entry.identity.clone().into_bytes())),
-            value: sealed.value,
-            headers: vec![(header::ORIGIN.to_owned(), Bytes::from(origin.to_string().into_bytes()))],
-            ..Record::default()
-        };
+        let record = record(&self.topic, &origin, sealed.value);
         // Waits while the bus is full. When stopped, the batch is read again by the next run.
         let delivery = tokio::select! {
             biased;

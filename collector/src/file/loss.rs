@@ -1,20 +1,17 @@
 //! A log record for each loss, so that the search answers whether something is missing.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use bytes::Bytes;
 use prost::Message;
 use tokio_util::sync::CancellationToken;
-use weir_bus::Record;
 use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
 use weir_proto::otlp::common::v1::any_value::Value;
 use weir_proto::otlp::common::v1::{AnyValue, KeyValue};
 use weir_proto::otlp::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
 use weir_proto::otlp::resource::v1::Resource;
-use weir_proto::{Origin, attribute, header};
+use weir_proto::{Origin, attribute};
 
-use super::delivery::Done;
+use super::delivery::{Done, record};
 use super::ledger::Loss;
 use super::source::Source;
 
@@ -26,13 +23,7 @@ impl Source {
         // Sent again after a crash it is the same record again, which readers drop.
         let identity = format!("{}.lost-{}", loss.identity, loss.start);
         let origin = Origin { identity, start: loss.start, end: loss.end };
-        let record = Record {
-            topic: Arc::clone(&self.topic),
-            key: Some(Bytes::from(origin.identity.clone().into_bytes())),
-            value: request(&loss, &facts.resource).encode_to_vec().into(),
-            headers: vec![(header::ORIGIN.to_owned(), Bytes::from(origin.to_string().into_bytes()))],
-            ..Record::default()
-        };
+        let record = record(&self.topic, &origin, request(&loss, &facts.resource).encode_to_vec().into());
         let delivery = tokio::select! {
             biased;
             delivery = self.producer.send(record) => delivery,
