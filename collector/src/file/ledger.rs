@@ -54,6 +54,17 @@ impl Reason {
 /// Bytes by the reason why they are lost.
 pub type Lost = BTreeMap<Reason, u64>;
 
+fn add(lost: &mut Lost, more: impl IntoIterator<Item = (Reason, u64)>) {
+    for (reason, bytes) in more.into_iter().filter(|(_, bytes)| *bytes > 0) {
+        *lost.entry(reason).or_default() += bytes;
+    }
+}
+
+/// Bytes of a generation that are in records on the bus.
+fn acknowledged(entry: &Entry) -> u64 {
+    entry.position.saturating_sub(entry.start).saturating_sub(entry.left_out)
+}
+
 /// Generations of a source of which nothing else is kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Ended {
@@ -118,13 +129,10 @@ pub struct Row {
 
 impl Row {
     fn add(&mut self, entry: &Entry, now: u64) {
-        let passed = entry.position.saturating_sub(entry.start);
         self.files += 1;
-        self.acknowledged += passed.saturating_sub(entry.left_out);
+        self.acknowledged += acknowledged(entry);
         self.waiting += entry.size.saturating_sub(entry.position);
-        if entry.left_out > 0 {
-            *self.lost.entry(Reason::OverLimit).or_default() += entry.left_out;
-        }
+        add(&mut self.lost, [(Reason::OverLimit, entry.left_out)]);
         let waiting = entry.waiting_since.map_or(0, |since| now.saturating_sub(since) / 1_000_000_000);
         self.waiting_seconds = self.waiting_seconds.max(waiting);
     }
@@ -136,9 +144,7 @@ impl Row {
         self.acknowledged += other.acknowledged;
         self.waiting += other.waiting;
         self.waiting_seconds = self.waiting_seconds.max(other.waiting_seconds);
-        for (reason, bytes) in &other.lost {
-            *self.lost.entry(*reason).or_default() += bytes;
-        }
+        add(&mut self.lost, other.lost.clone());
         self
     }
 
@@ -165,9 +171,7 @@ impl Sources {
         for (path, ended) in &snapshot.ended.ended {
             let row = rows.entry(path).or_default();
             row.acknowledged += ended.acknowledged;
-            for (reason, bytes) in &ended.lost {
-                *row.lost.entry(*reason).or_default() += bytes;
-            }
+            add(&mut row.lost, ended.lost.clone());
         }
         rows.into_iter().map(|(path, row)| Row { path: path.to_owned(), ..row }.sum()).collect()
     }
@@ -206,12 +210,9 @@ impl Ledger {
 
     /// Nothing is kept of this generation any more; what was not acknowledged is lost, for this reason.
     pub(super) fn end(&mut self, entry: &Entry, reason: Reason) {
-        let passed = entry.position.saturating_sub(entry.start);
         let ended = self.ended(entry);
-        ended.acknowledged += passed.saturating_sub(entry.left_out);
-        if entry.left_out > 0 {
-            *ended.lost.entry(Reason::OverLimit).or_default() += entry.left_out;
-        }
+        ended.acknowledged += acknowledged(entry);
+        add(&mut ended.lost, [(Reason::OverLimit, entry.left_out)]);
         self.lose(entry, entry.position, entry.size, reason);
         self.forget_some();
     }
@@ -223,7 +224,7 @@ impl Ledger {
         }
         let path = &entry.path;
         tracing::warn!(path, bytes = end - start, reason = reason.name(), "a file, or a part of it, is lost");
-        *self.ended(entry).lost.entry(reason).or_default() += end - start;
+        add(&mut self.ended(entry).lost, [(reason, end - start)]);
         let kept = Arc::make_mut(&mut self.kept);
         if kept.losses.len() < MAX_LOSSES {
             kept.losses.push_back(Loss {
@@ -269,9 +270,7 @@ impl Ledger {
             let Some(gone) = oldest.map(|(path, _)| path.clone()).and_then(|path| ended.remove(&path)) else { return };
             let others = ended.entry(OTHERS.to_owned()).or_default();
             others.acknowledged += gone.acknowledged;
-            for (reason, bytes) in gone.lost {
-                *others.lost.entry(reason).or_default() += bytes;
-            }
+            add(&mut others.lost, gone.lost);
         }
     }
 }
