@@ -33,6 +33,7 @@ pub(super) fn look(source: &mut Source, first: bool) {
     let began = now();
     source.watch.forget_missing();
     source.held.clear();
+    source.awaited.clear();
     let Source { by_target, tails, .. } = source;
     by_target.retain(|_, id| tails.contains_key(id));
     let mut found: AHashMap<Inode, (usize, PathBuf, Metadata)> = AHashMap::new();
@@ -383,12 +384,7 @@ pub(super) fn is_copy(source: &mut Source, path: &Path, metadata: &Metadata, cop
         }
     }
     // Those were truncated or renamed, and have not been visited since: that comes first.
-    for id in &unvisited {
-        source.queue(*id);
-    }
-    if !unvisited.is_empty() {
-        source.watch.again();
-    }
+    source.visit_first(&unvisited);
     Ok(!unvisited.is_empty())
 }
 

@@ -160,9 +160,7 @@ fn are_visited(source: &mut Source, after: &Entry, since: Option<u64>) -> bool {
     });
     let unvisited = beside.filter(|(_, tail)| Some(tail.verified) < since);
     let unvisited: Vec<u64> = unvisited.map(|(id, _)| *id).collect();
-    for other in &unvisited {
-        source.queue(*other);
-    }
+    source.visit_first(&unvisited);
     unvisited.is_empty()
 }
 

@@ -122,6 +122,8 @@ pub struct Source {
     pub(super) held: AHashSet<PathBuf>,
     /// Files before which more may have been, once others were visited.
     pub(super) missed: Vec<Missed>,
+    /// Files to be visited before it can be told what others are: then those are looked at again.
+    pub(super) awaited: AHashSet<u64>,
     /// What was said of paths.
     pub(super) odd: Odd,
     /// Files that are open, oldest first; ones that are gone may be among them.
@@ -218,6 +220,7 @@ impl Source {
             watch: Watch::new(),
             held: AHashSet::new(),
             missed: Vec::new(),
+            awaited: AHashSet::new(),
             odd: Odd::default(),
             open: VecDeque::new(),
             max_open: options.max_open_files,
@@ -419,6 +422,14 @@ impl Source {
         }
     }
 
+    /// Visits these soon, and then looks again.
+    pub(super) fn visit_first(&mut self, ids: &[u64]) {
+        self.awaited.extend(ids);
+        for id in ids {
+            self.queue(*id);
+        }
+    }
+
     /// Queues what changed; whether files came or went.
     fn take_hints(&mut self) -> bool {
         let hints = self.watch.take();
@@ -459,6 +470,9 @@ impl Source {
         }
         let Some(tail) = self.tails.get_mut(&id) else { return };
         tail.visited = true;
+        if self.awaited.remove(&id) {
+            self.watch.again();
+        }
         match self.open_again(id) {
             Ok(true) => {}
             Ok(false) => return self.renew(id, false, stop).await,
@@ -478,9 +492,6 @@ impl Source {
         }
         self.metrics.count(&tail.entry.path, std::mem::take(&mut tail.assembler.counts));
         self.waiting_bytes = (self.waiting_bytes + tail.batch.len()).saturating_sub(before);
-        if !self.missed.is_empty() {
-            self.watch.again();
-        }
         let sealed = std::mem::take(&mut tail.sealed);
         if tail.batch.is_empty() {
             give_back(&mut self.pool, &mut tail.batch);
