@@ -1,7 +1,7 @@
 //! What the file source tells of itself.
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Gauge, Meter};
+use opentelemetry::metrics::{AsyncInstrument, Counter, Gauge, Meter};
 
 use crate::file::{Counts, Row, Sources};
 
@@ -74,29 +74,23 @@ impl Metrics {
 
 /// Tells of every source at each scrape: what is in its ledger.
 pub fn observe(meter: &Meter, sources: &Sources) {
-    let counter = |name: &'static str, text: &'static str, value: fn(&Row) -> u64| {
+    let of_each = |value: fn(&Row) -> u64| {
         let sources = sources.clone();
+        move |seen: &dyn AsyncInstrument<u64>| {
+            for row in rows(&sources) {
+                seen.observe(value(&row), &[KeyValue::new("path", row.path)]);
+            }
+        }
+    };
+    let counter = |name: &'static str, text: &'static str, value| {
         let builder = meter.u64_observable_counter(name).with_unit("By").with_description(text);
-        builder
-            .with_callback(move |seen| {
-                for row in rows(&sources) {
-                    seen.observe(value(&row), &[KeyValue::new("path", row.path)]);
-                }
-            })
-            .build()
+        builder.with_callback(of_each(value)).build()
     };
     counter("weir_collector_source_seen", "Bytes that are or were known to be there", |row| row.seen);
     counter("weir_collector_source_acknowledged", "Bytes that are durable on the bus", |row| row.acknowledged);
-    let gauge = |name: &'static str, unit: &'static str, text: &'static str, value: fn(&Row) -> u64| {
-        let sources = sources.clone();
+    let gauge = |name: &'static str, unit: &'static str, text: &'static str, value| {
         let builder = meter.u64_observable_gauge(name).with_unit(unit).with_description(text);
-        builder
-            .with_callback(move |seen| {
-                for row in rows(&sources) {
-                    seen.observe(value(&row), &[KeyValue::new("path", row.path)]);
-                }
-            })
-            .build()
+        builder.with_callback(of_each(value)).build()
     };
     gauge("weir_collector_source_waiting", "By", "Bytes that are not durable on the bus yet", |row| row.waiting);
     gauge("weir_collector_source_waiting_time", "s", "How long the oldest of them has waited", |row| {

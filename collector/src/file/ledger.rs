@@ -195,10 +195,6 @@ impl Ledger {
         &self.kept
     }
 
-    pub(super) fn sources(&self) -> Sources {
-        self.sources.clone()
-    }
-
     pub(super) fn tell_through(&mut self, sources: &Sources) {
         self.sources = sources.clone();
     }

@@ -269,16 +269,11 @@ impl Source {
         Ok(source)
     }
 
-    /// Tells through these how far every source is, rather than through its own.
+    /// Tells through these how far every source is, as long as it runs and after.
     #[must_use]
     pub fn telling(mut self, sources: &Sources) -> Self {
         self.ledger.tell_through(sources);
         self
-    }
-
-    /// How far every source is, as long as this runs and after.
-    pub fn sources(&self) -> Sources {
-        self.ledger.sources()
     }
 
     /// Reads only once `there` is cancelled: until then the topics may not be there. Files are found and known all the
@@ -532,7 +527,9 @@ impl Source {
     }
 
     fn write(&mut self) -> Result<(), Error> {
-        self.keep_pods();
+        if self.must_write {
+            self.keep_pods();
+        }
         let entries = self.entries();
         self.checkpoint.write(&Written {
             looked: self.looked,

@@ -21,7 +21,7 @@ use weir_proto::otlp::logs::v1::LogRecord;
 use weir_proto::{Origin, header, topic};
 use weir_service::telemetry::Telemetry;
 
-use super::{Settings, Source, Until, follow};
+use super::{Settings, Source, Sources, Until, follow};
 use crate::Error;
 use crate::metrics::Metrics;
 use crate::naming::Naming;
@@ -91,6 +91,24 @@ impl World {
         self.source().run(Until::End, CancellationToken::new()).await.unwrap();
     }
 
+    /// All that is on the topic, partition after partition.
+    async fn messages(&self) -> Vec<weir_bus::Message> {
+        let mut all = Vec::new();
+        for number in 0..self.bus.partitions(topic::LOGS).await.unwrap() {
+            let partition = Partition::new(topic::LOGS, number);
+            let (low, high) = self.bus.offsets(&partition).await.unwrap();
+            let mut consumer = self.bus.consumer(&[Position { partition, offset: low }]).unwrap();
+            let mut next = low;
+            while next < high {
+                if let Event::Batch(messages) = consumer.next(1000, Duration::from_secs(5)).await.unwrap() {
+                    next = messages.last().unwrap().offset + 1;
+                    all.extend(messages);
+                }
+            }
+        }
+        all
+    }
+
     /// What a reader that keeps to the contract sees: bodies by identity and offset, each once.
     async fn read(&self) -> BTreeMap<(String, u64), Vec<u8>> {
         self.read_all().await.0
@@ -100,41 +118,29 @@ impl World {
     async fn read_all(&self) -> (BTreeMap<(String, u64), Vec<u8>>, Vec<(String, std::ops::Range<u64>, String)>) {
         let mut ends: BTreeMap<String, u64> = BTreeMap::new();
         let (mut lines, mut losses) = (BTreeMap::new(), Vec::new());
-        for number in 0..self.bus.partitions(topic::LOGS).await.unwrap() {
-            let partition = Partition::new(topic::LOGS, number);
-            let (low, high) = self.bus.offsets(&partition).await.unwrap();
-            let mut consumer = self.bus.consumer(&[Position { partition, offset: low }]).unwrap();
-            let mut next = low;
-            while next < high {
-                let Event::Batch(messages) = consumer.next(1000, Duration::from_secs(5)).await.unwrap() else {
-                    continue;
+        for message in self.messages().await {
+            let origin = std::str::from_utf8(message.header(header::ORIGIN).unwrap()).unwrap();
+            let origin: Origin = origin.parse().unwrap();
+            let seen = ends.entry(origin.identity.clone()).or_insert(origin.start);
+            assert!(origin.start <= *seen, "a gap before {origin}: {seen}");
+            let request = ExportLogsServiceRequest::decode(&*message.value).unwrap();
+            for record in &request.resource_logs[0].scope_logs[0].log_records {
+                let offset = record.attributes.iter().find(|a| a.key == "log.file.offset").unwrap();
+                let Some(Value::IntValue(offset)) = offset.value.as_ref().unwrap().value else { panic!() };
+                assert!(origin.start <= offset as u64 && (offset as u64) < origin.end);
+                let body = match record.body.as_ref().unwrap().value.as_ref().unwrap() {
+                    Value::StringValue(text) => text.clone().into_bytes(),
+                    Value::BytesValue(bytes) => bytes.clone(),
+                    other => panic!("{other:?}"),
                 };
-                for message in messages {
-                    next = message.offset + 1;
-                    let origin = std::str::from_utf8(message.header(header::ORIGIN).unwrap()).unwrap();
-                    let origin: Origin = origin.parse().unwrap();
-                    let seen = ends.entry(origin.identity.clone()).or_insert(origin.start);
-                    assert!(origin.start <= *seen, "a gap before {origin}: {seen}");
-                    let request = ExportLogsServiceRequest::decode(&*message.value).unwrap();
-                    for record in &request.resource_logs[0].scope_logs[0].log_records {
-                        let offset = record.attributes.iter().find(|a| a.key == "log.file.offset").unwrap();
-                        let Some(Value::IntValue(offset)) = offset.value.as_ref().unwrap().value else { panic!() };
-                        assert!(origin.start <= offset as u64 && (offset as u64) < origin.end);
-                        let body = match record.body.as_ref().unwrap().value.as_ref().unwrap() {
-                            Value::StringValue(text) => text.clone().into_bytes(),
-                            Value::BytesValue(bytes) => bytes.clone(),
-                            other => panic!("{other:?}"),
-                        };
-                        if record.event_name == "weir.loss" {
-                            losses.extend((offset as u64 >= *seen).then(|| loss(record)));
-                        } else if offset as u64 >= *seen {
-                            let before = lines.insert((origin.identity.clone(), offset as u64), body);
-                            assert_eq!(before, None, "twice within one pass: {origin} {offset}");
-                        }
-                    }
-                    *seen = (*seen).max(origin.end);
+                if record.event_name == "weir.loss" {
+                    losses.extend((offset as u64 >= *seen).then(|| loss(record)));
+                } else if offset as u64 >= *seen {
+                    let before = lines.insert((origin.identity.clone(), offset as u64), body);
+                    assert_eq!(before, None, "twice within one pass: {origin} {offset}");
                 }
             }
+            *seen = (*seen).max(origin.end);
         }
         (lines, losses)
     }
@@ -332,8 +338,9 @@ async fn what_goes_away_unread_and_what_is_cut_is_counted_by_its_file() {
     let mut world = World::new(Format::Plain).await;
     world.options.max_line = weir_service::config::Size(100);
     world.append("a.log", "x".repeat(200) + "\nhalf");
-    let source = world.source();
-    crate::metrics::observe(&world.telemetry.meter(), &source.sources());
+    let sources = Sources::default();
+    let source = world.source().telling(&sources);
+    crate::metrics::observe(&world.telemetry.meter(), &sources);
     let stopped = CancellationToken::new();
     let running = (tokio::spawn(source.run(Until::Stopped, stopped.clone())), stopped);
     world.wait_for(1).await;

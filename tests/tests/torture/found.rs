@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::time::Duration;
 
 use prost::Message as _;
-use weir_bus::{Bus, Event, Partition, Position};
+use weir_bus::Bus;
 use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
 use weir_proto::otlp::common::v1::any_value::Value;
 use weir_proto::otlp::logs::v1::LogRecord;
@@ -23,20 +22,11 @@ pub(crate) struct Identity {
 /// Everything of the topic of logs, by identity.
 pub(crate) async fn on_bus(bus: &Bus) -> BTreeMap<String, Identity> {
     let mut found: BTreeMap<String, Identity> = BTreeMap::new();
-    for number in 0..bus.partitions(topic::LOGS).await.unwrap() {
-        let partition = Partition::new(topic::LOGS, number);
-        let (mut next, high) = bus.offsets(&partition).await.unwrap();
-        let mut consumer = bus.consumer(&[Position { partition, offset: next }]).unwrap();
-        while next < high {
-            let Event::Batch(messages) = consumer.next(1000, Duration::from_secs(5)).await.unwrap() else { continue };
-            for message in messages {
-                next = message.offset + 1;
-                let origin = std::str::from_utf8(message.header(header::ORIGIN).unwrap()).unwrap();
-                let request = ExportLogsServiceRequest::decode(&*message.value).unwrap();
-                let scopes = request.resource_logs.into_iter().flat_map(|logs| logs.scope_logs);
-                take(&mut found, &origin.parse().unwrap(), scopes.flat_map(|scope| scope.log_records));
-            }
-        }
+    for message in weir_tests::messages(bus, topic::LOGS).await.unwrap() {
+        let origin = std::str::from_utf8(message.header(header::ORIGIN).unwrap()).unwrap();
+        let request = ExportLogsServiceRequest::decode(&*message.value).unwrap();
+        let scopes = request.resource_logs.into_iter().flat_map(|logs| logs.scope_logs);
+        take(&mut found, &origin.parse().unwrap(), scopes.flat_map(|scope| scope.log_records));
     }
     found
 }

@@ -1,14 +1,13 @@
 //! What became of every byte, and what is told of it.
 
 use super::*;
-use crate::file::{Reason, Row};
+use crate::file::{Reason, Row, Sources};
 
 impl World {
     /// The books after all that can be read was read.
     async fn books(&self) -> BTreeMap<String, Row> {
-        let source = self.source();
-        let sources = source.sources();
-        source.run(Until::End, CancellationToken::new()).await.unwrap();
+        let sources = Sources::default();
+        self.source().telling(&sources).run(Until::End, CancellationToken::new()).await.unwrap();
         let rows = sources.rows();
         for row in &rows {
             assert_eq!(row.seen, row.acknowledged + row.waiting + row.lost.values().sum::<u64>(), "{row:?}");

@@ -46,7 +46,8 @@ impl World {
             }
         };
         let mut found = Vec::new();
-        for request in self.requests().await {
+        for message in self.messages().await {
+            let request = ExportLogsServiceRequest::decode(&*message.value).unwrap();
             for logs in request.resource_logs {
                 let value = text(&logs.resource.unwrap().attributes);
                 for record in logs.scope_logs.into_iter().flat_map(|scope| scope.log_records) {
@@ -57,24 +58,6 @@ impl World {
         }
         found.sort();
         found
-    }
-
-    async fn requests(&self) -> Vec<ExportLogsServiceRequest> {
-        let mut requests = Vec::new();
-        for number in 0..self.bus.partitions(topic::LOGS).await.unwrap() {
-            let partition = Partition::new(topic::LOGS, number);
-            let (low, high) = self.bus.offsets(&partition).await.unwrap();
-            let mut consumer = self.bus.consumer(&[Position { partition, offset: low }]).unwrap();
-            let mut next = low;
-            while next < high {
-                let Event::Batch(messages) = consumer.next(1000, Duration::from_secs(5)).await.unwrap() else {
-                    continue;
-                };
-                next = messages.last().unwrap().offset + 1;
-                requests.extend(messages.iter().map(|m| ExportLogsServiceRequest::decode(&*m.value).unwrap()));
-            }
-        }
-        requests
     }
 }
 
