@@ -171,8 +171,20 @@ pub struct TenantOptions {
 pub struct ShareOptions {
     /// Bytes in proportion, from 1 to 1000, while there is more to be read than can be.
     pub weight: u32,
-    /// Bytes a second at most: more of them waits in its files. Null is no limit.
+    /// Bytes a second at most. Null is no limit.
     pub rate: Option<Size>,
+    /// What becomes of more.
+    pub over: Over,
+}
+
+/// What becomes of bytes beyond a rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Over {
+    /// They wait in their files.
+    Delay,
+    /// What has waited for some seconds is left out, and counted as lost.
+    Drop,
 }
 
 /// GPU metrics.
@@ -258,7 +270,7 @@ impl Default for TenantOptions {
 
 impl Default for ShareOptions {
     fn default() -> Self {
-        Self { weight: 1, rate: None }
+        Self { weight: 1, rate: None, over: Over::Delay }
     }
 }
 
@@ -322,6 +334,10 @@ impl Options {
             if share.rate.is_some_and(|rate| rate.0 < 1024) {
                 return wrong(format!("collector.tenant.shares.{tenant}.rate: must be at least 1KiB (a second)"));
             }
+            if share.over == Over::Drop && share.rate.is_none() {
+                let right = "drop needs a rate beside it, such as {rate: 10MB, over: drop}";
+                return wrong(format!("collector.tenant.shares.{tenant}.over: {right}"));
+            }
         }
         for (at, files) in self.files.iter().enumerate() {
             if files.include.is_empty() {
@@ -375,7 +391,7 @@ mod tests {
                 "tls": {"cert": "/a.pem", "key": "/a.key", "client_ca": "/ca.pem"}}, "gpu": {"library": null, "interval": "5s"}, "host": null,
                 "kubernetes": {"kubeconfig": "/etc/weir/kubeconfig", "node": "node-1.example"},
                 "tenant": {"label": "team", "namespaces": {"team-a": "acme"}, "default": "other",
-                    "shares": {"acme": {"weight": 4, "rate": "10MB"}, "other": {}}}, "max_line": "64KiB", "max_open_files": 100}"#,
+                    "shares": {"acme": {"weight": 4, "rate": "10MB", "over": "drop"}, "other": {}}}, "max_line": "64KiB", "max_open_files": 100}"#,
         )
         .unwrap();
         assert!(matches!(options.files[0].multiline, Multiline::Start(_)) && options.otlp.http.is_none());
@@ -389,6 +405,12 @@ mod tests {
         assert_eq!(read("{}").unwrap().kubernetes, Some(KubernetesOptions::default()));
         assert_eq!(options.otlp.grpc, Some(SocketAddr::from(([127, 0, 0, 1], 0))));
         assert_eq!(options.tenant.label, "team");
+        let share = |tenant: &str| options.tenant.shares[tenant];
+        assert_eq!(
+            (share("acme").weight, share("acme").rate, share("acme").over),
+            (4, Some(Size(10_000_000)), Over::Drop)
+        );
+        assert_eq!((share("other").weight, share("other").rate, share("other").over), (1, None, Over::Delay));
         assert_eq!(options.tenant.of_namespace(Some("team-a")), "acme");
         assert_eq!(options.tenant.of_namespace(Some("team-b")), "other");
     }
@@ -409,6 +431,8 @@ mod tests {
             (r#"{"host": {"root": "host"}}"#, "host.root"),
             (r#"{"tenant": {"shares": {"acme": {"weight": 0}}}}"#, "shares.acme.weight"),
             (r#"{"tenant": {"shares": {"acme": {"rate": 1}}}}"#, "shares.acme.rate"),
+            (r#"{"tenant": {"shares": {"acme": {"over": "drop"}}}}"#, "shares.acme.over: drop needs a rate"),
+            (r#"{"tenant": {"shares": {"acme": {"rate": "1MB", "over": "block"}}}}"#, "expected `delay` or `drop`"),
             (r#"{"files": [{}]}"#, "files[0].include"),
             (r#"{"files": [{"include": ["/a/[x"]}]}"#, "files[0].include"),
             (r#"{"files": [{"include": ["/a/*.log.gz"]}]}"#, "files[0].include"),

@@ -66,7 +66,7 @@ impl Source {
         for mut entry in std::mem::take(&mut self.doubtful) {
             match (reached.get(&entry.identity), entry.ended) {
                 (Some(end), Some(reason)) => {
-                    entry.position = entry.position.max(*end);
+                    entry.reach(entry.position.max(*end));
                     self.ledger.end(&entry, reason);
                 }
                 _ => self.doubtful.push(entry),

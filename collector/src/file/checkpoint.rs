@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,13 @@ pub(super) struct Entry {
     /// Bytes before that which were left out of their records.
     #[serde(default)]
     pub left_out: u64,
+    /// Bytes before that which were dropped, since their tenant was over its rate.
+    #[serde(default)]
+    pub over_rate: u64,
+    /// Ranges behind it that are dropped too, in order. Reading again has to drop them too, so a range is kept before
+    /// anything behind it is sent.
+    #[serde(default)]
+    pub dropped: Vec<Range<u64>>,
     /// Since when the oldest byte behind it has been seen to wait, nanoseconds since the epoch.
     #[serde(default)]
     pub waiting_since: Option<u64>,
@@ -67,6 +75,16 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn inode(&self) -> Inode {
         (self.device, self.inode)
+    }
+
+    /// Everything before this is durable now.
+    pub(super) fn reach(&mut self, position: u64) {
+        self.position = position;
+        self.over_rate += self
+            .dropped
+            .extract_if(.., |range| range.end <= position)
+            .map(|range| range.end - range.start)
+            .sum::<u64>();
     }
 
     /// Whether this is the file. A device may have another number after a reboot; inode and birth tell enough then.
@@ -197,6 +215,8 @@ mod tests {
             start: 0,
             position: 7,
             left_out: 0,
+            over_rate: 3,
+            dropped: vec![8..9, 9..12],
             waiting_since: None,
             size: 9,
             breaks: vec![8],

@@ -306,6 +306,8 @@ pub(super) fn begin(
         start: 0,
         position: 0,
         left_out: 0,
+        over_rate: 0,
+        dropped: Vec::new(),
         waiting_since: None,
         size: 0,
         breaks: Vec::new(),

@@ -33,6 +33,8 @@ pub enum Reason {
     Damaged,
     /// A line was longer than `max_line`: these bytes of it were left out. Its record says so by `weir.truncated`.
     OverLimit,
+    /// Its tenant was over the rate that it is limited to, and what is over that is to be dropped.
+    OverRate,
     /// The configuration does not name the file any more.
     NotConfigured,
 }
@@ -46,6 +48,7 @@ impl Reason {
             Self::Truncated => "truncated",
             Self::Damaged => "damaged",
             Self::OverLimit => "over_limit",
+            Self::OverRate => "over_rate",
             Self::NotConfigured => "not_configured",
         }
     }
@@ -62,7 +65,12 @@ fn add(lost: &mut Lost, more: impl IntoIterator<Item = (Reason, u64)>) {
 
 /// Bytes of a generation that are in records on the bus.
 fn acknowledged(entry: &Entry) -> u64 {
-    entry.position.saturating_sub(entry.start).saturating_sub(entry.left_out)
+    entry.position.saturating_sub(entry.start).saturating_sub(entry.left_out + entry.over_rate)
+}
+
+/// Bytes of a generation that lie between those.
+fn passed_over(entry: &Entry) -> [(Reason, u64); 2] {
+    [(Reason::OverLimit, entry.left_out), (Reason::OverRate, entry.over_rate)]
 }
 
 /// Generations of a source of which nothing else is kept.
@@ -132,7 +140,7 @@ impl Row {
         self.files += 1;
         self.acknowledged += acknowledged(entry);
         self.waiting += entry.size.saturating_sub(entry.position);
-        add(&mut self.lost, [(Reason::OverLimit, entry.left_out)]);
+        add(&mut self.lost, passed_over(entry));
         let waiting = entry.waiting_since.map_or(0, |since| now.saturating_sub(since) / 1_000_000_000);
         self.waiting_seconds = self.waiting_seconds.max(waiting);
     }
@@ -208,7 +216,7 @@ impl Ledger {
     pub(super) fn end(&mut self, entry: &Entry, reason: Reason) {
         let ended = self.ended(entry);
         ended.acknowledged += acknowledged(entry);
-        add(&mut ended.lost, [(Reason::OverLimit, entry.left_out)]);
+        add(&mut ended.lost, passed_over(entry));
         self.lose(entry, entry.position, entry.size, reason);
         self.forget_some();
     }

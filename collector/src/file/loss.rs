@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
 use prost::Message;
 use tokio_util::sync::CancellationToken;
 use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
@@ -23,7 +24,7 @@ impl Source {
         // Sent again after a crash it is the same record again, which readers drop.
         let identity = format!("{}.lost-{}", loss.identity, loss.start);
         let origin = Origin { identity, start: loss.start, end: loss.end };
-        let record = record(&self.topic, &origin, request(&loss, &facts.resource).encode_to_vec().into());
+        let record = record(&self.topic, &origin, value(&loss, &facts.resource));
         let delivery = tokio::select! {
             biased;
             delivery = self.producer.send(record) => delivery,
@@ -45,7 +46,8 @@ impl Source {
     }
 }
 
-fn request(loss: &Loss, resource: &[u8]) -> ExportLogsServiceRequest {
+/// What a record of it says.
+pub(super) fn value(loss: &Loss, resource: &[u8]) -> Bytes {
     let int = |value: u64| Value::IntValue(i64::try_from(value).unwrap_or(i64::MAX));
     let text = |text: &str| Value::StringValue(text.to_owned());
     let (bytes, reason) = (loss.end - loss.start, loss.reason.name());
@@ -75,5 +77,5 @@ fn request(loss: &Loss, resource: &[u8]) -> ExportLogsServiceRequest {
     let resource = Resource::decode(resource).unwrap_or_default();
     let scope_logs = vec![ScopeLogs { log_records: vec![record], ..ScopeLogs::default() }];
     let logs = ResourceLogs { resource: Some(resource), scope_logs, ..ResourceLogs::default() };
-    ExportLogsServiceRequest { resource_logs: vec![logs] }
+    ExportLogsServiceRequest { resource_logs: vec![logs] }.encode_to_vec().into()
 }

@@ -30,7 +30,8 @@
 //!   ([`Sources`]); a loss is a log record of the file's resource too, the event `weir.loss`.
 //!
 //! Lost is only what was deleted or truncated before it was read and lies in no copy, and what is over the limit of a
-//! line. What was never seen cannot be counted. A rotated file that stands still is closed, and read on if a later look finds that it has
+//! line, or was dropped because its tenant was over a rate and is told to drop what is: whole records, told of by a
+//! record in their place, and the range is on disk before anything behind it is sent. What was never seen cannot be counted. A rotated file that stands still is closed, and read on if a later look finds that it has
 //! grown.
 
 mod acks;
@@ -48,6 +49,7 @@ mod missed;
 mod multiline;
 mod names;
 mod odd;
+mod over;
 mod pods;
 mod reopen;
 mod rotated;

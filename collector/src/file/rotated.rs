@@ -199,7 +199,8 @@ impl Source {
                     moved(&mut copy, found);
                     copy.size = copy.size.min(copy.position);
                     // The one that ended has the numbers.
-                    (copy.start, copy.left_out) = (copy.position, 0);
+                    (copy.start, copy.left_out, copy.over_rate) = (copy.position, 0, 0);
+                    copy.dropped.clear();
                     remember(self, copy);
                 }
             }

@@ -23,7 +23,7 @@ use super::ledger::{Ledger, Reason, Sources};
 use super::missed::Missed;
 use super::odd::Odd;
 use super::tail::{Tail, Visit, buffer_size};
-use super::turns::{Next, Turns};
+use super::turns::{Beyond, Next, Turns};
 use super::watch::Watch;
 use super::{follow, missed, pods};
 use crate::Error;
@@ -52,6 +52,8 @@ pub struct Settings {
     pub checkpoint: Duration,
     /// How long after a failure the bus is tried again.
     pub retry: Duration,
+    /// How long what is over a tenant's rate waits before it is dropped, where it is to be.
+    pub over_wait: Duration,
     /// Bytes in flight, of all files.
     pub in_flight: usize,
 }
@@ -66,6 +68,7 @@ impl Default for Settings {
             group_wait: Duration::from_secs(1),
             checkpoint: Duration::from_secs(1),
             retry: Duration::from_secs(1),
+            over_wait: Duration::from_secs(5),
             in_flight: 16 << 20,
         }
     }
@@ -142,7 +145,9 @@ pub struct Source {
     /// Nothing is read before this is cancelled; files are found and known from the start.
     reading: CancellationToken,
     next: u64,
-    turns: Turns,
+    pub(super) turns: Turns,
+    /// Files of which something is to be dropped, unless it is read before: see [`Turns::over`].
+    pub(super) over: VecDeque<Beyond>,
     pub(super) lingering: VecDeque<(Instant, u64)>,
     pub(super) moved: bool,
     /// Nothing is on its way, and nothing will be.
@@ -164,7 +169,7 @@ pub struct Source {
     pub(super) flight: FuturesUnordered<BoxFuture<'static, Done>>,
     pub(super) flight_bytes: usize,
     pub(super) waiting_bytes: usize,
-    buffer: Vec<u8>,
+    pub(super) buffer: Vec<u8>,
     pub(super) pool: Vec<Batch>,
 }
 
@@ -204,6 +209,7 @@ impl Source {
         let foreign = options.files.iter().any(|files| files.encoding != Encoding::Utf8);
         let reading = CancellationToken::new();
         reading.cancel();
+        let turns = Turns::new(options.tenant.shares.clone(), settings.over_wait);
         let mut source = Self {
             groups,
             max_line,
@@ -232,7 +238,8 @@ impl Source {
             timed: AHashSet::new(),
             reading,
             next: 0,
-            turns: Turns::new(options.tenant.shares.clone()),
+            turns,
+            over: VecDeque::new(),
             lingering: VecDeque::new(),
             moved: false,
             clean: false,
@@ -310,6 +317,9 @@ impl Source {
                 ticked = now;
                 self.tick(now);
             }
+            if self.reading.is_cancelled() && self.ends.is_some() && self.flight_bytes < self.settings.in_flight {
+                self.drop_over(now);
+            }
             if self.must_write || (self.moved && now - written >= self.settings.checkpoint) {
                 written = now;
                 if let Err(error) = self.write() {
@@ -348,6 +358,7 @@ impl Source {
             let mut due = looked.unwrap_or(now) + if structure { Duration::from_millis(100) } else { self.rescan() };
             due = due.min(self.lingering.front().map_or(due, |&(at, _)| at));
             due = due.min(allowed.unwrap_or(due));
+            due = if self.over.is_empty() { due } else { now };
             due = if self.moved { due.min(written + self.settings.checkpoint) } else { due };
             due = if self.timed.is_empty() { due } else { due.min(ticked + TICK) };
             tokio::select! {

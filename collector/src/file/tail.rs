@@ -1,6 +1,7 @@
 //! One file generation: from bytes to sealed batches.
 
 mod lines;
+mod over;
 
 use std::collections::VecDeque;
 use std::io;
@@ -182,6 +183,9 @@ impl Tail {
         if self.next_break() == Some(self.scan) {
             self.end_here(observed);
         }
+        if self.pass_dropped(observed) {
+            return Ok(Visit::Read { bytes: 0, more: true, cut: 0 });
+        }
         let from = self.scan;
         let stop = self.next_break();
         let anchor = self.entry.anchor;
@@ -333,12 +337,16 @@ impl Tail {
     /// Ends what is open at the end of what was read. The break has to be durable before the next visit.
     pub(super) fn break_after(&mut self, whole_file: bool) {
         let at = if whole_file { self.entry.size.max(self.scan) } else { self.scan };
+        self.break_at(at);
+        self.broken = self.broken.filter(|&broken| broken != at);
+        (self.open_since, self.part_since) = (None, None);
+    }
+
+    fn break_at(&mut self, at: u64) {
         if !self.entry.breaks.contains(&at) {
             self.entry.breaks.push(at);
             self.entry.breaks.sort_unstable();
         }
-        self.broken = self.broken.filter(|&broken| broken != at);
-        (self.open_since, self.part_since) = (None, None);
     }
 
     fn next_break(&self) -> Option<u64> {
@@ -383,12 +391,13 @@ impl Tail {
     /// What is to be kept of it now.
     pub(super) fn checkpoint(&mut self) -> Entry {
         let position = self.acks.durable();
-        self.entry.position = position;
+        self.entry.reach(position);
         while let Some((_, bytes)) = self.left_out.pop_front_if(|(end, _)| *end <= position) {
             self.entry.left_out += bytes;
         }
         // In UTF-8 it may be more than the file has.
-        self.entry.left_out = self.entry.left_out.min(position.saturating_sub(self.entry.start));
+        let most = position.saturating_sub(self.entry.start + self.entry.over_rate);
+        self.entry.left_out = self.entry.left_out.min(most);
         if self.waiting.is_none_or(|(end, _)| position >= end) {
             let now = weir_service::time::now_unix_nano() as u64;
             self.waiting = (self.entry.size > position).then_some((self.entry.size, now));

@@ -1,5 +1,6 @@
 mod encoding;
 mod ledger;
+mod over;
 mod pods;
 mod rotation;
 
@@ -70,6 +71,7 @@ impl World {
             grace: Duration::from_millis(200),
             group_wait: Duration::from_millis(50),
             linger: Duration::from_millis(5),
+            over_wait: Duration::from_millis(50),
             checkpoint: self.checkpoint,
             in_flight: 100_000,
             rescan: self.rescan,

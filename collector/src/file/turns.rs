@@ -5,6 +5,9 @@
 //! another tenant one round at most. Within a tenant, files that were rotated away have every other turn, oldest rotation
 //! first: they are the ones that will be deleted, and what stands still between them costs nearly nothing.
 //!
+//! A tenant over its rate waits. Where what is over it is to be dropped, [`Turns::over`] says after a while which files
+//! that is in.
+//!
 //! Pure: it reads no clock and no file.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,7 +17,7 @@ use std::time::{Duration, Instant};
 use ahash::AHashMap;
 use weir_service::config::Size;
 
-use crate::options::ShareOptions;
+use crate::options::{Over, ShareOptions};
 
 /// Bytes that one unit of weight is worth in a round: about one read buffer.
 pub(super) const QUANTUM: i64 = 256 << 10;
@@ -32,10 +35,21 @@ pub(super) enum Next {
     Nobody,
 }
 
+/// A file of a tenant over its rate.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Beyond {
+    pub(super) tenant: Arc<str>,
+    pub(super) file: u64,
+    /// Its part of what the rate will allow soon, in bytes: where no more waits in it, it stays.
+    pub(super) leave: u64,
+}
+
 /// Files that have something to be read.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     shares: BTreeMap<String, ShareOptions>,
+    /// How long what is over a rate waits before it is dropped, where it is to be.
+    over_wait: Duration,
     tenants: AHashMap<Arc<str>, Tenant>,
     /// Tenants in the order of the round. One whose last file was taken out stays until it is its turn again, since
     /// that file may come back.
@@ -53,14 +67,16 @@ struct Tenant {
     deficit: i64,
     /// Bytes that its rate allows, and when that was reckoned.
     bucket: Option<(f64, Instant)>,
+    /// When what waits is to be dropped, if its rate is used up then as it is now.
+    over_at: Option<Instant>,
     /// It is in the round.
     waiting: bool,
 }
 
 impl Turns {
     /// By tenant; who is not named has weight one and no limit.
-    pub(super) fn new(shares: BTreeMap<String, ShareOptions>) -> Self {
-        Self { shares, ..Self::default() }
+    pub(super) fn new(shares: BTreeMap<String, ShareOptions>, over_wait: Duration) -> Self {
+        Self { shares, over_wait, ..Self::default() }
     }
 
     /// No file waits for its turn.
@@ -90,12 +106,15 @@ impl Turns {
                 if tenant.rotated.is_empty() && tenant.live.is_empty() {
                     // What it did not read is not saved up; what it has read beyond is not forgotten.
                     tenant.deficit = tenant.deficit.min(0);
-                    tenant.waiting = false;
+                    (tenant.waiting, tenant.over_at) = (false, None);
                     if tenant.deficit == 0 && tenant.bucket.is_none() {
                         self.tenants.remove(name);
                     }
                     self.round.pop_front();
-                } else if let Some(at) = tenant.held_until(share.rate, now) {
+                } else if let Some(mut at) = tenant.held_until(share.rate, now) {
+                    if share.over == Over::Drop {
+                        at = at.min(*tenant.over_at.get_or_insert(now + self.over_wait));
+                    }
                     earliest = Some(earliest.map_or(at, |earliest| earliest.min(at)));
                     self.round.rotate_left(1);
                 } else if tenant.deficit > 0 {
@@ -112,6 +131,31 @@ impl Turns {
                 return earliest.map_or(Next::Nobody, Next::At);
             }
         }
+    }
+
+    /// The files from which is to be dropped what waits in them: those of tenants whose rate was used up some time ago,
+    /// who have not caught up since, and who have less than half of a burst to spend.
+    pub(super) fn over(&mut self, now: Instant) -> VecDeque<Beyond> {
+        let mut all = VecDeque::new();
+        for (name, share) in self.shares.iter().filter(|(_, share)| share.over == Over::Drop) {
+            let Some(rate) = share.rate else { continue };
+            let Some((tenant, entry)) = self.tenants.get_key_value(name.as_str()) else { continue };
+            if entry.over_at.is_none_or(|at| at > now) {
+                continue;
+            }
+            let tenant = Arc::clone(tenant);
+            let Some(entry) = self.tenants.get_mut(&tenant) else { continue };
+            entry.over_at = None;
+            entry.held_until(share.rate, now);
+            let burst = rate.0 as f64 * BURST.as_secs_f64();
+            if entry.bucket.is_none_or(|(room, _)| room < burst / 2.0) {
+                let files = entry.rotated.len() + entry.live.len();
+                let leave = burst as u64 / files.max(1) as u64;
+                let each = entry.rotated.iter().chain(&entry.live);
+                all.extend(each.map(|&file| Beyond { tenant: Arc::clone(&tenant), file, leave }));
+            }
+        }
+        all
     }
 
     /// So many bytes of a file of this tenant were read.
@@ -146,8 +190,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const WAIT: Duration = Duration::from_secs(5);
+
     fn shares(all: &[(&str, u32, Option<u64>)]) -> BTreeMap<String, ShareOptions> {
-        let share = |weight, rate: Option<u64>| ShareOptions { weight, rate: rate.map(Size) };
+        let share =
+            |weight, rate: Option<u64>| ShareOptions { weight, rate: rate.map(Size), ..ShareOptions::default() };
         all.iter().map(|&(name, weight, rate)| (name.to_owned(), share(weight, rate))).collect()
     }
 
@@ -180,7 +227,7 @@ mod tests {
     #[test]
     fn a_weight_is_a_part_of_the_bytes_however_many_a_visit_reads() {
         for bytes in [1000, QUANTUM as u64, 3 * QUANTUM as u64] {
-            let mut turns = Turns::new(shares(&[("heavy", 3, None)]));
+            let mut turns = Turns::new(shares(&[("heavy", 3, None)]), WAIT);
             let read = read(&mut turns, &[("heavy", 0), ("light", 1)], 40_000, bytes);
             let ratio = read[&0] as f64 / read[&1] as f64;
             assert!((2.9..3.1).contains(&ratio), "{ratio} at {bytes}");
@@ -205,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_tenant_over_its_rate_waits_and_others_do_not() {
-        let mut turns = Turns::new(shares(&[("slow", 1, Some(1000))]));
+        let mut turns = Turns::new(shares(&[("slow", 1, Some(1000))]), WAIT);
         let (slow, quick, now) = (Arc::from("slow"), Arc::from("quick"), Instant::now());
         turns.push(&slow, 1, false);
         assert_eq!(turns.next(now), Next::File(1));
@@ -219,13 +266,61 @@ mod tests {
         assert_eq!(turns.next(at), Next::File(1));
     }
 
+    #[test]
+    fn what_still_waits_some_time_after_a_rate_was_used_up_is_to_be_dropped_where_that_is_told() {
+        let mut told = shares(&[("drop", 1, Some(1000)), ("delay", 1, Some(1000))]);
+        told.entry("drop".to_owned()).and_modify(|share| share.over = Over::Drop);
+        let mut turns = Turns::new(told, WAIT);
+        let now = Instant::now();
+        let pass = |turns: &mut Turns, at: Instant| {
+            while let Next::File(id) = turns.next(at) {
+                let tenant = if id < 10 { "drop" } else { "delay" };
+                turns.spent(tenant, 1000);
+                turns.push(&Arc::from(tenant), id, false);
+            }
+        };
+        for (tenant, id, rotated) in [("drop", 1, false), ("drop", 2, true), ("delay", 10, false)] {
+            turns.push(&Arc::from(tenant), id, rotated);
+        }
+        pass(&mut turns, now);
+        assert!(turns.over(now + WAIT / 2).is_empty());
+        pass(&mut turns, now + WAIT);
+        let beyond = |file| Beyond { tenant: Arc::from("drop"), file, leave: 500 };
+        let mut over = turns.over(now + WAIT);
+        over.make_contiguous().sort_by_key(|beyond| beyond.file);
+        assert_eq!(over, [beyond(1), beyond(2)]);
+        assert!(turns.over(now + WAIT).is_empty());
+        // Held again, but the loop was busy elsewhere until its rate had allowed it for long.
+        pass(&mut turns, now + WAIT);
+        assert!(turns.over(now + 3 * WAIT).is_empty());
+    }
+
+    #[test]
+    fn a_tenant_that_has_caught_up_has_nothing_dropped() {
+        let mut told = shares(&[("drop", 1, Some(1000))]);
+        told.entry("drop".to_owned()).and_modify(|share| share.over = Over::Drop);
+        let mut turns = Turns::new(told, WAIT);
+        let (tenant, now) = (Arc::from("drop"), Instant::now());
+        turns.push(&tenant, 1, false);
+        assert_eq!(turns.next(now), Next::File(1));
+        turns.spent("drop", 2000);
+        turns.push(&tenant, 1, false);
+        assert!(matches!(turns.next(now), Next::At(_)));
+        let later = now + WAIT / 2;
+        assert_eq!(turns.next(later), Next::File(1));
+        turns.spent("drop", 10_000);
+        assert_eq!(turns.next(later), Next::Nobody);
+        turns.push(&tenant, 1, false);
+        assert!(turns.over(now + WAIT).is_empty());
+    }
+
     proptest! {
         #[test]
         fn every_file_gets_its_turn_once(
             pushed in prop::collection::vec((0_usize..4, any::<bool>(), 0_u64..2_000_000), 0..100),
         ) {
             let names: [Arc<str>; 4] = ["a", "b", "c", "d"].map(Arc::from);
-            let mut turns = Turns::new(shares(&[("a", 7, None)]));
+            let mut turns = Turns::new(shares(&[("a", 7, None)]), WAIT);
             for (id, &(tenant, rotated, _)) in pushed.iter().enumerate() {
                 turns.push(&names[tenant], id as u64, rotated);
             }

@@ -5,7 +5,7 @@ use crate::file::{Reason, Row, Sources};
 
 impl World {
     /// The books after all that can be read was read.
-    async fn books(&self) -> BTreeMap<String, Row> {
+    pub(super) async fn books(&self) -> BTreeMap<String, Row> {
         let sources = Sources::default();
         self.source().telling(&sources).run(Until::End, CancellationToken::new()).await.unwrap();
         let rows = sources.rows();
@@ -16,7 +16,7 @@ impl World {
         rows.into_iter().map(|row| (name(&row), row)).collect()
     }
 
-    async fn losses(&self) -> Vec<(std::ops::Range<u64>, String)> {
+    pub(super) async fn losses(&self) -> Vec<(std::ops::Range<u64>, String)> {
         self.read_all().await.1.into_iter().map(|(_, range, reason)| (range, reason)).collect()
     }
 }
