@@ -208,7 +208,8 @@ fn frame(line: &[u8]) -> Option<State> {
     }
 }
 
-/// A trace that a line in front of it announces: what a logger was told of, printed behind the message.
+/// A trace that a line in front of it announces: what a logger was told of, printed behind the message; or the line ends
+/// in a colon.
 fn explains(so_far: &[u8], line: &[u8]) -> Option<State> {
     let next = match line.first()? {
         b'T' if is_traceback(line) => State::Python,
@@ -219,7 +220,11 @@ fn explains(so_far: &[u8], line: &[u8]) -> Option<State> {
     let announced = match next {
         State::Python if so_far.starts_with(b"Exception ") => true,
         State::Go if find(so_far, b"panic").is_some() => true,
-        _ => severity::detect(so_far).is_some_and(|number| number >= ANNOUNCES) && !is_qualified_exception(so_far),
+        _ => {
+            let so_far = without_return(so_far);
+            let told = || severity::detect(so_far).is_some_and(|number| number >= ANNOUNCES);
+            (so_far.ends_with(b":") || told()) && !is_qualified_exception(so_far)
+        }
     };
     announced.then_some(next)
 }

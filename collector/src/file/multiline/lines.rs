@@ -93,20 +93,26 @@ pub(super) fn is_at(text: &[u8]) -> bool {
 
 /// An identifier, also a qualified one, alone or before a colon; not the name of a severity.
 pub(super) fn names_exception(line: &[u8]) -> bool {
-    let length = line.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'$')).count();
-    let name = &line[..length];
-    !line.first().is_none_or(u8::is_ascii_digit)
-        && length > 0
-        && line.get(length).is_none_or(|&b| b == b':')
-        && (name == b"Error" || severity::number(name).is_none())
+    let (name, rest) = split_name(line);
+    is_exception(name) && rest.first().is_none_or(|&b| b == b':')
 }
 
-/// `java.io.IOException: why`.
+/// `java.io.IOException: why`, `System.IO.IOException (0x80131620): why`, `org.RemoteException(org.Why): why`.
 pub(super) fn is_qualified_exception(line: &[u8]) -> bool {
-    names_exception(line) && {
-        let name = line.split(|&b| b == b':').next().unwrap_or_default();
-        name.contains(&b'.') && [&b"Exception"[..], b"Error", b"Throwable"].iter().any(|end| name.ends_with(end))
-    }
+    let (name, rest) = split_name(line);
+    let more = rest.strip_prefix(b" ").unwrap_or(rest).starts_with(b"(") && find(rest, b"): ").is_some();
+    is_exception(name)
+        && name.contains(&b'.')
+        && [&b"Exception"[..], b"Error", b"Throwable"].iter().any(|end| name.ends_with(end))
+        && (more || rest.first().is_none_or(|&b| b == b':'))
+}
+
+fn split_name(line: &[u8]) -> (&[u8], &[u8]) {
+    line.split_at(line.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'$')).count())
+}
+
+fn is_exception(name: &[u8]) -> bool {
+    !name.first().is_none_or(u8::is_ascii_digit) && (name == b"Error" || severity::number(name).is_none())
 }
 
 /// Where Node says an error was thrown: `/app/a.js:12`, `node:events:495`.

@@ -58,6 +58,10 @@ fn java_with_causes_and_suppressed() {
 fn the_line_that_announces_a_trace_is_its_first() {
     let logged = "12:00:01 ERROR [main] failed\njava.io.IOException: no\n\tat a.B.c(B.java:1)";
     assert_eq!(records(format!("INFO up\n{logged}\nINFO down").as_bytes()).len(), 3);
+    let told = "the task ended with an error:\r\norg.RemoteException(org.Why): no\n\tat a.B.c(B.java:1)";
+    assert_eq!(records(told.as_bytes()).len(), 1);
+    let told = "WARN [1] failed\nSystem.IO.IOException (0x80131620): no\n   at A.B()";
+    assert_eq!(records(told.as_bytes()).len(), 1);
     let logged = "INFO up\njava.io.IOException: no\n\tat a.B.c(B.java:1)";
     assert_eq!(records(logged.as_bytes()).len(), 2);
     assert_eq!(records(b"ERROR a\nTraceback (most recent call last):\n  File \"a\", line 1\nE: x\nERROR b").len(), 2);
