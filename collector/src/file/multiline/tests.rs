@@ -1,5 +1,3 @@
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -161,91 +159,6 @@ fn ordinary_lines_are_not_joined() {
     stand_alone(
         "GET /a.js:80 200\n/var/log/a:3\nNode.js v20\nnote: a\nAborted\nexit status 1\nSUMMARY: b\nReceiver: c",
     );
-}
-
-/// The folder of real logs; skips the test `name` where there is none.
-fn logs(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("WEIR_TEST_DATA").map(|data| Path::new(&data).join("logs"));
-    let folder = folder.filter(|folder| folder.is_dir());
-    if folder.is_none() {
-        assert!(std::env::var_os("WEIR_TEST_REQUIRE").is_none_or(|value| value != "all"), "{name} cannot be skipped");
-        let _ = std::io::Write::write_fmt(
-            &mut std::io::stderr(),
-            format_args!("skipped: {name}: WEIR_TEST_DATA names no folder with logs\n"),
-        );
-    }
-    folder
-}
-
-fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut found: Vec<PathBuf> = walkdir::WalkDir::new(folder)
-        .into_iter()
-        .map(Result::unwrap)
-        .filter(|entry| entry.file_type().is_file())
-        .map(walkdir::DirEntry::into_path)
-        .collect();
-    found.sort();
-    let name = |path: &Path| path.strip_prefix(folder).unwrap().display().to_string();
-    found.into_iter().map(|path| (name(&path), fs::read(&path).unwrap())).collect()
-}
-
-/// Each file is one trace, but for:
-/// - `arbitrary_text`: four ordinary lines;
-/// - `java_exc_part2`: frames whose head is missing, which belong to whatever line is in front of them.
-#[test]
-fn every_recorded_exception_is_one_record() {
-    let Some(folder) = logs("every_recorded_exception_is_one_record") else { return };
-    let mut seen = 0;
-    for (name, text) in files(&folder.join("detect-exceptions")) {
-        let lines = memchr::memchr_iter(b'\n', &text).count();
-        let expected = match name.as_str() {
-            "SOURCE.txt" | "UPSTREAM-LICENSE" => continue,
-            "arbitrary_text.txt" => 2 + lines,
-            "java_exc_part2.txt" => 2,
-            _ => 3,
-        };
-        let found = records(&[b"an ordinary line\n", text.as_slice(), b"another ordinary line\n"].concat());
-        let shown: Vec<_> = found.iter().map(|record| String::from_utf8_lossy(record)).collect();
-        assert_eq!(found.len(), expected, "{name}: {shown:#?}");
-        assert_eq!(shown.last().unwrap(), "another ordinary line", "{name}");
-        seen += 1;
-    }
-    assert!(seen >= 37, "{seen}");
-}
-
-/// In the brokers' own logs a record begins with `[`, but for what is on purpose: the settings that a broker prints,
-/// indented and ended by a blank line, are lines of their own, and so is every line of the garbage collector's report.
-#[test]
-fn brokers_exceptions_go_with_the_line_that_was_logged() {
-    let Some(folder) = logs("brokers_exceptions_go_with_the_line_that_was_logged") else { return };
-    let mut joined = 0;
-    for (name, text) in files(&folder.join("elastic-examples/kafka")) {
-        let report = name.contains("-gc.log");
-        for record in records(&text) {
-            let lines: Vec<&[u8]> = record.split(|&b| b == b'\n').collect();
-            let setting = lines[0].starts_with(b"\t") && !lines[0].starts_with(b"\tat ");
-            let alone = report || lines[0].is_empty() || setting || lines[0].starts_with(b" (");
-            assert!(lines[0].starts_with(b"[") || alone, "{name}: {}", String::from_utf8_lossy(&record));
-            assert!(lines.len() == 1 || !alone, "{name}: {}", String::from_utf8_lossy(&record));
-            assert!(
-                !lines[1..].iter().any(|line| line.starts_with(b"[")),
-                "{name}: {}",
-                String::from_utf8_lossy(&record)
-            );
-            joined += lines.len() - 1;
-        }
-    }
-    assert!(joined > 2_000, "{joined}");
-}
-
-/// On purpose: a backslash at a line's end joins nothing.
-#[test]
-fn logs_without_traces_stay_as_they_are() {
-    let Some(folder) = logs("logs_without_traces_stay_as_they_are") else { return };
-    for (name, text) in files(&folder.join("beats")) {
-        let lines = text.strip_suffix(b"\n").unwrap_or(&text).split(|&b| b == b'\n').count();
-        assert_eq!(records(&text).len(), lines, "{name}");
-    }
 }
 
 fn line() -> impl Strategy<Value = String> {
