@@ -9,13 +9,15 @@
 
 mod fixtures {
     pub(crate) mod files;
+    pub(crate) mod otlp;
+    pub(crate) mod otlp_json;
     pub(crate) mod runtimes;
     pub(crate) mod suite;
     pub(crate) mod tail;
     pub(crate) mod traces;
 }
 
-use fixtures::{runtimes, tail, traces};
+use fixtures::{otlp, runtimes, tail, traces};
 use weir_tests::data;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,4 +42,10 @@ async fn a_stack_trace_is_one_record_and_other_lines_are_not() {
 async fn ordinary_lines_of_real_logs_are_not_joined() {
     let Some(data) = data("ordinary_lines_of_real_logs_are_not_joined") else { return };
     traces::real(&data.join("logs")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_otlp_arrive_or_are_refused() {
+    let Some(data) = data("requests_of_otlp_arrive_or_are_refused") else { return };
+    otlp::run(&data).await;
 }

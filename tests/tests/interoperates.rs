@@ -176,52 +176,6 @@ fn now(value: &mut Value) {
     }
 }
 
-/// Where OTLP says otherwise than fluent-bit does: a name is optional in an event, and one number that cannot be read
-/// makes the request wrong, instead of a point that is silently left out.
-const ON_PURPOSE: [&str; 2] = ["event_missing_name", "valid_invalid_numeric_skips_points"];
-
-#[tokio::test(flavor = "multi_thread")]
-async fn edge_cases_arrive_or_are_refused_as_expected() {
-    let Some(data) = data("edge_cases_arrive_or_are_refused_as_expected") else { return };
-    let (_folder, weir, ready, api) = standalone().await;
-    let url = ready.otlp_http.unwrap();
-    let (mut asked, mut wrong) = (0, Vec::new());
-    for signal in ["logs", "traces", "metrics"] {
-        let text = std::fs::read(data.join(format!("otlp/fluent-bit/internal/{signal}.json"))).unwrap();
-        let cases: serde_json::Map<String, Value> = serde_json::from_slice(&text).unwrap();
-        for (name, case) in cases.iter().filter(|(name, _)| !ON_PURPOSE.contains(&name.as_str())) {
-            asked += 1;
-            let (status, answer) = post(&format!("{url}/v1/{signal}"), &case["input"]).await;
-            let refused = status == 400 || answer["partialSuccess"].is_object();
-            let expected = case["expected_error"].is_object();
-            if refused != expected || !(status == 200 || status == 400) {
-                wrong.push(format!("{signal} {name}: {status} {answer}"));
-            } else if refused && status == 400 && answer["message"].as_str().is_none_or(|text| text.len() < 10) {
-                wrong.push(format!("{signal} {name}: refused without a reason: {answer}"));
-            }
-            let bodies = if expected { Vec::new() } else { bodies(case) };
-            for body in bodies {
-                let query = format!("\"{body}\"");
-                let here = until(PATIENCE, || async { (api.count(&query).await.ok()? > 0).then_some(()) }).await;
-                if here.is_none() {
-                    wrong.push(format!("{signal} {name}: {body} does not arrive"));
-                }
-            }
-        }
-    }
-    assert!(asked > 130, "the data has {asked} cases alone");
-    assert!(wrong.is_empty(), "{} of {asked}:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(!weir.stderr().contains("panicked"), "{}", weir.stderr());
-}
-
-/// Texts that a case of logs expects to arrive.
-fn bodies(case: &Value) -> Vec<String> {
-    let groups = case["expected"]["groups"].as_array().into_iter().flatten();
-    let records = groups.flat_map(|group| group["records"].as_array().into_iter().flatten());
-    let bodies = records.map(|record| &record["body"]).chain([&case["expected"]["log_body"]]);
-    bodies.filter_map(|body| body["log"].as_str().map(str::to_owned)).collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_of_a_foreign_producer_is_indexed() {
     let kafka = match Kafka::start().await {
