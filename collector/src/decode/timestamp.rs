@@ -1,4 +1,5 @@
-/// Nanoseconds since the epoch of an RFC 3339 time (`2016-10-06T00:17:09.669794202Z`, or with `+08:00`).
+/// Nanoseconds since the epoch of an RFC 3339 time (`2016-10-06T00:17:09.669794202Z`, or with `+08:00`); also with a
+/// space for the `T`, and with `+0800` as Java's loggers write it.
 ///
 /// At most nine digits of a fraction. `None` for anything else, for a day that is not in its month, and for times
 /// before 1970 or too late for 64 bits.
@@ -40,8 +41,8 @@ impl Clock {
 
 /// Seconds since the epoch of a date and time of day, as if in UTC.
 fn seconds(date: &[u8; 19]) -> Option<i64> {
-    let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
-    if marks.iter().any(|&(at, mark)| date[at] != mark) {
+    let marks = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
+    if marks.iter().any(|&(at, mark)| date[at] != mark) || !matches!(date[10], b'T' | b't' | b' ') {
         return None;
     }
     let (year, month, day) = (digits(&date[..4])?, digits(&date[5..7])?, digits(&date[8..10])?);
@@ -70,8 +71,8 @@ fn fraction(text: &[u8]) -> Option<(u64, &[u8])> {
 /// Seconds east of UTC.
 fn offset(zone: &[u8]) -> Option<i64> {
     match zone {
-        b"Z" => Some(0),
-        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+        b"Z" | b"z" => Some(0),
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] | [sign @ (b'+' | b'-'), h1, h2, m1, m2] => {
             let (hours, minutes) = (digits(&[*h1, *h2])?, digits(&[*m1, *m2])?);
             let seconds = hours * 3_600 + minutes * 60;
             (hours < 24 && minutes < 60).then_some(if *sign == b'-' { -seconds } else { seconds })
@@ -107,6 +108,8 @@ mod tests {
             ("2016-10-06T00:17:09.669794202Z", 1_475_713_029_669_794_202),
             ("2019-05-07T18:57:50.904275087+00:00", 1_557_255_470_904_275_087),
             ("2000-02-29T08:00:00.5+08:00", 951_782_400_500_000_000),
+            ("2000-02-28 20:00:00.5-0400", 951_782_400_500_000_000),
+            ("2000-02-29t00:00:00.5z", 951_782_400_500_000_000),
         ] {
             assert_eq!(unix_nano(text.as_bytes()), Some(expected), "{text}");
         }
@@ -125,6 +128,8 @@ mod tests {
             "2016-10-06T00:17:09.Z",
             "2016-10-06T00:17:09.1234567890Z",
             "2016-10-06T00:17:09",
+            "2016-10-06_00:17:09Z",
+            "2016-10-06T00:17:09+08",
             "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0Z",
             "9999-01-01T00:00:00Z",
         ] {
