@@ -9,6 +9,7 @@
 
 mod fixtures {
     pub(crate) mod files;
+    pub(crate) mod kubernetes;
     pub(crate) mod otlp;
     pub(crate) mod otlp_json;
     pub(crate) mod runtimes;
@@ -17,7 +18,11 @@ mod fixtures {
     pub(crate) mod traces;
 }
 
-use fixtures::{otlp, runtimes, tail, traces};
+#[path = "../../collector/src/kubernetes/tests/server.rs"]
+#[allow(dead_code, reason = "the collector's own tests use all of it")]
+mod server;
+
+use fixtures::{kubernetes, otlp, runtimes, tail, traces};
 use weir_tests::data;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -30,6 +35,12 @@ async fn files_come_as_fluent_bits_tail_and_filebeat_read_them() {
 async fn lines_of_container_runtimes_come_as_their_own_tests_have_them() {
     let Some(data) = data("lines_of_container_runtimes_come_as_their_own_tests_have_them") else { return };
     runtimes::run(&data.join("logs")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_of_pods_come_with_what_fluent_bit_tells_of_them() {
+    let Some(data) = data("lines_of_pods_come_with_what_fluent_bit_tells_of_them") else { return };
+    kubernetes::run(&data.join("logs/fluent-bit/kubernetes")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

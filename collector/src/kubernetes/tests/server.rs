@@ -101,18 +101,26 @@ impl Server {
 
     /// Puts a pod there, by `namespace/name`, or in `team-a` by its name alone; gives its uid.
     pub(super) fn create(&self, node: &str, name: &str, labels: &Value, annotations: &Value) -> String {
-        self.change(|world| {
+        let uid = self.change(|world| {
             world.uids += 1;
-            let uid = format!("00000000-0000-0000-0000-{:012}", world.uids);
-            let (namespace, bare) = key(name);
-            // Much of what a real pod's metadata holds is of no interest.
-            let metadata = json!({
+            format!("00000000-0000-0000-0000-{:012}", world.uids)
+        });
+        let (namespace, bare) = key(name);
+        // Much of what a real pod's metadata holds is of no interest.
+        self.add(
+            node,
+            &json!({
                 "namespace": namespace, "name": bare, "uid": uid, "labels": labels, "annotations": annotations,
                 "creationTimestamp": null, "managedFields": [{"manager": "kubelet", "fieldsV1": {"f:metadata": {}}}],
-            });
-            world.happens("ADDED", node, name, metadata);
-            uid
-        })
+            }),
+        );
+        uid
+    }
+
+    /// Puts a pod there whose metadata is known.
+    pub(super) fn add(&self, node: &str, metadata: &Value) {
+        let name = ["namespace", "name"].map(|key| metadata[key].as_str().unwrap()).join("/");
+        self.change(|world| world.happens("ADDED", node, &name, metadata.clone()));
     }
 
     /// Gives a pod other labels.
