@@ -4,6 +4,9 @@
 //!
 //! Where weir does otherwise on purpose, a suite lists the cases with the reason; one that is listed and does the same
 //! after all fails. The number of cases that pass may only rise.
+//!
+//! Of Fluent Bit's data, what no collector of files and OTLP reads is left out: the events of Kubernetes, Docker's
+//! control groups, the systemd journal, and MessagePack.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -47,6 +50,12 @@ async fn lines_of_pods_come_with_what_fluent_bit_tells_of_them() {
 async fn a_stack_trace_is_one_record_and_other_lines_are_not() {
     let Some(data) = data("a_stack_trace_is_one_record_and_other_lines_are_not") else { return };
     traces::recorded(&data.join("logs")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_trace_that_breaks_off_takes_no_other_line_with_it() {
+    let Some(data) = data("a_stack_trace_that_breaks_off_takes_no_other_line_with_it") else { return };
+    traces::broken_off(&data.join("logs")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -100,11 +100,13 @@ pub(super) fn names_exception(line: &[u8]) -> bool {
 /// `java.io.IOException: why`, `System.IO.IOException (0x80131620): why`, `org.RemoteException(org.Why): why`.
 pub(super) fn is_qualified_exception(line: &[u8]) -> bool {
     let (name, rest) = split_name(line);
-    let more = rest.strip_prefix(b" ").unwrap_or(rest).starts_with(b"(") && find(rest, b"): ").is_some();
     is_exception(name)
         && name.contains(&b'.')
         && [&b"Exception"[..], b"Error", b"Throwable"].iter().any(|end| name.ends_with(end))
-        && (more || rest.first().is_none_or(|&b| b == b':'))
+        && match rest.strip_prefix(b" ").unwrap_or(rest).first() {
+            Some(b'(') => find(rest, b"): ").is_some(),
+            _ => rest.first().is_none_or(|&b| b == b':'),
+        }
 }
 
 fn split_name(line: &[u8]) -> (&[u8], &[u8]) {
