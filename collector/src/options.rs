@@ -36,6 +36,8 @@ pub struct Options {
     pub tenant: TenantOptions,
     /// Where pods and their labels are learned from; null switches it off.
     pub kubernetes: Option<KubernetesOptions>,
+    /// How long the kubelet keeps the log files of containers.
+    pub kubelet: KubeletOptions,
     /// Metrics and events of NVIDIA's GPUs, where there is NVML; null switches them off.
     pub gpu: Option<GpuOptions>,
     /// Metrics of the machine and its containers; null switches them off.
@@ -187,6 +189,17 @@ pub enum Over {
     Drop,
 }
 
+/// How long the kubelet keeps the log files of containers: as it is configured itself. When not all can be read in time,
+/// what it will delete first is read first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KubeletOptions {
+    /// Its `containerLogMaxSize`: a file of this size is rotated away.
+    pub max_size: Size,
+    /// Its `containerLogMaxFiles`: more of one container are deleted, the oldest first.
+    pub max_files: u32,
+}
+
 /// GPU metrics.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -214,6 +227,7 @@ impl Default for Options {
             otlp: OtlpOptions::default(),
             tenant: TenantOptions::default(),
             kubernetes: Some(KubernetesOptions::default()),
+            kubelet: KubeletOptions::default(),
             gpu: Some(GpuOptions::default()),
             host: Some(HostOptions::default()),
             max_line: Size(256 << 10),
@@ -274,6 +288,12 @@ impl Default for ShareOptions {
     }
 }
 
+impl Default for KubeletOptions {
+    fn default() -> Self {
+        Self { max_size: Size(10 << 20), max_files: 5 }
+    }
+}
+
 impl Default for GpuOptions {
     fn default() -> Self {
         Self { library: None, interval: Span(Duration::from_secs(5)) }
@@ -312,6 +332,14 @@ impl Options {
         }
         if let Some(kubernetes) = &self.kubernetes {
             kubernetes.check()?;
+        }
+        if self.kubelet.max_size.0 == 0 {
+            return wrong("collector.kubelet.max_size: must be what the kubelet's containerLogMaxSize is".to_owned());
+        }
+        if self.kubelet.max_files < 2 {
+            return wrong(
+                "collector.kubelet.max_files: must be at least 2, as the kubelet's containerLogMaxFiles".to_owned(),
+            );
         }
         if self.gpu.as_ref().is_some_and(|gpu| gpu.interval.0 < LEAST_INTERVAL) {
             return wrong("collector.gpu.interval: must be at least 1s; gpu: null switches it off".to_owned());
@@ -390,6 +418,7 @@ mod tests {
                 "otlp": {"grpc": "localhost:0", "http": null, "spool": {"size": "64MiB"},
                 "tls": {"cert": "/a.pem", "key": "/a.key", "client_ca": "/ca.pem"}}, "gpu": {"library": null, "interval": "5s"}, "host": null,
                 "kubernetes": {"kubeconfig": "/etc/weir/kubeconfig", "node": "node-1.example"},
+                "kubelet": {"max_size": "100Mi", "max_files": 3},
                 "tenant": {"label": "team", "namespaces": {"team-a": "acme"}, "default": "other",
                     "shares": {"acme": {"weight": 4, "rate": "10MB", "over": "drop"}, "other": {}}}, "max_line": "64KiB", "max_open_files": 100}"#,
         )
@@ -403,6 +432,8 @@ mod tests {
         assert_eq!(options.kubernetes.as_ref().unwrap().node.as_deref(), Some("node-1.example"));
         assert_eq!(read(r#"{"kubernetes": null}"#).unwrap().kubernetes, None);
         assert_eq!(read("{}").unwrap().kubernetes, Some(KubernetesOptions::default()));
+        assert_eq!(options.kubelet, KubeletOptions { max_size: Size(100 << 20), max_files: 3 });
+        assert_eq!(read("{}").unwrap().kubelet, KubeletOptions { max_size: Size(10 << 20), max_files: 5 });
         assert_eq!(options.otlp.grpc, Some(SocketAddr::from(([127, 0, 0, 1], 0))));
         assert_eq!(options.tenant.label, "team");
         let share = |tenant: &str| options.tenant.shares[tenant];
@@ -425,6 +456,8 @@ mod tests {
             (r#"{"kubernetes": {"node": ""}}"#, "kubernetes.node"),
             (r#"{"kubernetes": {"kubeconfig": ""}}"#, "kubernetes.kubeconfig"),
             (r#"{"kubernetes": {"api": "auto"}}"#, "unknown field `api`"),
+            (r#"{"kubelet": {"max_files": 1}}"#, "kubelet.max_files"),
+            (r#"{"kubelet": {"max_size": 0}}"#, "kubelet.max_size"),
             (r#"{"gpu": {"interval": "1ms"}}"#, "gpu.interval"),
             (r#"{"gpu": {"library": ""}}"#, "gpu.library"),
             (r#"{"host": {"interval": "10ms"}}"#, "host.interval"),

@@ -16,7 +16,7 @@ use super::ledger::Reason;
 use super::source::Source;
 use super::successor::is_after;
 use super::tail::Tail;
-use super::{missed, rotated};
+use super::{kubelet, missed, rotated};
 use crate::encoding::Encoding;
 use crate::options::{Format, From};
 
@@ -85,6 +85,7 @@ pub(super) fn look(source: &mut Source, first: bool) {
     }
     missed::take_in_later(source);
     missed::take_in_missed(source, &new);
+    kubelet::look_ahead(source);
     source.looked = Some(began);
     source.began = source.began.or(source.looked);
     if source.closed_looked.is_none_or(|at| at.elapsed() >= source.rescan()) {
@@ -115,6 +116,7 @@ fn reached(source: &mut Source, id: u64, path: &Path, metadata: &Metadata, began
             source.watch.folder(folder);
         }
     }
+    tail.outlook.saw(metadata.len(), Instant::now());
     if !tail.at_end || metadata.len() != tail.entry.size {
         source.queue(id);
     }

@@ -24,6 +24,8 @@
 //!   and compressed ones by holding nothing that is known.
 //! - **Open files** are bounded: those that stand still are closed, and opened again when the file system tells of them.
 //!
+//! - **Turns.** Bytes are shared between tenants by weight ([`turns`]); within one, what the kubelet will delete first is
+//!   read first ([`kubelet`]), and every other turn is that of the file that has waited longest.
 //! - **Pods.** A file in a pod's log folder waits up to ten seconds for what the Kubernetes API says of that pod, where
 //!   somebody is asked; then its records have the pod's labels and the tenant that they name.
 //! - **Ledger.** Every byte that was seen is acknowledged, waiting or lost ([`Reason`]), by source and over restarts
@@ -43,6 +45,7 @@ mod delivery;
 mod discover;
 mod follow;
 mod identity;
+mod kubelet;
 mod ledger;
 mod loss;
 mod missed;

@@ -32,7 +32,7 @@ use crate::encoding::Encoding;
 use crate::kubernetes::Pods;
 use crate::metrics::Metrics;
 use crate::naming::Naming;
-use crate::options::{Format, From, Multiline, Options};
+use crate::options::{Format, From, KubeletOptions, Multiline, Options};
 
 /// Waits and bounds.
 #[derive(Debug, Clone)]
@@ -106,6 +106,7 @@ pub(super) struct Group {
 pub struct Source {
     pub(super) groups: Vec<Group>,
     pub(super) max_line: usize,
+    pub(super) kubelet: KubeletOptions,
     pub(super) naming: Naming,
     /// Of pods whose files are or were followed.
     pub(super) pods: pods::Kept,
@@ -145,6 +146,8 @@ pub struct Source {
     /// Nothing is read before this is cancelled; files are found and known from the start.
     reading: CancellationToken,
     next: u64,
+    /// To be queued as soon as is known how long they have.
+    added: Vec<u64>,
     pub(super) turns: Turns,
     /// Files of which something is to be dropped, unless it is read before: see [`Turns::over`].
     pub(super) over: VecDeque<Beyond>,
@@ -213,6 +216,7 @@ impl Source {
         let mut source = Self {
             groups,
             max_line,
+            kubelet: options.kubelet,
             pod_changes: naming.pods().map(Pods::changes),
             naming,
             pods: before.pods,
@@ -238,6 +242,7 @@ impl Source {
             timed: AHashSet::new(),
             reading,
             next: 0,
+            added: Vec::new(),
             turns,
             over: VecDeque::new(),
             lingering: VecDeque::new(),
@@ -312,6 +317,9 @@ impl Source {
             } else if structure {
                 // Asked for again as soon as it is due.
                 self.watch.again();
+            }
+            for id in std::mem::take(&mut self.added) {
+                self.queue(id);
             }
             if now - ticked >= TICK {
                 ticked = now;
@@ -414,17 +422,17 @@ impl Source {
             self.opened(id);
         }
         self.must_write = true;
-        self.queue(id);
+        self.added.push(id);
         id
     }
 
     /// Visits this file soon.
     pub(super) fn queue(&mut self, id: u64) {
-        if let Some(tail) = self.tails.get_mut(&id)
-            && !tail.queued
-        {
+        let Some(tail) = self.tails.get(&id).filter(|tail| !tail.queued) else { return };
+        let due = self.due(tail);
+        if let Some(tail) = self.tails.get_mut(&id) {
             tail.queued = true;
-            self.turns.push(&tail.facts.tenant, id, tail.rotated.is_some());
+            self.turns.push(&tail.facts.tenant, id, due);
         }
     }
 
@@ -516,6 +524,7 @@ impl Source {
                     self.ledger.lose(entry, entry.size, entry.size + cut, Reason::Truncated);
                     self.must_write = true;
                 }
+                tail.outlook.saw(tail.entry.size, Instant::now());
                 if bytes > 0 {
                     self.metrics.read.add(bytes, &[]);
                 }

@@ -17,6 +17,7 @@ use super::assemble::{Assembler, SPAN_LIMIT};
 use super::checkpoint::Entry;
 use super::content::{Content, behind_hole};
 use super::identity::{ANCHOR, Anchor};
+use super::kubelet::Outlook;
 use super::names::Facts;
 use crate::encode::{Batch, Mark};
 use crate::encoding::Encoding;
@@ -66,6 +67,8 @@ pub(super) struct Tail {
     /// No path leads here any more, since then.
     pub(super) rotated: Option<Instant>,
     pub(super) grown: Instant,
+    /// How it is written, and how long it may be there.
+    pub(super) outlook: Outlook,
     /// Something is open that only another line would end, since then.
     pub(super) open_since: Option<Instant>,
     /// A part waits for more of its line, since then (nanoseconds since the epoch).
@@ -132,6 +135,7 @@ impl Tail {
             sealed: VecDeque::new(),
             rotated: None,
             grown: Instant::now(),
+            outlook: Outlook::default(),
             open_since: None,
             part_since: None,
             waits_for_pod: None,

@@ -1,4 +1,5 @@
 mod encoding;
+mod kubelet;
 mod ledger;
 mod over;
 mod pods;

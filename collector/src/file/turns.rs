@@ -2,15 +2,19 @@
 //!
 //! Deficit round robin: a tenant that has files to read gets [`QUANTUM`] bytes a round for each unit of its weight, and
 //! what it reads beyond is taken off its next round. So one tenant's thousand files, or one file that never ends, cost
-//! another tenant one round at most. Within a tenant, files that were rotated away have every other turn, oldest rotation
-//! first: they are the ones that will be deleted, and what stands still between them costs nearly nothing.
+//! another tenant one round at most.
+//!
+//! Within a tenant, every other turn is that of the file that is due first, which is when it will be deleted; no
+//! order reads more in time, since bytes are worth the same whichever file they are of. The turns between are those of
+//! the file that has waited longest: one that is never due, and before which `n` others wait, has its turn after `2n + 1`
+//! others of its tenant at most.
 //!
 //! A tenant over its rate waits. Where what is over it is to be dropped, [`Turns::over`] says after a while which files
 //! that is in.
 //!
 //! Pure: it reads no clock and no file.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -55,14 +59,26 @@ pub(super) struct Turns {
     /// that file may come back.
     round: VecDeque<Arc<str>>,
     files: usize,
+    /// How many files were pushed.
+    pushed: u64,
+}
+
+/// A file that waits for its turn: those that are due come before the others, the one that waits longest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Waiting {
+    never: bool,
+    due: Option<Instant>,
+    pushed: u64,
+    file: u64,
 }
 
 #[derive(Debug, Default)]
 struct Tenant {
-    rotated: VecDeque<u64>,
-    live: VecDeque<u64>,
-    /// The last turn was a rotated file's.
-    was_rotated: bool,
+    by_due: BTreeSet<Waiting>,
+    /// The same, by when they were pushed.
+    by_age: BTreeMap<u64, Waiting>,
+    /// The last turn was that of the one that was due first.
+    was_due: bool,
     /// Bytes that it may still read in this round; below zero what it has read of the next.
     deficit: i64,
     /// Bytes that its rate allows, and when that was reckoned.
@@ -84,10 +100,13 @@ impl Turns {
         self.files == 0
     }
 
-    /// A file, of this tenant, that does not wait for its turn already.
-    pub(super) fn push(&mut self, tenant: &Arc<str>, id: u64, rotated: bool) {
+    /// A file, of this tenant, that does not wait for its turn already; it should be read before it is due.
+    pub(super) fn push(&mut self, tenant: &Arc<str>, file: u64, due: Option<Instant>) {
         let entry = self.tenants.entry(tenant.clone()).or_default();
-        if rotated { &mut entry.rotated } else { &mut entry.live }.push_back(id);
+        let waiting = Waiting { never: due.is_none(), due, pushed: self.pushed, file };
+        entry.by_due.insert(waiting);
+        entry.by_age.insert(self.pushed, waiting);
+        self.pushed += 1;
         self.files += 1;
         if !entry.waiting {
             entry.waiting = true;
@@ -103,7 +122,7 @@ impl Turns {
                 let Some(name) = self.round.front() else { break };
                 let share = self.shares.get(&**name).copied().unwrap_or_default();
                 let Some(tenant) = self.tenants.get_mut(name) else { break };
-                if tenant.rotated.is_empty() && tenant.live.is_empty() {
+                if tenant.by_age.is_empty() {
                     // What it did not read is not saved up; what it has read beyond is not forgotten.
                     tenant.deficit = tenant.deficit.min(0);
                     (tenant.waiting, tenant.over_at) = (false, None);
@@ -149,10 +168,9 @@ impl Turns {
             entry.held_until(share.rate, now);
             let burst = rate.0 as f64 * BURST.as_secs_f64();
             if entry.bucket.is_none_or(|(room, _)| room < burst / 2.0) {
-                let files = entry.rotated.len() + entry.live.len();
-                let leave = burst as u64 / files.max(1) as u64;
-                let each = entry.rotated.iter().chain(&entry.live);
-                all.extend(each.map(|&file| Beyond { tenant: Arc::clone(&tenant), file, leave }));
+                let leave = burst as u64 / entry.by_age.len().max(1) as u64;
+                let each = entry.by_age.values().map(|waiting| waiting.file);
+                all.extend(each.map(|file| Beyond { tenant: Arc::clone(&tenant), file, leave }));
             }
         }
         all
@@ -170,8 +188,17 @@ impl Turns {
 
 impl Tenant {
     fn take(&mut self) -> Option<u64> {
-        self.was_rotated = !self.rotated.is_empty() && (self.live.is_empty() || !self.was_rotated);
-        if self.was_rotated { self.rotated.pop_front() } else { self.live.pop_front() }
+        self.was_due = !self.was_due;
+        let next = if self.was_due {
+            let next = self.by_due.pop_first()?;
+            self.by_age.remove(&next.pushed);
+            next
+        } else {
+            let (_, next) = self.by_age.pop_first()?;
+            self.by_due.remove(&next);
+            next
+        };
+        Some(next.file)
     }
 
     /// When its rate allows the next byte, if not now.
@@ -203,14 +230,14 @@ mod tests {
         let now = Instant::now();
         let of: AHashMap<u64, Arc<str>> = files.iter().map(|&(tenant, id)| (id, Arc::from(tenant))).collect();
         for &(tenant, id) in files {
-            turns.push(&Arc::from(tenant), id, false);
+            turns.push(&Arc::from(tenant), id, None);
         }
         let mut read = AHashMap::new();
         for _ in 0..visits {
             let Next::File(id) = turns.next(now) else { panic!("nobody is next") };
             *read.entry(id).or_default() += bytes;
             turns.spent(&of[&id], bytes);
-            turns.push(&of[&id], id, false);
+            turns.push(&of[&id], id, None);
         }
         read
     }
@@ -235,18 +262,18 @@ mod tests {
     }
 
     #[test]
-    fn rotated_files_have_every_other_turn() {
-        let (mut turns, tenant) = (Turns::default(), Arc::from("t"));
-        for (id, rotated) in [(1, false), (2, true), (3, true), (4, false), (5, false)] {
-            turns.push(&tenant, id, rotated);
+    fn every_other_turn_is_that_of_the_file_that_is_due_first() {
+        let (mut turns, tenant, now) = (Turns::default(), Arc::from("t"), Instant::now());
+        let due = |seconds| Some(now + Duration::from_secs(seconds));
+        for (id, due) in [(1, None), (2, due(9)), (3, due(5)), (4, None), (5, due(7)), (6, due(5))] {
+            turns.push(&tenant, id, due);
         }
-        let now = Instant::now();
         let order: Vec<_> = std::iter::from_fn(|| match turns.next(now) {
             Next::File(id) => Some(id),
             _ => None,
         })
         .collect();
-        assert_eq!(order, [2, 1, 3, 4, 5]);
+        assert_eq!(order, [3, 1, 6, 2, 5, 4]);
         assert!(turns.is_empty() && turns.next(now) == Next::Nobody);
     }
 
@@ -254,11 +281,11 @@ mod tests {
     fn a_tenant_over_its_rate_waits_and_others_do_not() {
         let mut turns = Turns::new(shares(&[("slow", 1, Some(1000))]), WAIT);
         let (slow, quick, now) = (Arc::from("slow"), Arc::from("quick"), Instant::now());
-        turns.push(&slow, 1, false);
+        turns.push(&slow, 1, None);
         assert_eq!(turns.next(now), Next::File(1));
         turns.spent("slow", 3000);
-        turns.push(&slow, 1, false);
-        turns.push(&quick, 2, false);
+        turns.push(&slow, 1, None);
+        turns.push(&quick, 2, None);
         assert_eq!(turns.next(now), Next::File(2));
         // 1,000 of the 3,000 bytes were free, and the other 2,000 take two seconds.
         let Next::At(at) = turns.next(now) else { panic!("it does not wait") };
@@ -276,11 +303,11 @@ mod tests {
             while let Next::File(id) = turns.next(at) {
                 let tenant = if id < 10 { "drop" } else { "delay" };
                 turns.spent(tenant, 1000);
-                turns.push(&Arc::from(tenant), id, false);
+                turns.push(&Arc::from(tenant), id, None);
             }
         };
-        for (tenant, id, rotated) in [("drop", 1, false), ("drop", 2, true), ("delay", 10, false)] {
-            turns.push(&Arc::from(tenant), id, rotated);
+        for (tenant, id, due) in [("drop", 1, false), ("drop", 2, true), ("delay", 10, false)] {
+            turns.push(&Arc::from(tenant), id, due.then_some(now));
         }
         pass(&mut turns, now);
         assert!(turns.over(now + WAIT / 2).is_empty());
@@ -301,28 +328,29 @@ mod tests {
         told.entry("drop".to_owned()).and_modify(|share| share.over = Over::Drop);
         let mut turns = Turns::new(told, WAIT);
         let (tenant, now) = (Arc::from("drop"), Instant::now());
-        turns.push(&tenant, 1, false);
+        turns.push(&tenant, 1, None);
         assert_eq!(turns.next(now), Next::File(1));
         turns.spent("drop", 2000);
-        turns.push(&tenant, 1, false);
+        turns.push(&tenant, 1, None);
         assert!(matches!(turns.next(now), Next::At(_)));
         let later = now + WAIT / 2;
         assert_eq!(turns.next(later), Next::File(1));
         turns.spent("drop", 10_000);
         assert_eq!(turns.next(later), Next::Nobody);
-        turns.push(&tenant, 1, false);
+        turns.push(&tenant, 1, None);
         assert!(turns.over(now + WAIT).is_empty());
     }
 
     proptest! {
         #[test]
         fn every_file_gets_its_turn_once(
-            pushed in prop::collection::vec((0_usize..4, any::<bool>(), 0_u64..2_000_000), 0..100),
+            pushed in prop::collection::vec((0_usize..4, prop::option::of(0_u64..9), 0_u64..2_000_000), 0..100),
         ) {
             let names: [Arc<str>; 4] = ["a", "b", "c", "d"].map(Arc::from);
             let mut turns = Turns::new(shares(&[("a", 7, None)]), WAIT);
-            for (id, &(tenant, rotated, _)) in pushed.iter().enumerate() {
-                turns.push(&names[tenant], id as u64, rotated);
+            let now = Instant::now();
+            for (id, &(tenant, due, _)) in pushed.iter().enumerate() {
+                turns.push(&names[tenant], id as u64, due.map(|seconds| now + Duration::from_secs(seconds)));
             }
             let mut seen = Vec::new();
             while let Next::File(id) = turns.next(Instant::now()) {
@@ -333,6 +361,33 @@ mod tests {
             seen.sort_unstable();
             prop_assert_eq!(seen, (0..pushed.len() as u64).collect::<Vec<_>>());
             prop_assert!(turns.is_empty());
+        }
+
+        #[test]
+        fn a_file_that_is_never_due_waits_for_two_turns_of_each_that_waited_before_it(
+            before in prop::collection::vec(prop::option::of(0_u64..9), 0..20),
+            turns_before in 0..2,
+        ) {
+            let (mut turns, tenant, now) = (Turns::default(), Arc::from("t"), Instant::now());
+            let due = |seconds| now + Duration::from_secs(seconds);
+            for _ in 0..turns_before {
+                turns.push(&tenant, 0, None);
+                turns.next(now);
+            }
+            for (id, seconds) in before.iter().enumerate() {
+                turns.push(&tenant, id as u64, seconds.map(due));
+            }
+            turns.push(&tenant, 1000, None);
+            // All others are pushed again, as files that are written faster than they can be read.
+            let others = (0..1000).find(|_| match turns.next(now) {
+                Next::File(1000) => true,
+                Next::File(id) => {
+                    turns.push(&tenant, id, Some(now));
+                    false
+                }
+                other => panic!("{other:?}"),
+            });
+            prop_assert!(others.unwrap() <= 2 * before.len() + 1);
         }
     }
 }

@@ -12,7 +12,8 @@ use serde::{Deserialize, Deserializer};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
-/// A size as users write it: a number of bytes, or with `KB`, `MB`, `GB`, `TB` (powers of 1000), `KiB`… (of 1024).
+/// A size as users write it: a number of bytes, or with `KB`, `MB`, `GB`, `TB` (powers of 1000), `KiB`… or, as
+/// Kubernetes writes them, `Ki`… (of 1024).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
 
@@ -45,16 +46,20 @@ const SPAN_UNITS: [(&str, u128); 8] = [
     ("ns", 1),
 ];
 
-const SIZE_UNITS: [(&str, u64); 10] = [
+const SIZE_UNITS: [(&str, u64); 14] = [
     ("", 1),
     ("B", 1),
     ("KB", 1_000),
     ("MB", 1_000_000),
     ("GB", 1_000_000_000),
     ("TB", 1_000_000_000_000),
+    ("Ki", 1 << 10),
     ("KiB", 1 << 10),
+    ("Mi", 1 << 20),
     ("MiB", 1 << 20),
+    ("Gi", 1 << 30),
     ("GiB", 1 << 30),
+    ("Ti", 1 << 40),
     ("TiB", 1 << 40),
 ];
 
@@ -265,7 +270,7 @@ mod tests {
         let bytes = |text: &str| text.parse::<Size>().map(|size| size.0);
         assert_eq!(bytes("4096"), Ok(4096));
         assert_eq!(bytes("64MB"), Ok(64_000_000));
-        assert_eq!(bytes("1MiB"), Ok(1 << 20));
+        assert_eq!((bytes("1MiB"), bytes("1Mi")), (Ok(1 << 20), Ok(1 << 20)));
         assert_eq!(bytes("50 GB"), Ok(50_000_000_000));
         assert_eq!(
             [50_000_000_000, 64 << 20, 1, 0].map(|bytes| Size(bytes).to_string()),

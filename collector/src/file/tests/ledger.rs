@@ -4,16 +4,21 @@ use super::*;
 use crate::file::{Reason, Row, Sources};
 
 impl World {
-    /// The books after all that can be read was read.
+    /// The books by the names of files.
     pub(super) async fn books(&self) -> BTreeMap<String, Row> {
+        let name = |row: &Row| PathBuf::from(&row.path).file_name().unwrap().to_str().unwrap().to_owned();
+        self.rows().await.into_iter().map(|row| (name(&row), row)).collect()
+    }
+
+    /// The books after all that can be read was read.
+    pub(super) async fn rows(&self) -> Vec<Row> {
         let sources = Sources::default();
         self.source().telling(&sources).run(Until::End, CancellationToken::new()).await.unwrap();
         let rows = sources.rows();
         for row in &rows {
             assert_eq!(row.seen, row.acknowledged + row.waiting + row.lost.values().sum::<u64>(), "{row:?}");
         }
-        let name = |row: &Row| PathBuf::from(&row.path).file_name().unwrap().to_str().unwrap().to_owned();
-        rows.into_iter().map(|row| (name(&row), row)).collect()
+        rows
     }
 
     pub(super) async fn losses(&self) -> Vec<(std::ops::Range<u64>, String)> {
