@@ -29,7 +29,7 @@ use weir_service::health::Health;
 use weir_service::telemetry::Telemetry;
 use weir_tests::kafka::Kafka;
 
-pub(crate) use self::noisy::noisy;
+pub(crate) use self::noisy::{noisy, old_files};
 pub(crate) use self::otlp::passthrough;
 pub(crate) use self::peers::{filebeat, rsyslog};
 pub(crate) use self::steady::{idle, rate_10mb};
@@ -182,6 +182,7 @@ pub(crate) fn feed(case: &str, to: &str, smoke: bool) -> anyhow::Result<()> {
     match case {
         "rate-10mb" => steady::feed(Path::new(to), smoke),
         "noisy" => noisy::feed(Path::new(to), smoke),
+        "old-files" => noisy::feed_quiet(Path::new(to), smoke),
         "otlp-passthrough" => otlp::feed(to, smoke),
         _ => anyhow::bail!("{case} is not fed"),
     }

@@ -82,6 +82,7 @@ const CASES: &[Case] = &[
     Case { room: "collector", name: "otlp-passthrough", floor: None, make: collector::passthrough },
     Case { room: "collector", name: "rate-10mb", floor: None, make: collector::rate_10mb },
     Case { room: "collector", name: "noisy", floor: None, make: collector::noisy },
+    Case { room: "collector", name: "old-files", floor: None, make: collector::old_files },
     Case { room: "collector", name: "idle", floor: None, make: collector::idle },
     Case { room: "alerter", name: "floor", floor: None, make: alerter::floor },
     Case { room: "alerter", name: "spans", floor: Some("floor"), make: alerter::fold },

@@ -1,5 +1,5 @@
-//! One pod that writes 100 MB/s beside fifty quiet ones of the same tenant, to a real Kafka: how late the quiet ones'
-//! lines are there.
+//! Fifty quiet pods beside one of the same tenant that writes 100 MB/s, or while a first start reads ten thousand old
+//! files, to a real Kafka: how late the quiet ones' lines are there.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -24,6 +24,9 @@ const QUIET_FILES: u32 = 50;
 const QUIET_LINES_A_SECOND: u64 = 500;
 /// The namespace that tells a record of a quiet pod.
 const QUIET: &str = "quiet";
+/// What lies on a node that has run for long, of pods whose files stay where they are.
+const OLD_FILES: u64 = 10_000;
+const OLD_LINES: u64 = 100;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 fn seconds(smoke: bool) -> u64 {
@@ -34,30 +37,61 @@ fn seconds(smoke: bool) -> u64 {
 /// how much of the noisy one was read meanwhile.
 pub(crate) fn noisy(smoke: bool) -> anyhow::Result<Ready> {
     let (kafka, rig) = on_kafka(topic::LOGS)?;
-    let partitions = rig.bus.topic_spec(topic::LOGS).partitions;
     Ok(Box::new(move || {
         let _kafka = kafka;
-        let stop = CancellationToken::new();
-        let source = rig.runtime.spawn(rig.source()?.run(Until::Stopped, stop.clone()));
-        let started = Instant::now();
-        let mut feed = start_feed("noisy", &rig.logs().display().to_string(), smoke)?;
-        let wanted = seconds(smoke) * QUIET_LINES_A_SECOND;
-        let positions: Vec<_> =
-            (0..partitions).map(|n| Position { partition: Partition::new(topic::LOGS, n), offset: 0 }).collect();
-        let mut late = rig.runtime.block_on(delays(&rig, &positions, wanted as usize))?;
-        let noisy = rig.lines()?.saturating_sub(wanted) * LINE_BYTES;
-        let elapsed = started.elapsed().as_secs_f64();
-        anyhow::ensure!(feed.wait()?.success(), "the load generator failed");
-        stop.cancel();
-        rig.runtime.block_on(source)??;
-        late.sort_unstable();
-        let at = |part: f64| late.get(((late.len().max(1) - 1) as f64 * part) as usize).map(|&late| late as f64 / 1e6);
-        let more = serde_json::json!({
-            "p50_ms": at(0.5), "p99_ms": at(0.99), "max_ms": at(1.0),
-            "noisy_mb_a_second": (noisy as f64 / elapsed / 1e6).round(),
-        });
-        Ok(Work { records: wanted, bytes: 0, more: more.as_object().cloned().unwrap_or_default() })
+        let beside = beside_quiet(&rig, "noisy", smoke)?;
+        let noisy = (rig.lines()? - beside.quiet) * LINE_BYTES;
+        let mut more = beside.more;
+        more.insert("noisy_mb_a_second".to_owned(), (noisy as f64 / beside.seconds / 1e6).round().into());
+        Ok(Work { records: beside.quiet, bytes: 0, more })
     }))
+}
+
+/// The same while old files are read.
+pub(crate) fn old_files(smoke: bool) -> anyhow::Result<Ready> {
+    let (kafka, rig) = on_kafka(topic::LOGS)?;
+    let files = if smoke { 200 } else { OLD_FILES };
+    for number in 0..files {
+        let name = format!("old-{number}_old_app-{}.log", "0".repeat(64));
+        super::write(&rig.logs().join(name), Format::Cri, 471, OLD_LINES)?;
+    }
+    Ok(Box::new(move || {
+        let _kafka = kafka;
+        let beside = beside_quiet(&rig, "old-files", smoke)?;
+        let lines = files * OLD_LINES;
+        anyhow::ensure!(rig.lines()? == beside.quiet + lines, "the old files were not read meanwhile");
+        let mut more = beside.more;
+        more.insert("old_files".to_owned(), files.into());
+        Ok(Work { records: beside.quiet + lines, bytes: lines * LINE_BYTES, more })
+    }))
+}
+
+/// What was seen of quiet pods.
+struct Beside {
+    quiet: u64,
+    seconds: f64,
+    more: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Runs a source and what feeds it until all lines of quiet pods are there.
+fn beside_quiet(rig: &Rig, case: &str, smoke: bool) -> anyhow::Result<Beside> {
+    let partitions = rig.bus.topic_spec(topic::LOGS).partitions;
+    let stop = CancellationToken::new();
+    let source = rig.runtime.spawn(rig.source()?.run(Until::Stopped, stop.clone()));
+    let started = Instant::now();
+    let mut feed = start_feed(case, &rig.logs().display().to_string(), smoke)?;
+    let quiet = seconds(smoke) * QUIET_LINES_A_SECOND;
+    let positions: Vec<_> =
+        (0..partitions).map(|n| Position { partition: Partition::new(topic::LOGS, n), offset: 0 }).collect();
+    let mut late = rig.runtime.block_on(delays(rig, &positions, quiet as usize))?;
+    let seconds = started.elapsed().as_secs_f64();
+    anyhow::ensure!(feed.wait()?.success(), "the load generator failed");
+    stop.cancel();
+    rig.runtime.block_on(source)??;
+    late.sort_unstable();
+    let at = |part: f64| late.get(((late.len().max(1) - 1) as f64 * part) as usize).map(|&late| late as f64 / 1e6);
+    let more = serde_json::json!({ "p50_ms": at(0.5), "p99_ms": at(0.99), "max_ms": at(1.0) });
+    Ok(Beside { quiet, seconds, more: more.as_object().cloned().unwrap_or_default() })
 }
 
 /// How late each of so many lines of quiet pods is, in nanoseconds.
@@ -84,11 +118,34 @@ async fn delays(rig: &Rig, positions: &[Position], wanted: usize) -> anyhow::Res
 
 /// Writes what [`noisy`] reads.
 pub(super) fn feed(folder: &Path, smoke: bool) -> anyhow::Result<()> {
-    let seconds = seconds(smoke);
-    let quiet = weir::load::logs::Args {
+    let rate = NOISY_BYTES_A_SECOND / LINE_BYTES;
+    let noisy = weir::load::logs::Args {
+        files: 1,
+        lines: seconds(smoke) * rate,
+        rate,
+        rotate_size: Some(ROTATED_AT),
+        line_bytes: 471,
+        namespaces: vec!["noisy".into()],
+        seed: 2,
+        ..quiet(folder, smoke)
+    };
+    let beside = std::thread::spawn(move || weir::load::logs::write(&noisy));
+    feed_quiet(folder, smoke)?;
+    beside.join().map_err(|_| anyhow::anyhow!("the noisy pod panicked"))??;
+    Ok(())
+}
+
+/// Writes what [`old_files`] reads beside them.
+pub(super) fn feed_quiet(folder: &Path, smoke: bool) -> anyhow::Result<()> {
+    weir::load::logs::write(&quiet(folder, smoke))?;
+    Ok(())
+}
+
+fn quiet(folder: &Path, smoke: bool) -> weir::load::logs::Args {
+    weir::load::logs::Args {
         dir: folder.to_owned(),
         files: QUIET_FILES,
-        lines: seconds * QUIET_LINES_A_SECOND,
+        lines: seconds(smoke) * QUIET_LINES_A_SECOND,
         first: 0,
         rate: QUIET_LINES_A_SECOND,
         rotate_every: None,
@@ -99,20 +156,5 @@ pub(super) fn feed(folder: &Path, smoke: bool) -> anyhow::Result<()> {
         partial_one_in: 0,
         namespaces: vec![QUIET.into()],
         seed: 1,
-    };
-    let rate = NOISY_BYTES_A_SECOND / LINE_BYTES;
-    let noisy = weir::load::logs::Args {
-        files: 1,
-        lines: seconds * rate,
-        rate,
-        rotate_size: Some(ROTATED_AT),
-        line_bytes: 471,
-        namespaces: vec!["noisy".into()],
-        seed: 2,
-        ..quiet.clone()
-    };
-    let beside = std::thread::spawn(move || weir::load::logs::write(&noisy));
-    weir::load::logs::write(&quiet)?;
-    beside.join().map_err(|_| anyhow::anyhow!("the noisy pod panicked"))??;
-    Ok(())
+    }
 }
