@@ -26,7 +26,10 @@ pub enum Error {
     #[error("bus: transaction aborted: {0}")]
     Aborted(String),
     /// A record is larger than the broker takes.
-    #[error("bus: record of {bytes} bytes for {topic} is larger than the broker's limit")]
+    #[error(
+        "bus: a record of {bytes} bytes for {topic}, or what was sent with it, is larger than the broker takes; right \
+         would be a `max.message.bytes` of the topic of at least 1048588, which is Kafka's default"
+    )]
     TooLarge {
         /// Topic.
         topic: String,

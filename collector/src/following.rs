@@ -46,16 +46,16 @@ impl Following {
             let running = source.reading_after(there.clone()).run(Until::Stopped, round.clone());
             tokio::pin!(running);
             tokio::select! {
-                ended = &mut running => return ended,
+                ended = &mut running => return ended.map(|_| ()),
                 Ok(()) = changes.changed() => {}
             }
             round.cancel();
-            running.await?;
+            let left = running.await?;
             if stop.is_cancelled() {
                 return Ok(());
             }
             let options = changes.borrow_and_update().clone();
-            source = self.open(&options)?;
+            source = self.open(&options)?.holding(left);
             tracing::info!("files are followed by the new configuration");
         }
     }

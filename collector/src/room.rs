@@ -61,7 +61,7 @@ impl Handle {
         crate::sources::router(self.sources.clone())
     }
 
-    /// Follows files by these options from now on, without a loss: `files`, `tenant` (of files), `max_line` and
+    /// Follows files by these options from now on, without a loss: `files`, `tenant` (of files), `kubelet`, `max_line` and
     /// `max_open_files`; the others take effect at the next start.
     pub fn reload(&self, options: Options) -> Result<(), Error> {
         options.check()?;

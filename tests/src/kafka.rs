@@ -96,6 +96,12 @@ impl Kafka {
         Ok(())
     }
 
+    /// Adds a line to its properties, for the next [`restart`](Self::restart).
+    pub fn configure(&self, line: &str) -> Result<()> {
+        let mut file = File::options().append(true).open(self.properties())?;
+        Ok(std::io::Write::write_all(&mut file, format!("\n{line}\n").as_bytes())?)
+    }
+
     /// SIGKILL. Does nothing if it is not running.
     pub fn kill(&mut self) -> Result<()> {
         if let Some(mut process) = self.process.take() {

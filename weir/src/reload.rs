@@ -14,7 +14,7 @@ use crate::config;
 const PERIOD: Duration = Duration::from_secs(5);
 
 /// Keys of `collector` that take effect at once.
-const AT_ONCE: [&str; 4] = ["files", "tenant", "max_line", "max_open_files"];
+const AT_ONCE: [&str; 5] = ["files", "tenant", "kubelet", "max_line", "max_open_files"];
 
 /// Takes changes until it is stopped. A file that is not sound changes nothing, and says so once.
 pub(crate) async fn watch(path: &Path, collector: &Handle, stop: CancellationToken) -> anyhow::Result<()> {
@@ -34,9 +34,13 @@ pub(crate) async fn watch(path: &Path, collector: &Handle, stop: CancellationTok
         }
         known = now;
         let taken = config::load(Some(path)).map_err(anyhow::Error::from);
-        match taken.and_then(|config| Ok(collector.reload(config.collector)?)) {
+        let new = weir_service::config::load::<Value>(Some(path)).unwrap_or_default();
+        let reload = |config: config::Config| {
+            // Opened anew, files are found anew: nothing is to be had from that where nothing changed for them.
+            if follows_others(&values, &new) { Ok(collector.reload(config.collector)?) } else { Ok(()) }
+        };
+        match taken.and_then(reload) {
             Ok(()) => {
-                let new = weir_service::config::load::<Value>(Some(path)).unwrap_or_default();
                 for key in later(&values, &new) {
                     tracing::warn!(key, "this key has changed, and takes effect at the next start");
                 }
@@ -49,6 +53,11 @@ pub(crate) async fn watch(path: &Path, collector: &Handle, stop: CancellationTok
             }
         }
     }
+}
+
+/// Whether what the collector follows is other now.
+fn follows_others(old: &Value, new: &Value) -> bool {
+    AT_ONCE.iter().any(|key| old["collector"].get(key) != new["collector"].get(key))
 }
 
 /// Keys that are others now, and take effect later.
@@ -82,5 +91,7 @@ mod tests {
         let new = json!({ "listen": "a", "collector": { "files": [2], "gpu": { "interval": "5s" } }, "bus": {} });
         assert_eq!(later(&old, &new), ["bus", "collector.gpu"]);
         assert!(later(&old, &old).is_empty());
+        assert!(follows_others(&old, &new) && !follows_others(&old, &json!({ "collector": { "files": [1] } })));
+        assert!(!follows_others(&json!({}), &json!({ "alerter": {} })));
     }
 }

@@ -70,6 +70,11 @@ impl Acks {
         self.flight.iter().any(|&(_, done)| done)
     }
 
+    /// Nothing was sent after this batch.
+    pub fn is_last(&self, ticket: Ticket) -> bool {
+        ticket.0 + 1 == self.first + self.flight.len() as u64
+    }
+
     /// Where the next batch starts.
     pub fn sent(&self) -> u64 {
         self.sent
@@ -85,6 +90,7 @@ mod tests {
     fn the_checkpoint_waits_for_the_oldest_batch() {
         let mut acks = Acks::new(10);
         let (first, second) = (acks.send(20).unwrap(), acks.send(30).unwrap());
+        assert!(acks.is_last(second) && !acks.is_last(first));
         assert_eq!(acks.acknowledge(second), Ok(10));
         assert_eq!(acks.acknowledge(first), Ok(30));
         assert_eq!(acks.acknowledge(first), Err(Misuse::UnknownTicket));

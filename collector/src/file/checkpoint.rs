@@ -67,6 +67,13 @@ pub(super) struct Entry {
     pub seen: u64,
     /// It was read to its end after it was rotated away.
     pub closed: bool,
+    /// A batch failed and one behind it may be durable: readers that have passed that one would drop what is read again
+    /// under this identity.
+    #[serde(default)]
+    pub torn: bool,
+    /// How it was read: [`super::source::Group::read_as`], 0 where that is not known.
+    #[serde(default)]
+    pub read_as: u32,
     /// Its bytes are gone, for this reason: only what is in flight can still become durable.
     #[serde(default)]
     pub ended: Option<Reason>,
@@ -225,6 +232,8 @@ mod tests {
             target: "/b".into(),
             seen: 0,
             closed: false,
+            torn: false,
+            read_as: 0,
             ended: None,
         };
         let mut ledger = Ledger::default();

@@ -39,6 +39,9 @@ impl Source {
     pub(super) async fn flush(&mut self, id: u64, stop: &CancellationToken) {
         let Some(tail) = self.tails.get_mut(&id) else { return };
         tail.lingering = false;
+        if tail.careful && tail.in_flight > 0 {
+            return;
+        }
         let before = tail.batch.len();
         tail.seal();
         self.waiting_bytes = self.waiting_bytes.saturating_sub(before - tail.batch.len());
@@ -84,6 +87,9 @@ impl Source {
             }
             Err(error) => {
                 tracing::warn!(%origin, error = &error as &dyn std::error::Error, "the bus did not take a batch");
+                if let weir_bus::Error::TooLarge { .. } = error {
+                    tail.is_too_large(bytes);
+                }
                 self.fail(id);
             }
         }
@@ -110,11 +116,27 @@ impl Source {
                 if let Err(misuse) = tail.acks.acknowledge(ticket) {
                     tracing::error!(?misuse, identity = tail.entry.identity, "an acknowledgement of nothing");
                 }
+                if tail.careful && tail.failed.is_none() {
+                    tail.careful = tail.small;
+                    // What had to wait for this.
+                    if tail.waiting() && !tail.lingering {
+                        tail.lingering = true;
+                        self.lingering.push_back((Instant::now(), id));
+                    }
+                    self.queue(id);
+                }
             }
             Err(error) => {
                 tracing::warn!(path, error = &error as &dyn std::error::Error, "a batch did not become durable");
                 if let Some(tail) = tail {
                     tail.in_flight -= 1;
+                    if let weir_bus::Error::TooLarge { .. } = error {
+                        tail.is_too_large(bytes);
+                    }
+                    if !tail.acks.is_last(ticket) {
+                        tail.entry.torn = true;
+                        self.must_write = true;
+                    }
                     self.fail(id);
                 }
             }
@@ -123,6 +145,9 @@ impl Source {
 
     pub(super) fn fail(&mut self, id: u64) {
         self.metrics.failed.add(1, &[]);
+        if let Some(tail) = self.tails.get_mut(&id) {
+            tail.careful = true;
+        }
         self.hold(id);
     }
 

@@ -83,6 +83,7 @@ pub(super) fn look(source: &mut Source, first: bool) {
             take_in_the_rest(source);
         }
     }
+    source.left.0.clear();
     missed::take_in_later(source);
     missed::take_in_missed(source, &new);
     kubelet::look_ahead(source);
@@ -227,12 +228,24 @@ impl Source {
     /// Follows a generation, from its position on, in the file at `place`.
     pub(super) fn begin_tail(
         &mut self,
-        entry: Entry,
+        mut entry: Entry,
         content: Content,
         group: usize,
         place: PathBuf,
         rotated: bool,
     ) -> u64 {
+        let read_as = self.groups[group].read_as;
+        // Of what may be on the bus and is not written down, other records would be made now: readers that have passed
+        // it would drop them under the old name. Twice is better than never.
+        let others = entry.read_as != 0 && entry.read_as != read_as && !self.before.clean;
+        if others || entry.torn {
+            entry.identity = identity::fresh(entry.inode());
+        }
+        (entry.read_as, entry.torn) = (read_as, false);
+        if let Some(until) = self.unsettled.get_mut(&entry.identity) {
+            // The last run cannot have read beyond what is there now.
+            until.get_or_insert(entry.size);
+        }
         let facts = self.facts(Path::new(&entry.path), Path::new(&entry.target));
         let multiline = Arc::clone(&self.groups[group].multiline);
         let encoding = self.groups[group].encoding;
@@ -318,6 +331,8 @@ pub(super) fn begin(
         path,
         seen: now(),
         closed: false,
+        torn: false,
+        read_as: 0,
         ended: None,
     })
 }

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -192,6 +193,8 @@ pub(super) struct Ledger {
     sources: Sources,
     /// The oldest loss is on its way.
     telling: bool,
+    /// When it was not taken.
+    refused: Option<Instant>,
 }
 
 impl Ledger {
@@ -243,9 +246,10 @@ impl Ledger {
         }
     }
 
-    /// The oldest loss that is not told yet, unless one is on its way: they are told one after the other.
-    pub(super) fn tell(&mut self) -> Option<Loss> {
-        if self.telling {
+    /// The oldest loss that is not told yet, unless one is on its way: they are told one after the other. One that was
+    /// refused is told again after a while.
+    pub(super) fn tell(&mut self, again: Duration) -> Option<Loss> {
+        if self.telling || self.told_again(again).is_some_and(|at| at > Instant::now()) {
             return None;
         }
         let loss = self.kept.losses.front().cloned();
@@ -253,9 +257,14 @@ impl Ledger {
         loss
     }
 
+    /// When a loss is told again that was refused.
+    pub(super) fn told_again(&self, after: Duration) -> Option<Instant> {
+        self.refused.map(|at| at + after)
+    }
+
     /// The one that was on its way is durable on the bus, or has to be told again.
     pub(super) fn told(&mut self, durable: bool) {
-        self.telling = false;
+        (self.telling, self.refused) = (false, (!durable).then(Instant::now));
         if durable {
             Arc::make_mut(&mut self.kept).losses.pop_front();
         }

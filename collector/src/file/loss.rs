@@ -19,7 +19,7 @@ use super::source::Source;
 impl Source {
     /// Sends the oldest loss, where none is on its way. It is on disk before, and stays until it is durable.
     pub(super) async fn tell_loss(&mut self, stop: &CancellationToken) {
-        let Some(loss) = self.ledger.tell() else { return };
+        let Some(loss) = self.ledger.tell(self.settings.retry) else { return };
         let facts = self.facts(Path::new(&loss.path), Path::new(&loss.target));
         // Sent again after a crash it is the same record again, which readers drop.
         let identity = format!("{}.lost-{}", loss.identity, loss.start);

@@ -68,7 +68,7 @@ pub use assemble::{Assembler, Counts};
 pub(crate) use discover::Globs;
 pub use ledger::{Lost, Reason, Row, Sources};
 pub use names::{Container, container};
-pub use source::{Settings, Source, Until};
+pub use source::{Left, Settings, Source, Until};
 
 #[cfg(test)]
 mod tests;

@@ -90,6 +90,11 @@ pub(super) fn go_on_elsewhere(source: &mut Source, mut entry: Entry, reason: Rea
         entry.ended = Some(Reason::NotConfigured);
         return source.doubtful.push(entry);
     };
+    if let Some(content) = source.left.0.remove(&entry.inode()) {
+        let place = PathBuf::from(&entry.target);
+        source.begin_tail(entry, content, group, place, true);
+        return;
+    }
     let Some(found) = find(source, &entry) else {
         entry.ended = Some(reason);
         return source.doubtful.push(entry);

@@ -16,6 +16,7 @@ use weir_service::health::Part;
 
 use super::aftermath::{Before, Ends};
 use super::checkpoint::{Checkpoint, Entry, Written};
+use super::content::Content;
 use super::delivery::Done;
 use super::discover::Globs;
 use super::identity::{self, Inode};
@@ -32,7 +33,7 @@ use crate::encoding::Encoding;
 use crate::kubernetes::Pods;
 use crate::metrics::Metrics;
 use crate::naming::Naming;
-use crate::options::{Format, From, KubeletOptions, Multiline, Options};
+use crate::options::{FileOptions, Format, From, KubeletOptions, Multiline, Options};
 
 /// Waits and bounds.
 #[derive(Debug, Clone)]
@@ -100,7 +101,28 @@ pub(super) struct Group {
     pub(super) multiline: Arc<Multiline>,
     pub(super) encoding: Encoding,
     pub(super) from: From,
+    /// Tells apart ways of reading by which other records would be made of the same bytes.
+    pub(super) read_as: u32,
 }
+
+impl Group {
+    fn new(files: &FileOptions, max_line: usize) -> Result<Self, Error> {
+        let FileOptions { format, multiline, encoding, from, .. } = files;
+        let way = format!("{} {format:?} {multiline:?} {encoding:?} {max_line}", env!("CARGO_PKG_VERSION"));
+        Ok(Self {
+            globs: Arc::new(Globs::new(files)?),
+            format: *format,
+            multiline: Arc::new(multiline.clone()),
+            encoding: *encoding,
+            from: *from,
+            read_as: crc32fast::hash(way.as_bytes()).max(1),
+        })
+    }
+}
+
+/// Files that are open. Of those that are deleted, and were not read to their end, there is nothing else.
+#[derive(Debug, Default)]
+pub struct Left(pub(super) AHashMap<Inode, Content>);
 
 /// Follows files; see the module's promises.
 pub struct Source {
@@ -165,8 +187,13 @@ pub struct Source {
     pub(super) ends: Option<Ends>,
     /// Generations of the last run that are gone, and of which more may be durable than was written down.
     pub(super) doubtful: Vec<Entry>,
+    /// Generations of which the last run may have sent more than it wrote down, and how far they are to be read until
+    /// that is known to be durable: until then the bus would be asked from where that run began to be unsure.
+    pub(super) unsettled: AHashMap<String, Option<u64>>,
     /// The bus is being asked for them.
     pub(super) looking_up: bool,
+    /// What the source before this one left open; until the first look.
+    pub(super) left: Left,
     pub(super) topic: Arc<str>,
     health: Part,
     pub(super) flight: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -193,22 +220,14 @@ impl Source {
         metrics: Metrics,
         health: Part,
     ) -> Result<Self, Error> {
-        let mut groups = Vec::new();
-        for files in &options.files {
-            groups.push(Group {
-                globs: Arc::new(Globs::new(files)?),
-                format: files.format,
-                multiline: Arc::new(files.multiline.clone()),
-                encoding: files.encoding,
-                from: files.from,
-            });
-        }
         let checkpoint = Checkpoint::new(folder);
         let before = checkpoint.read()?;
         let first_start = before.is_none();
         let before = before.unwrap_or_default();
         let last_run = before.bus();
+        let last_run_was_clean = last_run.clean;
         let max_line = options.max_line.0 as usize;
+        let groups = options.files.iter().map(|files| Group::new(files, max_line)).collect::<Result<_, _>>()?;
         let foreign = options.files.iter().any(|files| files.encoding != Encoding::Utf8);
         let reading = CancellationToken::new();
         reading.cancel();
@@ -255,6 +274,8 @@ impl Source {
             before: last_run,
             ends: None,
             doubtful: Vec::new(),
+            unsettled: AHashMap::new(),
+            left: Left::default(),
             looking_up: false,
             topic: topic::LOGS.into(),
             health,
@@ -265,6 +286,9 @@ impl Source {
             pool: Vec::new(),
         };
         for entry in before.files {
+            if !last_run_was_clean && !entry.closed {
+                source.unsettled.insert(entry.identity.clone(), None);
+            }
             if entry.ended.is_some() {
                 source.doubtful.push(entry);
                 continue;
@@ -296,9 +320,16 @@ impl Source {
         self
     }
 
+    /// Goes on with what the source before it left open.
+    #[must_use]
+    pub fn holding(mut self, left: Left) -> Self {
+        self.left = left;
+        self
+    }
+
     /// Runs; reading files blocks the thread that it runs on. When stopped it waits a few seconds for what is in flight
     /// and writes its positions.
-    pub async fn run(mut self, until: Until, stop: CancellationToken) -> Result<(), Error> {
+    pub async fn run(mut self, until: Until, stop: CancellationToken) -> Result<Left, Error> {
         let woken = self.watch.woken();
         let mut looked: Option<Instant> = None;
         let mut written = Instant::now();
@@ -366,7 +397,9 @@ impl Source {
             let mut due = looked.unwrap_or(now) + if structure { Duration::from_millis(100) } else { self.rescan() };
             due = due.min(self.lingering.front().map_or(due, |&(at, _)| at));
             due = due.min(allowed.unwrap_or(due));
-            due = if self.over.is_empty() { due } else { now };
+            let drops = !self.over.is_empty() && reading && self.flight_bytes < self.settings.in_flight;
+            due = if drops { now } else { due };
+            due = due.min(self.ledger.told_again(self.settings.retry).unwrap_or(due));
             due = if self.moved { due.min(written + self.settings.checkpoint) } else { due };
             due = if self.timed.is_empty() { due } else { due.min(ticked + TICK) };
             tokio::select! {
@@ -385,18 +418,24 @@ impl Source {
         if self.watch.is_whole() { self.settings.rescan_behind } else { self.settings.rescan }
     }
 
-    async fn drain(&mut self) -> Result<(), Error> {
+    async fn drain(&mut self) -> Result<Left, Error> {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
         while let Ok(Some(done)) = tokio::time::timeout_at(deadline, self.flight.next()).await {
             self.done(done);
         }
         // What is on its way no longer is all that will be known of files that are gone.
         self.clean = self.flight.is_empty() && self.doubtful.is_empty();
-        for (_, mut tail) in self.tails.extract_if(|_, tail| tail.entry.ended.is_some()) {
+        for tail in self.tails.values_mut().filter(|tail| tail.in_flight == 0 && !tail.acks.has_gap()) {
+            tail.entry.torn = false;
+        }
+        // Of others that ended the next run asks the bus how much of them there is.
+        for (_, mut tail) in self.tails.extract_if(|_, tail| tail.entry.ended.is_some() && tail.in_flight == 0) {
             let entry = tail.checkpoint();
             self.ledger.end(&entry, entry.ended.unwrap_or(Reason::Deleted));
         }
-        self.write()
+        self.write()?;
+        let open = self.tails.drain().filter(|(_, tail)| tail.entry.ended.is_none() && tail.content.is_open());
+        Ok(Left(open.map(|(_, tail)| (tail.entry.inode(), tail.content)).collect()))
     }
 
     /// Whether this file is one that is followed or remembered; its inode alone may be used again.
@@ -476,7 +515,7 @@ impl Source {
     async fn visit(&mut self, id: u64, stop: &CancellationToken) {
         let Some(tail) = self.tails.get_mut(&id) else { return };
         tail.queued = false;
-        if tail.failed.is_some() || tail.entry.ended.is_some() {
+        if tail.failed.is_some() || tail.entry.ended.is_some() || (tail.careful && tail.in_flight > 0) {
             return;
         }
         if self.waits_for_pod(id) {
@@ -551,11 +590,20 @@ impl Source {
             self.keep_pods();
         }
         let entries = self.entries();
+        if !self.unsettled.is_empty() {
+            let waits = |entry: &&Entry| {
+                let until = self.unsettled.get(&entry.identity);
+                until.is_some_and(|until| until.is_none_or(|until| entry.position < until))
+            };
+            let names = entries.iter().filter(waits).map(|entry| &entry.identity);
+            let waiting: AHashSet<String> = names.cloned().collect();
+            self.unsettled.retain(|name, _| waiting.contains(name));
+        }
         self.checkpoint.write(&Written {
             looked: self.looked,
             at: weir_service::time::now_unix_nano() as u64,
             // Until what the last run left is looked up, it is looked for from there.
-            ends: if self.doubtful.is_empty() {
+            ends: if self.doubtful.is_empty() && self.unsettled.is_empty() {
                 self.ends.as_ref().unwrap_or(&self.before.ends)
             } else {
                 &self.before.ends

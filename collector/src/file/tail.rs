@@ -23,8 +23,10 @@ use crate::encode::{Batch, Mark};
 use crate::encoding::Encoding;
 use crate::options::Multiline;
 
-/// A batch is sealed from this size on.
+/// A batch is sealed from this size on, where the bus takes it.
 const TARGET: usize = 800_000;
+/// The same where it takes only small ones.
+const LEAST_TARGET: usize = 16 << 10;
 
 /// Size of a read buffer that holds any line; those of foreign encodings take more.
 pub(super) fn buffer_size(max_line: usize, foreign: bool) -> usize {
@@ -77,6 +79,10 @@ pub(super) struct Tail {
     pub(super) waits_for_pod: Option<Instant>,
     /// The bus did not take a batch.
     pub(super) failed: Option<Instant>,
+    /// After a failure there is one batch on its way until one succeeds: behind one that fails none becomes durable.
+    pub(super) careful: bool,
+    /// The bus takes only small batches: there is one on its way at any time.
+    pub(super) small: bool,
     /// How often in all it could not be read.
     pub(super) failures: u32,
     /// Since others were closed for the limit on open files.
@@ -89,6 +95,8 @@ pub(super) struct Tail {
     seen_end: Option<(Instant, u64)>,
     pub(super) queued: bool,
     pub(super) lingering: bool,
+    /// A batch is sealed from this size on.
+    target_size: usize,
     /// Nothing was in the file when it was last written down.
     was_empty: bool,
     /// The start was compared since the end was reached last.
@@ -140,6 +148,8 @@ impl Tail {
             part_since: None,
             waits_for_pod: None,
             failed: None,
+            careful: false,
+            small: false,
             failures: 0,
             visited: false,
             in_flight: 0,
@@ -148,6 +158,7 @@ impl Tail {
             seen_end: None,
             queued: false,
             lingering: false,
+            target_size: TARGET,
             was_empty,
             compared: false,
             encoding,
@@ -284,7 +295,7 @@ impl Tail {
         }
         self.mark = mark;
         self.clean = position;
-        if mark.bytes >= TARGET {
+        if mark.bytes >= self.target_size {
             self.seal();
         }
     }
@@ -299,6 +310,12 @@ impl Tail {
             self.sealed.push_back(Sealed { value, end: self.clean });
             self.mark = Mark::default();
         }
+    }
+
+    /// The bus does not take a batch of this size, or not with others: they are sent together where several wait.
+    pub(super) fn is_too_large(&mut self, bytes: usize) {
+        self.small = true;
+        self.target_size = (bytes / 2).clamp(LEAST_TARGET, self.target_size);
     }
 
     /// There is something to seal.

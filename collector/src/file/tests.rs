@@ -1,4 +1,5 @@
 mod encoding;
+mod handover;
 mod kubelet;
 mod ledger;
 mod over;
@@ -23,7 +24,7 @@ use weir_proto::otlp::logs::v1::LogRecord;
 use weir_proto::{Origin, header, topic};
 use weir_service::telemetry::Telemetry;
 
-use super::{Settings, Source, Sources, Until, follow};
+use super::{Left, Settings, Source, Sources, Until, follow};
 use crate::Error;
 use crate::metrics::Metrics;
 use crate::naming::Naming;
@@ -40,7 +41,7 @@ struct World {
     telemetry: Telemetry,
 }
 
-type Running = (JoinHandle<Result<(), Error>>, CancellationToken);
+type Running = (JoinHandle<Result<Left, Error>>, CancellationToken);
 
 impl World {
     async fn new(format: Format) -> Self {

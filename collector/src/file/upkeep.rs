@@ -35,6 +35,7 @@ impl Source {
             } else if let Some(at) = tail.failed {
                 if tail.in_flight == 0 && now - at >= self.settings.retry {
                     let gap = tail.acks.has_gap();
+                    self.must_write |= std::mem::take(&mut tail.entry.torn);
                     self.waiting_bytes = self.waiting_bytes.saturating_sub(tail.batch.len());
                     tail.rewind();
                     if gap {
