@@ -14,7 +14,7 @@ use super::content::{Content, open, read_at};
 use super::identity::{self, Anchor, Fingerprint, Inode};
 use super::ledger::Reason;
 use super::source::Source;
-use super::successor::is_after;
+use super::successor::{is_after, is_place_of, is_there};
 use super::tail::Tail;
 use super::{kubelet, missed, rotated};
 use crate::encoding::Encoding;
@@ -70,7 +70,7 @@ pub(super) fn look(source: &mut Source, first: bool) {
     let known = found.partition_point(|(inode, _)| is_known(inode));
     for (files, were_known) in [(&found[..known], true), (&found[known..], false)] {
         for (inode, (group, path, metadata)) in files {
-            if let Some(id) = source.by_inode.get(inode).copied() {
+            if let Some(id) = source.by_inode.get(inode).copied().filter(|id| is_its(source, *id, path, metadata)) {
                 reached(source, id, path, metadata, began);
             } else {
                 match take_in(source, *group, path, path, first, false) {
@@ -104,6 +104,23 @@ fn take_in_the_rest(source: &mut Source) {
             rotated::go_on_elsewhere(source, entry, Reason::DeletedWhileDown);
         }
     }
+}
+
+/// Whether a path leads to the file that is followed under its inode; that of one that is not open may have been used
+/// again, which only its birth would tell at once.
+fn is_its(source: &mut Source, id: u64, path: &Path, metadata: &Metadata) -> bool {
+    let Some(tail) = source.tails.get_mut(&id) else { return false };
+    let is_it = tail.content.is_open() || tail.entry.born.is_some() || tail.shown == path || {
+        let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        is_there(&tail.entry, &target, metadata)
+    };
+    if !is_it {
+        source.by_inode.remove(&tail.entry.inode());
+        // No file has these: it is gone.
+        (tail.entry.device, tail.entry.inode) = (0, 0);
+        lost_its_path(source, id);
+    }
+    is_it
 }
 
 /// A path leads to a file that is followed already.
@@ -167,7 +184,7 @@ pub(super) fn take_in(
     let packed = known.as_ref().is_some_and(|known| known.packed);
     let mut content = Content::of(file, packed);
     let mut entry = match known {
-        Some(mut known) => match is_still(&mut known, &mut content, &metadata) {
+        Some(mut known) => match is_still(&mut known, &mut content, &metadata, &target) {
             Ok(true) => known,
             // It was truncated, and what was written then is another generation.
             Ok(false) if !rotated || !known.closed => {
@@ -290,7 +307,11 @@ fn known(source: &mut Source, inode: Inode, born: Option<u64>) -> Option<Entry> 
 
 /// Whether the file is the generation that its inode was: an inode is used again, and a file is truncated and written
 /// anew, perhaps beyond where it was read to and with the same beginning.
-fn is_still(known: &mut Entry, content: &mut Content, metadata: &Metadata) -> io::Result<bool> {
+fn is_still(known: &mut Entry, content: &mut Content, metadata: &Metadata, target: &Path) -> io::Result<bool> {
+    if known.born.is_none() && known.fingerprint.is_empty() && !is_place_of(known, target) {
+        // Nothing tells that it is.
+        return Ok(false);
+    }
     let reach = known.position.max(known.anchor.end);
     if known.born != identity::born(metadata) || (!known.packed && metadata.len() < reach) {
         return Ok(false);

@@ -116,8 +116,18 @@ pub(super) fn inode(metadata: &Metadata) -> Inode {
 
 /// When the inode came to be, nanoseconds since the epoch; `None` where the file system does not say.
 pub(super) fn born(metadata: &Metadata) -> Option<u64> {
+    #[cfg(test)]
+    if NO_BIRTHS.get() {
+        return None;
+    }
     let since = metadata.created().ok()?.duration_since(UNIX_EPOCH).ok()?;
     u64::try_from(since.as_nanos()).ok()
+}
+
+#[cfg(test)]
+thread_local! {
+    /// What runs on this thread sees a file system that does not tell births.
+    pub(super) static NO_BIRTHS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
 #[cfg(test)]

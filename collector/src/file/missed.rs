@@ -2,7 +2,7 @@
 //!
 //! They are named after the file that is followed now (`app.log.1`, `app.log-20260102`, `0.log.20260102-030405.gz`), came
 //! to be after the one before it was seen last, and are none that is known. A compressed file is one only where it holds
-//! no generation that is known.
+//! no generation that is known. Where the file system does not tell births, none of them is found.
 
 use std::fs::Metadata;
 use std::io;

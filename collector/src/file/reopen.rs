@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::content::{Content, open};
 use super::source::Source;
-use super::successor::siblings;
+use super::successor::{is_there, siblings};
 
 impl Source {
     /// Opens the file of a generation where it is not open; `false` if it is there no more.
@@ -16,13 +16,13 @@ impl Source {
             return Ok(true);
         }
         let found = match open(&tail.target) {
-            Ok((file, metadata)) if tail.entry.is_of(&metadata) => Some(file),
+            Ok((file, metadata)) if is_there(&tail.entry, &tail.target, &metadata) => Some(file),
             Err(error) if tail.rotated.is_none() && error.kind() != io::ErrorKind::NotFound => return Err(error),
             // It was renamed.
             _ => {
                 let folder = Path::new(&tail.entry.target).parent();
                 let files = folder.map(|folder| siblings(folder, |_| true)).unwrap_or_default();
-                let place = files.into_iter().find(|(_, metadata)| tail.entry.is_of(metadata));
+                let place = files.into_iter().find(|(path, metadata)| is_there(&tail.entry, path, metadata));
                 place.map(|(path, _)| open(&path)).transpose()?.map(|(file, _)| file)
             }
         };

@@ -12,7 +12,7 @@ use super::follow::take_in;
 use super::identity::{self, Anchor, Inode};
 use super::ledger::Reason;
 use super::source::Source;
-use super::successor::{self, Successor, siblings};
+use super::successor::{self, Successor, is_there, siblings};
 
 /// Closed generations that are remembered, so that a file that shows up again is not read twice.
 const MAX_CLOSED: usize = 4096;
@@ -30,7 +30,7 @@ pub(super) fn take_in_left_over(source: &mut Source) -> Vec<Inode> {
     for (folder, entries) in folders {
         let files = siblings(&folder, |_| true);
         for entry in entries {
-            let place = files.iter().find(|(_, metadata)| entry.is_of(metadata));
+            let place = files.iter().find(|(path, metadata)| is_there(&entry, path, metadata));
             let group = group_of(source, &entry);
             let taken = match (place, group) {
                 (Some((path, _)), Some(group)) => take_in(source, group, path, Path::new(&entry.path), false, true)

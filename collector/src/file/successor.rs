@@ -38,6 +38,23 @@ pub(super) fn is_after(name: &str, other: &str) -> bool {
     other.strip_prefix(name).is_some_and(|end| end.starts_with(['.', '-']))
 }
 
+/// Whether the file at `path` is that of the generation, though it may have been renamed. Where births are not told,
+/// its inode may be another file's by now: then what lies at another place has to hold what was read.
+pub(super) fn is_there(entry: &Entry, path: &Path, metadata: &Metadata) -> bool {
+    entry.is_of(metadata) && (entry.born.is_some() || is_place_of(entry, path) || holds_all(entry, path))
+}
+
+/// What lies there is of the same source, whatever it is.
+pub(super) fn is_place_of(entry: &Entry, path: &Path) -> bool {
+    let end = path.to_str().and_then(|path| path.strip_prefix(&entry.target));
+    end.is_some_and(|end| end.is_empty() || (end.starts_with(['.', '-']) && !end.contains('/')))
+}
+
+fn holds_all(entry: &Entry, path: &Path) -> bool {
+    let found = if entry.fingerprint.is_empty() { Ok(None) } else { hold(entry, path) };
+    found.is_ok_and(|found| found.is_some_and(|found| found.whole))
+}
+
 /// Looks for the file that holds this generation now, leaving out those that are `taken`.
 pub(super) fn find(entry: &Entry, taken: impl Fn(&Metadata) -> bool) -> Option<Successor> {
     if entry.fingerprint.is_empty() {

@@ -4,6 +4,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::*;
+use crate::file::identity::NO_BIRTHS;
 
 impl World {
     /// Follows what lies beside the log file too.
@@ -23,6 +24,23 @@ impl World {
         packed.write_all(&fs::read(self.path(name)).unwrap()).unwrap();
         packed.finish().unwrap();
         fs::remove_file(self.path(name)).unwrap();
+    }
+}
+
+impl World {
+    /// A pod's log goes away, and another pod's gets its inode; `was` is what the first one had written.
+    async fn use_inode_again(&self, was: &str) -> Running {
+        self.append("a.log", was);
+        let running = self.start();
+        self.wait_for_state(|files| files.len() == 1).await;
+        self.wait_for(was.lines().count()).await;
+        // Only one may be open.
+        self.append("c.log", "other\n");
+        self.wait_for(was.lines().count() + 1).await;
+        fs::rename(self.path("a.log"), self.path("b.log")).unwrap();
+        fs::write(self.path("b.log"), "secret\n").unwrap();
+        self.wait_for(was.lines().count() + 2).await;
+        running
     }
 }
 
@@ -303,4 +321,52 @@ async fn a_file_that_was_copied_truncated_written_and_renamed_while_the_collecto
     world.append("a.log", numbers(30..40));
     world.to_the_end().await;
     assert_each_once(&world.bodies().await, 0..40);
+}
+
+#[tokio::test]
+async fn where_births_are_not_told_an_inode_that_was_used_again_while_down_is_no_renamed_file() {
+    NO_BIRTHS.set(true);
+    for was in ["", "text of a\n"] {
+        let world = World::new(Format::Plain).await;
+        world.append("a.log", was);
+        world.to_the_end().await;
+        fs::rename(world.path("a.log"), world.path("b.log")).unwrap();
+        fs::write(world.path("b.log"), "secret\n").unwrap();
+        let books = world.books().await;
+        assert_eq!(books["b.log"].acknowledged, 7, "{was}");
+        assert_eq!(books.get("a.log").map_or(0, |row| row.seen), was.len() as u64);
+    }
+}
+
+#[tokio::test]
+async fn where_births_are_not_told_an_inode_that_was_used_again_is_no_renamed_file_though_it_was_not_open() {
+    NO_BIRTHS.set(true);
+    for was in ["", "text of a\n"] {
+        let mut world = World::new(Format::Plain).await;
+        world.options.max_open_files = 1;
+        let running = world.use_inode_again(was).await;
+        stop(running).await;
+        let books = world.books().await;
+        assert_eq!(books["b.log"].acknowledged, 7, "{was}");
+        assert_eq!(books.get("a.log").map_or(0, |row| row.seen), was.len() as u64);
+    }
+}
+
+#[tokio::test]
+async fn where_births_are_not_told_a_renamed_file_that_is_not_open_is_read_on() {
+    NO_BIRTHS.set(true);
+    for to in ["a.log.1", "b.log"] {
+        let mut world = World::new(Format::Plain).await;
+        world.options.max_open_files = 1;
+        world.append("a.log", numbers(0..2));
+        let running = world.start();
+        world.wait_for(2).await;
+        world.append("c.log", numbers(2..3));
+        world.wait_for(3).await;
+        fs::rename(world.path("a.log"), world.path(to)).unwrap();
+        world.append(to, numbers(3..5));
+        world.wait_for(5).await;
+        stop(running).await;
+        assert_each_once(&world.bodies().await, 0..5);
+    }
 }
