@@ -221,6 +221,8 @@ pub(super) fn take_in(
     }
     entry.closed = false;
     if !entry.packed {
+        // It may have been cut behind what was read.
+        source.ledger.lose(&entry, metadata.len().max(entry.position), entry.size, Reason::Truncated);
         entry.size = metadata.len();
     }
     // One that was renamed goes on under the path that it was first found at.
@@ -297,7 +299,7 @@ fn last_line_end(file: &File, end: u64, encoding: Encoding) -> io::Result<u64> {
 /// beside the fingerprint.
 fn known(source: &mut Source, inode: Inode, born: Option<u64>) -> Option<Entry> {
     let moved = || {
-        let mut others = source.known.values().filter(|entry| entry.inode == inode.1 && entry.position > 0);
+        let mut others = source.known.values().filter(|entry| entry.inode == inode.1);
         others.find(|entry| born.is_some() && entry.born == born).map(Entry::inode)
     };
     let key = if source.known.contains_key(&inode) { inode } else { moved()? };

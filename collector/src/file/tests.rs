@@ -538,16 +538,19 @@ async fn links_as_the_kubelet_makes_them_are_followed() {
 
 #[tokio::test]
 async fn another_device_number_after_a_reboot_does_not_make_another_file() {
-    let world = World::new(Format::Plain).await;
-    world.append("a.log", "1\n2\n");
-    world.to_the_end().await;
-    let state = world.folder.path().join("state/files.json");
-    let mut content: serde_json::Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
-    content["files"][0]["device"] = 123.into();
-    fs::write(&state, content.to_string()).unwrap();
-    world.append("a.log", "3\n");
-    world.to_the_end().await;
-    assert_eq!(world.bodies().await, ["1", "2", "3"]);
+    for (before, after) in [("1\n2\n", "3\n"), ("1", "\n2\n3\n")] {
+        let world = World::new(Format::Plain).await;
+        world.append("a.log", before);
+        world.to_the_end().await;
+        let state = world.folder.path().join("state/files.json");
+        let mut content: serde_json::Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
+        content["files"][0]["device"] = 123.into();
+        fs::write(&state, content.to_string()).unwrap();
+        world.append("a.log", after);
+        world.to_the_end().await;
+        assert_eq!(world.bodies().await, ["1", "2", "3"]);
+        world.wait_for_state(|files| files.len() == 1).await;
+    }
 }
 
 #[tokio::test]

@@ -140,3 +140,15 @@ async fn what_was_on_its_way_at_a_crash_and_came_is_not_lost_though_the_file_is_
     losses.sort_by(|one, other| one.1.cmp(&other.1));
     assert_eq!(losses, [(8..12, "deleted_while_down".to_owned()), (8..12, "truncated".to_owned())]);
 }
+
+#[tokio::test]
+async fn what_is_cut_behind_what_was_read_while_down_is_lost() {
+    let world = World::new(Format::Plain).await;
+    world.append("a.log", "line\n".repeat(300) + "half");
+    world.books().await;
+    OpenOptions::new().write(true).open(world.path("a.log")).unwrap().set_len(1502).unwrap();
+    let row = world.books().await["a.log"].clone();
+    assert_eq!((row.seen, row.acknowledged, row.waiting), (1504, 1500, 2));
+    assert_eq!(row.lost.into_iter().collect::<Vec<_>>(), [(Reason::Truncated, 2)]);
+    assert_eq!(world.losses().await, [(1502..1504, "truncated".to_owned())]);
+}
