@@ -185,9 +185,9 @@ pub(super) fn take_in(
     let mut content = Content::of(file, packed);
     let mut entry = match known {
         Some(mut known) => match is_still(&mut known, &mut content, &metadata, &target) {
-            Ok(true) => known,
+            Ok(Is::Same) => known,
             // It was truncated, and what was written then is another generation.
-            Ok(false) if !rotated || !known.closed => {
+            Ok(is) if !known.closed || (!rotated && is == Is::Another) => {
                 let seen = known.seen;
                 rotated::go_on_elsewhere(source, known, Reason::Truncated);
                 if packed {
@@ -309,18 +309,32 @@ fn known(source: &mut Source, inode: Inode, born: Option<u64>) -> Option<Entry> 
 
 /// Whether the file is the generation that its inode was: an inode is used again, and a file is truncated and written
 /// anew, perhaps beyond where it was read to and with the same beginning.
-fn is_still(known: &mut Entry, content: &mut Content, metadata: &Metadata, target: &Path) -> io::Result<bool> {
-    if known.born.is_none() && known.fingerprint.is_empty() && !is_place_of(known, target) {
-        // Nothing tells that it is.
-        return Ok(false);
+fn is_still(known: &mut Entry, content: &mut Content, metadata: &Metadata, target: &Path) -> io::Result<Is> {
+    // Where nothing is known of it, an inode that was used again tells nothing.
+    let is_told = known.born.is_some() || !known.fingerprint.is_empty() || is_place_of(known, target);
+    if known.born != identity::born(metadata) || !is_told {
+        return Ok(Is::Another);
     }
     let reach = known.position.max(known.anchor.end);
-    if known.born != identity::born(metadata) || (!known.packed && metadata.len() < reach) {
-        return Ok(false);
-    }
-    let same = known.fingerprint.follow(content).and_then(|same| Ok(same && known.anchor.holds(content)?));
+    let is_part = !known.packed && metadata.len() < reach;
+    let same = known.fingerprint.follow(content).and_then(|same| Ok(same && (is_part || known.anchor.holds(content)?)));
     // What was a gzip file and is none is another file.
-    if known.packed { Ok(same.unwrap_or(false)) } else { same }
+    let same = if known.packed { same.unwrap_or(false) } else { same? };
+    Ok(match (same, is_part) {
+        (true, false) => Is::Same,
+        (true, true) => Is::Part,
+        (false, _) => Is::Another,
+    })
+}
+
+/// What a file is beside the generation that its inode was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Is {
+    Same,
+    /// It begins like it and is shorter than what was read. So is a copy that was made before all was read; a file that
+    /// is followed was truncated.
+    Part,
+    Another,
 }
 
 pub(super) fn begin(

@@ -95,10 +95,15 @@ pub(super) fn go_on_elsewhere(source: &mut Source, mut entry: Entry, reason: Rea
         source.begin_tail(entry, content, group, place, true);
         return;
     }
-    let Some(found) = find(source, &entry) else {
+    let Some(mut found) = find(source, &entry) else {
         entry.ended = Some(reason);
         return source.doubtful.push(entry);
     };
+    if !found.whole && !found.holds(entry.position) {
+        remember_copy(source, &entry, found);
+        entry.ended = Some(reason);
+        return source.doubtful.push(entry);
+    }
     tracing::info!(path = entry.path, from = %found.path.display(), "a file that was rotated away is read on");
     if !found.whole {
         // It is shorter than what was read, so the bytes before that cannot be compared.
@@ -163,16 +168,36 @@ pub(super) fn remember(source: &mut Source, mut entry: Entry) {
     }
 }
 
-/// The file of a generation that was read to its end is gone. Where another holds the same, that one is never read.
+/// The file of a generation that was read to its end is gone. Where another holds the same, nothing of that is read
+/// again.
 fn leave_closed(source: &mut Source, mut entry: Entry) {
     source.must_write = true;
-    match find(source, &entry) {
-        Some(found) if found.whole => {
-            moved(&mut entry, found);
-            remember(source, entry);
-        }
-        _ => source.ledger.end(&entry, Reason::Deleted),
+    let Some(mut found) = find(source, &entry) else { return source.ledger.end(&entry, Reason::Deleted) };
+    if !found.whole {
+        remember_copy(source, &entry, found);
+        return source.ledger.end(&entry, Reason::Deleted);
     }
+    // It may have grown before it went there.
+    let group = group_of(source, &entry).filter(|_| found.holds(entry.position));
+    let place = found.path.clone();
+    let content = moved(&mut entry, found);
+    if let Some(group) = group {
+        entry.closed = false;
+        source.begin_tail(entry, content, group, place, true);
+    } else {
+        remember(source, entry);
+    }
+}
+
+/// A copy that is shorter than what was read holds nothing new. Forgotten, it would be read as a file of its own.
+fn remember_copy(source: &mut Source, of: &Entry, found: Successor) {
+    let mut copy = of.clone();
+    moved(&mut copy, found);
+    copy.size = copy.size.min(copy.position);
+    // The one that ended has the numbers.
+    (copy.start, copy.left_out, copy.over_rate, copy.waiting_since) = (copy.position, 0, 0, None);
+    copy.dropped.clear();
+    remember(source, copy);
 }
 
 impl Source {
@@ -199,14 +224,7 @@ impl Source {
             found => {
                 tail.entry.ended = Some(reason);
                 if let Some(found) = found {
-                    // It holds nothing that was not read.
-                    let mut copy = old.clone();
-                    moved(&mut copy, found);
-                    copy.size = copy.size.min(copy.position);
-                    // The one that ended has the numbers.
-                    (copy.start, copy.left_out, copy.over_rate) = (copy.position, 0, 0);
-                    copy.dropped.clear();
-                    remember(self, copy);
+                    remember_copy(self, &old, found);
                 }
             }
         }

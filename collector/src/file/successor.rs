@@ -22,6 +22,13 @@ pub(super) struct Successor {
     pub(super) whole: bool,
 }
 
+impl Successor {
+    /// Whether there is a byte at this offset.
+    pub(super) fn holds(&mut self, offset: u64) -> bool {
+        self.content.read_at(&mut [0], offset).is_ok_and(|(length, _)| length == 1)
+    }
+}
+
 /// Regular files of a folder whose names are wanted.
 pub(super) fn siblings(folder: &Path, wanted: impl Fn(&str) -> bool) -> Vec<(PathBuf, Metadata)> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();

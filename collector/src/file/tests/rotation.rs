@@ -370,3 +370,66 @@ async fn where_births_are_not_told_a_renamed_file_that_is_not_open_is_read_on() 
         assert_each_once(&world.bodies().await, 0..5);
     }
 }
+
+#[tokio::test]
+async fn a_backup_that_is_shorter_than_what_was_read_is_not_read_when_its_file_is_truncated_or_gone_while_down() {
+    for gone in [false, true] {
+        let world = World::new(Format::Plain).await;
+        world.append("a.log", numbers(0..600));
+        fs::copy(world.path("a.log"), world.path("a.log.bak")).unwrap();
+        world.append("a.log", numbers(600..1000));
+        world.to_the_end().await;
+        if gone {
+            fs::remove_file(world.path("a.log")).unwrap();
+        } else {
+            fs::write(world.path("a.log"), "").unwrap();
+        }
+        world.append("a.log", numbers(1000..1001));
+        world.books().await;
+        assert_each_once(&world.bodies().await, 0..1001);
+    }
+}
+
+#[tokio::test]
+async fn a_followed_backup_is_not_read_when_its_file_is_truncated_or_rotated_and_deleted() {
+    for truncate in [false, true] {
+        let mut world = World::new(Format::Plain).await.with_copies();
+        world.rescan = Duration::from_millis(100);
+        world.append("a.log", numbers(0..200));
+        let running = world.start();
+        world.wait_for(200).await;
+        fs::copy(world.path("a.log"), world.path("a.log.bak")).unwrap();
+        world.append("a.log", numbers(200..210));
+        world.wait_for(210).await;
+        if truncate {
+            fs::write(world.path("a.log"), numbers(210..211)).unwrap();
+        } else {
+            fs::rename(world.path("a.log"), world.path("a.old")).unwrap();
+            world.append("a.log", numbers(210..211));
+            world.wait_for_state(|files| files.iter().any(|file| file["closed"] == true)).await;
+            fs::remove_file(world.path("a.old")).unwrap();
+        }
+        world.wait_for(211).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        stop(running).await;
+        world.to_the_end().await;
+        assert_each_once(&world.bodies().await, 0..211);
+    }
+}
+
+#[tokio::test]
+async fn a_closed_file_that_grew_and_was_packed_before_the_next_look_is_read_on() {
+    let mut world = World::new(Format::Plain).await;
+    world.rescan = Duration::from_millis(700);
+    world.append("a.log", numbers(0..10));
+    let running = world.start();
+    world.wait_for(10).await;
+    fs::rename(world.path("a.log"), world.path("a.log.1")).unwrap();
+    world.append("a.log", numbers(10..11));
+    world.wait_for_state(|files| files.iter().any(|file| file["closed"] == true)).await;
+    world.append("a.log.1", numbers(11..20));
+    world.pack("a.log.1");
+    world.wait_for(20).await;
+    stop(running).await;
+    assert_each_once(&world.bodies().await, 0..20);
+}
