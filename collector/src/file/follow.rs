@@ -14,7 +14,7 @@ use super::content::{Content, open, read_at};
 use super::identity::{self, Anchor, Fingerprint, Inode};
 use super::ledger::Reason;
 use super::source::Source;
-use super::successor::{is_after, is_place_of, is_there};
+use super::successor::{hold, is_after, is_place_of, is_there};
 use super::tail::Tail;
 use super::{kubelet, missed, rotated};
 use crate::encoding::Encoding;
@@ -401,6 +401,14 @@ pub(super) fn is_copy(source: &mut Source, path: &Path, metadata: &Metadata, cop
     let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
         return Ok(false);
     };
+    // One that was read to its end may have been copied before it was renamed.
+    let mut closed = source.known.values().filter(|entry| {
+        let may_be = entry.closed && !entry.fingerprint.is_empty() && metadata.len() <= entry.size.max(entry.position);
+        may_be && path != Path::new(&entry.target) && is_place_of(entry, path) && identity::born(metadata) >= entry.born
+    });
+    if closed.any(|entry| matches!(hold(entry, path), Ok(Some(_)))) {
+        return Ok(true);
+    }
     let mut stems = name.char_indices().filter(|(_, c)| matches!(c, '.' | '-')).map(|(at, _)| folder.join(&name[..at]));
     if !stems.any(|stem| source.by_target.contains_key(&stem)) {
         return Ok(false);

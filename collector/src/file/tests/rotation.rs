@@ -418,6 +418,25 @@ async fn a_followed_backup_is_not_read_when_its_file_is_truncated_or_rotated_and
 }
 
 #[tokio::test]
+async fn a_backup_that_was_made_before_its_file_was_renamed_while_down_is_never_read() {
+    let mut world = World::new(Format::Plain).await;
+    world.rescan = Duration::from_millis(100);
+    world.append("a.log", numbers(0..100));
+    world.to_the_end().await;
+    fs::copy(world.path("a.log"), world.path("a.log.bak")).unwrap();
+    fs::rename(world.path("a.log"), world.path("a.log.1")).unwrap();
+    // Birth times are as coarse as the kernel's tick.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    world.append("a.log", numbers(100..101));
+    let running = world.start();
+    world.wait_for(101).await;
+    world.wait_for_state(|files| files.iter().any(|file| file["closed"] == true)).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    stop(running).await;
+    assert_each_once(&world.bodies().await, 0..101);
+}
+
+#[tokio::test]
 async fn a_closed_file_that_grew_and_was_packed_before_the_next_look_is_read_on() {
     let mut world = World::new(Format::Plain).await;
     world.rescan = Duration::from_millis(700);
