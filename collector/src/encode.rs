@@ -22,6 +22,8 @@ pub struct Record<'a> {
     pub body: &'a [u8],
     /// The line is in no encoding that is known, even where it could be UTF-8.
     pub raw: bool,
+    /// The body is UTF-8, as somebody has seen before.
+    pub utf8: bool,
     /// Output of the container, as `log.iostream`.
     pub stream: Option<Stream>,
     /// Place of the line's first byte in its file, as `log.file.offset`.
@@ -91,7 +93,7 @@ impl Batch {
 
     /// Adds a log record.
     pub fn push(&mut self, record: &Record<'_>) {
-        let utf8 = !record.raw && simdutf8::basic::from_utf8(record.body).is_ok();
+        let utf8 = !record.raw && (record.utf8 || simdutf8::basic::from_utf8(record.body).is_ok());
         let value = field_len(record.body.len());
         let offset = OFFSET.len() + 2 + varint_len(record.offset);
         let mut length = 18 + field_len(value) + field_len(offset);
@@ -289,7 +291,8 @@ mod tests {
                 }
                 let stream = stream.map(|err| if err { Stream::Stderr } else { Stream::Stdout });
                 batch.push(&Record { time_unix_nano: *time, observed_time_unix_nano: *observed,
-                    severity_number: *severity, body, raw: *raw, stream, offset: *offset, left_out: u64::from(*truncated) });
+                    severity_number: *severity, body, raw: *raw, utf8: std::str::from_utf8(body).is_ok() && offset % 2 == 0,
+                    stream, offset: *offset, left_out: u64::from(*truncated) });
             }
             let mut records = Vec::new();
             for mark in [mark, batch.mark().since(mark)] {

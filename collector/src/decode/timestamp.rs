@@ -24,8 +24,8 @@ impl Clock {
         self.last = Some((*date, seconds));
         let (nanos, offset) = match <&[u8; 11]>::try_from(rest) {
             // As runtimes write it.
-            Ok([b'.', digits @ .., b'Z']) if digits.iter().all(u8::is_ascii_digit) => {
-                (digits.iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0')), 0)
+            Ok(&[b'.', ref first @ .., last, b'Z']) if first.iter().chain([&last]).all(u8::is_ascii_digit) => {
+                (eight_digits(*first) * 10 + u64::from(last - b'0'), 0)
             }
             _ => {
                 let (nanos, zone) = match rest.strip_prefix(b".") {
@@ -37,6 +37,14 @@ impl Clock {
         };
         u64::try_from(seconds - offset).ok()?.checked_mul(1_000_000_000)?.checked_add(nanos)
     }
+}
+
+/// The number that these digits are, two, then four, then eight at once.
+fn eight_digits(digits: [u8; 8]) -> u64 {
+    let ones = u64::from_le_bytes(digits) & 0x0F0F_0F0F_0F0F_0F0F;
+    let twos = (ones * 10 + (ones >> 8)) & 0x00FF_00FF_00FF_00FF;
+    let fours = (twos * 100 + (twos >> 16)) & 0x0000_FFFF_0000_FFFF;
+    (fours * 10_000 + (fours >> 32)) & 0xFFFF_FFFF
 }
 
 /// Seconds since the epoch of a date and time of day, as if in UTC.

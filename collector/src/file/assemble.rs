@@ -45,6 +45,8 @@ pub struct Assembler {
     /// By output: stdout, stderr, and lines of neither.
     open: [Option<Open>; 3],
     clock: Clock,
+    /// Lines are UTF-8, as somebody has seen before.
+    utf8: bool,
     /// Encoded since the last clean point.
     span: usize,
     /// A clean point before the line that came last.
@@ -84,6 +86,8 @@ pub(super) struct Piece<'a> {
     text: Cow<'a, [u8]>,
     /// The text is not in its encoding.
     raw: bool,
+    /// It is UTF-8, as somebody has seen before.
+    utf8: bool,
     /// Where parts have to be joined before they are decoded: the text as it lies in the file.
     source: Option<(Foreign, &'a [u8])>,
 }
@@ -97,6 +101,7 @@ impl Assembler {
             max_line,
             open: [None, None, None],
             clock: Clock::default(),
+            utf8: false,
             span: 0,
             passed: None,
             counts: Counts::default(),
@@ -106,6 +111,12 @@ impl Assembler {
     /// As soon as the first line was seen.
     pub fn set_format(&mut self, format: Format) {
         self.format = format;
+    }
+
+    /// Whether the lines that follow are known to be UTF-8: many are seen through at once in less time than one by one.
+    /// Returns what was known before.
+    pub fn know_utf8(&mut self, utf8: bool) -> bool {
+        std::mem::replace(&mut self.utf8, utf8)
     }
 
     /// The clean point in front of the line that came last, if that line ended all that was open and began anew.
@@ -213,6 +224,7 @@ impl Assembler {
                     severity_number: piece.severity.or_else(|| severity::detect(body)).unwrap_or(0),
                     body,
                     raw: piece.raw,
+                    utf8: piece.utf8,
                     stream: piece.stream,
                     offset,
                     left_out: left_out + (piece.text.len() - body.len()) as u64,
@@ -238,13 +250,14 @@ impl Assembler {
     }
 
     fn read<'a>(&mut self, line: &'a [u8]) -> Piece<'a> {
-        let plain = Piece::plain(line);
+        let plain = Piece { utf8: self.utf8, ..Piece::plain(line) };
         let read = match self.format {
             Format::Auto | Format::Plain => return plain,
             Format::Cri => cri::parse_by(&mut self.clock, line).map(|read| Piece {
                 time: read.time_unix_nano,
                 stream: Some(read.stream),
                 partial: read.partial,
+                utf8: self.utf8,
                 ..Piece::plain(read.text)
             }),
             Format::Docker => docker::parse_by(&mut self.clock, line).map(|read| Piece {
@@ -255,11 +268,13 @@ impl Assembler {
                     Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
                     Cow::Owned(text) => Cow::Owned(text.into_bytes()),
                 },
+                utf8: true,
                 ..Piece::plain(line)
             }),
             Format::Json => json::parse(line).map(|fields| Piece {
                 time: fields.time_unix_nano,
                 severity: (fields.severity_number != 0).then_some(fields.severity_number),
+                utf8: self.utf8,
                 ..Piece::plain(line)
             }),
         };
@@ -284,6 +299,7 @@ impl Assembler {
                     severity_number: open.severity.or_else(|| severity::detect(&open.body)).unwrap_or(0),
                     body: &open.body,
                     raw: open.raw,
+                    utf8: false,
                     stream: open.stream,
                     offset: open.offset,
                     left_out: open.left_out,
@@ -309,7 +325,7 @@ impl Assembler {
 impl<'a> Piece<'a> {
     fn plain(text: &'a [u8]) -> Self {
         let text = Cow::Borrowed(text);
-        Self { time: 0, severity: None, stream: None, partial: false, text, raw: false, source: None }
+        Self { time: 0, severity: None, stream: None, partial: false, text, raw: false, utf8: false, source: None }
     }
 }
 

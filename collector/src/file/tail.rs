@@ -173,7 +173,7 @@ impl Tail {
         }
     }
 
-    /// Takes up to one buffer of the file; stops early when a batch was sealed. Blocks on the disk.
+    /// Takes up to one buffer of the file; stops early at a sealed batch where there is one on its way at a time. Blocks on the disk.
     pub(super) fn visit(&mut self, buffer: &mut [u8], observed: u64) -> io::Result<Visit> {
         let size = match &self.content {
             Content::Plain(file) => Some(file.metadata()?.len()),

@@ -70,7 +70,7 @@ pub(crate) fn multiline(smoke: bool) -> anyhow::Result<Ready> {
 }
 
 fn to_null(format: Format, text: usize, smoke: bool) -> anyhow::Result<Ready> {
-    let lines = if smoke { 20_000 } else { 1_000_000 };
+    let lines = if smoke { 20_000 } else { 2_000_000 };
     let rig = Rig::new(&null())?;
     let bytes = write(&rig.logs().join("warm.log"), format, text, lines)?;
     Ok(Box::new(move || rig.to_the_end(lines, bytes)))

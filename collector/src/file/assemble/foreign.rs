@@ -51,7 +51,7 @@ impl Assembler {
                 let read = self.read(text.as_bytes());
                 let (time, severity, stream, partial) = (read.time, read.severity, read.stream, read.partial);
                 let text = read.text.into_owned();
-                Piece { time, severity, stream, partial, text: text.into(), raw: false, source: None }
+                Piece { time, severity, stream, partial, text: text.into(), raw: false, utf8: true, source: None }
             }
             None => Piece { raw: true, ..Piece::plain(line) },
         }

@@ -86,7 +86,8 @@ impl Skip {
 }
 
 impl Tail {
-    /// Gives lines to the assembler; `false` if it stopped early for a sealed batch.
+    /// Gives lines to the assembler; `false` if it stopped early for a sealed batch, where there is one on its way at a
+    /// time.
     pub(super) fn lines(&mut self, data: &[u8], at_break: bool, observed: u64) -> bool {
         match self.encoding.foreign() {
             None => self.lines_in(Utf8, data, at_break, observed),
@@ -114,10 +115,17 @@ impl Tail {
             self.passed_over(&skip, observed);
         }
         let mut mark = if base == 0 && at == 0 { encoding.mark(data) } else { 0 };
-        while self.sealed.is_empty() {
+        // Docker's lines are seen through one by one, as JSON.
+        if encoding.foreign().is_none() && self.entry.format != Format::Docker {
+            // What is half of a line may be half of a character.
+            let whole = memchr::memrchr(b'\n', &data[at..]).map_or(at, |last| at + last);
+            self.assembler.know_utf8(simdutf8::basic::from_utf8(&data[at..whole]).is_ok());
+        }
+        while self.sealed.is_empty() || !self.careful {
             let rest = &data[at..];
             let offset = base + at as u64;
             let Some(length) = encoding.newline(rest, offset) else {
+                self.assembler.know_utf8(false);
                 if at_break && !rest.is_empty() {
                     self.scan = base + data.len() as u64;
                     self.capped(encoding, &rest[mark..], offset, most, observed);
@@ -146,12 +154,15 @@ impl Tail {
 
     /// A line whose rest was passed over.
     pub(super) fn passed_over(&mut self, skip: &Skip, observed: u64) {
+        // It may end in half of a character.
+        let utf8 = self.assembler.know_utf8(false);
         // The rest may be no whole character.
         let left_out = skip.left_out.max(1);
         match self.encoding.foreign() {
             None => self.line(&skip.head, skip.offset, left_out, observed),
             Some(foreign) => self.foreign_line(foreign, &skip.head, skip.offset, left_out, observed),
         }
+        self.assembler.know_utf8(utf8);
     }
 
     /// One line, behind which [`Self::scan`] is already; `left_out` bytes of it are missing.
