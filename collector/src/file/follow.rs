@@ -13,6 +13,7 @@ use super::checkpoint::Entry;
 use super::content::{Content, open, read_at};
 use super::identity::{self, Anchor, Fingerprint, Inode};
 use super::ledger::Reason;
+use super::recall::{Is, back_again, is_still, known};
 use super::source::Source;
 use super::successor::{hold, is_after, is_place_of, is_there};
 use super::tail::Tail;
@@ -79,7 +80,7 @@ pub(super) fn look(source: &mut Source, first: bool) {
                 }
             }
         }
-        if first && were_known {
+        if were_known {
             take_in_the_rest(source);
         }
     }
@@ -206,11 +207,14 @@ pub(super) fn take_in(
                 return other.map(|_| None);
             }
         },
-        None if !rotated && is_copy(source, &target, &metadata, &mut content)? => {
-            source.held.insert(target);
-            return Ok(None);
-        }
-        None => begin(inode, &mut content, &metadata, shown, source.groups[group].format)?,
+        None => match back_again(source, &mut content, &metadata, &target)? {
+            Some(entry) => entry,
+            None if !rotated && is_copy(source, &target, &metadata, &mut content)? => {
+                source.held.insert(target);
+                return Ok(None);
+            }
+            None => begin(inode, &mut content, &metadata, shown, source.groups[group].format)?,
+        },
     };
     if entry.position == 0 {
         (entry.position, entry.start) = (last_line, last_line);
@@ -293,48 +297,6 @@ fn last_line_end(file: &File, end: u64, encoding: Encoding) -> io::Result<u64> {
     // A longer line is begun in its middle.
     let middle = if start == 0 { 0 } else { end - end % encoding.unit() };
     Ok(last.map_or(middle, |last| start + last as u64))
-}
-
-/// What is known of an inode. The number of a device may be another after a reboot; inode and birth tell enough then,
-/// beside the fingerprint.
-fn known(source: &mut Source, inode: Inode, born: Option<u64>) -> Option<Entry> {
-    let moved = || {
-        let mut others = source.known.values().filter(|entry| entry.inode == inode.1);
-        others.find(|entry| born.is_some() && entry.born == born).map(Entry::inode)
-    };
-    let key = if source.known.contains_key(&inode) { inode } else { moved()? };
-    source.closed.retain(|closed| *closed != key);
-    source.known.remove(&key)
-}
-
-/// Whether the file is the generation that its inode was: an inode is used again, and a file is truncated and written
-/// anew, perhaps beyond where it was read to and with the same beginning.
-fn is_still(known: &mut Entry, content: &mut Content, metadata: &Metadata, target: &Path) -> io::Result<Is> {
-    // Where nothing is known of it, an inode that was used again tells nothing.
-    let is_told = known.born.is_some() || !known.fingerprint.is_empty() || is_place_of(known, target);
-    if known.born != identity::born(metadata) || !is_told {
-        return Ok(Is::Another);
-    }
-    let reach = known.position.max(known.anchor.end);
-    let is_part = !known.packed && metadata.len() < reach;
-    let same = known.fingerprint.follow(content).and_then(|same| Ok(same && (is_part || known.anchor.holds(content)?)));
-    // What was a gzip file and is none is another file.
-    let same = if known.packed { same.unwrap_or(false) } else { same? };
-    Ok(match (same, is_part) {
-        (true, false) => Is::Same,
-        (true, true) => Is::Part,
-        (false, _) => Is::Another,
-    })
-}
-
-/// What a file is beside the generation that its inode was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Is {
-    Same,
-    /// It begins like it and is shorter than what was read. So is a copy that was made before all was read; a file that
-    /// is followed was truncated.
-    Part,
-    Another,
 }
 
 pub(super) fn begin(

@@ -5,6 +5,7 @@
 //! it any more they are added up here. Lost is counted as far as the size of what is gone was known.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fs::Metadata;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::Entry;
+use super::gone::Gone;
 
 /// Sources that are gone and are remembered one by one; those that were gone first are added up under [`OTHERS`].
 const MAX_ENDED: usize = 1000;
@@ -103,6 +105,8 @@ pub(super) struct Kept {
     ended: BTreeMap<String, Ended>,
     #[serde(default)]
     losses: VecDeque<Loss>,
+    #[serde(default)]
+    gone: Gone,
 }
 
 /// The numbers of all sources, as others see them.
@@ -215,8 +219,42 @@ impl Ledger {
         *self.sources.0.lock() = Arc::new(Snapshot { files, ended: Arc::clone(&self.kept) });
     }
 
-    /// Nothing is kept of this generation any more; what was not acknowledged is lost, for this reason.
+    /// This generation is given up; what was not acknowledged is lost, for this reason, unless its file comes back.
     pub(super) fn end(&mut self, entry: &Entry, reason: Reason) {
+        self.forget(entry, reason);
+        Arc::make_mut(&mut self.kept).gone.keep(entry, reason);
+    }
+
+    /// The generation that was given up whose inode this is.
+    pub(super) fn gone(&self, metadata: &Metadata) -> Option<Entry> {
+        self.kept.gone.find(metadata).cloned()
+    }
+
+    /// The file of one that was given up is there again: what was counted as lost of it is not. What was told stays
+    /// told. Returns what is left to be counted.
+    pub(super) fn take_back(&mut self, entry: Entry) -> Entry {
+        let lost = entry.size.saturating_sub(entry.position);
+        let kept = Arc::make_mut(&mut self.kept);
+        kept.gone.remove(&entry.identity);
+        let path = if kept.ended.contains_key(&entry.path) { &entry.path } else { OTHERS };
+        if let Some(ended) = kept.ended.get_mut(path)
+            && let Some(reason) = entry.ended
+            && let Some(bytes) = ended.lost.get_mut(&reason)
+        {
+            *bytes = bytes.saturating_sub(lost);
+            ended.lost.retain(|_, bytes| *bytes > 0);
+        }
+        let mut on_its_way = self.telling;
+        kept.losses.retain(|loss| {
+            std::mem::take(&mut on_its_way)
+                || (&loss.identity, loss.start, loss.end) != (&entry.identity, entry.position, entry.size)
+        });
+        let start = entry.position;
+        Entry { start, left_out: 0, over_rate: 0, waiting_since: None, closed: false, ended: None, ..entry }
+    }
+
+    /// Nothing is kept of this generation any more, since its file will not be there again.
+    pub(super) fn forget(&mut self, entry: &Entry, reason: Reason) {
         let ended = self.ended(entry);
         ended.acknowledged += acknowledged(entry);
         add(&mut ended.lost, passed_over(entry));

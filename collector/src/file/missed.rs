@@ -83,7 +83,7 @@ fn take_in_since(source: &mut Source, missed: Missed) {
     let (Some(folder), Some(name)) = (target.parent(), target.file_name().and_then(|name| name.to_str())) else {
         return;
     };
-    let mut found = siblings(folder, |other| is_after(name, other) && !is_unfinished(other));
+    let mut found = siblings(folder, |other| is_after(name, other) && !is_unfinished(other)).unwrap_or_default();
     found.retain(|(path, metadata)| is_missed(source, path, metadata, since));
     let (packed, plain): (Vec<_>, Vec<_>) =
         found.into_iter().partition(|(path, _)| path.to_str().is_none_or(is_packed));

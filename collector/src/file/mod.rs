@@ -34,7 +34,8 @@
 //! Lost is only what was deleted or truncated before it was read and lies in no copy, and what is over the limit of a
 //! line, or was dropped because its tenant was over a rate and is told to drop what is: whole records, told of by a
 //! record in their place, and the range is on disk before anything behind it is sent. What was never seen cannot be counted. A rotated file that stands still is closed, and read on if a later look finds that it has
-//! grown.
+//! grown. What was given up since its file or folder was not there, or no glob named it, goes on where it was if the file
+//! is there again within a day; then it is lost no more, though its loss was told.
 
 mod acks;
 mod aftermath;
@@ -44,6 +45,7 @@ mod content;
 mod delivery;
 mod discover;
 mod follow;
+mod gone;
 mod identity;
 mod kubelet;
 mod ledger;
@@ -54,6 +56,7 @@ mod names;
 mod odd;
 mod over;
 mod pods;
+mod recall;
 mod reopen;
 mod rotated;
 mod source;

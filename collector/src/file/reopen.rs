@@ -21,7 +21,7 @@ impl Source {
             // It was renamed.
             _ => {
                 let folder = Path::new(&tail.entry.target).parent();
-                let files = folder.map(|folder| siblings(folder, |_| true)).unwrap_or_default();
+                let files = folder.map(|folder| siblings(folder, |_| true)).transpose()?.unwrap_or_default();
                 let place = files.into_iter().find(|(path, metadata)| is_there(&tail.entry, path, metadata));
                 place.map(|(path, _)| open(&path)).transpose()?.map(|(file, _)| file)
             }

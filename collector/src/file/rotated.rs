@@ -1,5 +1,6 @@
 //! Files that no glob leads to any more: rotated, copied or compressed before they were read.
 
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -15,10 +16,10 @@ use super::source::Source;
 use super::successor::{self, Successor, is_there, siblings};
 
 /// Closed generations that are remembered, so that a file that shows up again is not read twice.
-const MAX_CLOSED: usize = 4096;
+pub(super) const MAX_CLOSED: usize = 4096;
 
 /// Files of the last run that were renamed while nobody looked: they lie in the same folder under another name.
-/// Returns those that do not.
+/// Returns those that do not. What cannot be read now may be there later.
 pub(super) fn take_in_left_over(source: &mut Source) -> Vec<Inode> {
     let mut unfound = Vec::new();
     let mut folders: AHashMap<PathBuf, Vec<Entry>> = AHashMap::new();
@@ -30,18 +31,30 @@ pub(super) fn take_in_left_over(source: &mut Source) -> Vec<Inode> {
     for (folder, entries) in folders {
         let files = siblings(&folder, |_| true);
         for entry in entries {
-            let place = files.iter().find(|(path, metadata)| is_there(&entry, path, metadata));
-            let group = group_of(source, &entry);
-            let taken = match (place, group) {
-                (Some((path, _)), Some(group)) => take_in(source, group, path, Path::new(&entry.path), false, true)
-                    .unwrap_or_else(|error| {
-                        source.odd.tell(path, &error);
-                        None
-                    }),
-                _ => None,
-            };
-            if taken.is_none() {
+            let Some(group) = group_of(source, &entry) else {
                 unfound.push(entry.inode());
+                continue;
+            };
+            let files = match &files {
+                Ok(files) => files,
+                Err(_) if source.left.0.contains_key(&entry.inode()) => {
+                    unfound.push(entry.inode());
+                    continue;
+                }
+                Err(error) => {
+                    source.odd.tell(&folder, error);
+                    continue;
+                }
+            };
+            let place = files.iter().find(|(path, metadata)| is_there(&entry, path, metadata));
+            let taken = place.map(|(path, _)| {
+                take_in(source, group, path, Path::new(&entry.path), false, true)
+                    .inspect_err(|error| source.odd.tell(path, error))
+            });
+            match taken {
+                Some(Ok(Some(_))) => {}
+                Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => {}
+                _ => unfound.push(entry.inode()),
             }
         }
     }
@@ -57,13 +70,15 @@ pub(super) fn look_at_closed(source: &mut Source) {
         }
     }
     for (folder, inodes) in folders {
-        let files = siblings(&folder, |_| true);
+        let Ok(files) = siblings(&folder, |_| true) else { continue };
+        // Another may be in its place, as where a volume is not mounted.
+        let away = files.is_empty();
         for inode in inodes {
             let Some(entry) = source.known.get(&inode) else { continue };
             let Some((path, metadata)) = files.iter().find(|(_, metadata)| entry.is_of(metadata)) else {
                 source.closed.retain(|closed| *closed != inode);
                 if let Some(entry) = source.known.remove(&inode) {
-                    leave_closed(source, entry);
+                    leave_closed(source, entry, away);
                 }
                 continue;
             };
@@ -84,7 +99,7 @@ pub(super) fn look_at_closed(source: &mut Source) {
 pub(super) fn go_on_elsewhere(source: &mut Source, mut entry: Entry, reason: Reason) {
     source.must_write = true;
     if entry.closed {
-        return leave_closed(source, entry);
+        return leave_closed(source, entry, false);
     }
     let Some(group) = group_of(source, &entry) else {
         entry.ended = Some(Reason::NotConfigured);
@@ -141,7 +156,7 @@ pub(super) fn close(source: &mut Source, id: u64) {
     let gone = matches!(&tail.content, Content::Plain(file) if file.metadata().is_ok_and(|now| now.nlink() == 0));
     tracing::debug!(path = entry.path, size = entry.size, "a rotated file was read to its end");
     if gone {
-        leave_closed(source, entry);
+        leave_closed(source, entry, false);
     } else {
         remember(source, entry);
     }
@@ -169,13 +184,19 @@ pub(super) fn remember(source: &mut Source, mut entry: Entry) {
 }
 
 /// The file of a generation that was read to its end is gone. Where another holds the same, nothing of that is read
-/// again.
-fn leave_closed(source: &mut Source, mut entry: Entry) {
+/// again. It may come back where it is only `away`.
+fn leave_closed(source: &mut Source, mut entry: Entry, away: bool) {
     source.must_write = true;
-    let Some(mut found) = find(source, &entry) else { return source.ledger.end(&entry, Reason::Deleted) };
+    let Some(mut found) = find(source, &entry) else {
+        return if away {
+            source.ledger.end(&entry, Reason::Deleted);
+        } else {
+            source.ledger.forget(&entry, Reason::Deleted);
+        };
+    };
     if !found.whole {
         remember_copy(source, &entry, found);
-        return source.ledger.end(&entry, Reason::Deleted);
+        return source.ledger.forget(&entry, Reason::Deleted);
     }
     // It may have grown before it went there.
     let group = group_of(source, &entry).filter(|_| found.holds(entry.position));

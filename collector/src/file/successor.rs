@@ -2,7 +2,7 @@
 //!
 //! `copytruncate` writes a copy and empties the file; rotation renames, compresses and removes. Both leave the bytes in
 //! the same folder under a name that goes on from the old one's stem, and what they hold is compared with what is
-//! remembered of the generation.
+//! remembered of the generation. A copy that ends before the first bytes that are remembered do cannot be told.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -29,14 +29,26 @@ impl Successor {
     }
 }
 
-/// Regular files of a folder whose names are wanted.
-pub(super) fn siblings(folder: &Path, wanted: impl Fn(&str) -> bool) -> Vec<(PathBuf, Metadata)> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .filter(|entry| entry.file_name().to_str().is_some_and(&wanted))
-        .filter_map(|entry| Some((entry.path(), entry.metadata().ok()?)))
-        .filter(|(_, metadata)| metadata.is_file())
-        .collect()
+/// Regular files of a folder whose names are wanted; none where there is no folder. What cannot be read is an error.
+pub(super) fn siblings(folder: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<(PathBuf, Metadata)>> {
+    let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let entries = match fs::read_dir(folder) {
+        Err(error) if is_gone(&error) => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if !entry.file_name().to_str().is_some_and(&wanted) {
+            continue;
+        }
+        match entry.metadata() {
+            Ok(metadata) if metadata.is_file() => files.push((entry.path(), metadata)),
+            Err(error) if !is_gone(&error) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(files)
 }
 
 /// Whether rotation may have named a file `other` that was called `name`: `app.log.1`, `app.log-20260102`,
@@ -75,7 +87,9 @@ pub(super) fn find(entry: &Entry, taken: impl Fn(&Metadata) -> bool) -> Option<S
     for _ in 0..2 {
         let mut vanished = false;
         let mut found = Vec::new();
-        for (path, metadata) in siblings(folder, |other| other.starts_with(stem) && other != name) {
+        let files = siblings(folder, |other| other.starts_with(stem) && other != name);
+        let files = files.inspect_err(|error| tracing::debug!(%error, "a folder cannot be read")).unwrap_or_default();
+        for (path, metadata) in files {
             let born = identity::born(&metadata);
             let younger = born.is_none() || entry.born.is_none() || born >= entry.born;
             if entry.is_of(&metadata) || taken(&metadata) || !younger {

@@ -1,4 +1,5 @@
 mod encoding;
+mod gone;
 mod handover;
 mod kubelet;
 mod ledger;
