@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OK = 0, INVALID = 2, NOT_SUPPORTED = 3, INSUFFICIENT = 7, TIMEOUT = 10, MOST = 16 };
+enum { OK = 0, INVALID = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT = 7, TIMEOUT = 10, MOST = 16 };
 
 typedef struct { char prefix[32]; } device;
 typedef unsigned long long u64;
@@ -103,6 +103,28 @@ int nvmlDeviceGetEncoderUtilization(device *d, unsigned *out, unsigned *period) 
 int nvmlDeviceGetDecoderUtilization(device *d, unsigned *out, unsigned *period) {
     *period = 1000000;
     return small(d, "utilization.decoder", out);
+}
+
+typedef struct { u64 time; union { unsigned u; u64 ull; } value; } reading;
+
+int nvmlDeviceGetSamples(device *d, int kind, u64 since, int *type, unsigned *count, reading *out) {
+    char key[64], value[512];
+    unsigned n = 0, room = out ? *count : 0, i = 0;
+    if (kind != 1) return NOT_SUPPORTED;
+    for (;; i++) {
+        reading r;
+        memset(&r, 0, sizeof r);
+        snprintf(key, sizeof key, "utilization.sample.%u", i);
+        if (text(d, key, value, sizeof value) != OK) break;
+        sscanf(value, "%llu %u", &r.time, &r.value.u);
+        if (r.time <= since) continue;
+        if (n < room) out[n] = r;
+        n++;
+    }
+    *type = 1; /* unsigned int */
+    *count = n;
+    if (n == 0) return i ? NOT_FOUND : NOT_SUPPORTED;
+    return out && n > room ? INSUFFICIENT : OK;
 }
 
 typedef struct { unsigned version; u64 total, reserved, free, used; } memory;
@@ -202,8 +224,8 @@ int nvmlDeviceGetComputeRunningProcesses_v3(device *d, unsigned *count, process 
 
 int nvmlDeviceGetProcessUtilization(device *d, sample *out, unsigned *count, u64 since) {
     char key[64], value[512];
-    unsigned n = 0, room = out ? *count : 0;
-    for (unsigned i = 0;; i++) {
+    unsigned n = 0, room = out ? *count : 0, i = 0;
+    for (;; i++) {
         sample s;
         memset(&s, 0, sizeof s);
         snprintf(key, sizeof key, "sample.%u", i);
@@ -214,6 +236,7 @@ int nvmlDeviceGetProcessUtilization(device *d, sample *out, unsigned *count, u64
         n++;
     }
     *count = n;
+    if (n == 0) return i ? NOT_FOUND : NOT_SUPPORTED;
     return n > room ? INSUFFICIENT : OK;
 }
 
@@ -250,7 +273,7 @@ int nvmlDeviceGetMigDeviceHandleByIndex(device *d, unsigned index, device **out)
     device *mig = &instances[d - gpus][index % MOST];
     char uuid[128];
     snprintf(mig->prefix, sizeof mig->prefix, "gpu.%d.mig.%u.", (int)(d - gpus), index);
-    if (text(mig, "uuid", uuid, sizeof uuid) != OK) return 6; /* not found */
+    if (text(mig, "uuid", uuid, sizeof uuid) != OK) return NOT_FOUND;
     *out = mig;
     return OK;
 }

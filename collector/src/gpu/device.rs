@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use nvml_wrapper::Device;
 use nvml_wrapper::bitmasks::device::ThrottleReasons;
 use nvml_wrapper::enum_wrappers::device::{
-    Clock, EccCounter, MemoryError, RetirementCause, TemperatureSensor, TemperatureThreshold,
+    Clock, EccCounter, MemoryError, RetirementCause, Sampling, TemperatureSensor, TemperatureThreshold,
 };
 use nvml_wrapper::enum_wrappers::nv_link::ErrorCounter;
 use nvml_wrapper::enums::device::SampleValue;
@@ -64,7 +64,7 @@ impl Asked {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Reading {
     pub(super) uuid: String,
-    /// Part of the time in which it was busy, from 0 to 1.
+    /// Part of the last second or less in which it was busy, from 0 to 1.
     pub(super) busy: Option<f64>,
     /// Joules since the driver was loaded.
     pub(super) energy: Option<f64>,
@@ -75,15 +75,30 @@ pub(super) struct Reading {
 /// Number of a field, where the driver has it.
 pub(super) fn fields<const N: usize>(device: &Device<'_>, asked: &mut Asked, ids: [u32; N]) -> [Option<u64>; N] {
     let Some(values) = asked.take("fields", device.field_values_for(&ids.map(FieldId))) else { return [None; N] };
-    let mut values = values.into_iter().map(|value| match value.ok()?.value.ok()? {
+    let mut values = values.into_iter().map(|value| number(&value.ok()?.value.ok()?));
+    std::array::from_fn(|_| values.next().flatten())
+}
+
+fn number(value: &SampleValue) -> Option<u64> {
+    match *value {
         SampleValue::U32(value) => Some(u64::from(value)),
         SampleValue::U64(value) => Some(value),
         SampleValue::I64(value) => u64::try_from(value).ok(),
         SampleValue::F64(value) => Some(value as u64),
         #[allow(unreachable_patterns, reason = "the wrapper may learn more kinds")]
         _ => None,
-    });
-    std::array::from_fn(|_| values.next().flatten())
+    }
+}
+
+/// Part of the time since `seen` (microseconds since the epoch) in which a GPU was busy, from 0 to 1, and the time of the
+/// last sample. The driver takes samples at even distances; where it has none since then, nothing is known.
+pub(super) fn busy_since(device: &Device<'_>, seen: u64, asked: &mut Asked) -> Option<(f64, u64)> {
+    let samples = asked.take("utilization samples", device.samples(Sampling::GpuUtilization, seen))?;
+    let new = samples.iter().filter(|sample| sample.timestamp > seen);
+    let new: Vec<_> = new.filter_map(|sample| Some((number(&sample.value)?.min(100), sample.timestamp))).collect();
+    let last = new.iter().map(|(_, time)| *time).max()?;
+    let percent = new.iter().map(|(percent, _)| *percent).sum::<u64>() as f64 / new.len() as f64;
+    Some((percent / 100.0, last))
 }
 
 /// Measures a GPU and its MIG instances.

@@ -79,6 +79,8 @@ struct State {
     energy: Option<f64>,
     /// The last sample of a process, in microseconds since the epoch.
     seen: u64,
+    /// The last sample of the device itself, likewise.
+    sampled: u64,
     busy: f64,
     nobody: Used,
     containers: BTreeMap<Identity, Part>,
@@ -246,6 +248,7 @@ impl Measure {
                 visited,
                 energy: reading.energy,
                 seen: now / 1000,
+                sampled: now / 1000,
                 busy: 0.0,
                 nobody: Used::default(),
                 containers: BTreeMap::new(),
@@ -266,7 +269,9 @@ impl Measure {
             .filter(|sample| sample.timestamp > state.seen)
             .map(|sample| Sample { pid: sample.pid, time: sample.timestamp, percent: sample.sm_util })
             .collect();
-        let busy = reading.busy.map(|busy| busy * elapsed);
+        let averaged = device::busy_since(gpu, state.sampled, &mut self.asked);
+        let busy = averaged.map(|(busy, _)| busy).or(reading.busy).map(|busy| busy * elapsed);
+        state.sampled = averaged.map_or(state.sampled, |(_, time)| time);
         let owners = &mut self.owners;
         let owner = |sample: &Sample| owners.of(sample.pid, sample.time);
         let (parts, nobody) = share::deal(&taken, state.seen, elapsed, busy, joules, owner);

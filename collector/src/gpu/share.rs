@@ -1,8 +1,9 @@
 //! Who used a GPU: samples of processes to seconds and joules of containers. Pure.
 //!
-//! Of an interval of `t` seconds in which the GPU was busy for `d`, a container gets the time that its processes' samples
-//! stand for: a sample of `u` percent stands for the time since the one before it of the same process, or since the last
-//! visit. Where they come to more than `d`, all are scaled down to it; what is left of `d` belongs to nobody. Energy is
+//! Of an interval of `t` seconds, a container gets the time that its processes' samples stand for: a sample of `u` percent
+//! stands for the time since the one before it of the same process, or since the last visit. Only where they come to more
+//! than `t`, all are scaled down to it. Where the device was busy for longer than they come to, the rest belongs to nobody;
+//! where it says to have been busy for less, its processes are believed, as its own figure may be of a moment. Energy is
 //! dealt out by the container's part of `t`, so what an idle GPU takes belongs to nobody too. So the parts always add up
 //! to the device.
 
@@ -25,7 +26,7 @@ pub(super) struct Used {
     pub(super) joules: f64,
 }
 
-/// Deals out `busy` of `elapsed` seconds, and `joules`. `owner` names whose a sample is; samples of nobody are nobody's.
+/// Deals out `elapsed` seconds, of which the device says to have been busy for `busy`, and `joules`. `owner` names whose a sample is; samples of nobody are nobody's.
 /// Returns the owners' parts, and nobody's.
 pub(super) fn deal<T: Ord>(
     samples: &[Sample],
@@ -50,8 +51,7 @@ pub(super) fn deal<T: Ord>(
         }
     }
     let sum = owned.values().sum::<f64>() + others;
-    // Where the driver does not say how busy the device was, it was as busy as its processes.
-    let busy = busy.unwrap_or(sum).clamp(0.0, elapsed.max(0.0));
+    let busy = busy.unwrap_or(0.0).max(sum).clamp(0.0, elapsed.max(0.0));
     let scale = if sum > busy { busy / sum } else { 1.0 };
     let mut rest = Used { seconds: busy, joules };
     let parts = owned.into_iter().map(|(owner, seconds)| {
@@ -82,6 +82,10 @@ mod tests {
         let (parts, rest) = deal(&samples, 0, 4.0, Some(3.0), 400.0, owner);
         assert_eq!(parts["a"], Used { seconds: 2.0, joules: 200.0 });
         assert_eq!(rest, Used { seconds: 1.0, joules: 200.0 });
+        // It paused at the visit: its processes ran all the same.
+        let (parts, rest) = deal(&samples, 0, 4.0, Some(0.0), 400.0, owner);
+        assert_eq!(parts["a"], Used { seconds: 2.0, joules: 200.0 });
+        assert!((rest.seconds - 0.4).abs() < 1e-9, "{rest:?}");
     }
 
     proptest! {
@@ -96,7 +100,7 @@ mod tests {
             let seconds = parts.values().map(|part| part.seconds).sum::<f64>() + rest.seconds;
             let energy = parts.values().map(|part| part.joules).sum::<f64>() + rest.joules;
             if let Some(busy) = busy {
-                prop_assert!((seconds - busy.min(5.0)).abs() < 1e-6, "{seconds} of {busy}");
+                prop_assert!(seconds > busy.min(5.0) - 1e-6, "{seconds} of {busy}");
             }
             prop_assert!(seconds <= 5.0 + 1e-6);
             prop_assert!((energy - joules).abs() < 1e-6 * joules.max(1.0));

@@ -257,6 +257,45 @@ fn the_shares_of_three_pods_and_of_nobody_add_up_to_the_gpu() {
     assert_eq!(value(request, "weir.gpu.time", &gpu), Some(seconds[0]));
 }
 
+#[test]
+fn a_container_that_pauses_at_every_visit_is_billed_for_the_time_between() {
+    let mut machine = Machine::new(false);
+    machine.process(10, &"ab".repeat(32));
+    machine.set("count", 1).set("gpu.0.uuid", "GPU-a").set("gpu.0.utilization.gpu", 0);
+    machine.set("gpu.0.utilization.memory", 0).set("gpu.0.power.total_energy_consumption_mj", 1_000_000).say();
+    let (nvml, samples) = (machine.nvml(), samples());
+    let mut measure = machine.measure(&samples);
+    measure.pass(&nvml);
+    points(&samples);
+    let state = measure.devices.get_mut("GPU-a").unwrap();
+    state.visited = Instant::now().checked_sub(Duration::from_secs(10)).unwrap();
+    (state.seen, state.sampled) = (state.seen - 10_000_000, state.sampled - 10_000_000);
+    let seen = state.seen;
+    // It runs for half of every second; the device was busy for another tenth of the time.
+    for second in 1..=10 {
+        let time = seen + second * 1_000_000;
+        machine.set(&format!("gpu.0.sample.{}", second - 1), format!("10 {time} 50"));
+        let busy = if second % 2 == 0 { 100 } else { 20 };
+        machine.set(&format!("gpu.0.utilization.sample.{}", second - 1), format!("{time} {busy}"));
+    }
+    machine.set("gpu.0.power.total_energy_consumption_mj", 2_000_000).say();
+    measure.pass(&nvml);
+    let measured = points(&samples);
+    let is = |key: &str, name: &str| {
+        value(&measured.iter().find(|(k, _)| k.starts_with(key)).unwrap().1, name, &[("hw.id", "GPU-a")]).unwrap()
+    };
+    for (key, name, expected) in [
+        ("container/", "weir.gpu.time", 5.0),
+        ("container/", "weir.gpu.energy", 500.0),
+        ("gpu/", "weir.gpu.busy.time", 6.0),
+        ("gpu/", "weir.gpu.unowned.time", 1.0),
+        ("gpu/", "weir.gpu.unowned.energy", 500.0),
+    ] {
+        // The pass itself takes a moment.
+        assert!((is(key, name) / expected - 1.0).abs() < 0.05, "{name}: {}", is(key, name));
+    }
+}
+
 /// Waits until `done` says so.
 fn until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + MOST;
