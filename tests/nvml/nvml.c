@@ -3,7 +3,7 @@
  * by replacing it. What has no line is not supported, as on a GPU that lacks it.
  *
  * Keys begin with "gpu.N."; a MIG instance M of GPU N is "gpu.N.mig.M.". "hang 1" keeps every call from coming back while
- * it stands there. "event.K GPU TYPE DATA" is delivered once, in the order of K from 0. With -DOLD it lacks the symbols of
+ * it stands there. "gpu.N.lost 1" is a GPU that fell off the bus: nothing waits for its events. "event.K GPU TYPE DATA" is delivered once, in the order of K from 0. With -DOLD it lacks the symbols of
  * newer drivers. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OK = 0, INVALID = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT = 7, TIMEOUT = 10, MOST = 16 };
+enum { OK = 0, INVALID = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT = 7, TIMEOUT = 10, LOST = 15, MOST = 16 };
 
 typedef struct { char prefix[32]; } device;
 typedef unsigned long long u64;
@@ -281,10 +281,23 @@ int nvmlDeviceGetMigDeviceHandleByIndex(device *d, unsigned index, device **out)
 
 typedef struct { device *device; u64 type, data; unsigned instance, compute; } event;
 
-int nvmlEventSetCreate(void **out) { *out = &next_event; return OK; }
+static unsigned registered;
+
+static int is_lost(device *d) {
+    unsigned lost = 0;
+    small(d, "lost", &lost);
+    return (int)lost;
+}
+
+int nvmlEventSetCreate(void **out) { *out = &next_event; registered = 0; return OK; }
 int nvmlEventSetFree(void *set) { (void)set; return OK; }
 int nvmlDeviceGetSupportedEventTypes(device *d, u64 *out) { (void)d; *out = 1 | 2 | 8; return OK; }
-int nvmlDeviceRegisterEvents(device *d, u64 types, void *set) { (void)d, (void)types, (void)set; return OK; }
+int nvmlDeviceRegisterEvents(device *d, u64 types, void *set) {
+    (void)types, (void)set;
+    if (is_lost(d)) return LOST;
+    registered |= 1u << (d - gpus);
+    return OK;
+}
 
 int nvmlEventSetWait_v2(void *set, event *out, unsigned timeout) {
     char key[64], value[512];
@@ -292,6 +305,9 @@ int nvmlEventSetWait_v2(void *set, event *out, unsigned timeout) {
     (void)set;
     memset(out, 0, sizeof *out);
     hang();
+    for (unsigned i = 0; i < MOST; i++) {
+        if (registered >> i & 1 && is_lost(&gpus[i])) return LOST;
+    }
     snprintf(key, sizeof key, "event.%d", next_event);
     if (!find(key, value, sizeof value) || sscanf(value, "%u %llu %llu", &gpu, &out->type, &out->data) != 3) {
         usleep((timeout < 5 ? timeout : 5) * 1000);

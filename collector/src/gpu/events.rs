@@ -1,12 +1,14 @@
 //! XID and ECC events as they happen: each a count and a log record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use nvml_wrapper::Nvml;
 use nvml_wrapper::bitmasks::event::EventTypes;
 use nvml_wrapper::enums::event::XidError;
 use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::event::EventSet;
 use nvml_wrapper::struct_wrappers::event::EventData;
 use parking_lot::Mutex;
 use prost::Message;
@@ -18,6 +20,7 @@ use weir_proto::topic;
 
 use super::device::{Asked, field, fields};
 use super::xid::{Policy, policy, recovery_action};
+use super::{DEVICES, RETRY};
 use crate::points::{Points, attribute};
 use crate::samples::Samples;
 
@@ -80,36 +83,84 @@ pub(super) fn watch(
     busy: impl Fn(bool),
 ) -> Result<(), NvmlError> {
     busy(true);
-    let mut set = nvml.create_event_set()?;
-    let mut watched = 0;
-    for index in 0..nvml.device_count()? {
-        let device = nvml.device_by_index(index)?;
-        let all = EventTypes::CRITICAL_XID_ERROR | EventTypes::DOUBLE_BIT_ECC_ERROR | EventTypes::SINGLE_BIT_ECC_ERROR;
-        let types = device.supported_event_types()? & all;
-        if !types.is_empty() {
-            set = device.register_events(types, set).map_err(|error| error.error)?;
-            watched += 1;
-        }
-    }
+    let mut watched = register(nvml)?;
     busy(false);
-    if watched == 0 {
-        return Err(NvmlError::NotSupported);
-    }
     let mut asked = Asked::default();
     while wanted() {
         busy(true);
-        let event = set.wait(WAIT_MS);
-        match event {
+        match watched.set.wait(WAIT_MS) {
             Ok(event) => happened(&event, counts, resource, samples, &mut asked),
-            Err(NvmlError::Timeout) => {}
-            Err(error) => {
-                busy(false);
-                return Err(error);
+            // One that was away may be back. The others are watched by the old set until they are by the new one.
+            Err(NvmlError::Timeout) if watched.is_missing && watched.since.elapsed() >= RETRY => {
+                watched = register(nvml)?;
             }
+            Err(NvmlError::Timeout) => {}
+            Err(NvmlError::GpuLost) => {
+                tracing::warn!("a GPU is lost: its events cannot be had until it is back; the others' are");
+                watched = register(nvml)?;
+                busy(false);
+                // The driver may say so of the new set too.
+                std::thread::sleep(Duration::from_secs(1));
+            }
+            Err(error) => return Err(error),
         }
         busy(false);
     }
     Ok(())
+}
+
+/// GPUs whose events come.
+struct Watched<'nvml> {
+    set: EventSet<'nvml>,
+    since: Instant,
+    /// There are GPUs that could not be registered now.
+    is_missing: bool,
+}
+
+/// Registers all GPUs but those that fail; an error where none is left.
+fn register(nvml: &Nvml) -> Result<Watched<'_>, NvmlError> {
+    let all = EventTypes::CRITICAL_XID_ERROR | EventTypes::DOUBLE_BIT_ECC_ERROR | EventTypes::SINGLE_BIT_ECC_ERROR;
+    let count = nvml.device_count()?.min(DEVICES);
+    let mut missing = BTreeSet::new();
+    let mut why = NvmlError::NotSupported;
+    // Where a GPU cannot be registered the set is gone, and is begun anew without it.
+    'anew: loop {
+        let (mut set, mut watched) = (nvml.create_event_set()?, 0);
+        for index in 0..count {
+            if missing.contains(&index) {
+                continue;
+            }
+            let asked = nvml.device_by_index(index).and_then(|device| {
+                let types = device.supported_event_types()? & all;
+                // A GPU that was lost may still know its events.
+                if matches!(device.memory_info(), Err(NvmlError::GpuLost)) {
+                    Err(NvmlError::GpuLost)
+                } else {
+                    Ok((device, types))
+                }
+            });
+            match asked {
+                Ok((_, types)) if types.is_empty() => {}
+                Err(NvmlError::NotSupported) => {}
+                Ok((device, types)) => match device.register_events(types, set) {
+                    Ok(registered) => (set, watched) = (registered, watched + 1),
+                    Err(error) => {
+                        why = error.error;
+                        missing.insert(index);
+                        continue 'anew;
+                    }
+                },
+                Err(error) => {
+                    why = error;
+                    missing.insert(index);
+                }
+            }
+        }
+        if watched == 0 {
+            return Err(why);
+        }
+        return Ok(Watched { set, since: Instant::now(), is_missing: !missing.is_empty() });
+    }
 }
 
 fn happened(

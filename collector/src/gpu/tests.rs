@@ -354,6 +354,36 @@ fn every_event_of_a_burst_is_seen_and_a_driver_that_hangs_is_told_and_waited_for
 }
 
 #[test]
+fn a_lost_gpu_ends_no_events_of_the_others() {
+    let mut machine = Machine::new(false);
+    machine.set("count", 3).set("gpu.0.lost", 1);
+    for gpu in 0..3 {
+        machine.set(&format!("gpu.{gpu}.uuid"), format!("GPU-{gpu}"));
+    }
+    machine.set("event.0", "1 8 31").say();
+    let samples = samples();
+    let watch = Watch::new(&opentelemetry::global::meter("test"));
+    let library = Some(machine.folder.path().join("nvml.so"));
+    let options = GpuOptions { library, interval: Span(Duration::from_millis(5)) };
+    let root = machine.folder.path().to_owned();
+    let naming = Naming::of("node", &TenantOptions::default());
+    let gpu = Gpu::start(&options, naming, root, samples.clone(), watch).unwrap();
+    let since = Instant::now();
+    let told = |key: &str| {
+        samples
+            .records()
+            .iter()
+            .any(|r| *r.topic == *weir_proto::topic::LOGS && r.key.as_deref() == Some(key.as_bytes()))
+    };
+    until("an event beside a GPU that was lost before", || told("gpu/GPU-1"));
+    machine.set("gpu.1.lost", 1).set("event.1", "2 8 31").say();
+    until("an event beside one that is lost now", || told("gpu/GPU-2"));
+    assert!(since.elapsed() < Duration::from_secs(30), "it was waited for the next try");
+    drop(gpu);
+    until("the threads end", || samples.holders() == 1);
+}
+
+#[test]
 fn what_an_old_library_lacks_is_left_out() {
     let mut machine = Machine::new(true);
     machine.set("count", 1).set("gpu.0.uuid", "GPU-a").set("gpu.0.field.142", 1).set("gpu.0.mig.mode", 1);
