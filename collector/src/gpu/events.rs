@@ -38,20 +38,36 @@ pub(super) enum Kind {
 }
 
 /// Events by GPU and kind, since the collector watches.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Counts(Arc<Mutex<BTreeMap<(String, Kind), u64>>>);
+#[derive(Debug, Clone)]
+pub(super) struct Counts(Arc<Mutex<Counted>>);
+
+#[derive(Debug)]
+struct Counted {
+    /// How many, and since when: the visit before the first of its kind.
+    events: BTreeMap<(String, Kind), (u64, u64)>,
+    /// The last visit of any GPU, in nanoseconds since the epoch.
+    visited: u64,
+}
 
 impl Counts {
-    fn add(&self, uuid: &str, kind: &Kind) {
-        let mut counts = self.0.lock();
-        if counts.len() < MOST || counts.contains_key(&(uuid.to_owned(), kind.clone())) {
-            *counts.entry((uuid.to_owned(), kind.clone())).or_default() += 1;
+    /// None yet, at `now`.
+    pub(super) fn new(now: u64) -> Self {
+        Self(Arc::new(Mutex::new(Counted { events: BTreeMap::new(), visited: now })))
+    }
+
+    pub(super) fn add(&self, uuid: &str, kind: &Kind) {
+        let mut counted = self.0.lock();
+        let (key, start) = ((uuid.to_owned(), kind.clone()), counted.visited);
+        if counted.events.len() < MOST || counted.events.contains_key(&key) {
+            counted.events.entry(key).or_insert((0, start)).0 += 1;
         }
     }
 
-    /// The points of one GPU.
-    pub(super) fn measure(&self, points: &mut Points, uuid: &str, start: u64) {
-        for ((of, kind), count) in self.0.lock().iter() {
+    /// The points of one GPU, which is visited at `now`.
+    pub(super) fn measure(&self, points: &mut Points, uuid: &str, now: u64) {
+        let mut counted = self.0.lock();
+        counted.visited = now;
+        for ((of, kind), (count, start)) in &counted.events {
             if of != uuid {
                 continue;
             }
@@ -61,12 +77,12 @@ impl Counts {
                     let xid_text = xid.to_string();
                     let attributes =
                         [gpu[0], gpu[1], ("weir.gpu.xid", xid_text.as_str()), ("weir.gpu.policy", policy(*xid).name())];
-                    points.counter("weir.gpu.xid.errors", "{error}", start, *count, &attributes);
+                    points.counter("weir.gpu.xid.errors", "{error}", *start, *count, &attributes);
                 }
                 Kind::Corrected | Kind::Uncorrected => {
                     let error = if *kind == Kind::Corrected { "corrected" } else { "uncorrected" };
                     let attributes = [gpu[0], gpu[1], ("error.type", error)];
-                    points.counter("weir.gpu.ecc.events", "{event}", start, *count, &attributes);
+                    points.counter("weir.gpu.ecc.events", "{event}", *start, *count, &attributes);
                 }
             }
         }

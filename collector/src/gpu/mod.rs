@@ -5,7 +5,8 @@
 //! does. Points and events go to [`Samples`], which never makes anybody wait.
 //!
 //! What a GPU did is dealt out to containers by the driver's samples of processes (`share`); their parts and nobody's add
-//! up to the device. These counters begin when the collector does.
+//! up to the device. Each of these counters begins at the visit before it first counted something: what happened until the
+//! next one is an increase too.
 
 mod device;
 mod events;
@@ -68,7 +69,6 @@ struct Measure {
     asked: device::Asked,
     owners: owners::Owners,
     counts: events::Counts,
-    start: u64,
     devices: BTreeMap<String, State>,
 }
 
@@ -76,6 +76,9 @@ struct Measure {
 #[derive(Debug)]
 struct State {
     visited: Instant,
+    /// The same in nanoseconds since the epoch, and when the GPU was visited first.
+    visited_nano: u64,
+    start: u64,
     energy: Option<f64>,
     /// The last sample of a process, in microseconds since the epoch.
     seen: u64,
@@ -88,6 +91,7 @@ struct State {
 
 #[derive(Debug)]
 struct Part {
+    start: u64,
     used: Used,
     memory: u64,
     last: Instant,
@@ -108,7 +112,7 @@ impl Gpu {
         let watching = watch.clone();
         let run = move || {
             let Some(nvml) = open(library.as_deref(), &stopped, &watching) else { return };
-            let counts = events::Counts::default();
+            let counts = events::Counts::new(weir_service::time::now_unix_nano() as u64);
             let wanted = Arc::new(AtomicBool::new(true));
             watch_events(Arc::clone(&nvml), counts.clone(), resources.machine(), samples.clone(), &wanted, &watching);
             let mut measure = Measure::new(resources, samples, root, counts);
@@ -208,7 +212,6 @@ impl Measure {
             asked: device::Asked::default(),
             owners: owners::Owners::new(root),
             counts,
-            start: weir_service::time::now_unix_nano() as u64,
             devices: BTreeMap::new(),
         }
     }
@@ -222,7 +225,7 @@ impl Measure {
             let now = weir_service::time::now_unix_nano() as u64;
             let mut points = Points::new(&self.resources.machine(), now);
             let Some(reading) = device::measure(&mut points, &gpu, index, &mut self.asked) else { continue };
-            self.counts.measure(&mut points, &reading.uuid, self.start);
+            self.counts.measure(&mut points, &reading.uuid, now);
             self.share(&mut points, &gpu, &reading, now);
             self.samples.points("gpu", &format!("gpu/{}", reading.uuid), points);
         }
@@ -246,6 +249,8 @@ impl Measure {
         let Some(state) = self.devices.get_mut(&reading.uuid) else {
             let state = State {
                 visited,
+                visited_nano: now,
+                start: now,
                 energy: reading.energy,
                 seen: now / 1000,
                 sampled: now / 1000,
@@ -276,6 +281,7 @@ impl Measure {
         let owner = |sample: &Sample| owners.of(sample.pid, sample.time);
         let (parts, nobody) = share::deal(&taken, state.seen, elapsed, busy, joules, owner);
         state.seen = taken.iter().map(|sample| sample.time).max().unwrap_or(state.seen).max(state.seen);
+        let before = std::mem::replace(&mut state.visited_nano, now);
         (state.visited, state.energy) = (visited, reading.energy);
         state.busy += parts.values().map(|part| part.seconds).sum::<f64>() + nobody.seconds;
         state.nobody.seconds += nobody.seconds;
@@ -291,7 +297,7 @@ impl Measure {
                 state.nobody.joules += used.joules;
                 continue;
             }
-            let new = Part { used: Used::default(), memory: 0, last: visited };
+            let new = Part { start: before, used: Used::default(), memory: 0, last: visited };
             let part = state.containers.entry(container).or_insert(new);
             part.used.seconds += used.seconds;
             part.used.joules += used.joules;
@@ -300,13 +306,13 @@ impl Measure {
         }
         state.containers.retain(|_, part| visited - part.last < FORGET);
         let gpu = [("hw.id", reading.uuid.as_str()), ("hw.type", "gpu")];
-        points.counter("weir.gpu.busy.time", "s", self.start, state.busy, &gpu);
-        points.counter("weir.gpu.unowned.time", "s", self.start, state.nobody.seconds, &gpu);
-        points.counter("weir.gpu.unowned.energy", "J", self.start, state.nobody.joules, &gpu);
+        points.counter("weir.gpu.busy.time", "s", state.start, state.busy, &gpu);
+        points.counter("weir.gpu.unowned.time", "s", state.start, state.nobody.seconds, &gpu);
+        points.counter("weir.gpu.unowned.energy", "J", state.start, state.nobody.joules, &gpu);
         for (container, part) in &state.containers {
             let mut own = Points::new(&self.resources.of(container), now);
-            own.counter("weir.gpu.time", "s", self.start, part.used.seconds, &gpu);
-            own.counter("weir.gpu.energy", "J", self.start, part.used.joules, &gpu);
+            own.counter("weir.gpu.time", "s", part.start, part.used.seconds, &gpu);
+            own.counter("weir.gpu.energy", "J", part.start, part.used.joules, &gpu);
             own.up_down("weir.gpu.memory.usage", "By", part.memory, &gpu);
             self.samples.points("gpu", &format!("container/{}", container.id), own);
         }

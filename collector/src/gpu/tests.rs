@@ -63,7 +63,7 @@ impl Machine {
     }
 
     fn measure(&self, samples: &Samples) -> Measure {
-        let counts = events::Counts::default();
+        let counts = events::Counts::new(1);
         let root = self.folder.path().to_owned();
         let resources = Resources::new(root.clone(), Naming::of("node", &TenantOptions::default()));
         Measure::new(resources, samples.clone(), root, counts)
@@ -294,6 +294,42 @@ fn a_container_that_pauses_at_every_visit_is_billed_for_the_time_between() {
         // The pass itself takes a moment.
         assert!((is(key, name) / expected - 1.0).abs() < 0.05, "{name}: {}", is(key, name));
     }
+}
+
+/// Since when a counter of a request counts, and when its value was taken.
+fn span(request: &ExportMetricsServiceRequest, name: &str) -> (u64, u64) {
+    use weir_proto::otlp::metrics::v1::metric::Data;
+    let metric = request.resource_metrics[0].scope_metrics[0].metrics.iter().find(|metric| metric.name == name);
+    let Some(Data::Sum(sum)) = &metric.unwrap().data else { panic!("{name} is no counter") };
+    (sum.data_points[0].start_time_unix_nano, sum.data_points[0].time_unix_nano)
+}
+
+#[test]
+fn a_counter_begins_at_the_visit_before_it_first_counted() {
+    let mut machine = Machine::new(false);
+    machine.process(10, &"ab".repeat(32));
+    machine.set("count", 1).set("gpu.0.uuid", "GPU-a").set("gpu.0.power.current_draw_mw", 1000).say();
+    let (nvml, samples) = (machine.nvml(), samples());
+    let mut measure = machine.measure(&samples);
+    let mut of = |measure: &mut Measure, pid: u32, name: &str| {
+        machine.set("gpu.0.process.0", format!("{pid} 1000"));
+        machine.set("gpu.0.sample.0", format!("{pid} {} 50", weir_service::time::now_unix_nano() / 1000)).say();
+        measure.pass(&nvml);
+        let measured = points(&samples);
+        let key = if name == "weir.gpu.time" { "container/" } else { "gpu/" };
+        measured.iter().find(|(k, _)| k.starts_with(key)).map(|(_, request)| span(request, name))
+    };
+    assert_eq!(of(&mut measure, 99, "weir.gpu.time"), None);
+    let (first, second) = of(&mut measure, 99, "weir.gpu.busy.time").unwrap();
+    measure.counts.add("GPU-a", &events::Kind::Xid(79));
+    let (start, third) = of(&mut measure, 10, "weir.gpu.time").unwrap();
+    assert!(first < second && start == second && second < third);
+    assert_eq!(of(&mut measure, 99, "weir.gpu.xid.errors").unwrap().0, second);
+    let (start, fifth) = of(&mut measure, 10, "weir.gpu.time").unwrap();
+    assert_eq!(start, second, "it is one counter as long as it is known");
+    // It was forgotten, and comes back.
+    measure.devices.get_mut("GPU-a").unwrap().containers.clear();
+    assert_eq!(of(&mut measure, 10, "weir.gpu.time").unwrap().0, fifth);
 }
 
 /// Waits until `done` says so.
