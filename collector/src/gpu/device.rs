@@ -39,6 +39,11 @@ pub(super) struct Asked {
 }
 
 impl Asked {
+    /// As [`take`](Self::take), where having found nothing is an answer too: an idle GPU has no samples.
+    pub(super) fn list<T>(&mut self, what: &'static str, answer: Result<Vec<T>, NvmlError>) -> Option<Vec<T>> {
+        self.take(what, if matches!(answer, Err(NvmlError::NotFound)) { Ok(Vec::new()) } else { answer })
+    }
+
     pub(super) fn take<T>(&mut self, what: &'static str, answer: Result<T, NvmlError>) -> Option<T> {
         match answer {
             Ok(value) => Some(value),

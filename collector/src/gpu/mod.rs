@@ -267,7 +267,8 @@ impl Measure {
             (Some(before), Some(after)) if after >= before => after - before,
             _ => reading.power.unwrap_or(0.0) * elapsed,
         };
-        let taken = self.asked.take("process samples", gpu.process_utilization_stats(state.seen));
+        let taken = self.asked.list("process samples", gpu.process_utilization_stats(state.seen));
+        let has_samples = taken.is_some();
         let taken: Vec<Sample> = taken
             .into_iter()
             .flatten()
@@ -276,6 +277,9 @@ impl Measure {
             .collect();
         let averaged = device::busy_since(gpu, state.sampled, &mut self.asked);
         let busy = averaged.map(|(busy, _)| busy).or(reading.busy).map(|busy| busy * elapsed);
+        // A GPU that is cut into MIG instances tells neither: what it did is unknown, which is not the same as nothing.
+        let is_known = has_samples || busy.is_some();
+        let joules = if is_known { joules } else { 0.0 };
         state.sampled = averaged.map_or(state.sampled, |(_, time)| time);
         let owners = &mut self.owners;
         let owner = |sample: &Sample| owners.of(sample.pid, sample.time);
@@ -306,13 +310,17 @@ impl Measure {
         }
         state.containers.retain(|_, part| visited - part.last < FORGET);
         let gpu = [("hw.id", reading.uuid.as_str()), ("hw.type", "gpu")];
-        points.counter("weir.gpu.busy.time", "s", state.start, state.busy, &gpu);
-        points.counter("weir.gpu.unowned.time", "s", state.start, state.nobody.seconds, &gpu);
-        points.counter("weir.gpu.unowned.energy", "J", state.start, state.nobody.joules, &gpu);
+        if is_known {
+            points.counter("weir.gpu.busy.time", "s", state.start, state.busy, &gpu);
+            points.counter("weir.gpu.unowned.time", "s", state.start, state.nobody.seconds, &gpu);
+            points.counter("weir.gpu.unowned.energy", "J", state.start, state.nobody.joules, &gpu);
+        }
         for (container, part) in &state.containers {
             let mut own = Points::new(&self.resources.of(container), now);
-            own.counter("weir.gpu.time", "s", part.start, part.used.seconds, &gpu);
-            own.counter("weir.gpu.energy", "J", part.start, part.used.joules, &gpu);
+            if has_samples {
+                own.counter("weir.gpu.time", "s", part.start, part.used.seconds, &gpu);
+                own.counter("weir.gpu.energy", "J", part.start, part.used.joules, &gpu);
+            }
             own.up_down("weir.gpu.memory.usage", "By", part.memory, &gpu);
             self.samples.points("gpu", &format!("container/{}", container.id), own);
         }

@@ -296,6 +296,30 @@ fn a_container_that_pauses_at_every_visit_is_billed_for_the_time_between() {
     }
 }
 
+#[test]
+fn what_a_gpu_does_not_tell_is_unknown_and_an_idle_one_did_nothing() {
+    for (idle, told) in [(false, None), (true, Some(0.0))] {
+        let mut machine = Machine::new(false);
+        machine.process(10, &"ab".repeat(32));
+        machine.set("count", 1).set("gpu.0.uuid", "GPU-a").set("gpu.0.process.0", "10 1000");
+        if idle {
+            machine.set("gpu.0.sample.0", "10 1 50");
+        }
+        machine.say();
+        let (nvml, samples) = (machine.nvml(), samples());
+        let mut measure = machine.measure(&samples);
+        measure.pass(&nvml);
+        points(&samples);
+        measure.pass(&nvml);
+        let all =
+            ["busy.time", "unowned.time", "unowned.energy", "time", "energy"].map(|name| format!("weir.gpu.{name}"));
+        let measured = points(&samples);
+        let is = |name: &str| measured.iter().find_map(|(_, request)| value(request, name, &[("hw.id", "GPU-a")]));
+        assert_eq!(all.map(|name| is(&name)), [told; 5], "idle: {idle}");
+        assert_eq!(is("weir.gpu.memory.usage"), Some(1000.0));
+    }
+}
+
 /// Since when a counter of a request counts, and when its value was taken.
 fn span(request: &ExportMetricsServiceRequest, name: &str) -> (u64, u64) {
     use weir_proto::otlp::metrics::v1::metric::Data;
