@@ -28,7 +28,7 @@ pub(crate) struct Identity {
 }
 
 /// Reads a cgroup's path: the last part that ends with 64 hex digits is the container's (`cri-containerd-ID.scope`,
-/// `crio-ID.scope`, `docker-ID.scope`, `ID`), and `pod<uid>` before it its pod, whose `-` systemd writes as `_`.
+/// `crio-ID.scope`, `docker-ID.scope`, `SLICE:cri-containerd:ID`, `ID`), and `pod<uid>` before it its pod, whose `-` systemd writes as `_`.
 pub(crate) fn identify(path: &str) -> Option<Identity> {
     static POD: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new("pod([a-f0-9]{8}[a-f0-9_-]+)").ok());
     let id = path.rsplit('/').find_map(id)?;
@@ -43,7 +43,7 @@ fn id(name: &str) -> Option<&str> {
         return None;
     }
     let id = name.get(name.len().checked_sub(64)?..)?;
-    let whole = name.len() == 64 || name.as_bytes().get(name.len() - 65) == Some(&b'-');
+    let whole = name.len() == 64 || matches!(name.as_bytes().get(name.len() - 65), Some(b'-' | b':'));
     (whole && id.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))).then_some(id)
 }
 
@@ -219,7 +219,8 @@ mod tests {
             format!("{slice}/crio-{id}.scope"),
             format!("{slice}/docker-{id}.scope/init"),
             format!("/kubepods/besteffort/pod{uid}/{id}"),
-            format!("/system.slice/containerd.service/kubepods-pod{under}.slice:cri-containerd-x/{id}"),
+            // containerd with SystemdCgroup = false, where the kubelet's driver is systemd's.
+            format!("/system.slice/containerd.service/kubepods-besteffort-pod{under}.slice:cri-containerd:{id}"),
         ] {
             assert_eq!(identify(&path), Some(Identity { id: id.clone(), pod: Some(uid.into()) }), "{path}");
         }
