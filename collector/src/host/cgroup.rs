@@ -1,6 +1,7 @@
 //! Containers as cgroup v2 shows them, as `container.*` points.
 
 use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -52,13 +53,15 @@ fn id(name: &str) -> Option<&str> {
 pub(super) struct Container {
     pub(super) identity: Identity,
     folder: PathBuf,
+    /// The folder's inode: one that was removed and made again counts anew, though it is called the same.
+    inode: u64,
     /// When its first process was started, in nanoseconds since the epoch; 0 where that is not known.
     started: u64,
-    /// That process.
-    pid: Option<u32>,
+    /// The start of the first process that is known, in ticks, and its PID, which may be given again.
+    first: Option<(u64, u32)>,
 }
 
-/// The containers of a machine; those known already are not looked into again.
+/// The containers of a machine; those known already are not looked into again while their first process runs.
 #[derive(Debug, Default)]
 pub(super) struct Containers {
     known: HashMap<PathBuf, Container>,
@@ -90,11 +93,15 @@ impl Containers {
             }
             walk.skip_current_dir();
             let path = entry.path().to_owned();
-            if let Some(known) = self.known.remove(&path) {
-                found.insert(path, known);
-            } else if let Some(identity) = path.to_str().and_then(identify) {
-                let (started, pid) = first_process(root, &path, boot);
-                found.insert(path.clone(), Container { identity, folder: path, started, pid });
+            let inode = entry.metadata().map_or(0, |metadata| metadata.ino());
+            let known = self.known.remove(&path).filter(|known| known.inode == inode);
+            let container = known.or_else(|| {
+                let identity = path.to_str().and_then(identify)?;
+                Some(Container { identity, folder: path.clone(), inode, started: 0, first: None })
+            });
+            if let Some(mut container) = container {
+                container.look(root, boot);
+                found.insert(path, container);
             }
         }
         self.known = found;
@@ -102,26 +109,39 @@ impl Containers {
     }
 }
 
-/// The start of a container's first process, and its PID.
-fn first_process(root: &Path, folder: &Path, boot: u64) -> (u64, Option<u32>) {
+/// The start of a container's first process, in ticks, and its PID.
+fn first_process(root: &Path, folder: &Path) -> Option<(u64, u32)> {
     // Its processes may lie in groups of its own below it.
     let below = walkdir::WalkDir::new(folder).max_depth(3).into_iter().flatten();
     let groups = below.filter(|entry| entry.file_type().is_dir()).take(16);
     let first = |folder: &Path| {
         let pids = read(folder, "cgroup.procs");
         let pids = pids.lines().take(64).filter_map(|pid| pid.parse::<u32>().ok()).filter(|pid| *pid > 0);
-        pids.filter_map(|pid| Some((proc::started(&read(root, &format!("proc/{pid}/stat")))?, pid))).min()
+        pids.filter_map(|pid| Some((ticks(root, pid)?, pid))).min()
     };
-    match groups.filter_map(|entry| first(entry.path())).min() {
-        Some((ticks, pid)) if boot > 0 => (boot.saturating_add(ticks.saturating_mul(10_000_000)), Some(pid)),
-        found => (0, found.map(|(_, pid)| pid)),
-    }
+    groups.filter_map(|entry| first(entry.path())).min()
+}
+
+fn ticks(root: &Path, pid: u32) -> Option<u64> {
+    proc::started(&read(root, &format!("proc/{pid}/stat")))
 }
 
 impl Container {
+    /// Sees whether its first process is still there, and who is the first now where it is not.
+    fn look(&mut self, root: &Path, boot: u64) {
+        if self.first.is_some_and(|(started, pid)| ticks(root, pid) == Some(started)) {
+            return;
+        }
+        self.first = first_process(root, &self.folder);
+        // What a group counts goes on when its first process has ended and others have not.
+        if let Some((ticks, _)) = self.first.filter(|_| self.started == 0 && boot > 0) {
+            self.started = boot.saturating_add(ticks.saturating_mul(10_000_000));
+        }
+    }
+
     /// Its network, if it has one of its own: what names it, and its points. All containers of a pod have the same one.
     pub(super) fn network(&self, root: &Path) -> Option<(PathBuf, impl FnOnce(&mut Points) + use<>)> {
-        let pid = self.pid?;
+        let (_, pid) = self.first?;
         let link = |pid: u32| std::fs::read_link(root.join(format!("proc/{pid}/ns/net"))).ok();
         let own = link(pid)?;
         if Some(&own) == link(1).as_ref() {
@@ -230,5 +250,40 @@ mod tests {
             assert_eq!(identify(path), None, "{path}");
         }
         assert_eq!(identify(&format!("{slice}/crio-conmon-{id}.scope")), None);
+    }
+
+    #[test]
+    fn a_container_is_looked_at_again_when_its_first_process_comes_or_is_another() {
+        let machine = tempfile::tempdir().unwrap();
+        let root = machine.path();
+        let folder = root.join(format!("sys/fs/cgroup/system.slice/docker-{}.scope", "ab".repeat(32)));
+        std::fs::create_dir_all(&folder).unwrap();
+        let run = |pid: u32, ticks: u64| {
+            std::fs::create_dir_all(root.join(format!("proc/{pid}"))).unwrap();
+            let stat = format!("{pid} (a) S {} {ticks} 0", "0 ".repeat(18).trim_end());
+            std::fs::write(root.join(format!("proc/{pid}/stat")), stat).unwrap();
+        };
+        let second = 1_000_000_000;
+        let mut containers = Containers::default();
+        let mut is = || {
+            let found: Vec<_> =
+                containers.find(root, 1000 * second).map(|found| (found.started, found.first)).collect();
+            <[_; 1]>::try_from(found).unwrap()[0]
+        };
+        assert_eq!(is(), (0, None), "it has no process yet");
+        std::fs::write(folder.join("cgroup.procs"), "7\n8\n").unwrap();
+        run(7, 500);
+        run(8, 600);
+        assert_eq!(is(), (1005 * second, Some((500, 7))));
+        // The PID is another process' now, which is in another group: what is counted goes on.
+        std::fs::write(folder.join("cgroup.procs"), "8\n").unwrap();
+        run(7, 900);
+        assert_eq!(is(), (1005 * second, Some((600, 8))));
+        // It is started again, under the same name.
+        std::fs::rename(&folder, root.join("gone")).unwrap();
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("cgroup.procs"), "9\n").unwrap();
+        run(9, 2000);
+        assert_eq!(is(), (1020 * second, Some((2000, 9))));
     }
 }
