@@ -10,10 +10,16 @@ use super::proc::{self, Mount};
 
 /// File systems that are asked at most.
 const MOST: usize = 256;
-/// Threads that may hang at once; beyond, nothing new is asked.
+/// Threads that may hang at once in mounted file systems; beyond, nothing new is asked but what is local.
 const MOST_HUNG: usize = 8;
+/// Threads that may hang at all, also in what was unmounted meanwhile; beyond, nothing new is asked.
+const MOST_THREADS: usize = 64;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Kinds whose files lie on the machine's own disks.
+const LOCAL: [&str; 12] =
+    ["bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "jfs", "ntfs3", "vfat", "xfs", "zfs"];
 
 /// Kinds that hold nobody's files, or that are a view of another one.
 const UNREAL: [&str; 27] = [
@@ -66,7 +72,10 @@ pub(super) struct Mounts {
     ask: Ask,
     patience: Duration,
     worker: Option<Worker>,
-    hung: HashMap<PathBuf, Worker>,
+    /// By number and path.
+    hung: HashMap<(String, PathBuf), Worker>,
+    /// Those that hang in what is not mounted any more.
+    left: Vec<Worker>,
 }
 
 #[derive(Debug)]
@@ -93,54 +102,75 @@ impl Worker {
 
 impl Default for Mounts {
     fn default() -> Self {
-        Self { ask: statvfs, patience: PATIENCE, worker: None, hung: HashMap::new() }
+        Self { ask: statvfs, patience: PATIENCE, worker: None, hung: HashMap::new(), left: Vec::new() }
     }
 }
 
 impl Mounts {
     /// Every file system of the text of a `mountinfo` that answers, once each.
     pub(super) fn measure(&mut self, root: &Path, mountinfo: &str) -> Vec<Usage> {
+        self.forget(root, mountinfo);
         let mut seen = HashSet::new();
         let mut usages = Vec::new();
         let mounts = proc::mounts(mountinfo).filter(|mount| !UNREAL.contains(&mount.kind.as_str()));
         let own = mounts.filter(|mount| seen.insert(mount.number.clone())).take(MOST);
         for mount in own {
-            let path = root.join(mount.point.trim_start_matches('/'));
-            if let Some([used, free, reserved, inodes, inodes_free]) = self.one(path) {
+            if let Some([used, free, reserved, inodes, inodes_free]) = self.one(&mount, path(root, &mount)) {
                 usages.push(Usage { mount, used, free, reserved, inodes, inodes_free });
             }
         }
         usages
     }
 
-    fn one(&mut self, path: PathBuf) -> Option<[u64; 5]> {
-        if let Some(worker) = self.hung.get(&path) {
-            let answer = worker.answers.try_recv().ok()?;
-            tracing::info!(path = %path.display(), "a file system answers again");
-            self.hung.remove(&path);
-            return answer;
+    /// Forgets what has answered meanwhile, and what is not mounted any more.
+    fn forget(&mut self, root: &Path, mountinfo: &str) {
+        let hangs = |worker: &Worker| matches!(worker.answers.try_recv(), Err(mpsc::TryRecvError::Empty));
+        self.left.retain(hangs);
+        if self.hung.is_empty() {
+            return;
         }
-        if self.hung.len() >= MOST_HUNG {
+        let mounted: HashSet<_> =
+            proc::mounts(mountinfo).map(|mount| (mount.number.clone(), path(root, &mount))).collect();
+        for (key, worker) in std::mem::take(&mut self.hung) {
+            if !hangs(&worker) {
+                tracing::info!(path = %key.1.display(), "a file system answers again");
+            } else if mounted.contains(&key) {
+                self.hung.insert(key, worker);
+            } else {
+                self.left.push(worker);
+            }
+        }
+    }
+
+    fn one(&mut self, mount: &Mount, path: PathBuf) -> Option<[u64; 5]> {
+        let key = (mount.number.clone(), path);
+        let is_full = self.hung.len() >= MOST_HUNG && !LOCAL.contains(&mount.kind.as_str());
+        if self.hung.contains_key(&key) || is_full || self.hung.len() + self.left.len() >= MOST_THREADS {
             return None;
         }
         let worker = match self.worker.take() {
             Some(worker) => worker,
             None => Worker::start(self.ask)?,
         };
-        worker.questions.send(path.clone()).ok()?;
+        worker.questions.send(key.1.clone()).ok()?;
         match worker.answers.recv_timeout(self.patience) {
             Ok(answer) => {
                 self.worker = Some(worker);
                 answer
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {
-                tracing::warn!(path = %path.display(), "a file system does not answer; it is left out until it does");
-                self.hung.insert(path, worker);
+                tracing::warn!(path = %key.1.display(), "a file system does not answer; it is left out until it does");
+                self.hung.insert(key, worker);
                 None
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => None,
         }
     }
+}
+
+/// Where the collector finds what is mounted.
+fn path(root: &Path, mount: &Mount) -> PathBuf {
+    root.join(mount.point.trim_start_matches('/'))
 }
 
 /// Used, free, reserved, inodes, free inodes; nothing of a file system without blocks.
@@ -180,6 +210,32 @@ mod tests {
             assert!(std::time::Instant::now() < deadline, "it is never asked again");
         }
         assert!(mounts.hung.is_empty());
+    }
+
+    #[test]
+    fn what_hung_and_went_away_keeps_no_local_one_from_being_asked() {
+        static FREE: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
+        fn ask(path: &Path) -> Option<[u64; 5]> {
+            let asked = if path.starts_with("/nfs") { Some(FREE.lock()) } else { None };
+            drop(asked);
+            path.is_absolute().then_some([1, 2, 3, 4, 5])
+        }
+        let mut mounts = Mounts { ask, patience: Duration::from_millis(50), ..Mounts::default() };
+        let held = FREE.lock();
+        let away = (0..MOST_HUNG).map(|n| format!("{n} 0 0:{n} / /nfs/{n} rw - nfs4 s:/x rw\n"));
+        let text =
+            away.collect::<String>() + "20 0 8:1 / /data rw - xfs /dev/sda rw\n30 0 0:30 / /new rw - nfs s:/y rw\n";
+        let points = |usages: Vec<Usage>| usages.into_iter().map(|usage| usage.mount.point).collect::<Vec<_>>();
+        assert_eq!(points(mounts.measure(Path::new("/"), &text)), ["/data"], "of the others no more may hang");
+        let text =
+            text.lines().filter(|line| !line.contains("/nfs/")).fold(String::new(), |all, line| all + line + "\n");
+        assert_eq!(points(mounts.measure(Path::new("/"), &text)), ["/data", "/new"], "they are not mounted any more");
+        drop(held);
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        while !mounts.left.is_empty() {
+            assert!(std::time::Instant::now() < deadline, "threads that came back are kept");
+            mounts.measure(Path::new("/"), &text);
+        }
     }
 
     #[test]
