@@ -38,6 +38,8 @@ pub struct Host {
 #[derive(Debug)]
 struct Measure {
     root: PathBuf,
+    /// `/proc/self`, whose `mountinfo` says what this process itself sees.
+    own: PathBuf,
     name: String,
     resources: names::Resources,
     samples: Samples,
@@ -71,6 +73,7 @@ impl Measure {
     fn new(options: &HostOptions, naming: Naming, samples: Samples) -> Self {
         Self {
             root: options.root.clone(),
+            own: PathBuf::from("/proc/self"),
             name: naming.host().to_owned(),
             resources: names::Resources::new(options.root.clone(), naming),
             samples,
@@ -84,7 +87,8 @@ impl Measure {
         let stat = system::stat(&self.root);
         let mut points = Points::new(&self.resources.machine(), now);
         system::measure(&mut points, &self.root, &stat);
-        for usage in self.mounts.measure(&self.root, &of_init(&self.root, "mountinfo")) {
+        let own = read(&self.own, "mountinfo");
+        for usage in self.mounts.measure(&self.root, &of_init(&self.root, "mountinfo"), &own) {
             system::filesystem(&mut points, &usage);
         }
         self.samples.points("host", &format!("host/{}", self.name), points);

@@ -108,13 +108,21 @@ impl Default for Mounts {
 
 impl Mounts {
     /// Every file system of the text of a `mountinfo` that answers, once each.
-    pub(super) fn measure(&mut self, root: &Path, mountinfo: &str) -> Vec<Usage> {
+    ///
+    /// Below a root of its own a collector sees what was mounted when it was started. What came later is not there for
+    /// it, and its folder would tell of the file system below: `own`, the `mountinfo` of the collector, says what is.
+    pub(super) fn measure(&mut self, root: &Path, mountinfo: &str, own: &str) -> Vec<Usage> {
         self.forget(root, mountinfo);
         let mut seen = HashSet::new();
         let mut usages = Vec::new();
         let mounts = proc::mounts(mountinfo).filter(|mount| !UNREAL.contains(&mount.kind.as_str()));
-        let own = mounts.filter(|mount| seen.insert(mount.number.clone())).take(MOST);
-        for mount in own {
+        // The last that was mounted in a place covers the others.
+        let visible: HashMap<_, _> =
+            proc::mounts(own).map(|mount| (PathBuf::from(mount.point), mount.number)).collect();
+        let is_visible =
+            |mount: &Mount| root == Path::new("/") || visible.get(&path(root, mount)) == Some(&mount.number);
+        let mounts = mounts.filter(is_visible).filter(|mount| seen.insert(mount.number.clone()));
+        for mount in mounts.take(MOST) {
             if let Some([used, free, reserved, inodes, inodes_free]) = self.one(&mount, path(root, &mount)) {
                 usages.push(Usage { mount, used, free, reserved, inodes, inodes_free });
             }
@@ -201,12 +209,12 @@ mod tests {
         let mut mounts = Mounts { ask, patience: Duration::from_secs(1), ..Mounts::default() };
         let points = |usages: Vec<Usage>| usages.into_iter().map(|usage| usage.mount.point).collect::<Vec<_>>();
         let held = FREE.lock();
-        assert_eq!(points(mounts.measure(Path::new("/"), TEXT)), ["/", "/data"]);
-        assert_eq!(points(mounts.measure(Path::new("/"), TEXT)), ["/", "/data"]);
+        assert_eq!(points(mounts.measure(Path::new("/"), TEXT, "")), ["/", "/data"]);
+        assert_eq!(points(mounts.measure(Path::new("/"), TEXT, "")), ["/", "/data"]);
         assert_eq!(mounts.hung.len(), 1);
         drop(held);
         let deadline = std::time::Instant::now() + Duration::from_secs(30);
-        while points(mounts.measure(Path::new("/"), TEXT)) != ["/", "/nfs", "/data"] {
+        while points(mounts.measure(Path::new("/"), TEXT, "")) != ["/", "/nfs", "/data"] {
             assert!(std::time::Instant::now() < deadline, "it is never asked again");
         }
         assert!(mounts.hung.is_empty());
@@ -226,16 +234,29 @@ mod tests {
         let text =
             away.collect::<String>() + "20 0 8:1 / /data rw - xfs /dev/sda rw\n30 0 0:30 / /new rw - nfs s:/y rw\n";
         let points = |usages: Vec<Usage>| usages.into_iter().map(|usage| usage.mount.point).collect::<Vec<_>>();
-        assert_eq!(points(mounts.measure(Path::new("/"), &text)), ["/data"], "of the others no more may hang");
+        assert_eq!(points(mounts.measure(Path::new("/"), &text, "")), ["/data"], "of the others no more may hang");
         let text =
             text.lines().filter(|line| !line.contains("/nfs/")).fold(String::new(), |all, line| all + line + "\n");
-        assert_eq!(points(mounts.measure(Path::new("/"), &text)), ["/data", "/new"], "they are not mounted any more");
+        assert_eq!(
+            points(mounts.measure(Path::new("/"), &text, "")),
+            ["/data", "/new"],
+            "they are not mounted any more"
+        );
         drop(held);
         let deadline = std::time::Instant::now() + Duration::from_secs(30);
         while !mounts.left.is_empty() {
             assert!(std::time::Instant::now() < deadline, "threads that came back are kept");
-            mounts.measure(Path::new("/"), &text);
+            mounts.measure(Path::new("/"), &text, "");
         }
+    }
+
+    #[test]
+    fn what_was_mounted_after_the_collectors_start_is_not_taken_for_what_lies_below_it() {
+        let mut mounts = Mounts { ask: |_| Some([1, 2, 3, 4, 5]), ..Mounts::default() };
+        let own = "1 0 8:1 / /host rw - ext4 /dev/sda1 rw\n2 0 0:30 / / rw - overlay overlay rw\n\
+                   3 0 8:1 /a /host/b rw - ext4 /dev/sda1 rw\n4 0 0:8 / /host/nfs rw - nfs4 s:/old rw\n";
+        let usages = mounts.measure(Path::new("/host"), TEXT, own);
+        assert_eq!(usages.into_iter().map(|usage| usage.mount.point).collect::<Vec<_>>(), ["/"]);
     }
 
     #[test]

@@ -24,7 +24,9 @@ fn machine(files: &[(&str, &str)]) -> tempfile::TempDir {
 fn measured(root: &Path) -> Vec<ExportMetricsServiceRequest> {
     let samples = Samples::new(&opentelemetry::global::meter("test"));
     let options = HostOptions { root: root.to_owned(), ..HostOptions::default() };
-    Measure::new(&options, Naming::of("node-1", &TenantOptions::default()), samples.clone()).pass();
+    let mut measure = Measure::new(&options, Naming::of("node-1", &TenantOptions::default()), samples.clone());
+    measure.own = root.to_owned();
+    measure.pass();
     samples.taken().into_iter().map(|(_, bytes)| ExportMetricsServiceRequest::decode(bytes).unwrap()).collect()
 }
 
@@ -42,6 +44,8 @@ fn a_machine_is_measured() {
         ("proc/1/mountinfo", "1 0 8:1 / /data rw - ext4 /dev/sda1 rw\n"),
         ("data/file", ""),
     ]);
+    let own = format!("1 0 8:1 / {}/data rw - ext4 /dev/sda1 rw\n", folder.path().display());
+    fs::write(folder.path().join("mountinfo"), own).unwrap();
     let requests = measured(folder.path());
     assert_eq!(requests.len(), 1);
     let host = &requests[0];
