@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ahash::AHashMap;
 
@@ -17,9 +17,12 @@ use super::recall::{Is, back_again, is_still, known};
 use super::source::Source;
 use super::successor::{hold, is_after, is_place_of, is_there};
 use super::tail::Tail;
-use super::{kubelet, missed, rotated};
+use super::{kubelet, missed, rotated, turns};
 use crate::encoding::Encoding;
 use crate::options::{Format, From};
+
+/// A file that was written to so long ago is one that is written.
+const RECENT: Duration = Duration::from_secs(10);
 
 /// What the birth of a file may be earlier than the clock: a tick of the kernel, and some.
 const CLOCK_LAG: u64 = 10_000_000;
@@ -243,6 +246,9 @@ pub(super) fn take_in(
     let id = source.begin_tail(entry, content, group, target, rotated);
     if let Some(tail) = source.tails.get_mut(&id) {
         shown.clone_into(&mut tail.shown);
+        let age = metadata.modified().ok().and_then(|at| at.elapsed().ok());
+        let left = metadata.len().saturating_sub(tail.entry.position);
+        tail.recent = left <= turns::QUANTUM as u64 && age.is_some_and(|age| age < RECENT);
     }
     Ok(Some(id))
 }

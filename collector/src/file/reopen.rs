@@ -53,14 +53,16 @@ impl Source {
     fn shut(&mut self, id: u64, any: bool) -> bool {
         let Some(tail) = self.tails.get_mut(&id) else { return true };
         let busy = std::mem::take(&mut tail.visited) || !tail.at_end;
-        let linked = match &tail.content {
+        // Closed before its pod is known and it was read, it may be gone by then.
+        if (busy && !any) || tail.waits_for_pod.is_some() {
+            return false;
+        }
+        let may = match &tail.content {
             Content::Shut => return true,
             // It would have to be read from its beginning again.
             Content::Packed(_) => any,
             Content::Plain(file) => file.metadata().is_ok_and(|metadata| metadata.nlink() > 0),
         };
-        // Closed before its pod is known and it was read, it may be gone by then.
-        let may = linked && (any || !busy) && tail.waits_for_pod.is_none();
         if may {
             tail.content = Content::Shut;
         }

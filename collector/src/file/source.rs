@@ -471,7 +471,7 @@ impl Source {
         let due = self.due(tail);
         if let Some(tail) = self.tails.get_mut(&id) {
             tail.queued = true;
-            self.turns.push(&tail.facts.tenant, id, due);
+            self.turns.push(&tail.facts.tenant, id, due, tail.at_end || tail.recent);
         }
     }
 
@@ -522,7 +522,7 @@ impl Source {
             return;
         }
         let Some(tail) = self.tails.get_mut(&id) else { return };
-        tail.visited = true;
+        (tail.visited, tail.recent) = (true, false);
         if self.awaited.remove(&id) {
             self.watch.again();
         }

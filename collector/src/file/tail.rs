@@ -89,6 +89,8 @@ pub(super) struct Tail {
     pub(super) visited: bool,
     pub(super) in_flight: usize,
     pub(super) at_end: bool,
+    /// It was written to a moment ago when it was found, and there is little in it.
+    pub(super) recent: bool,
     /// When a visit last found that it is still what it was, nanoseconds since the epoch.
     pub(super) verified: u64,
     /// When the end was reached last; also as nanoseconds since the epoch.
@@ -154,6 +156,7 @@ impl Tail {
             visited: false,
             in_flight: 0,
             at_end: false,
+            recent: false,
             verified: 0,
             seen_end: None,
             queued: false,

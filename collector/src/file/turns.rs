@@ -4,10 +4,11 @@
 //! what it reads beyond is taken off its next round. So one tenant's thousand files, or one file that never ends, cost
 //! another tenant one round at most.
 //!
-//! Within a tenant, every other turn is that of the file that is due first, which is when it will be deleted; no
-//! order reads more in time, since bytes are worth the same whichever file they are of. The turns between are those of
-//! the file that has waited longest: one that is never due, and before which `n` others wait, has its turn after `2n + 1`
-//! others of its tenant at most.
+//! Within a tenant, every other turn is that of a fresh file, one of which all was read before it grew: what is written
+//! now does not wait for what was left from before. Of the turns between, every other one is that of the file that is due
+//! first, which is when it will be deleted; no order reads more in time, since bytes are worth the same whichever file
+//! they are of. The others are those of the file that has waited longest: one before which `n` others wait has its turn
+//! after `4n + 3` others of its tenant at most.
 //!
 //! A tenant over its rate waits. Where what is over it is to be dropped, [`Turns::over`] says after a while which files
 //! that is in.
@@ -77,6 +78,10 @@ struct Tenant {
     by_due: BTreeSet<Waiting>,
     /// The same, by when they were pushed.
     by_age: BTreeMap<u64, Waiting>,
+    /// Those of them that are fresh.
+    fresh: BTreeMap<u64, Waiting>,
+    /// The last turn was that of a fresh one.
+    was_fresh: bool,
     /// The last turn was that of the one that was due first.
     was_due: bool,
     /// Bytes that it may still read in this round; below zero what it has read of the next.
@@ -101,11 +106,14 @@ impl Turns {
     }
 
     /// A file, of this tenant, that does not wait for its turn already; it should be read before it is due.
-    pub(super) fn push(&mut self, tenant: &Arc<str>, file: u64, due: Option<Instant>) {
+    pub(super) fn push(&mut self, tenant: &Arc<str>, file: u64, due: Option<Instant>, fresh: bool) {
         let entry = self.tenants.entry(tenant.clone()).or_default();
         let waiting = Waiting { never: due.is_none(), due, pushed: self.pushed, file };
         entry.by_due.insert(waiting);
         entry.by_age.insert(self.pushed, waiting);
+        if fresh {
+            entry.fresh.insert(self.pushed, waiting);
+        }
         self.pushed += 1;
         self.files += 1;
         if !entry.waiting {
@@ -188,16 +196,16 @@ impl Turns {
 
 impl Tenant {
     fn take(&mut self) -> Option<u64> {
-        self.was_due = !self.was_due;
-        let next = if self.was_due {
-            let next = self.by_due.pop_first()?;
-            self.by_age.remove(&next.pushed);
-            next
+        self.was_fresh = !self.was_fresh && !self.fresh.is_empty();
+        let next = if self.was_fresh {
+            *self.fresh.first_key_value()?.1
         } else {
-            let (_, next) = self.by_age.pop_first()?;
-            self.by_due.remove(&next);
-            next
+            self.was_due = !self.was_due;
+            if self.was_due { *self.by_due.first()? } else { *self.by_age.first_key_value()?.1 }
         };
+        self.by_due.remove(&next);
+        self.by_age.remove(&next.pushed);
+        self.fresh.remove(&next.pushed);
         Some(next.file)
     }
 
@@ -230,14 +238,14 @@ mod tests {
         let now = Instant::now();
         let of: AHashMap<u64, Arc<str>> = files.iter().map(|&(tenant, id)| (id, Arc::from(tenant))).collect();
         for &(tenant, id) in files {
-            turns.push(&Arc::from(tenant), id, None);
+            turns.push(&Arc::from(tenant), id, None, false);
         }
         let mut read = AHashMap::new();
         for _ in 0..visits {
             let Next::File(id) = turns.next(now) else { panic!("nobody is next") };
             *read.entry(id).or_default() += bytes;
             turns.spent(&of[&id], bytes);
-            turns.push(&of[&id], id, None);
+            turns.push(&of[&id], id, None, false);
         }
         read
     }
@@ -266,7 +274,7 @@ mod tests {
         let (mut turns, tenant, now) = (Turns::default(), Arc::from("t"), Instant::now());
         let due = |seconds| Some(now + Duration::from_secs(seconds));
         for (id, due) in [(1, None), (2, due(9)), (3, due(5)), (4, None), (5, due(7)), (6, due(5))] {
-            turns.push(&tenant, id, due);
+            turns.push(&tenant, id, due, false);
         }
         let order: Vec<_> = std::iter::from_fn(|| match turns.next(now) {
             Next::File(id) => Some(id),
@@ -281,11 +289,11 @@ mod tests {
     fn a_tenant_over_its_rate_waits_and_others_do_not() {
         let mut turns = Turns::new(shares(&[("slow", 1, Some(1000))]), WAIT);
         let (slow, quick, now) = (Arc::from("slow"), Arc::from("quick"), Instant::now());
-        turns.push(&slow, 1, None);
+        turns.push(&slow, 1, None, false);
         assert_eq!(turns.next(now), Next::File(1));
         turns.spent("slow", 3000);
-        turns.push(&slow, 1, None);
-        turns.push(&quick, 2, None);
+        turns.push(&slow, 1, None, false);
+        turns.push(&quick, 2, None, false);
         assert_eq!(turns.next(now), Next::File(2));
         // 1,000 of the 3,000 bytes were free, and the other 2,000 take two seconds.
         let Next::At(at) = turns.next(now) else { panic!("it does not wait") };
@@ -303,11 +311,11 @@ mod tests {
             while let Next::File(id) = turns.next(at) {
                 let tenant = if id < 10 { "drop" } else { "delay" };
                 turns.spent(tenant, 1000);
-                turns.push(&Arc::from(tenant), id, None);
+                turns.push(&Arc::from(tenant), id, None, false);
             }
         };
         for (tenant, id, due) in [("drop", 1, false), ("drop", 2, true), ("delay", 10, false)] {
-            turns.push(&Arc::from(tenant), id, due.then_some(now));
+            turns.push(&Arc::from(tenant), id, due.then_some(now), false);
         }
         pass(&mut turns, now);
         assert!(turns.over(now + WAIT / 2).is_empty());
@@ -328,17 +336,29 @@ mod tests {
         told.entry("drop".to_owned()).and_modify(|share| share.over = Over::Drop);
         let mut turns = Turns::new(told, WAIT);
         let (tenant, now) = (Arc::from("drop"), Instant::now());
-        turns.push(&tenant, 1, None);
+        turns.push(&tenant, 1, None, false);
         assert_eq!(turns.next(now), Next::File(1));
         turns.spent("drop", 2000);
-        turns.push(&tenant, 1, None);
+        turns.push(&tenant, 1, None, false);
         assert!(matches!(turns.next(now), Next::At(_)));
         let later = now + WAIT / 2;
         assert_eq!(turns.next(later), Next::File(1));
         turns.spent("drop", 10_000);
         assert_eq!(turns.next(later), Next::Nobody);
-        turns.push(&tenant, 1, None);
+        turns.push(&tenant, 1, None, false);
         assert!(turns.over(now + WAIT).is_empty());
+    }
+
+    #[test]
+    fn a_file_that_was_read_to_its_end_does_not_wait_for_what_was_left_from_before() {
+        let (mut turns, tenant, now) = (Turns::default(), Arc::from("t"), Instant::now());
+        for id in 0..1000 {
+            turns.push(&tenant, id, (id % 2 == 0).then_some(now), false);
+        }
+        turns.push(&tenant, 1000, None, true);
+        turns.push(&tenant, 1001, None, true);
+        let first = [turns.next(now), turns.next(now), turns.next(now)];
+        assert_eq!(first, [Next::File(1000), Next::File(0), Next::File(1001)]);
     }
 
     proptest! {
@@ -350,7 +370,7 @@ mod tests {
             let mut turns = Turns::new(shares(&[("a", 7, None)]), WAIT);
             let now = Instant::now();
             for (id, &(tenant, due, _)) in pushed.iter().enumerate() {
-                turns.push(&names[tenant], id as u64, due.map(|seconds| now + Duration::from_secs(seconds)));
+                turns.push(&names[tenant], id as u64, due.map(|seconds| now + Duration::from_secs(seconds)), false);
             }
             let mut seen = Vec::new();
             while let Next::File(id) = turns.next(Instant::now()) {
@@ -364,30 +384,30 @@ mod tests {
         }
 
         #[test]
-        fn a_file_that_is_never_due_waits_for_two_turns_of_each_that_waited_before_it(
+        fn a_file_that_is_neither_due_nor_fresh_waits_for_four_turns_of_each_that_waited_before_it(
             before in prop::collection::vec(prop::option::of(0_u64..9), 0..20),
             turns_before in 0..2,
         ) {
             let (mut turns, tenant, now) = (Turns::default(), Arc::from("t"), Instant::now());
             let due = |seconds| now + Duration::from_secs(seconds);
             for _ in 0..turns_before {
-                turns.push(&tenant, 0, None);
+                turns.push(&tenant, 0, None, false);
                 turns.next(now);
             }
             for (id, seconds) in before.iter().enumerate() {
-                turns.push(&tenant, id as u64, seconds.map(due));
+                turns.push(&tenant, id as u64, seconds.map(due), false);
             }
-            turns.push(&tenant, 1000, None);
+            turns.push(&tenant, 1000, None, false);
             // All others are pushed again, as files that are written faster than they can be read.
             let others = (0..1000).find(|_| match turns.next(now) {
                 Next::File(1000) => true,
                 Next::File(id) => {
-                    turns.push(&tenant, id, Some(now));
+                    turns.push(&tenant, id, Some(now), id % 2 == 0);
                     false
                 }
                 other => panic!("{other:?}"),
             });
-            prop_assert!(others.unwrap() <= 2 * before.len() + 1);
+            prop_assert!(others.unwrap() <= 4 * before.len() + 3);
         }
     }
 }

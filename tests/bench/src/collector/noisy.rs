@@ -1,8 +1,9 @@
 //! Fifty quiet pods beside one of the same tenant that writes 100 MB/s, or while a first start reads ten thousand old
 //! files, to a real Kafka: how late the quiet ones' lines are there.
 
+use std::fs::File;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use prost::Message as _;
 use tokio_util::sync::CancellationToken;
@@ -53,7 +54,9 @@ pub(crate) fn old_files(smoke: bool) -> anyhow::Result<Ready> {
     let files = if smoke { 200 } else { OLD_FILES };
     for number in 0..files {
         let name = format!("old-{number}_old_app-{}.log", "0".repeat(64));
-        super::write(&rig.logs().join(name), Format::Cri, 471, OLD_LINES)?;
+        let path = rig.logs().join(name);
+        super::write(&path, Format::Cri, 471, OLD_LINES)?;
+        File::options().append(true).open(path)?.set_modified(SystemTime::now() - Duration::from_hours(1))?;
     }
     Ok(Box::new(move || {
         let _kafka = kafka;
