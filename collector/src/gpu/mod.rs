@@ -18,7 +18,7 @@ mod watch;
 mod xid;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -111,7 +111,7 @@ impl Gpu {
         let (library, interval) = (options.library.clone(), options.interval.0);
         let watching = watch.clone();
         let run = move || {
-            let Some(nvml) = open(library.as_deref(), &stopped, &watching) else { return };
+            let Some(nvml) = open(library.as_deref(), &root, &stopped, &watching) else { return };
             let counts = events::Counts::new(weir_service::time::now_unix_nano() as u64);
             let wanted = Arc::new(AtomicBool::new(true));
             watch_events(Arc::clone(&nvml), counts.clone(), resources.machine(), samples.clone(), &wanted, &watching);
@@ -136,8 +136,13 @@ impl Gpu {
     }
 }
 
+/// Whether the machine has the driver, though its library may not be where the collector runs.
+fn has_driver(root: &Path) -> bool {
+    root.join("proc/driver/nvidia").exists()
+}
+
 /// Loads NVML; tries until it is there, or nobody asks any more.
-fn open(library: Option<&std::path::Path>, stopped: &mpsc::Receiver<()>, watch: &Watch) -> Option<Arc<Nvml>> {
+fn open(library: Option<&Path>, root: &Path, stopped: &mpsc::Receiver<()>, watch: &Watch) -> Option<Arc<Nvml>> {
     let mut said = false;
     loop {
         watch.busy(watch::Thread::Measure, true);
@@ -160,6 +165,11 @@ fn open(library: Option<&std::path::Path>, stopped: &mpsc::Receiver<()>, watch: 
                 for (name, error) in &errors {
                     tracing::error!(library = %name.display(), %error, "NVML cannot be used: no GPU is measured");
                 }
+            } else if has_driver(root) {
+                tracing::warn!(
+                    "this machine has NVIDIA's driver, but its library is not here, so no GPU is measured: \
+                     in Kubernetes the collector's pod needs runtimeClassName: nvidia"
+                );
             } else {
                 tracing::info!("there is no NVML on this machine: no GPU is measured until there is");
             }

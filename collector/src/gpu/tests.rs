@@ -468,4 +468,7 @@ fn without_nvml_nothing_is_measured_and_nothing_breaks() {
     drop(gpu);
     until("the thread ends", || samples.holders() == 1);
     assert!(samples.taken().is_empty());
+    assert!(!has_driver(folder.path()));
+    fs::create_dir_all(folder.path().join("proc/driver/nvidia")).unwrap();
+    assert!(has_driver(folder.path()), "it is told louder where there are GPUs");
 }
