@@ -188,6 +188,9 @@ fn every_configuration_is_one_that_the_program_takes() {
         let port = list(container, "/ports").iter().find(|port| text(port, "/name") == "http").unwrap();
         assert!(told.contains(&format!("HTTP       0.0.0.0:{}\n", port["containerPort"])), "{name}: {told}");
         assert!(told.contains("data       /var/lib/weir\n") && told.contains("bus        Kafka at "), "{told}");
+        // Nobody is asked who he is who sends OTLP.
+        let of_map = text(map, "/data/weir.yaml");
+        assert!(name != "weir-collector" || of_map.contains("tenant: {trust_attribute: false}"), "{of_map}");
         assert!(name != "weir-alerter" || told.contains("rules      1 from"), "{told}");
     }
 }
