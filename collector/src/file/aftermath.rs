@@ -48,10 +48,16 @@ impl Source {
 
     /// Asks the bus for what is doubtful, unless it is being asked or there is nothing to ask.
     pub(super) fn look_up(&mut self) {
-        if self.doubtful.is_empty() || self.looking_up {
+        // What is dropped must not begin before what the last run sent: readers that have passed it would not see that
+        // it is told.
+        let drops = !self.asked && !self.unsettled.is_empty() && self.turns.drops();
+        if (self.doubtful.is_empty() && !drops) || self.looking_up {
             return;
         }
-        let wanted: AHashMap<_, _> = self.doubtful.iter().map(|entry| (entry.identity.clone(), 0)).collect();
+        let doubtful = self.doubtful.iter().map(|entry| &entry.identity);
+        let names = doubtful.chain(self.unsettled.keys().filter(|_| drops));
+        let wanted: AHashMap<_, _> = names.map(|name| (name.clone(), 0)).collect();
+        self.asked |= drops;
         if self.before.clean {
             return self.settle(&wanted);
         }
@@ -63,6 +69,9 @@ impl Source {
     /// So far the bus has them: the rest is lost.
     pub(super) fn settle(&mut self, reached: &AHashMap<String, u64>) {
         self.looking_up = false;
+        for (name, until) in &mut self.unsettled {
+            *until = reached.get(name).copied().or(*until);
+        }
         for mut entry in std::mem::take(&mut self.doubtful) {
             match (reached.get(&entry.identity), entry.ended) {
                 (Some(end), Some(reason)) => {

@@ -192,6 +192,8 @@ pub struct Source {
     pub(super) unsettled: AHashMap<String, Option<u64>>,
     /// The bus is being asked for them.
     pub(super) looking_up: bool,
+    /// The bus was asked for those that are unsettled.
+    pub(super) asked: bool,
     /// What the source before this one left open; until the first look.
     pub(super) left: Left,
     pub(super) topic: Arc<str>,
@@ -275,6 +277,7 @@ impl Source {
             ends: None,
             doubtful: Vec::new(),
             unsettled: AHashMap::new(),
+            asked: false,
             left: Left::default(),
             looking_up: false,
             topic: topic::LOGS.into(),

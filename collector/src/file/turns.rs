@@ -100,6 +100,11 @@ impl Turns {
         Self { shares, over_wait, ..Self::default() }
     }
 
+    /// What is over the rate of some tenant is dropped.
+    pub(super) fn drops(&self) -> bool {
+        self.shares.values().any(|share| share.over == Over::Drop)
+    }
+
     /// No file waits for its turn.
     pub(super) fn is_empty(&self) -> bool {
         self.files == 0
