@@ -127,6 +127,8 @@ struct State {
     lost: u64,
     /// Damage up to here (file and place) was told, and losses before this number: reading again is no news.
     told: Option<(u64, u64)>,
+    /// A file that could not be read to its end: nothing more is written to it.
+    given_up: Option<u64>,
     told_lost: u64,
 }
 
@@ -207,7 +209,10 @@ impl Spool {
                 () = stop.cancelled() => return,
                 error = self.send_all(producer) => error,
             };
-            tracing::warn!(error = &error as &dyn std::error::Error, "the bus does not take what is in the spool yet");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "what is in the spool does not get to the bus yet"
+            );
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(RETRY) => {}
@@ -235,15 +240,17 @@ impl Spool {
                 let (back, batch) = reading.await.map_err(|_| Error::Closed)?;
                 reader = back;
                 match batch {
-                    Some(batch) => {
+                    Ok(Some(batch)) => {
                         flight.push_back(self.send(producer, batch).await?);
                         continue;
                     }
-                    None if flight.is_empty() => {
+                    Ok(None) if flight.is_empty() => {
                         self.shared.more.notified().await;
                         continue;
                     }
-                    None => {}
+                    Err(error) if flight.is_empty() => return Err(self.shared.unreadable(error)),
+                    // What is on its way first, or it would be sent again.
+                    Ok(None) | Err(_) => {}
                 }
             }
             let Some(sent) = flight.pop_front() else { continue };
@@ -309,6 +316,11 @@ impl Shared {
         let file = self.folder.path(first);
         let kept = kept.map_or_else(|why| format!("nowhere: {why}"), |path| path.display().to_string());
         tracing::error!(file = %file.display(), at, bytes, why, kept, "a part of the spool cannot be read; the rest goes on");
+    }
+
+    fn unreadable(&self, error: io::Error) -> Error {
+        let reason = format!("the spool cannot be read now: {error}");
+        Error::Storage { path: self.folder.0.clone(), reason, source: Some(Box::new(error)) }
     }
 
     /// Counts records that will never be on the bus, once.

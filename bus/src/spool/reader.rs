@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use super::Shared;
 use super::segment::{Segment, Step, Walk};
 use crate::Record;
@@ -38,8 +40,9 @@ impl Reader {
     }
 
     /// The next records, perhaps none, where only something that cannot be read was passed; `None` if there is nothing
-    /// more now. A file that cannot be read is moved aside, as a whole.
-    pub(super) fn batch(&mut self) -> Option<Batch> {
+    /// more now. What is damaged is passed. An error says nothing of what is in the file (no file could be opened, say):
+    /// then what lies there is still to be read.
+    pub(super) fn batch(&mut self) -> io::Result<Option<Batch>> {
         let mut batch = Batch::default();
         let (mut bytes, before) = (0, (self.place, self.expected));
         while bytes < BATCH_BYTES {
@@ -50,13 +53,21 @@ impl Reader {
                 break;
             };
             if let Err(error) = self.read(segment, from, end, &mut batch, &mut bytes) {
-                let kept = self.shared.folder.move_aside(segment.first).map_err(|error| error.to_string());
+                if !is_damage(&error) {
+                    if batch.records.is_empty() {
+                        return Err(error);
+                    }
+                    // It is met again, behind what was read.
+                    break;
+                }
+                self.shared.state.lock().given_up = Some(segment.first);
+                let kept = self.shared.folder.link_aside(segment.first).map_err(|error| error.to_string());
                 self.shared.damaged(segment.first, from, segment.length - from, &error.to_string(), kept);
                 self.place = Some((segment.first, segment.length));
             }
         }
         batch.end = self.expected;
-        (before != (self.place, self.expected)).then_some(batch)
+        Ok((before != (self.place, self.expected)).then_some(batch))
     }
 
     /// The file to read on in, from where, and the first number that does not belong to it.
@@ -124,4 +135,10 @@ impl Reader {
             self.shared.damaged(segment.first, at, bytes, why, kept);
         }
     }
+}
+
+/// Whether it will not be otherwise later: the disk does not give the bytes, or the file is gone.
+fn is_damage(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    errno.is_some_and(|errno| [Errno::IO, Errno::UCLEAN, Errno::BADMSG, Errno::NOENT].contains(&errno))
 }

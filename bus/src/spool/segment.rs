@@ -185,12 +185,25 @@ impl Folder {
         write().map_err(|error: io::Error| error.to_string())
     }
 
+    /// The same for a whole file, which also stays where it is: what was appended meanwhile may be read yet.
+    pub(super) fn link_aside(&self, first: u64) -> io::Result<PathBuf> {
+        let folder = self.0.join(ASIDE);
+        fs::create_dir_all(&folder)?;
+        let path = folder.join(format!("{first:020}.{ENDING}"));
+        match fs::hard_link(self.path(first), &path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(path),
+        }
+    }
+
     /// The same for a whole file, which goes there as it is.
     pub(super) fn move_aside(&self, first: u64) -> io::Result<PathBuf> {
         let folder = self.0.join(ASIDE);
         fs::create_dir_all(&folder)?;
         let path = folder.join(format!("{first:020}.{ENDING}"));
         fs::rename(self.path(first), &path)?;
+        // Where it was linked there before, renaming does nothing.
+        self.remove(first)?;
         Ok(path)
     }
 

@@ -87,6 +87,39 @@ async fn what_was_appended_is_there_after_a_restart_in_order_and_gone_when_it_is
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_opened_for_a_moment_costs_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(folder.path());
+    spool.append(spooled(0..10)).await.unwrap();
+    let path = spool.shared.folder.path(0);
+    std::fs::rename(&path, folder.path().join("meanwhile")).unwrap();
+    // It leads to itself.
+    std::os::unix::fs::symlink(&path, &path).unwrap();
+    let again = async {
+        tokio::time::sleep(RETRY / 2).await;
+        spool.append(spooled(10..12)).await.unwrap();
+        std::fs::rename(folder.path().join("meanwhile"), &path).unwrap();
+    };
+    let (came, ()) = tokio::join!(drained(&spool), again);
+    assert_eq!((came, spool.status().damaged), ((0..12).collect(), 0));
+}
+
+#[tokio::test]
+async fn what_is_appended_after_the_disk_failed_to_give_the_file_back_goes_to_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = open(folder.path());
+    spool.append(spooled(0..2)).await.unwrap();
+    let path = spool.shared.folder.path(0);
+    std::fs::remove_file(&path).unwrap();
+    // Reading at its beginning is an error of input.
+    std::os::unix::fs::symlink("/proc/self/mem", &path).unwrap();
+    assert!(super::reader::Reader::new(spool.shared.clone()).batch().unwrap().unwrap().records.is_empty());
+    spool.append(spooled(2..4)).await.unwrap();
+    assert_eq!((drained(&spool).await, spool.status().lost), (vec![2, 3], 2));
+    assert!(folder.path().join("damaged").join(path.file_name().unwrap()).symlink_metadata().is_ok(), "it is kept");
+}
+
+#[tokio::test]
 async fn what_was_compressed_well_is_not_in_memory_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let spool = Spool::open_folder(folder.path(), 1 << 30).unwrap();
@@ -94,7 +127,7 @@ async fn what_was_compressed_well_is_not_in_memory_at_once() {
     spool.append((0..20).map(|_| large()).collect()).await.unwrap();
     let mut reader = super::reader::Reader::new(spool.shared.clone());
     let mut read = 0;
-    while let Some(batch) = reader.batch() {
+    while let Some(batch) = reader.batch().unwrap() {
         let bytes: usize = batch.records.iter().map(|(_, record)| record.value.len()).sum();
         assert!(bytes < 3 << 20, "{bytes}");
         read += batch.records.len();

@@ -149,9 +149,14 @@ impl Writer {
     /// Durable when it returns, in this file; after an error nothing of it counts.
     fn append(&mut self, buffer: &[u8]) -> io::Result<Segment> {
         let folder = &self.shared.folder;
-        let last = self.shared.state.lock().segments.back().copied();
+        let (last, given_up) = {
+            let state = self.shared.state.lock();
+            (state.segments.back().copied(), state.given_up)
+        };
         let (file, segment) = match (self.open.take(), last) {
-            (Some(file), Some(segment)) if segment.length < SEGMENT_BYTES => (file, segment),
+            (Some(file), Some(segment)) if segment.length < SEGMENT_BYTES && given_up != Some(segment.first) => {
+                (file, segment)
+            }
             _ => {
                 let first = self.shared.state.lock().next;
                 let path = folder.path(first);
