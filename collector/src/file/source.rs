@@ -488,7 +488,7 @@ impl Source {
 
     /// Queues what changed; whether files came or went.
     fn take_hints(&mut self) -> bool {
-        let hints = self.watch.take();
+        let mut hints = self.watch.take();
         let mut grown: Vec<u64> = Vec::new();
         if hints.anything {
             grown.extend(self.tails.keys());
@@ -506,7 +506,7 @@ impl Source {
             }
             if hints.paths.iter().any(|path| self.held.contains(path)) {
                 // Whether it is a copy has to be seen again.
-                self.watch.again();
+                hints.structure = true;
             }
         }
         for id in grown {

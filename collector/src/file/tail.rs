@@ -43,7 +43,7 @@ pub(super) struct Sealed {
 /// What came of a visit.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Visit {
-    /// So many bytes are used up; `more` may be there. So many that were seen before are not there any more (`cut`).
+    /// So many bytes are used up, a hole not counted; `more` may be there. So many that were seen before are not there any more (`cut`).
     Read { bytes: u64, more: bool, cut: u64 },
     /// The first bytes of a file that was empty were seen. What tells it from others has to be on disk before they are
     /// sent: it may be copied and truncated, or packed, while nobody looks.
@@ -217,10 +217,9 @@ impl Tail {
         }
         self.verified = observed;
         let data = &buffer[front..length];
-        if data.first() == Some(&0)
-            && let Some(jumped) = self.pass_hole(size.unwrap_or(0))?
-        {
-            return Ok(Visit::Read { bytes: jumped, more: true, cut: 0 });
+        if data.first() == Some(&0) && self.pass_hole(size.unwrap_or(0))? {
+            // Nothing was read: it costs nobody their turn.
+            return Ok(Visit::Read { bytes: 0, more: true, cut: 0 });
         }
         let end = from + data.len() as u64;
         let ended = size.map_or(ended, |size| end >= size);
@@ -265,11 +264,11 @@ impl Tail {
         Ok(self.entry.anchor.end == self.scan || self.entry.anchor.holds(&mut self.content)?)
     }
 
-    /// Goes on behind a hole that begins here, if one does; the number of bytes that it has.
-    fn pass_hole(&mut self, size: u64) -> io::Result<Option<u64>> {
-        let Content::Plain(file) = &self.content else { return Ok(None) };
+    /// Goes on behind a hole that begins here, if one does.
+    fn pass_hole(&mut self, size: u64) -> io::Result<bool> {
+        let Content::Plain(file) = &self.content else { return Ok(false) };
         if self.scan >= size || !self.assembler.is_clean() || self.skipping.is_some() {
-            return Ok(None);
+            return Ok(false);
         }
         let from = self.scan;
         let end = behind_hole(file, from, size);
@@ -277,7 +276,7 @@ impl Tail {
         let end = end - end % self.encoding.unit();
         let end = self.next_break().map_or(end, |stop| end.min(stop));
         if end <= from {
-            return Ok(None);
+            return Ok(false);
         }
         let mut before = [0; ANCHOR];
         let start = end.saturating_sub(ANCHOR as u64).max(from);
@@ -286,7 +285,7 @@ impl Tail {
         self.entry.anchor = Anchor::of(&before[..length], end);
         self.entry.size = self.entry.size.max(end);
         self.scan = end;
-        Ok(Some(end - from))
+        Ok(true)
     }
 
     /// A clean point: the batch may end here.

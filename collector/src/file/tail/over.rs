@@ -119,10 +119,11 @@ impl Tail {
     fn read_on(&mut self, bytes: u64, buffer: &mut [u8], observed: u64) -> io::Result<bool> {
         let stop = self.scan + bytes;
         while self.scan < stop {
+            let before = self.scan;
             match self.visit(buffer, observed)? {
-                Visit::Read { bytes, more, cut: 0 } => {
+                Visit::Read { more, cut: 0, .. } => {
                     self.sealed.clear();
-                    if !more || bytes == 0 {
+                    if !more || self.scan == before {
                         return Ok(true);
                     }
                 }

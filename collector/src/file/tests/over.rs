@@ -205,3 +205,19 @@ async fn a_tenant_over_its_rate_waits_where_nothing_else_is_told() {
     let row = world.books().await[&noisy()].clone();
     assert_eq!(world.assert_whole(&written, &row).await, (written.text.len() as u64, 0));
 }
+
+#[tokio::test]
+async fn a_hole_takes_nothing_of_a_rate() {
+    let world = World::limited(Format::Cri, Over::Delay).await;
+    world.append(&noisy(), cri("one"));
+    let running = world.start();
+    world.wait_for(1).await;
+    // As one that does not append writes on after a truncation.
+    let sparse = File::create(world.path(&noisy())).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&sparse, cri("behind").as_bytes(), 8 << 30).unwrap();
+    world.wait_for(2).await;
+    // What comes next would wait for hours if it did.
+    world.append(&noisy(), cri("next"));
+    assert_eq!(world.wait_for(3).await, ["behind", "next", "one"]);
+    stop(running).await;
+}

@@ -83,6 +83,19 @@ async fn a_file_that_is_copied_and_truncated_is_read_once_whether_its_copy_is_fo
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_line_of_an_empty_file_that_is_named_after_another_comes_without_a_rescan() {
+    let mut world = World::new(Format::Plain).await.with_copies();
+    world.rescan = Duration::from_hours(1);
+    world.append("a.log", "one\n");
+    world.append("a.log.wf", "");
+    let running = world.start();
+    world.wait_for(1).await;
+    world.append("a.log.wf", "two\n");
+    assert_eq!(world.wait_for(2).await, ["one", "two"]);
+    stop(running).await;
+}
+
 #[tokio::test]
 async fn what_was_copied_and_truncated_while_the_collector_was_down_is_read_on_in_the_copy() {
     let world = World::new(Format::Plain).await;
