@@ -61,10 +61,10 @@ async fn pods_that_are_gone_when_a_killed_collector_is_back_have_their_labels_on
     let lives = tokio::spawn(cluster.clone().populate(60, 6, Going::OnceRead));
     let mut gone = 0;
     for _ in 0..2 {
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
         let lists = cluster.server.asked().lists;
         let deaths = cluster.deaths.write().await;
-        cluster.ask().await;
+        cluster.until_some_are_read().await;
         collector.kill().unwrap();
         gone += cluster.delete_read();
         // Others come meanwhile under their names.

@@ -181,6 +181,16 @@ impl Cluster {
         fs::remove_dir_all(folder).unwrap();
     }
 
+    /// Waits a while until there are pods of which lines are on the bus: at the end there may be none any more.
+    pub(super) async fn until_some_are_read(&self) {
+        let _ = until(Duration::from_secs(5), || async {
+            self.ask().await;
+            let (durable, alive) = (self.durable.borrow(), self.alive.lock());
+            alive.values().any(|(_, logs)| logs.iter().any(|log| durable.get(log) > Some(&0))).then_some(())
+        })
+        .await;
+    }
+
     /// Deletes the pods of which lines are on the bus; gives their number.
     pub(super) fn delete_read(&self) -> usize {
         let (durable, mut alive) = (self.durable.borrow(), self.alive.lock());
