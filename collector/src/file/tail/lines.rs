@@ -115,12 +115,10 @@ impl Tail {
             self.passed_over(&skip, observed);
         }
         let mut mark = if base == 0 && at == 0 { encoding.mark(data) } else { 0 };
-        // Docker's lines are seen through one by one, as JSON.
-        if encoding.foreign().is_none() && self.entry.format != Format::Docker {
-            // What is half of a line may be half of a character.
-            let whole = memchr::memrchr(b'\n', &data[at..]).map_or(at, |last| at + last);
-            self.assembler.know_utf8(simdutf8::basic::from_utf8(&data[at..whole]).is_ok());
-        }
+        // Docker's lines are seen through one by one, as JSON. What is half of a line may be half of a character.
+        let whole = || &data[at..memchr::memrchr(b'\n', &data[at..]).map_or(at, |last| at + last)];
+        let at_once = encoding.foreign().is_none() && self.entry.format != Format::Docker;
+        self.assembler.know_utf8(at_once && simdutf8::basic::from_utf8(whole()).is_ok());
         while self.sealed.is_empty() || !self.careful {
             let rest = &data[at..];
             let offset = base + at as u64;
