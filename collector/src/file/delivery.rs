@@ -87,10 +87,7 @@ impl Source {
             }
             Err(error) => {
                 tracing::warn!(%origin, error = &error as &dyn std::error::Error, "the bus did not take a batch");
-                if let weir_bus::Error::TooLarge { .. } = error {
-                    tail.is_too_large(bytes);
-                }
-                self.fail(id);
+                self.refused(id, &error, bytes);
             }
         }
     }
@@ -117,12 +114,9 @@ impl Source {
                     tracing::error!(?misuse, identity = tail.entry.identity, "an acknowledgement of nothing");
                 }
                 if tail.careful && tail.failed.is_none() {
-                    tail.careful = tail.small;
+                    tail.succeeded();
                     // What had to wait for this.
-                    if tail.waiting() && !tail.lingering {
-                        tail.lingering = true;
-                        self.lingering.push_back((Instant::now(), id));
-                    }
+                    self.linger(id, Instant::now());
                     self.queue(id);
                 }
             }
@@ -130,20 +124,38 @@ impl Source {
                 tracing::warn!(path, error = &error as &dyn std::error::Error, "a batch did not become durable");
                 if let Some(tail) = tail {
                     tail.in_flight -= 1;
-                    if let weir_bus::Error::TooLarge { .. } = error {
-                        tail.is_too_large(bytes);
-                    }
                     if !tail.acks.is_last(ticket) {
                         tail.entry.torn = true;
                         self.must_write = true;
                     }
-                    self.fail(id);
+                    self.refused(id, &error, bytes);
                 }
             }
         }
     }
 
-    pub(super) fn fail(&mut self, id: u64) {
+    /// Sends what waits in a file's batch then, unless that is to be done already or nothing waits.
+    pub(super) fn linger(&mut self, id: u64, until: Instant) {
+        if let Some(tail) = self.tails.get_mut(&id)
+            && tail.waiting()
+            && !tail.lingering
+        {
+            tail.lingering = true;
+            self.lingering.push_back((until, id));
+        }
+    }
+
+    /// The bus does not take a batch of so many bytes.
+    fn refused(&mut self, id: u64, error: &weir_bus::Error, bytes: usize) {
+        if let Some(tail) = self.tails.get_mut(&id)
+            && let weir_bus::Error::TooLarge { .. } = error
+        {
+            tail.is_too_large(bytes);
+        }
+        self.fail(id);
+    }
+
+    fn fail(&mut self, id: u64) {
         self.metrics.failed.add(1, &[]);
         if let Some(tail) = self.tails.get_mut(&id) {
             tail.careful = true;

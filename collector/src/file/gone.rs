@@ -17,10 +17,10 @@ const KEPT: Duration = Duration::from_hours(24);
 /// These generations, the ones that were given up first in front.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Gone(VecDeque<Left>);
+pub(super) struct Gone(VecDeque<GivenUp>);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Left {
+struct GivenUp {
     /// When it was given up, nanoseconds since the epoch.
     at: u64,
     /// As it was then; why is in [`Entry::ended`].
@@ -40,9 +40,9 @@ impl Gone {
         }
         let now = weir_service::time::now_unix_nano() as u64;
         let entry = Entry { ended: Some(reason), ..entry.clone() };
-        self.0.retain(|left| left.entry.inode() != entry.inode());
-        self.0.push_back(Left { at: now, entry });
-        while self.0.len() > MAX_CLOSED || self.0.front().is_some_and(|left| left.is_old(now)) {
+        self.0.retain(|given| given.entry.inode() != entry.inode());
+        self.0.push_back(GivenUp { at: now, entry });
+        while self.0.len() > MAX_CLOSED || self.0.front().is_some_and(|given| given.is_old(now)) {
             self.0.pop_front();
         }
     }
@@ -50,17 +50,17 @@ impl Gone {
     /// The one whose inode this is.
     pub(super) fn find(&self, metadata: &Metadata) -> Option<&Entry> {
         let now = weir_service::time::now_unix_nano() as u64;
-        let found = self.0.iter().rev().find(|left| left.entry.is_of(metadata))?;
+        let found = self.0.iter().rev().find(|given| given.entry.is_of(metadata))?;
         (!found.is_old(now)).then_some(&found.entry)
     }
 
     /// It is there again.
     pub(super) fn remove(&mut self, identity: &str) {
-        self.0.retain(|left| left.entry.identity != identity);
+        self.0.retain(|given| given.entry.identity != identity);
     }
 }
 
-impl Left {
+impl GivenUp {
     fn is_old(&self, now: u64) -> bool {
         u128::from(now.saturating_sub(self.at)) > KEPT.as_nanos()
     }

@@ -23,9 +23,8 @@
 //!   came and were rotated away between two looks, or while the collector was down, are found by their names and births,
 //!   and compressed ones by holding nothing that is known.
 //! - **Open files** are bounded: those that stand still are closed, and opened again when the file system tells of them.
-//!
-//! - **Turns.** Bytes are shared between tenants by weight ([`turns`]); within one, what the kubelet will delete first is
-//!   read first ([`kubelet`]), and every other turn is that of the file that has waited longest.
+//! - **Turns.** Bytes are shared between tenants by weight ([`turns`]); within one, what is written now does not wait for
+//!   what was left from before, and of that, what the kubelet will delete first is read first ([`kubelet`]).
 //! - **Pods.** A file in a pod's log folder waits up to ten seconds for what the Kubernetes API says of that pod, where
 //!   somebody is asked; then its records have the pod's labels and the tenant that they name.
 //! - **Ledger.** Every byte that was seen is acknowledged, waiting or lost ([`Reason`]), by source and over restarts
@@ -33,9 +32,10 @@
 //!
 //! Lost is only what was deleted or truncated before it was read and lies in no copy, and what is over the limit of a
 //! line, or was dropped because its tenant was over a rate and is told to drop what is: whole records, told of by a
-//! record in their place, and the range is on disk before anything behind it is sent. What was never seen cannot be counted. A rotated file that stands still is closed, and read on if a later look finds that it has
-//! grown. What was given up since its file or folder was not there, or no glob named it, goes on where it was if the file
-//! is there again within a day; then it is lost no more, though its loss was told.
+//! record in their place, and the range is on disk before anything behind it is sent. What was never seen cannot be
+//! counted. A rotated file that stands still is closed, and read on if a later look finds that it has grown. What was given
+//! up since its file or folder was not there, or no glob named it, goes on where it was if the file is there again within a
+//! day; then it is lost no more, though its loss was told.
 
 mod acks;
 mod aftermath;

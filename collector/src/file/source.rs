@@ -227,7 +227,6 @@ impl Source {
         let first_start = before.is_none();
         let before = before.unwrap_or_default();
         let last_run = before.bus();
-        let last_run_was_clean = last_run.clean;
         let max_line = options.max_line.0 as usize;
         let groups = options.files.iter().map(|files| Group::new(files, max_line)).collect::<Result<_, _>>()?;
         let foreign = options.files.iter().any(|files| files.encoding != Encoding::Utf8);
@@ -289,7 +288,7 @@ impl Source {
             pool: Vec::new(),
         };
         for entry in before.files {
-            if !last_run_was_clean && !entry.closed {
+            if !source.before.clean && !entry.closed {
                 source.unsettled.insert(entry.identity.clone(), None);
             }
             if entry.ended.is_some() {
@@ -359,7 +358,7 @@ impl Source {
                 ticked = now;
                 self.tick(now);
             }
-            if self.reading.is_cancelled() && self.ends.is_some() && self.flight_bytes < self.settings.in_flight {
+            if self.reading.is_cancelled() && self.ends.is_some() && self.has_room() {
                 self.drop_over(now);
             }
             if self.must_write || (self.moved && now - written >= self.settings.checkpoint) {
@@ -382,7 +381,7 @@ impl Source {
                 self.tell_loss(&stop).await;
             }
             let mut allowed = None;
-            if reading && self.flight_bytes < self.settings.in_flight {
+            if reading && self.has_room() {
                 match self.turns.next(now) {
                     Next::File(id) => {
                         self.visit(id, &stop).await;
@@ -400,7 +399,7 @@ impl Source {
             let mut due = looked.unwrap_or(now) + if structure { Duration::from_millis(100) } else { self.rescan() };
             due = due.min(self.lingering.front().map_or(due, |&(at, _)| at));
             due = due.min(allowed.unwrap_or(due));
-            let drops = !self.over.is_empty() && reading && self.flight_bytes < self.settings.in_flight;
+            let drops = !self.over.is_empty() && reading && self.has_room();
             due = if drops { now } else { due };
             due = due.min(self.ledger.told_again(self.settings.retry).unwrap_or(due));
             due = if self.moved { due.min(written + self.settings.checkpoint) } else { due };
@@ -414,6 +413,11 @@ impl Source {
             }
         }
         self.drain().await
+    }
+
+    /// More may be on its way.
+    fn has_room(&self) -> bool {
+        self.flight_bytes < self.settings.in_flight
     }
 
     /// How often files are looked for though nothing was told of them.
@@ -555,10 +559,8 @@ impl Source {
         if tail.open_since.is_some() || tail.part_since.is_some() {
             self.timed.insert(id);
         }
-        if tail.waiting() && !tail.lingering {
-            tail.lingering = true;
-            self.lingering.push_back((Instant::now() + self.settings.linger, id));
-        }
+        self.linger(id, Instant::now() + self.settings.linger);
+        let Some(tail) = self.tails.get_mut(&id) else { return };
         match visit {
             Ok(Visit::Read { bytes, more, cut }) => {
                 if cut > 0 {

@@ -43,7 +43,8 @@ pub(super) struct Sealed {
 /// What came of a visit.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Visit {
-    /// So many bytes are used up, a hole not counted; `more` may be there. So many that were seen before are not there any more (`cut`).
+    /// So many bytes are used up, a hole not counted; `more` may be there. So many that were seen before are not there
+    /// any more (`cut`).
     Read { bytes: u64, more: bool, cut: u64 },
     /// The first bytes of a file that was empty were seen. What tells it from others has to be on disk before they are
     /// sent: it may be copied and truncated, or packed, while nobody looks.
@@ -81,8 +82,6 @@ pub(super) struct Tail {
     pub(super) failed: Option<Instant>,
     /// After a failure there is one batch on its way until one succeeds: behind one that fails none becomes durable.
     pub(super) careful: bool,
-    /// The bus takes only small batches: there is one on its way at any time.
-    pub(super) small: bool,
     /// How often in all it could not be read.
     pub(super) failures: u32,
     /// Since others were closed for the limit on open files.
@@ -151,7 +150,6 @@ impl Tail {
             waits_for_pod: None,
             failed: None,
             careful: false,
-            small: false,
             failures: 0,
             visited: false,
             in_flight: 0,
@@ -176,7 +174,8 @@ impl Tail {
         }
     }
 
-    /// Takes up to one buffer of the file; stops early at a sealed batch where there is one on its way at a time. Blocks on the disk.
+    /// Takes up to one buffer of the file; stops early at a sealed batch where there is one on its way at a time. Blocks
+    /// on the disk.
     pub(super) fn visit(&mut self, buffer: &mut [u8], observed: u64) -> io::Result<Visit> {
         let size = match &self.content {
             Content::Plain(file) => Some(file.metadata()?.len()),
@@ -316,8 +315,12 @@ impl Tail {
 
     /// The bus does not take a batch of this size, or not with others: they are sent together where several wait.
     pub(super) fn is_too_large(&mut self, bytes: usize) {
-        self.small = true;
         self.target_size = (bytes / 2).clamp(LEAST_TARGET, self.target_size);
+    }
+
+    /// A batch has succeeded. Where the bus takes only small ones, there is one on its way at any time all the same.
+    pub(super) fn succeeded(&mut self) {
+        self.careful = self.target_size < TARGET;
     }
 
     /// There is something to seal.

@@ -78,8 +78,8 @@ struct Tenant {
     by_due: BTreeSet<Waiting>,
     /// The same, by when they were pushed.
     by_age: BTreeMap<u64, Waiting>,
-    /// Those of them that are fresh.
-    fresh: BTreeMap<u64, Waiting>,
+    /// Those of them that are fresh, by the same.
+    fresh: BTreeSet<u64>,
     /// The last turn was that of a fresh one.
     was_fresh: bool,
     /// The last turn was that of the one that was due first.
@@ -117,7 +117,7 @@ impl Turns {
         entry.by_due.insert(waiting);
         entry.by_age.insert(self.pushed, waiting);
         if fresh {
-            entry.fresh.insert(self.pushed, waiting);
+            entry.fresh.insert(self.pushed);
         }
         self.pushed += 1;
         self.files += 1;
@@ -202,15 +202,15 @@ impl Turns {
 impl Tenant {
     fn take(&mut self) -> Option<u64> {
         self.was_fresh = !self.was_fresh && !self.fresh.is_empty();
-        let next = if self.was_fresh {
-            *self.fresh.first_key_value()?.1
+        let pushed = if self.was_fresh {
+            *self.fresh.first()?
         } else {
             self.was_due = !self.was_due;
-            if self.was_due { *self.by_due.first()? } else { *self.by_age.first_key_value()?.1 }
+            if self.was_due { self.by_due.first()?.pushed } else { *self.by_age.first_key_value()?.0 }
         };
+        let next = self.by_age.remove(&pushed)?;
         self.by_due.remove(&next);
-        self.by_age.remove(&next.pushed);
-        self.fresh.remove(&next.pushed);
+        self.fresh.remove(&pushed);
         Some(next.file)
     }
 
