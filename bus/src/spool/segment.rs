@@ -187,9 +187,7 @@ impl Folder {
 
     /// The same for a whole file, which also stays where it is: what was appended meanwhile may be read yet.
     pub(super) fn link_aside(&self, first: u64) -> io::Result<PathBuf> {
-        let folder = self.0.join(ASIDE);
-        fs::create_dir_all(&folder)?;
-        let path = folder.join(format!("{first:020}.{ENDING}"));
+        let path = self.place_aside(first)?;
         match fs::hard_link(self.path(first), &path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
             _ => Ok(path),
@@ -198,13 +196,18 @@ impl Folder {
 
     /// The same for a whole file, which goes there as it is.
     pub(super) fn move_aside(&self, first: u64) -> io::Result<PathBuf> {
-        let folder = self.0.join(ASIDE);
-        fs::create_dir_all(&folder)?;
-        let path = folder.join(format!("{first:020}.{ENDING}"));
+        let path = self.place_aside(first)?;
         fs::rename(self.path(first), &path)?;
         // Where it was linked there before, renaming does nothing.
         self.remove(first)?;
         Ok(path)
+    }
+
+    /// Where a whole file is kept, in a folder that is there.
+    fn place_aside(&self, first: u64) -> io::Result<PathBuf> {
+        let folder = self.0.join(ASIDE);
+        fs::create_dir_all(&folder)?;
+        Ok(folder.join(format!("{first:020}.{ENDING}")))
     }
 
     /// Keeps a part of a file where a person can look at it.

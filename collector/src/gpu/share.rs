@@ -26,8 +26,8 @@ pub(super) struct Used {
     pub(super) joules: f64,
 }
 
-/// Deals out `elapsed` seconds, of which the device says to have been busy for `busy`, and `joules`. `owner` names whose a sample is; samples of nobody are nobody's.
-/// Returns the owners' parts, and nobody's.
+/// Deals out `elapsed` seconds, of which the device says to have been busy for `busy`, and `joules`. `owner` names whose a
+/// sample is; samples of nobody are nobody's. Returns the owners' parts, and nobody's.
 pub(super) fn deal<T: Ord>(
     samples: &[Sample],
     last_seen: u64,

@@ -68,6 +68,18 @@ impl Machine {
         let resources = Resources::new(root.clone(), Naming::of("node", &TenantOptions::default()));
         Measure::new(resources, samples.clone(), root, counts)
     }
+
+    /// Measured once, as if GPU-a had been visited ten seconds ago; and when that was, in microseconds since the epoch.
+    fn measured_ten_seconds_ago(&self, nvml: &Nvml, samples: &Samples) -> (Measure, u64) {
+        let mut measure = self.measure(samples);
+        measure.pass(nvml);
+        points(samples);
+        let state = measure.devices.get_mut("GPU-a").unwrap();
+        state.visited = Instant::now().checked_sub(Duration::from_secs(10)).unwrap();
+        (state.seen, state.sampled) = (state.seen - 10_000_000, state.sampled - 10_000_000);
+        let seen = state.seen;
+        (measure, seen)
+    }
 }
 
 fn samples() -> Samples {
@@ -211,14 +223,8 @@ fn the_shares_of_three_pods_and_of_nobody_add_up_to_the_gpu() {
     machine.set("gpu.0.utilization.memory", 0).set("gpu.0.power.total_energy_consumption_mj", 1_000_000);
     machine.say();
     let (nvml, samples) = (machine.nvml(), samples());
-    let mut measure = machine.measure(&samples);
-    measure.pass(&nvml);
-    points(&samples);
+    let (mut measure, seen) = machine.measured_ten_seconds_ago(&nvml, &samples);
     // The three, twice each, and a process that /proc does not show.
-    let state = measure.devices.get_mut("GPU-a").unwrap();
-    state.visited = Instant::now().checked_sub(Duration::from_secs(10)).unwrap();
-    state.seen -= 10_000_000;
-    let seen = state.seen;
     for (at, (pid, second, percent)) in
         [(10, 5, 20), (10, 9, 20), (11, 5, 10), (11, 9, 30), (12, 9, 5), (99, 9, 5)].into_iter().enumerate()
     {
@@ -264,13 +270,7 @@ fn a_container_that_pauses_at_every_visit_is_billed_for_the_time_between() {
     machine.set("count", 1).set("gpu.0.uuid", "GPU-a").set("gpu.0.utilization.gpu", 0);
     machine.set("gpu.0.utilization.memory", 0).set("gpu.0.power.total_energy_consumption_mj", 1_000_000).say();
     let (nvml, samples) = (machine.nvml(), samples());
-    let mut measure = machine.measure(&samples);
-    measure.pass(&nvml);
-    points(&samples);
-    let state = measure.devices.get_mut("GPU-a").unwrap();
-    state.visited = Instant::now().checked_sub(Duration::from_secs(10)).unwrap();
-    (state.seen, state.sampled) = (state.seen - 10_000_000, state.sampled - 10_000_000);
-    let seen = state.seen;
+    let (mut measure, seen) = machine.measured_ten_seconds_ago(&nvml, &samples);
     // It runs for half of every second; the device was busy for another tenth of the time.
     for second in 1..=10 {
         let time = seen + second * 1_000_000;

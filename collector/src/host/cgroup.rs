@@ -29,7 +29,8 @@ pub(crate) struct Identity {
 }
 
 /// Reads a cgroup's path: the last part that ends with 64 hex digits is the container's (`cri-containerd-ID.scope`,
-/// `crio-ID.scope`, `docker-ID.scope`, `SLICE:cri-containerd:ID`, `ID`), and `pod<uid>` before it its pod, whose `-` systemd writes as `_`.
+/// `crio-ID.scope`, `docker-ID.scope`, `SLICE:cri-containerd:ID`, `ID`), and `pod<uid>` before it its pod, whose `-`
+/// systemd writes as `_`.
 pub(crate) fn identify(path: &str) -> Option<Identity> {
     static POD: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new("pod([a-f0-9]{8}[a-f0-9_-]+)").ok());
     let id = path.rsplit('/').find_map(id)?;
