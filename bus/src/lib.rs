@@ -213,9 +213,15 @@ impl Bus {
 
     /// A producer.
     pub fn producer(&self) -> Result<Producer, Error> {
+        self.producer_of(usize::MAX)
+    }
+
+    /// A producer with at most so many bytes on their way, one record at least. The embedded broker's producers share
+    /// one queue, and this changes nothing.
+    pub fn producer_of(&self, bytes: usize) -> Result<Producer, Error> {
         let inner = match &self.broker {
             AnyBroker::Embedded(broker) => AnyProducer::Embedded(broker.producer()),
-            AnyBroker::Kafka(broker) => AnyProducer::Kafka(kafka::Producer::new(broker.clone())?),
+            AnyBroker::Kafka(broker) => AnyProducer::Kafka(kafka::Producer::new(broker.clone(), bytes)?),
             AnyBroker::Null => AnyProducer::Null(null::Producer::default()),
         };
         Ok(Producer { inner, metrics: self.metrics.clone() })

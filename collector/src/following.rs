@@ -9,6 +9,7 @@ use weir_service::health::Part;
 
 use crate::file::{Settings, Source, Sources, Until};
 use crate::kubernetes::Pods;
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::naming::Naming;
 use crate::{Error, Options};
@@ -22,15 +23,18 @@ pub(crate) struct Following {
     pub(crate) metrics: Metrics,
     pub(crate) health: Part,
     pub(crate) sources: Sources,
+    pub(crate) limits: Limits,
 }
 
 impl Following {
     /// A source by these options, which goes on where the last one stopped.
     pub(crate) fn open(&self, options: &Options) -> Result<Source, Error> {
         let naming = Naming::new(options, self.pods.clone());
-        let (settings, metrics, health) = (Settings::default(), self.metrics.clone(), self.health.clone());
+        let bounds = self.limits.bounds();
+        let settings = Settings { in_flight: bounds.files, waiting: bounds.waiting, ..Settings::default() };
+        let (metrics, health) = (self.metrics.clone(), self.health.clone());
         let source = Source::open(options, settings, &self.folder, &self.bus, naming, metrics, health)?;
-        Ok(source.telling(&self.sources))
+        Ok(source.telling(&self.sources).within(&self.limits))
     }
 
     /// Runs a source until it is stopped; for every change of the options it is drained, and another goes on.

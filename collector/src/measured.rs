@@ -6,6 +6,7 @@ use weir_bus::Producer;
 
 use crate::gpu::{Gpu, Watch};
 use crate::host::Host;
+use crate::limits::Bounds;
 use crate::naming::Naming;
 use crate::options::{GpuOptions, HostOptions, Options};
 use crate::samples::Samples;
@@ -24,7 +25,7 @@ pub(crate) struct Measured {
 impl Measured {
     /// What these options ask for; nothing is measured yet.
     pub(crate) fn new(options: &Options, naming: Naming, meter: &Meter, producer: Producer) -> Self {
-        let samples = Samples::new(meter);
+        let samples = Samples::with_limit(meter, Bounds::of(options.limits.memory).samples);
         Self {
             gpu: options.gpu.clone(),
             watch: Watch::new(meter),

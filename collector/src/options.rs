@@ -11,6 +11,7 @@ use weir_service::config::{Address, Size, Span};
 use crate::Error;
 use crate::encoding::Encoding;
 use crate::kubernetes::KubernetesOptions;
+use crate::limits::LimitOptions;
 
 /// Greatest `max_line`: a line is one log record, and a bus record stays under 1 MB.
 pub const MAX_LINE_LIMIT: u64 = 800_000;
@@ -48,6 +49,8 @@ pub struct Options {
     /// Files that are open at the same time; idle ones are closed and opened again when they grow. Only files that are
     /// deleted and not read to the end yet, or that wait some seconds for what is known of their pods, may be more.
     pub max_open_files: usize,
+    /// What the process may take, where it is a collector alone.
+    pub limits: LimitOptions,
 }
 
 /// Files that are followed in one way.
@@ -232,6 +235,7 @@ impl Default for Options {
             host: Some(HostOptions::default()),
             max_line: Size(256 << 10),
             max_open_files: 512,
+            limits: LimitOptions::default(),
         }
     }
 }
@@ -324,6 +328,7 @@ impl Options {
         if self.max_open_files < LEAST_OPEN {
             return wrong(format!("collector.max_open_files: must be at least {LEAST_OPEN}"));
         }
+        self.limits.check()?;
         if self.tenant.default.is_empty() || self.tenant.namespaces.values().any(String::is_empty) {
             return wrong("collector.tenant: a tenant's name must not be empty".to_owned());
         }
@@ -420,7 +425,8 @@ mod tests {
                 "kubernetes": {"kubeconfig": "/etc/weir/kubeconfig", "node": "node-1.example"},
                 "kubelet": {"max_size": "100Mi", "max_files": 3},
                 "tenant": {"label": "team", "namespaces": {"team-a": "acme"}, "default": "other",
-                    "shares": {"acme": {"weight": 4, "rate": "10MB", "over": "drop"}, "other": {}}}, "max_line": "64KiB", "max_open_files": 100}"#,
+                    "shares": {"acme": {"weight": 4, "rate": "10MB", "over": "drop"}, "other": {}}}, "max_line": "64KiB", "max_open_files": 100,
+                "limits": {"memory": "64MiB", "cpu": "500m"}}"#,
         )
         .unwrap();
         assert!(matches!(options.files[0].multiline, Multiline::Start(_)) && options.otlp.http.is_none());
@@ -436,6 +442,7 @@ mod tests {
         assert_eq!(read("{}").unwrap().kubelet, KubeletOptions { max_size: Size(10 << 20), max_files: 5 });
         assert_eq!(options.otlp.grpc, Some(SocketAddr::from(([127, 0, 0, 1], 0))));
         assert_eq!(options.tenant.label, "team");
+        assert_eq!(options.limits.cpu, Some(crate::limits::Cores(0.5)));
         let share = |tenant: &str| options.tenant.shares[tenant];
         assert_eq!(
             (share("acme").weight, share("acme").rate, share("acme").over),
@@ -475,6 +482,9 @@ mod tests {
             ),
             (r#"{"files": [{"include": ["/a"], "encoding": "gb13000"}]}"#, "right would be utf-8, utf-16, utf-16le"),
             (r#"{"max_open_files": 3}"#, "max_open_files"),
+            (r#"{"limits": {"memory": "8MB"}}"#, "limits.memory"),
+            (r#"{"limits": {"cpu": "1m"}}"#, "limits.cpu"),
+            (r#"{"limits": {"cpu": "half"}}"#, "a number of cores such as"),
             (r#"{"files": [{"include": ["/a"], "multiline": {"start": "("}}]}"#, "regular expression"),
             (r#"{"files": [{"includes": ["/a"]}]}"#, "includes"),
         ] {

@@ -18,6 +18,7 @@ use weir_service::lock::Lock;
 use crate::file::{Source, Sources};
 use crate::following::Following;
 use crate::kubernetes::Kubernetes;
+use crate::limits::Limits;
 use crate::measured::Measured;
 use crate::metrics::{Metrics, observe};
 use crate::naming::Naming;
@@ -33,6 +34,7 @@ pub struct Collector {
     source: Source,
     changes: watch::Receiver<Options>,
     server: otlp::Server,
+    limits: Limits,
     measured: Measured,
     /// Asks for as long as it is held.
     kubernetes: Option<Kubernetes>,
@@ -62,7 +64,7 @@ impl Handle {
     }
 
     /// Follows files by these options from now on, without a loss: `files`, `tenant` (of files), `kubelet`, `max_line` and
-    /// `max_open_files`; the others take effect at the next start.
+    /// `max_open_files`; the others, `limits` among them, take effect at the next start.
     pub fn reload(&self, options: Options) -> Result<(), Error> {
         options.check()?;
         self.changes.send_replace(options);
@@ -91,6 +93,7 @@ impl Collector {
         let kubernetes = options.kubernetes.as_ref();
         let kubernetes = kubernetes.and_then(|asked| Kubernetes::start(asked, &options.tenant.label, &context.meter));
         let naming = Naming::new(&options, kubernetes.as_ref().map(Kubernetes::pods));
+        let limits = Limits::new(&options.limits, &context.meter);
         let sources = Sources::default();
         observe(&context.meter, &sources);
         let following = Following {
@@ -100,18 +103,27 @@ impl Collector {
             metrics: Metrics::new(&context.meter),
             health: context.health.part("collector.files"),
             sources: sources.clone(),
+            limits: limits.clone(),
         };
         let source = following.open(&options)?;
         let limit = options.otlp.spool.as_ref().map(|spool| spool.size.0);
         let spool = Spool::open(&bus, &folder.join("spool"), limit).await?;
-        let producer = bus.producer()?;
+        let producer = bus.producer_of(limits.bounds().queue)?;
         let measured = Measured::new(&options, naming, &context.meter, producer.clone());
         let server = otlp::Server::bind(&options.otlp, &options.tenant, producer, spool, &context.meter).await?;
+        let server = server.within(&limits);
         let (changed, changes) = watch::channel(options);
         let (grpc, http, scheme) = (server.grpc_addr(), server.http_addr(), server.scheme());
         let handle = Handle { grpc, http, scheme, sources, changes: changed };
         let health = context.health.part("collector");
-        Ok(Self { handle, bus, health, following, source, changes, server, measured, kubernetes, lock })
+        Ok(Self { handle, bus, health, following, source, changes, server, limits, measured, kubernetes, lock })
+    }
+
+    /// Says how memory that is free is given back to the system, which is done when there is little left of its limit.
+    #[must_use]
+    pub fn giving_back(self, give_back: fn()) -> Self {
+        self.limits.give_back_by(give_back);
+        self
     }
 
     /// Addresses and HTTP paths.
@@ -121,7 +133,7 @@ impl Collector {
 
     /// Runs until it is cancelled, then drains within ten seconds.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self { handle, bus, health, following, source, changes, server, measured, kubernetes, lock } = self;
+        let Self { handle, bus, health, following, source, changes, server, limits, measured, kubernetes, lock } = self;
         // Whatever ends first by itself ends the room.
         let stop = shutdown.child_token();
         // A sender gets an answer though the bus is away: what it sends is in the spool.
@@ -151,7 +163,7 @@ impl Collector {
             stop.cancel();
             result.map_err(|_| Error::Stopped("the OTLP server"))?.map_err(Error::from)
         };
-        let (files, serving, _) = tokio::join!(files, serving, measuring);
+        let (files, serving, _, ()) = tokio::join!(files, serving, measuring, limits.run(stop.clone()));
         drop((handle, kubernetes, lock));
         files.and(serving)
     }

@@ -17,10 +17,9 @@ use tokio_util::sync::CancellationToken;
 use weir_bus::{Producer, Record};
 use weir_proto::topic;
 
+use crate::limits::Bounds;
 use crate::points::Points;
 
-/// Bytes that wait at most.
-const WAITING_BYTES: usize = 8 << 20;
 /// Records on their way to the broker at most.
 const IN_FLIGHT: usize = 64;
 /// How long the last ones are waited for.
@@ -58,10 +57,11 @@ struct Sample {
 impl Samples {
     /// An empty queue, with its instruments.
     pub fn new(meter: &Meter) -> Self {
-        Self::with_limit(meter, WAITING_BYTES)
+        Self::with_limit(meter, Bounds::UNLIMITED.samples)
     }
 
-    fn with_limit(meter: &Meter, limit: usize) -> Self {
+    /// The same, in which so many bytes wait at most.
+    pub(crate) fn with_limit(meter: &Meter, limit: usize) -> Self {
         let counter = |name: &'static str, text: &'static str| {
             meter.u64_counter(name).with_unit("{point}").with_description(text).build()
         };

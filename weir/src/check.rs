@@ -69,6 +69,16 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
         }
         None => writeln!(out, "gpu        off")?,
     }
+    let limits = config.collector.limits;
+    match (limits.memory, limits.cpu) {
+        (None, None) => writeln!(out, "limits     none")?,
+        (memory, cpu) => writeln!(
+            out,
+            "limits     memory {}, CPU {}, of a collector that runs apart",
+            memory.map_or("any".to_owned(), |memory| memory.to_string()),
+            cpu.map_or("any".to_owned(), |cores| cores.to_string())
+        )?,
+    }
     writeln!(
         out,
         "index      windows of {:?}, sealed at {:?} or {:?}, kept {:?} or {:?}",

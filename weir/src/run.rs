@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use weir_alerter::Alerter;
 use weir_bus::Bus;
 use weir_collector::Collector;
+use weir_collector::limits::LimitOptions;
 use weir_indexer::Indexer;
 use weir_service::health::Health;
 use weir_service::http::Server;
@@ -42,7 +43,7 @@ pub(crate) struct Addresses {
 /// Runs until a signal, or until a room fails. `path` is the file that the configuration comes from.
 pub(crate) async fn run(
     role: Role,
-    config: Config,
+    mut config: Config,
     path: Option<&Path>,
     ready_file: Option<&Path>,
     demo: Option<&Demo>,
@@ -61,6 +62,10 @@ pub(crate) async fn run(
         tracing::warn!(section, "this version does not run this section of the configuration");
     }
 
+    if role == Role::Standalone && config.collector.limits != LimitOptions::default() {
+        tracing::warn!("collector.limits are those of a collector that runs apart: they are not kept here");
+        config.collector.limits = LimitOptions::default();
+    }
     if role != Role::Standalone && config.bus.broker == weir_bus::Broker::Embedded {
         tracing::warn!("the embedded bus lives within one process: no other role will see what this one writes");
     }
@@ -82,6 +87,7 @@ pub(crate) async fn run(
     }));
     if role.runs(Role::Collector) {
         let room = Collector::open(config.collector, context.clone(), bus.clone()).await?;
+        let room = room.giving_back(weir::allocator::give_back);
         let handle = room.handle();
         let url = |address| format!("{}://{address}", handle.otlp_scheme());
         addresses.otlp_grpc = handle.otlp_grpc().map(url);

@@ -48,6 +48,8 @@ struct Inner {
     broker: Broker,
     client: RwLock<Client>,
     room: Arc<Semaphore>,
+    /// Of the room when nothing is on its way.
+    bytes: usize,
 }
 
 pub(super) fn client(broker: &Broker, context: Context) -> Result<Client, Error> {
@@ -55,9 +57,11 @@ pub(super) fn client(broker: &Broker, context: Context) -> Result<Client, Error>
 }
 
 impl Producer {
-    pub(crate) fn new(broker: Broker) -> Result<Self, Error> {
+    /// With at most so many bytes on their way, if that is less than the usual.
+    pub(crate) fn new(broker: Broker, bytes: usize) -> Result<Self, Error> {
         let client = RwLock::new(client(&broker, Context::default())?);
-        Ok(Self(Arc::new(Inner { broker, client, room: Arc::new(Semaphore::new(QUEUE_BYTES)) })))
+        let bytes = bytes.clamp(1, QUEUE_BYTES);
+        Ok(Self(Arc::new(Inner { broker, client, room: Arc::new(Semaphore::new(bytes)), bytes })))
     }
 
     pub(crate) async fn send(&self, record: Record, queued: Queued) -> Result<Delivery, Error> {
@@ -69,7 +73,7 @@ impl Producer {
         if bytes > crate::MAX_MESSAGE_BYTES {
             return Err(Error::TooLarge { topic: record.topic.to_string(), bytes });
         }
-        let cost = (bytes + QUEUE_RECORD).min(QUEUE_BYTES) as u32;
+        let cost = (bytes + QUEUE_RECORD).min(self.0.bytes) as u32;
         let permit = self.0.room.clone().acquire_many_owned(cost).await.map_err(|_| Error::Closed)?;
         if self.0.broker.0.given_up.is_cancelled() {
             return Err(Error::Closed);
@@ -112,7 +116,7 @@ impl Producer {
 
     pub(crate) async fn flush(&self) -> Result<(), Error> {
         // All room is free when nothing is on its way.
-        let all = async { self.0.room.acquire_many(QUEUE_BYTES as u32).await.map_err(|_| Error::Closed) };
+        let all = async { self.0.room.acquire_many(self.0.bytes as u32).await.map_err(|_| Error::Closed) };
         self.0.broker.or_given_up(all).await.map(drop)
     }
 }

@@ -31,6 +31,7 @@ use crate::Error;
 use crate::encode::Batch;
 use crate::encoding::Encoding;
 use crate::kubernetes::Pods;
+use crate::limits::{Bounds, Limits, Turn};
 use crate::metrics::Metrics;
 use crate::naming::Naming;
 use crate::options::{FileOptions, Format, From, KubeletOptions, Multiline, Options};
@@ -57,6 +58,8 @@ pub struct Settings {
     pub over_wait: Duration,
     /// Bytes in flight, of all files.
     pub in_flight: usize,
+    /// Bytes that wait in batches of all files, before they are sent early.
+    pub waiting: usize,
 }
 
 impl Default for Settings {
@@ -70,7 +73,8 @@ impl Default for Settings {
             checkpoint: Duration::from_secs(1),
             retry: Duration::from_secs(1),
             over_wait: Duration::from_secs(5),
-            in_flight: 16 << 20,
+            in_flight: Bounds::UNLIMITED.files,
+            waiting: Bounds::UNLIMITED.waiting,
         }
     }
 }
@@ -84,8 +88,6 @@ pub enum Until {
     End,
 }
 
-/// Bytes that wait in batches of all files, before they are sent early.
-const WAITING_BYTES: usize = 8 << 20;
 /// Emptied buffers that are kept.
 const POOL: usize = 8;
 /// Wake-ups are taken together for so long.
@@ -167,6 +169,8 @@ pub struct Source {
     pub(super) timed: AHashSet<u64>,
     /// Nothing is read before this is cancelled; files are found and known from the start.
     reading: CancellationToken,
+    /// Nothing is read while this holds back.
+    turn: Turn,
     next: u64,
     /// To be queued as soon as is known how long they have.
     added: Vec<u64>,
@@ -261,6 +265,7 @@ impl Source {
             first_start,
             timed: AHashSet::new(),
             reading,
+            turn: Turn::default(),
             next: 0,
             added: Vec::new(),
             turns,
@@ -329,6 +334,13 @@ impl Source {
         self
     }
 
+    /// Reads only as these limits allow.
+    #[must_use]
+    pub(crate) fn within(mut self, limits: &Limits) -> Self {
+        self.turn = limits.turn();
+        self
+    }
+
     /// Runs; reading files blocks the thread that it runs on. When stopped it waits a few seconds for what is in flight
     /// and writes its positions.
     pub async fn run(mut self, until: Until, stop: CancellationToken) -> Result<Left, Error> {
@@ -371,7 +383,9 @@ impl Source {
                 }
                 self.health.ready();
             }
-            while self.lingering.front().is_some_and(|&(due, _)| due <= now) || self.waiting_bytes > WAITING_BYTES {
+            while self.lingering.front().is_some_and(|&(due, _)| due <= now)
+                || self.waiting_bytes > self.settings.waiting
+            {
                 let Some((_, id)) = self.lingering.pop_front() else { break };
                 self.flush(id, &stop).await;
             }
@@ -381,7 +395,11 @@ impl Source {
                 self.tell_loss(&stop).await;
             }
             let mut allowed = None;
-            if reading && self.has_room() {
+            let has_room = reading && self.has_room();
+            if has_room && !self.turns.is_empty() {
+                allowed = self.turn.held(now, !self.flight.is_empty());
+            }
+            if has_room && allowed.is_none() {
                 match self.turns.next(now) {
                     Next::File(id) => {
                         self.visit(id, &stop).await;

@@ -11,18 +11,22 @@ use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::refusal::Refusal;
-
-/// Greatest body, as sent and as unpacked.
-pub(super) const MAX_BODY: usize = 16 << 20;
-
-/// Greatest sum of all bodies in flight: as sent, as unpacked, and as records for the bus.
-pub(super) const MAX_IN_FLIGHT: usize = 192 << 20;
+use crate::limits::Limits;
 
 /// A body must be there this long after its headers.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Room made at once for what is only announced.
 const RESERVED: usize = 1 << 20;
+
+/// So many times the greatest body is what one may need, at most: packed, unpacked, and as records if it is JSON.
+const MOST: usize = 1 + 1 + RECORDS_OF_JSON;
+
+/// Records take so many times their JSON, at most: numbers are shorter there.
+pub(super) const RECORDS_OF_JSON: usize = 4;
+
+/// What is packed becomes so many times as large, as a rule.
+const PACKED: usize = 6;
 
 /// A sender that is refused is heard out this far, in bytes.
 const PASS_OVER: usize = 256 << 20;
@@ -33,37 +37,86 @@ const PASS_TIMEOUT: Duration = Duration::from_secs(10);
 /// zstd frames may ask for a window of 2^24 bytes, no more than a body may hold.
 const ZSTD_WINDOW_LOG: u32 = 24;
 
-/// Memory for bodies in flight. Whoever finds none is sent away to try again: nobody waits for memory while holding
-/// some.
+/// Memory for bodies in flight: as sent, as unpacked, and as records for the bus. Whoever finds none is sent away to try
+/// again: nobody waits for memory while holding some.
 #[derive(Debug, Clone)]
-pub(super) struct Budget(Arc<Semaphore>);
+pub(super) struct Budget {
+    bytes: Arc<Semaphore>,
+    /// Greatest body, as sent and as unpacked.
+    body: usize,
+    limits: Limits,
+}
 
 /// A share of the budget; given back when it is dropped.
 #[derive(Debug)]
 pub(super) struct Share {
     budget: Budget,
     permits: Option<OwnedSemaphorePermit>,
+    /// Of those, for what is still to come.
+    promised: usize,
 }
 
 impl Budget {
-    pub(super) fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes)))
+    /// So many bytes, and of one body so many.
+    pub(super) fn new(bytes: usize, body: usize) -> Self {
+        Self { bytes: Arc::new(Semaphore::new(bytes)), body, limits: Limits::default() }
+    }
+
+    /// As these limits allow.
+    pub(super) fn within(limits: &Limits) -> Self {
+        let bounds = limits.bounds();
+        Self { limits: limits.clone(), ..Self::new(bounds.exports, bounds.export) }
     }
 
     pub(super) fn share(&self) -> Share {
-        Share { budget: self.clone(), permits: None }
+        Share { budget: self.clone(), permits: None, promised: 0 }
     }
 }
 
 impl Share {
+    /// Greatest body, as sent and as unpacked.
+    pub(super) fn body(&self) -> usize {
+        self.budget.body
+    }
+
+    /// Makes sure of room for what is to come, where memory is limited: or many would be taken in half, and none to the
+    /// end.
+    fn expect(&mut self, bytes: usize) -> Result<(), Refusal> {
+        // More may be needed than there ever is, though it is not likely.
+        let bytes = bytes.min(MOST * self.body());
+        let more = bytes.saturating_sub(self.promised);
+        if self.budget.limits.promise(more).map_err(|_| Refusal::Memory)? {
+            self.promised += more;
+            self.acquire(more)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
+        let promised = bytes.min(self.promised);
+        self.promised -= promised;
+        self.budget.limits.keep(promised, 0);
+        if bytes > promised {
+            self.budget.limits.grant(bytes - promised).map_err(|_| Refusal::Memory)?;
+            self.acquire(bytes - promised)?;
+        }
+        Ok(())
+    }
+
+    fn acquire(&mut self, bytes: usize) -> Result<(), Refusal> {
         let bytes = u32::try_from(bytes).map_err(|_| Refusal::Busy)?;
-        let more = self.budget.0.clone().try_acquire_many_owned(bytes).map_err(|_| Refusal::Busy)?;
+        let more = self.budget.bytes.clone().try_acquire_many_owned(bytes).map_err(|_| Refusal::Busy)?;
         match &mut self.permits {
             Some(permits) => permits.merge(more),
             None => self.permits = Some(more),
         }
         Ok(())
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.budget.limits.keep(0, self.promised);
     }
 }
 
@@ -91,7 +144,13 @@ impl Encoding {
         }
     }
 
-    /// Unpacks, up to [`MAX_BODY`] bytes: what would become larger is refused when it passes the limit, however small
+    /// So many times its length a body takes of its share, with all that is made of it.
+    pub(super) fn times(self, json: bool) -> usize {
+        let unpacked = 1 + if json { RECORDS_OF_JSON } else { 1 };
+        if self == Self::Identity { unpacked } else { 1 + PACKED * unpacked }
+    }
+
+    /// Unpacks, up to the greatest body: what would become larger is refused when it passes the limit, however small
     /// it was packed.
     pub(super) fn unpack(self, packed: Bytes, share: &mut Share) -> Result<Bytes, Refusal> {
         match self {
@@ -116,20 +175,22 @@ fn drain(encoding: &'static str, mut reader: impl Read, share: &mut Share) -> Re
         if read == 0 {
             return Ok(out.into());
         }
-        if out.len() + read > MAX_BODY {
-            return Err(Refusal::TooLarge { limit: MAX_BODY, what: "unpacked" });
+        if out.len() + read > share.body() {
+            return Err(Refusal::TooLarge { limit: share.body(), what: "unpacked" });
         }
         share.grow(read)?;
         out.extend_from_slice(&chunk[..read]);
     }
 }
 
-/// Reads a body of at most `limit` bytes. `expected` is what its first bytes say of its length, which may be wrong.
+/// Reads a body of at most `limit` bytes, which will need so many `times` its length of the share. `expected` is what its
+/// first bytes say of its length, which may be wrong.
 pub(super) async fn read(
     headers: &HeaderMap,
     body: &mut Body,
     limit: usize,
     share: &mut Share,
+    times: usize,
     expected: impl Fn(&[u8]) -> usize + Send + Sync,
 ) -> Result<Bytes, Refusal> {
     let announced = headers.get(http::header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
@@ -137,7 +198,8 @@ pub(super) async fn read(
         return Err(Refusal::TooLarge { limit, what: "as sent" });
     }
     let length = announced.map_or(0, |length| length as usize);
-    let reading = collect(body, limit, share, |first| length.max(expected(first)));
+    share.expect(length * times)?;
+    let reading = collect(body, limit, share, times, |first| length.max(expected(first)).min(limit));
     tokio::time::timeout(READ_TIMEOUT, reading).await.map_err(|_| Refusal::Slow(READ_TIMEOUT))?
 }
 
@@ -162,6 +224,7 @@ async fn collect(
     body: &mut Body,
     limit: usize,
     share: &mut Share,
+    times: usize,
     expected: impl Fn(&[u8]) -> usize + Send + Sync,
 ) -> Result<Bytes, Refusal> {
     let mut first = Bytes::new();
@@ -173,11 +236,12 @@ async fn collect(
         }
         share.grow(data.len())?;
         if first.is_empty() && whole.is_empty() {
+            share.expect((expected(&data) * times).saturating_sub(data.len()))?;
             first = data;
             continue;
         }
         if whole.is_empty() {
-            whole.reserve(expected(&first).min(RESERVED).max(first.len() + data.len()));
+            whole.reserve(expected(&first).min(RESERVED.max(share.promised)).max(first.len() + data.len()));
             whole.extend_from_slice(&std::mem::take(&mut first));
         }
         whole.extend_from_slice(&data);

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Full};
 use tonic::Status;
 use tracing::Instrument;
 
-use super::body::{self, Encoding, MAX_BODY};
+use super::body::{self, Encoding};
 use super::http::success_protobuf;
 use super::intake::{Intake, Partial, Sent};
 use super::refusal::Refusal;
@@ -56,12 +56,13 @@ async fn export(intake: Intake, signal: Signal, request: Request) -> Response<Bo
 async fn taken(intake: &Intake, signal: Signal, request: Request) -> Result<Partial, Refusal> {
     let (parts, mut body) = request.into_parts();
     let named = Encoding::of(&parts.headers, "grpc-encoding")?;
-    let mut share = intake.share();
+    let mut share = intake.enter().await?;
+    let limit = share.body() + PREFIX;
     let length = |first: &[u8]| match first {
         [_, a, b, c, d, ..] => u32::from_be_bytes([*a, *b, *c, *d]) as usize + PREFIX,
         _ => 0,
     };
-    let mut frame = body::read(&parts.headers, &mut body, MAX_BODY + PREFIX, &mut share, length).await?;
+    let mut frame = body::read(&parts.headers, &mut body, limit, &mut share, named.times(false), length).await?;
     if frame.len() < PREFIX {
         return Err(Refusal::Frame("it ends inside its prefix"));
     }

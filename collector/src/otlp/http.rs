@@ -7,7 +7,7 @@ use axum::routing::post;
 use http::{HeaderMap, HeaderValue, Response, header};
 use tracing::Instrument;
 
-use super::body::{self, Encoding, MAX_BODY};
+use super::body::{self, Encoding};
 use super::intake::{Intake, Partial, Sent};
 use super::refusal::Refusal;
 use super::signal::Signal;
@@ -39,8 +39,9 @@ async fn export(intake: Intake, signal: Signal, request: Request) -> Response<Bo
 async fn taken(intake: &Intake, signal: Signal, headers: &HeaderMap, body: &mut Body) -> Result<Partial, Refusal> {
     let json = is_json(headers).ok_or_else(|| unknown_type(headers))?;
     let encoding = Encoding::of(headers, "content-encoding")?;
-    let mut share = intake.share();
-    let body = body::read(headers, body, MAX_BODY, &mut share, |_| 0).await?;
+    let mut share = intake.enter().await?;
+    let limit = share.body();
+    let body = body::read(headers, body, limit, &mut share, encoding.times(json), |_| 0).await?;
     intake.take(Sent { signal, encoding, json, body, share }).await
 }
 

@@ -5,7 +5,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
 use weir_bus::Record;
 
-use super::body::{Budget, Encoding, Share};
+use super::body::{Budget, Encoding, RECORDS_OF_JSON, Share};
 use super::refusal::Refusal;
 use super::signal::Signal;
 use super::split::{Part, Split, split};
@@ -13,6 +13,7 @@ use super::store::Store;
 use super::tenant::Tenants;
 use super::wire::Malformed;
 use crate::decode::otlp_json::{self, Lacking};
+use crate::limits::Limits;
 
 /// Larger bodies are split beside the tasks that serve connections, as all are that are packed. Below, the walk takes
 /// less than half a millisecond, and the way to another thread costs more than it gives.
@@ -25,6 +26,7 @@ pub(super) struct Intake {
     store: Store,
     tenants: Tenants,
     budget: Budget,
+    limits: Limits,
     requests: Counter<u64>,
     records: Counter<u64>,
 }
@@ -59,11 +61,19 @@ impl Intake {
             .with_unit("{record}")
             .with_description("Log records, spans and metric points over OTLP, by signal and outcome")
             .build();
-        Self { store, tenants, budget, requests, records }
+        Self { store, tenants, budget, limits: Limits::default(), requests, records }
     }
 
-    pub(super) fn share(&self) -> Share {
-        self.budget.share()
+    /// Takes requests as these limits allow.
+    pub(super) fn within(&mut self, limits: &Limits) {
+        self.budget = Budget::within(limits);
+        self.limits = limits.clone();
+    }
+
+    /// Before anything of a body is read: waits for CPU time, and gives it a share of the memory.
+    pub(super) async fn enter(&self) -> Result<Share, Refusal> {
+        self.limits.pass().await.map_err(|_| Refusal::Memory)?;
+        Ok(self.budget.share())
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -121,8 +131,8 @@ impl Intake {
 fn open(sent: Sent, tenants: &Tenants) -> Result<(Split, Share), Refusal> {
     let Sent { signal, encoding, json, body, mut share } = sent;
     let body = encoding.unpack(body, &mut share)?;
-    // The records are a second copy, which lives until the bus has it. Numbers are shorter in JSON.
-    share.grow(body.len() * if json { 4 } else { 1 })?;
+    // The records are a second copy, which lives until the bus has it.
+    share.grow(body.len() * if json { RECORDS_OF_JSON } else { 1 })?;
     let (request, lacking) = if json {
         let read = otlp_json::read(signal, &body)?;
         (read.protobuf.into(), read.lacking)

@@ -6,8 +6,8 @@
 //! have a record within two seconds; it drains by itself, and while it holds anything, what comes is put behind it.
 //! Before the embedded bus, which is durable in this process, there is no spool.
 //!
-//! **Bounds.** A body is at most 16 MiB, as sent and unpacked; all bodies in flight share 192 MiB, and whoever finds
-//! no room, in memory or in the spool, or a bus that does not take it in time where there is no spool, is told to try
+//! **Bounds.** A body is at most 16 MiB, as sent and unpacked; all bodies in flight share 192 MiB (less where memory is
+//! limited), and whoever finds no room, in memory or in the spool, or a bus that does not take it in time where there is no spool, is told to try
 //! again (429, 503; `RESOURCE_EXHAUSTED`, `UNAVAILABLE` with `RetryInfo`): back-pressure reaches the sender.
 //!
 //! **Records.** One resource each, so one tenant, under 1 MB: see [`split`]. The key is a hash of the resource, so that
@@ -53,6 +53,7 @@ pub use self::wire::Malformed;
 use self::intake::Intake;
 use self::store::Store;
 use self::tls::Tls;
+use crate::limits::{Bounds, Limits, Windows};
 use crate::options::{OtlpOptions, TenantOptions};
 
 /// Why OTLP cannot be taken in.
@@ -81,6 +82,7 @@ pub struct Server {
     grpc: Option<(TcpListener, SocketAddr)>,
     http: Option<(TcpListener, SocketAddr)>,
     tls: Option<Arc<Tls>>,
+    windows: Windows,
 }
 
 impl Server {
@@ -93,9 +95,19 @@ impl Server {
         meter: &Meter,
     ) -> Result<Self, Error> {
         let tls = options.tls.as_ref().map(|tls| Tls::open(tls, meter)).transpose()?.map(Arc::new);
-        let budget = body::Budget::new(body::MAX_IN_FLIGHT);
+        let all = Bounds::UNLIMITED;
+        let budget = body::Budget::new(all.exports, all.export);
         let intake = Intake::new(Store::new(producer, spool, meter), Tenants::new(tenant), budget, meter);
-        Ok(Self { intake, grpc: listen("grpc", options.grpc).await?, http: listen("http", options.http).await?, tls })
+        let (grpc, http) = (listen("grpc", options.grpc).await?, listen("http", options.http).await?);
+        Ok(Self { intake, grpc, http, tls, windows: all.windows })
+    }
+
+    /// Takes requests as these limits allow.
+    #[must_use]
+    pub(crate) fn within(mut self, limits: &Limits) -> Self {
+        self.intake.within(limits);
+        self.windows = limits.bounds().windows;
+        self
     }
 
     /// Open, unless it is closed.
@@ -123,10 +135,10 @@ impl Server {
         let store = self.intake.store().clone();
         let serving = [(self.grpc, grpc::router(&self.intake)), (self.http, http::router(&self.intake))];
         let serving = serving.into_iter().map(|(listener, router)| {
-            let (shutdown, tls) = (shutdown.clone(), self.tls.clone());
+            let (shutdown, tls, windows) = (shutdown.clone(), self.tls.clone(), self.windows);
             async move {
                 match listener {
-                    Some((listener, _)) => serve::serve(listener, router, tls, shutdown).await,
+                    Some((listener, _)) => serve::serve(listener, router, tls, windows, shutdown).await,
                     None => shutdown.cancelled().await,
                 }
             }

@@ -39,6 +39,8 @@ pub(super) enum Refusal {
     Broken(axum::Error),
     #[error("too much is being taken in at this moment; try again")]
     Busy,
+    #[error("memory is near its limit; try again")]
+    Memory,
     #[error("what waits for the bus has filled the disk spool; try again later")]
     Full,
     #[error("the disk spool fails: {0}; try again")]
@@ -119,7 +121,7 @@ impl Refusal {
             }
             Self::UnknownEncoding(_) | Self::UnknownType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Busy | Self::Full => StatusCode::TOO_MANY_REQUESTS,
+            Self::Busy | Self::Memory | Self::Full => StatusCode::TOO_MANY_REQUESTS,
             // 408 would be right for a slow one, but OTLP's senders take it for final.
             Self::Slow(_) | Self::Spool(_) | Self::Away | Self::Late | Self::Bus(_) | Self::Internal => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -133,7 +135,7 @@ impl Refusal {
                 Code::InvalidArgument
             }
             Self::UnknownEncoding(_) => Code::Unimplemented,
-            Self::TooLarge { .. } | Self::Busy | Self::Full => Code::ResourceExhausted,
+            Self::TooLarge { .. } | Self::Busy | Self::Memory | Self::Full => Code::ResourceExhausted,
             Self::Slow(_) => Code::DeadlineExceeded,
             Self::Broken(_) => Code::Cancelled,
             Self::Spool(_) | Self::Away | Self::Late | Self::Bus(_) | Self::Internal => Code::Unavailable,
@@ -145,9 +147,14 @@ impl Refusal {
         match self {
             // Room comes when the bus is back.
             Self::Full => Some(RETRY_WHEN_DRAINED),
-            Self::Busy | Self::Slow(_) | Self::Spool(_) | Self::Away | Self::Late | Self::Bus(_) | Self::Internal => {
-                Some(RETRY_AFTER)
-            }
+            Self::Busy
+            | Self::Memory
+            | Self::Slow(_)
+            | Self::Spool(_)
+            | Self::Away
+            | Self::Late
+            | Self::Bus(_)
+            | Self::Internal => Some(RETRY_AFTER),
             _ => None,
         }
     }

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::tls::Tls;
+use crate::limits::Windows;
 
 /// More callers wait in the listener's backlog.
 const MAX_CONNECTIONS: usize = 1024;
@@ -29,8 +30,14 @@ const MAX_FRAME: u32 = 256 << 10;
 const DRAIN: Duration = Duration::from_secs(9);
 
 /// Serves until cancelled; then takes no new requests and answers those it has.
-pub(super) async fn serve(listener: TcpListener, router: Router, tls: Option<Arc<Tls>>, shutdown: CancellationToken) {
-    let server = Server { builder: builder(), router, tls };
+pub(super) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<Arc<Tls>>,
+    windows: Windows,
+    shutdown: CancellationToken,
+) {
+    let server = Server { builder: builder(windows), router, tls };
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
@@ -104,17 +111,17 @@ impl Server {
     }
 }
 
-fn builder() -> Builder<TokioExecutor> {
+fn builder(windows: Windows) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     // Also how long a connection may be idle between requests: exporters of metrics come once a minute.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(90));
+    builder.http1().timer(TokioTimer::new()).max_buf_size(windows.http1).header_read_timeout(Duration::from_secs(90));
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .max_frame_size(MAX_FRAME)
-        .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(4 << 20)
+        .initial_stream_window_size(windows.stream)
+        .initial_connection_window_size(windows.connection)
         .keep_alive_interval(Duration::from_mins(1))
         .keep_alive_timeout(Duration::from_secs(20));
     builder

@@ -23,13 +23,16 @@ use weir_proto::otlp::collector::trace::v1::trace_service_client::TraceServiceCl
 use weir_proto::otlp::metrics::v1::{Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric};
 
 use super::*;
+use crate::limits::Bounds;
 use crate::options::{OtlpOptions, TenantOptions};
-use crate::otlp::body::{Budget, MAX_BODY, MAX_IN_FLIGHT};
+use crate::otlp::body::Budget;
 use crate::otlp::intake::Intake;
 use crate::otlp::refusal::{Refusal, RetryInfo, RpcStatus};
 use crate::otlp::store::Store;
 use crate::otlp::{Error, Gate, Server, Signal, Tenants, listen};
 
+const MAX_BODY: usize = Bounds::UNLIMITED.export;
+const MAX_IN_FLIGHT: usize = Bounds::UNLIMITED.exports;
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 
@@ -59,12 +62,13 @@ async fn start_before(budget: usize, spool: Option<Spool>) -> Rig {
     let meter = opentelemetry::global::meter("test");
     let tenants = Tenants::new(&TenantOptions::default());
     let store = Store::new(bus.producer().unwrap(), spool, &meter);
-    let intake = Intake::new(store, tenants, Budget::new(budget), &meter);
+    let intake = Intake::new(store, tenants, Budget::new(budget, MAX_BODY), &meter);
     let server = Server {
         intake,
         grpc: listen("grpc", LOCAL).await.unwrap(),
         http: listen("http", LOCAL).await.unwrap(),
         tls: None,
+        windows: Bounds::UNLIMITED.windows,
     };
     let (grpc, http) = (server.grpc_addr().unwrap(), server.http_addr().unwrap());
     let gate = server.gate();
