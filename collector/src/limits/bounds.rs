@@ -51,6 +51,7 @@ impl Bounds {
     pub(crate) fn of(memory: Option<Size>) -> Self {
         let all = Self::UNLIMITED;
         let Some(memory) = memory else { return all };
+        let of_u32 = |most: u32, share| most.min(u32::try_from(share).unwrap_or(u32::MAX));
         let left = usize::try_from(memory.0).unwrap_or(usize::MAX).saturating_sub(ITSELF);
         Self {
             files: all.files.min(left / 16),
@@ -61,8 +62,8 @@ impl Bounds {
             samples: all.samples.min(left / 32),
             windows: Windows {
                 http1: all.windows.http1.min(left / 512),
-                connection: all.windows.connection.min((left / 64) as u32),
-                stream: all.windows.stream.min((left / 256) as u32),
+                connection: of_u32(all.windows.connection, left / 64),
+                stream: of_u32(all.windows.stream, left / 256),
             },
         }
     }
@@ -78,7 +79,10 @@ mod tests {
             let bounds = Bounds::of(Some(Size(mebibytes << 20)));
             assert!(bounds.export * 6 <= bounds.exports, "{mebibytes}: {bounds:?}");
         }
-        assert_eq!(Bounds::of(Some(Size(512 << 20))), Bounds::UNLIMITED);
+        // The share of a connection would be four gibibytes of the last one, which is zero in 32 bits.
+        for mebibytes in [544, (256 << 10) + 32] {
+            assert_eq!(Bounds::of(Some(Size(mebibytes << 20))), Bounds::UNLIMITED);
+        }
         assert_eq!(Bounds::of(None), Bounds::UNLIMITED);
     }
 }
