@@ -1,7 +1,7 @@
 //! The process keeps to the memory and the CPU time that it may take, by slowing down.
 //!
-//! **What is held back.** Over its CPU time, files are not read, and OTLP exports wait before they are read. Near its
-//! memory, files are not read, and OTLP exports are told to try again. All else goes on: what is on its way, its
+//! **What is held back.** Over its CPU time, files are not read, and OTLP exports wait before they are read, some seconds
+//! at most; then they are told to try again, as they are near its memory, when files are not read either. All else goes on: what is on its way, its
 //! acknowledgements, positions, metrics, stopping. So memory comes back, and nothing waits for what is held back.
 //!
 //! **Never for good.** A process that takes more than its limits without any of this still reads a little every second.
@@ -32,6 +32,9 @@ use self::spell::Spell;
 
 /// Held back for so long, something is let through.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// An export waits for its turn so long, at most: its sender would give up after ten seconds, as a rule, and what was
+/// done for it would be for nothing.
+const IN_LINE: Duration = Duration::from_secs(5);
 /// Between two exports that waited: what the first one costs can be seen then.
 const STEP: Duration = Duration::from_millis(1);
 /// How long exports that wait for CPU time are kept though memory may be full.
@@ -76,6 +79,15 @@ enum Held {
 /// Memory is near its limit.
 #[derive(Debug)]
 pub(crate) struct Full;
+
+/// Why an export is not let through.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// Memory is near its limit.
+    Full,
+    /// More exports wait for CPU time than there is for them.
+    Busy,
+}
 
 /// Of one who reads.
 #[derive(Debug, Default)]
@@ -141,17 +153,17 @@ impl Limits {
     }
 
     /// Lets an export through, once there is CPU time for it.
-    pub(crate) async fn pass(&self) -> Result<(), Full> {
+    pub(crate) async fn pass(&self) -> Result<(), Closed> {
         let Some(inner) = &self.0 else { return Ok(()) };
         if inner.turn.try_lock().is_ok() && self.held(Instant::now(), 0).is_none() {
             return Ok(());
         }
-        let _turn = inner.turn.lock().await;
+        let _turn = tokio::time::timeout(IN_LINE, inner.turn.lock()).await.map_err(|_| Closed::Busy)?;
         let patience = Instant::now() + PATIENCE;
         loop {
             let now = Instant::now();
             let until = match self.held(now, 0) {
-                Some(Held::Memory(_)) => return Err(Full),
+                Some(Held::Memory(_)) => return Err(Closed::Full),
                 Some(Held::Cpu(until)) if now < patience && !inner.stopping.is_cancelled() => until,
                 _ => break,
             };

@@ -69,5 +69,14 @@ async fn exports_wait_for_cpu_time_one_by_one_but_not_for_good_and_not_for_a_sto
 
 #[tokio::test]
 async fn an_export_is_refused_for_memory() {
-    assert!(stuck(true).pass().await.is_err());
+    assert_eq!(stuck(true).pass().await, Err(Closed::Full));
+}
+
+#[tokio::test]
+async fn an_export_whose_turn_does_not_come_is_told_to_try_again_before_its_sender_gives_up() {
+    let limits = stuck(false);
+    let _turn = limits.0.as_ref().unwrap().turn.lock().await;
+    let came = Instant::now();
+    assert_eq!(limits.pass().await, Err(Closed::Busy));
+    assert!(came.elapsed() < Duration::from_secs(6));
 }

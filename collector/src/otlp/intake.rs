@@ -13,7 +13,7 @@ use super::store::Store;
 use super::tenant::Tenants;
 use super::wire::Malformed;
 use crate::decode::otlp_json::{self, Lacking};
-use crate::limits::Limits;
+use crate::limits::{Closed, Limits};
 
 /// Larger bodies are split beside the tasks that serve connections, as all are that are packed. Below, the walk takes
 /// less than half a millisecond, and the way to another thread costs more than it gives.
@@ -72,7 +72,10 @@ impl Intake {
 
     /// Before anything of a body is read: waits for CPU time, and gives it a share of the memory.
     pub(super) async fn enter(&self) -> Result<Share, Refusal> {
-        self.limits.pass().await.map_err(|_| Refusal::Memory)?;
+        self.limits.pass().await.map_err(|closed| match closed {
+            Closed::Full => Refusal::Memory,
+            Closed::Busy => Refusal::Busy,
+        })?;
         Ok(self.budget.share())
     }
 
