@@ -10,6 +10,7 @@ use k8s_openapi::api::{apps::v1 as apps, core::v1 as core, networking::v1 as net
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use weir_collector::limits::LimitOptions;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -154,6 +155,15 @@ fn no_container_may_more_than_it_needs() {
         assert_eq!(writable.map(|mount| text(mount, "/mountPath")).collect::<Vec<_>>(), ["/var/lib/weir"]);
         assert!(container.pointer("/resources/requests/cpu").is_some(), "{container}");
         assert!(container.pointer("/resources/limits/memory").is_some(), "{container}");
+        if collects {
+            let map = of_kind(&manifests, "ConfigMap").find(|map| text(map, "/metadata/name") == "weir-collector");
+            let config: Value = serde_saphyr::from_str(text(map.unwrap(), "/data/weir.yaml")).unwrap();
+            let read = |limits: &Value| serde_json::from_value::<LimitOptions>(limits.clone()).unwrap();
+            let own = read(&config["collector"]["limits"]);
+            let given = read(container.pointer("/resources/limits").unwrap());
+            assert!(own.memory.is_some() && own.memory < given.memory, "{own:?} {given:?}");
+            assert!(own.cpu.is_some() && own.cpu < given.cpu, "{own:?} {given:?}");
+        }
     }
     let role = of_kind(&manifests, "ClusterRole").next().unwrap();
     assert_eq!(
