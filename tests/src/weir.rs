@@ -102,6 +102,23 @@ impl Weir {
         Ok(self.child.as_ref().context("weir is not running")?.id())
     }
 
+    /// The most memory that it had at any time, in bytes.
+    pub fn peak(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+        Ok(line.trim().trim_end_matches("kB").trim().parse::<u64>()? << 10)
+    }
+
+    /// The CPU time that it took so far.
+    pub fn cpu_time(&self) -> anyhow::Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()?))?;
+        // Its name may have anything in it; utime and stime are the 12th and 13th after it.
+        let (_, fields) = stat.rsplit_once(')').context("no name")?;
+        let times: Vec<u64> = fields.split_whitespace().skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
+        let ticks = times.iter().sum::<u64>() as f64;
+        Ok(Duration::from_secs_f64(ticks / rustix::param::clock_ticks_per_second() as f64))
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let pid = Pid::from_raw(i32::try_from(self.pid()?)?).context("no process id")?;
