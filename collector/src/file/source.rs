@@ -25,7 +25,7 @@ use super::missed::Missed;
 use super::odd::Odd;
 use super::tail::{Tail, Visit, buffer_size};
 use super::turns::{Beyond, Next, Turns};
-use super::watch::Watch;
+use super::watch::{GATHER, Watch, woken};
 use super::{follow, missed, pods};
 use crate::Error;
 use crate::encode::Batch;
@@ -90,8 +90,6 @@ pub enum Until {
 
 /// Emptied buffers that are kept.
 const POOL: usize = 8;
-/// Wake-ups are taken together for so long.
-const GATHER: Duration = Duration::from_millis(50);
 /// How often files are looked at that wait for time to pass.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -344,7 +342,7 @@ impl Source {
     /// Runs; reading files blocks the thread that it runs on. When stopped it waits a few seconds for what is in flight
     /// and writes its positions.
     pub async fn run(mut self, until: Until, stop: CancellationToken) -> Result<Left, Error> {
-        let woken = self.watch.woken();
+        let mut listening = None;
         let mut looked: Option<Instant> = None;
         let mut written = Instant::now();
         let mut ticked = Instant::now();
@@ -353,7 +351,7 @@ impl Source {
                 self.done(done);
             }
             let now = Instant::now();
-            let structure = self.take_hints();
+            let structure = self.take_hints(now);
             let quiet = Duration::from_millis(if structure { 100 } else { 0 });
             if looked.is_none_or(|at| now - at >= if structure { quiet } else { self.rescan() }) {
                 follow::look(&mut self, looked.is_none());
@@ -414,6 +412,8 @@ impl Source {
             if until == Until::End && idle && self.timed.is_empty() {
                 break;
             }
+            // Also by what was found since.
+            let structure = self.watch.is_asked();
             let mut due = looked.unwrap_or(now) + if structure { Duration::from_millis(100) } else { self.rescan() };
             due = due.min(self.lingering.front().map_or(due, |&(at, _)| at));
             due = due.min(allowed.unwrap_or(due));
@@ -422,11 +422,18 @@ impl Source {
             due = due.min(self.ledger.told_again(self.settings.retry).unwrap_or(due));
             due = if self.moved { due.min(written + self.settings.checkpoint) } else { due };
             due = if self.timed.is_empty() { due } else { due.min(ticked + TICK) };
+            if listening.is_none() {
+                listening = self.watch.listen();
+            }
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.reading.cancelled(), if !self.reading.is_cancelled() => {}
                 Some(done) = self.flight.next(), if !self.flight.is_empty() => self.done(done),
-                () = woken.notified(), if !structure => tokio::time::sleep(GATHER).await,
+                () = woken(listening.as_ref()), if !structure => {
+                    // Until then nobody is told of more.
+                    listening = None;
+                    tokio::time::sleep(GATHER).await;
+                }
                 () = tokio::time::sleep_until(due.into()) => {}
             }
         }
@@ -509,8 +516,8 @@ impl Source {
     }
 
     /// Queues what changed; whether files came or went.
-    fn take_hints(&mut self) -> bool {
-        let mut hints = self.watch.take();
+    fn take_hints(&mut self, now: Instant) -> bool {
+        let mut hints = self.watch.take(now);
         let mut grown: Vec<u64> = Vec::new();
         if hints.anything {
             grown.extend(self.tails.keys());
