@@ -165,6 +165,8 @@ pub struct Source {
     /// There was no checkpoint when it was opened.
     pub(super) first_start: bool,
     pub(super) timed: AHashSet<u64>,
+    /// When groups of lines were ended last because of the time.
+    pub(super) groups_ended: Option<Instant>,
     /// Nothing is read before this is cancelled; files are found and known from the start.
     reading: CancellationToken,
     /// Nothing is read while this holds back.
@@ -262,6 +264,7 @@ impl Source {
             began: before.looked,
             first_start,
             timed: AHashSet::new(),
+            groups_ended: None,
             reading,
             turn: Turn::default(),
             next: 0,
@@ -364,7 +367,8 @@ impl Source {
             for id in std::mem::take(&mut self.added) {
                 self.queue(id);
             }
-            if now - ticked >= TICK {
+            // What it finds is written with the positions.
+            if now - ticked >= TICK || (self.moved && now - written >= self.settings.checkpoint) {
                 ticked = now;
                 self.tick(now);
             }

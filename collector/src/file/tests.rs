@@ -25,7 +25,7 @@ use weir_proto::otlp::logs::v1::LogRecord;
 use weir_proto::{Origin, header, topic};
 use weir_service::telemetry::Telemetry;
 
-use super::{Left, Settings, Source, Sources, Until, follow};
+use super::{Left, Reason, Settings, Source, Sources, Until, follow};
 use crate::Error;
 use crate::metrics::Metrics;
 use crate::naming::Naming;
@@ -475,6 +475,49 @@ async fn a_deleted_file_that_grew_while_nobody_read_is_not_closed() {
     writer.write_all(b"late\n").unwrap();
     source.tick(std::time::Instant::now());
     assert_eq!(source.tails.len(), 1);
+}
+
+#[tokio::test]
+async fn a_file_whose_handle_is_stale_is_opened_again_and_is_deleted_if_it_is_not_there() {
+    let world = World::new(Format::Plain).await;
+    world.append("a.log", "one");
+    let mut source = world.source();
+    follow::look(&mut source, true);
+    let (id, stop) = (*source.tails.keys().next().unwrap(), CancellationToken::new());
+    let stale = std::io::Error::from(rustix::io::Errno::STALE);
+    source.unreadable(id, &stale, &stop).await;
+    assert!(source.open_again(id).unwrap());
+    source.unreadable(id, &stale, &stop).await;
+    fs::remove_file(world.path("a.log")).unwrap();
+    assert!(!source.open_again(id).unwrap());
+    source.unreadable(id, &stale, &stop).await;
+    assert_eq!(source.tails[&id].entry.ended, Some(Reason::Deleted));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_of_many_files_that_time_ends_are_kept_with_few_writes() {
+    let mut world = World::new(Format::Plain).await;
+    world.options.files[0].multiline = Multiline::Auto;
+    world.checkpoint = Duration::from_secs(1);
+    let names: Vec<_> = (0..20).map(|number| format!("{number}.log")).collect();
+    for name in &names {
+        world.append(name, "first\n");
+    }
+    let running = world.start();
+    world.wait_for(20).await;
+    let state = world.folder.path().join("state/files.json");
+    let written = || fs::metadata(&state).unwrap().modified().unwrap();
+    let mut writes = std::collections::BTreeSet::from([written()]);
+    for name in names {
+        world.append(&name, "second\n");
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            writes.extend(fs::metadata(&state).and_then(|state| state.modified()));
+        }
+    }
+    assert!(writes.len() <= 6, "{} writes in two seconds", writes.len());
+    assert_eq!(world.wait_for(40).await.len(), 40);
+    stop(running).await;
 }
 
 #[tokio::test]

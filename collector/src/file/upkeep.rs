@@ -1,15 +1,19 @@
 //! What time brings: files to close, groups to end, failures to try again; and generations that end under an open file.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
 
+use super::content::Content;
 use super::ledger::Reason;
 use super::source::Source;
 use super::{follow, identity, rotated};
 
 /// So many times a damaged compressed file is tried: it may still be written.
 const UNPACKED: u32 = 5;
+/// Groups of lines that time ends are ended this often at most.
+const PAUSE: Duration = Duration::from_secs(1);
 
 impl Source {
     /// Looks at the files that wait for time to pass.
@@ -19,6 +23,9 @@ impl Source {
         }
         let grace = u64::try_from(self.settings.grace.as_nanos()).unwrap_or(u64::MAX);
         let long_ago = (weir_service::time::now_unix_nano() as u64).saturating_sub(grace);
+        // Together, and with what is written anyway: each alone would be a write of its own.
+        let pause = self.settings.checkpoint.min(PAUSE);
+        let may_end = self.must_write || self.groups_ended.is_none_or(|at| now.saturating_duration_since(at) >= pause);
         for id in self.timed.iter().copied().collect::<Vec<_>>() {
             let Some(tail) = self.tails.get_mut(&id) else {
                 self.timed.remove(&id);
@@ -61,9 +68,12 @@ impl Source {
                 }
                 self.queue(id);
             } else if tail.waited(self.settings.group_wait, self.settings.grace) {
-                tail.break_after(false);
-                self.must_write = true;
-                self.queue(id);
+                if may_end {
+                    tail.break_after(false);
+                    self.must_write = true;
+                    self.groups_ended = Some(now);
+                    self.queue(id);
+                }
             } else if tail.open_since.is_some_and(|at| now - at >= self.settings.group_wait)
                 || tail.part_since.is_some_and(|at| at <= long_ago)
             {
@@ -114,6 +124,13 @@ impl Source {
     /// A file cannot be read at the moment. What cannot be unpacked will never be.
     pub(super) async fn unreadable(&mut self, id: u64, error: &std::io::Error, stop: &CancellationToken) {
         let Some(tail) = self.tails.get_mut(&id) else { return };
+        // Another machine deleted it, or the server knows it by another handle now: its path will tell.
+        if Errno::from_io_error(error) == Some(Errno::STALE) {
+            if !tail.content.is_open() {
+                return self.renew(id, false, stop).await;
+            }
+            tail.content = Content::Shut;
+        }
         self.odd.tell(&tail.target, error);
         tail.failures += 1;
         if tail.entry.packed && tail.failures >= UNPACKED {
