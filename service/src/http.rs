@@ -9,12 +9,14 @@
 mod bind;
 mod extract;
 mod guard;
+mod peer;
 mod problem;
 mod server;
 
 pub use bind::{BindError, Bound, is_loopback};
 pub use extract::{Json, Query};
 pub use guard::Limits;
+pub use peer::{Peers, Place, Prompt, set_up};
 pub use problem::Problem;
 pub use server::Server;
 

@@ -13,11 +13,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use weir_service::http::{Peers, Place, Prompt, set_up};
 
 use super::tls::Tls;
 use crate::limits::Windows;
 
-/// More callers wait in the listener's backlog.
+/// More callers wait in the listener's backlog; one address has at most half of them.
 const MAX_CONNECTIONS: usize = 1024;
 
 /// Requests at once on one HTTP/2 connection.
@@ -39,6 +40,7 @@ pub(super) async fn serve(
 ) {
     let server = Server { builder: builder(windows), router, tls };
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let peers = Peers::new(MAX_CONNECTIONS);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
@@ -53,8 +55,9 @@ pub(super) async fn serve(
             accepted = accepting => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let serving = server.clone().serve(stream, graceful.watcher(), permit, shutdown.clone());
+            Ok((stream, peer)) => {
+                let Some(place) = peers.place(peer.ip()) else { continue };
+                let serving = server.clone().serve(stream, graceful.watcher(), (permit, place), shutdown.clone());
                 connections.spawn(serving);
             }
             Err(error) => {
@@ -79,18 +82,15 @@ struct Server {
 }
 
 impl Server {
-    /// One connection; `_permit` is given back with it.
+    /// One connection; `_held` is given back with it.
     async fn serve(
         self,
         stream: TcpStream,
         watcher: Watcher,
-        _permit: Option<OwnedSemaphorePermit>,
+        _held: (Option<OwnedSemaphorePermit>, Place),
         shutdown: CancellationToken,
     ) {
-        // Answers are small, and a sender waits for them.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "OTLP connection without TCP_NODELAY");
-        }
+        set_up(&stream);
         let Some(tls) = &self.tls else { return self.answer(stream, watcher).await };
         // Who has not said hello has nothing to be answered.
         let stream = tokio::select! {
@@ -104,7 +104,7 @@ impl Server {
 
     async fn answer(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, watcher: Watcher) {
         let service = TowerToHyperService::new(self.router.clone());
-        let connection = self.builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = self.builder.serve_connection(TokioIo::new(Prompt::new(stream)), service).into_owned();
         if let Err(error) = watcher.watch(connection).await {
             tracing::debug!(error = %error, "OTLP connection ended");
         }

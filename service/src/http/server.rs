@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::bind::{BindError, Bound};
 use super::guard::{Guard, explained, guard};
+use super::peer::{Peers, Prompt, set_up};
 use super::{Limits, Problem};
 use crate::health::Health;
 use crate::telemetry::Telemetry;
@@ -108,6 +109,7 @@ async fn accept(listener: TcpListener, router: Router, limits: Limits, shutdown:
         .keep_alive_interval(Duration::from_secs(30));
     let graceful = GracefulShutdown::new();
     let connections = Arc::new(Semaphore::new(limits.connections));
+    let peers = Peers::new(limits.connections);
     let mut tasks = JoinSet::new();
     loop {
         while tasks.try_join_next().is_some() {}
@@ -118,8 +120,8 @@ async fn accept(listener: TcpListener, router: Router, limits: Limits, shutdown:
                 (listener.accept().await, permit)
             } => accepted,
         };
-        let (stream, permit) = match accepted {
-            (Ok((stream, _)), permit) => (stream, permit),
+        let (stream, place, permit) = match accepted {
+            (Ok((stream, peer)), permit) => (stream, peers.place(peer.ip()), permit),
             (Err(error), _) => {
                 // Mostly too many open files: to spin would make that worse.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -127,16 +129,16 @@ async fn accept(listener: TcpListener, router: Router, limits: Limits, shutdown:
                 continue;
             }
         };
-        // Small answers should not wait for the next acknowledgement; a socket without the option works as well.
-        let _ = stream.set_nodelay(true);
+        let Some(place) = place else { continue };
+        set_up(&stream);
         let service = TowerToHyperService::new(router.clone());
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = builder.serve_connection(TokioIo::new(Prompt::new(stream)), service).into_owned();
         let connection = graceful.watch(connection);
         tasks.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(error, "a connection ended early");
             }
-            drop(permit);
+            drop((permit, place));
         });
     }
     drop(listener);

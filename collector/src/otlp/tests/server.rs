@@ -235,6 +235,17 @@ async fn every_signal_over_grpc_is_on_the_bus_when_the_answer_comes() {
 }
 
 #[tokio::test]
+async fn a_connection_on_which_no_request_begins_is_closed() {
+    let rig = start().await;
+    for said in [&b""[..], b"PRI"] {
+        let mut stream = tokio::net::TcpStream::connect(rig.http).await.unwrap();
+        stream.write_all(said).await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(30), stream.read(&mut [0; 64])).await;
+        assert!(ended.is_ok_and(|read| !read.is_ok_and(|bytes| bytes > 0)), "{said:?}");
+    }
+}
+
+#[tokio::test]
 async fn packed_messages_are_read_over_grpc() {
     for encoding in [CompressionEncoding::Gzip, CompressionEncoding::Zstd] {
         let rig = start().await;

@@ -1,0 +1,187 @@
+//! Callers that hold connections and say nothing: they must not keep the others out.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io;
+use std::net::{IpAddr, Ipv6Addr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+/// A caller has this long to begin.
+const BEGIN: Duration = Duration::from_secs(10);
+
+/// What HTTP/2 begins with.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What every accepted connection gets: answers go out at once, and a caller that is gone without a word is noticed. A
+/// socket without these works as well.
+pub fn set_up(stream: &TcpStream) {
+    let keepalive = TcpKeepalive::new().with_time(Duration::from_mins(1)).with_interval(Duration::from_secs(15));
+    let done = stream.set_nodelay(true).and_then(|()| SockRef::from(stream).set_tcp_keepalive(&keepalive));
+    if let Err(error) = done {
+        tracing::debug!(%error, "a connection without TCP_NODELAY or keep-alive");
+    }
+}
+
+/// Connections by address, so that no single one has them all.
+#[derive(Debug, Clone)]
+pub struct Peers {
+    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    most: usize,
+}
+
+impl Peers {
+    /// Of all `connections`, one address has at most half: many senders share one behind a translation of addresses.
+    pub fn new(connections: usize) -> Self {
+        Self { open: Arc::default(), most: connections.div_ceil(2) }
+    }
+
+    /// A connection's place, until it is dropped; `None` if the address has its share.
+    pub fn place(&self, address: IpAddr) -> Option<Place> {
+        let address = owner(address);
+        let mut open = self.open.lock();
+        let count = open.entry(address).or_default();
+        if *count >= self.most {
+            tracing::debug!(%address, most = self.most, "a connection is closed: its address has too many");
+            return None;
+        }
+        *count += 1;
+        Some(Place { open: self.open.clone(), address })
+    }
+}
+
+/// Of one connection.
+#[derive(Debug)]
+pub struct Place {
+    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    address: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut count) = self.open.lock().entry(self.address) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
+/// One machine has a whole /64 of IPv6.
+fn owner(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+        IpAddr::V4(address) => IpAddr::V4(address),
+    }
+}
+
+/// A connection that fails where its caller does not begin in time. Hyper waits for ever for the bytes that tell
+/// HTTP/1 from HTTP/2; from then on it has times of its own.
+#[derive(Debug)]
+pub struct Prompt<S> {
+    stream: S,
+    /// Until it is known which of them it is.
+    late: Option<Pin<Box<Sleep>>>,
+    /// Bytes of the preface that were read.
+    begun: usize,
+}
+
+impl<S> Prompt<S> {
+    /// The time begins now.
+    pub fn new(stream: S) -> Self {
+        Self::within(stream, BEGIN)
+    }
+
+    fn within(stream: S, time: Duration) -> Self {
+        Self { stream, late: Some(Box::pin(tokio::time::sleep(time))), begun: 0 }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Prompt<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buf);
+        let Some(late) = &mut self.late else { return read };
+        match read {
+            Poll::Pending if late.as_mut().poll(context).is_ready() => {
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no request began in time")))
+            }
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(result) => {
+                let came = &buf.filled()[before..];
+                self.begun += came.len();
+                let is_open = PREFACE.get(self.begun - came.len()..self.begun) == Some(came);
+                if !is_open || self.begun == PREFACE.len() {
+                    self.late = None;
+                }
+                Poll::Ready(result)
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Prompt<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[tokio::test]
+    async fn who_begins_with_nothing_or_half_a_preface_is_late_and_who_asked_may_be_silent() {
+        for (said, is_late) in [(&b""[..], true), (b"PRI", true), (b"PO", false), (b"GET /", false), (PREFACE, false)] {
+            let (mut caller, stream) = tokio::io::duplex(64);
+            caller.write_all(said).await.unwrap();
+            let mut stream = Prompt::within(stream, Duration::from_millis(20));
+            let reading = async {
+                while stream.read(&mut [0; 2]).await? > 0 {}
+                Ok::<_, io::Error>(())
+            };
+            let ended = tokio::time::timeout(Duration::from_millis(500), reading).await;
+            assert_eq!(ended.is_ok_and(|read| read.is_err()), is_late, "{said:?}");
+        }
+    }
+
+    #[test]
+    fn one_address_leaves_half_to_the_others_and_gives_back_what_it_had() {
+        let peers = Peers::new(4);
+        let [one, same, other] = ["fd00::1", "fd00::2", "10.0.0.1"].map(|text| text.parse().unwrap());
+        let held = (peers.place(one).unwrap(), peers.place(same).unwrap());
+        assert!(peers.place(one).is_none() && peers.place(other).is_some());
+        drop(held);
+        assert!(peers.place(one).is_some() && peers.open.lock().is_empty());
+    }
+}
