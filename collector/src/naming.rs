@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use crate::kubernetes::{Pod, Pods};
 use crate::options::{Options, TenantOptions};
 
-/// Makes tenants and the attributes that all sources have in common; cheap to clone.
+/// Makes tenants and the attributes that all sources have in common; cheap to clone, and clones name alike.
 #[derive(Debug, Clone, Default)]
 pub struct Naming {
-    tenants: Arc<TenantOptions>,
+    tenants: Arc<ArcSwap<TenantOptions>>,
     /// `k8s.node.name`.
     node: Option<Arc<str>>,
     /// `host.name`; empty where it cannot be told.
@@ -21,7 +23,7 @@ impl Naming {
     pub fn new(options: &Options, pods: Option<Pods>) -> Self {
         let node = options.kubernetes.as_ref().and_then(|kubernetes| kubernetes.node.as_deref());
         Self {
-            tenants: Arc::new(options.tenant.clone()),
+            tenants: Arc::new(ArcSwap::from_pointee(options.tenant.clone())),
             node: node.map(Into::into),
             // The name that a pod has is its own, not the machine's.
             host: node.map_or_else(hostname, ToOwned::to_owned).into(),
@@ -32,13 +34,25 @@ impl Naming {
     /// Of a machine of this name.
     #[cfg(test)]
     pub(crate) fn of(host: &str, tenants: &TenantOptions) -> Self {
-        Self { tenants: Arc::new(tenants.clone()), host: host.into(), ..Self::default() }
+        Self { tenants: Arc::new(ArcSwap::from_pointee(tenants.clone())), host: host.into(), ..Self::default() }
     }
 
     /// The same with what is known of pods.
     #[cfg(test)]
     pub(crate) fn with(self, pods: &Pods) -> Self {
         Self { pods: Some(pods.clone()), ..self }
+    }
+
+    /// Names tenants by another configuration from now on.
+    pub(crate) fn replace(&self, tenants: &TenantOptions) {
+        let old = self.tenants.swap(Arc::new(tenants.clone()));
+        if old.label != tenants.label && self.pods.is_some() {
+            tracing::warn!(
+                label = tenants.label,
+                "collector.tenant.label has changed: a pod's label names its tenant from now on, an annotation, or one of \
+                 more than 64 labels, from the next start on"
+            );
+        }
     }
 
     /// This machine's name; empty where it cannot be told.
@@ -57,9 +71,10 @@ impl Naming {
     }
 
     /// Whose it is: by the pod's label or annotation, else by its namespace.
-    pub fn tenant<'a>(&'a self, namespace: Option<&str>, pod: Option<&'a Pod>) -> &'a str {
-        let named = pod.and_then(|pod| pod.value(&self.tenants.label)).filter(|tenant| !tenant.is_empty());
-        named.unwrap_or_else(|| self.tenants.of_namespace(namespace))
+    pub fn tenant(&self, namespace: Option<&str>, pod: Option<&Pod>) -> String {
+        let tenants = self.tenants.load();
+        let named = pod.and_then(|pod| pod.value(&tenants.label)).filter(|tenant| !tenant.is_empty());
+        named.unwrap_or_else(|| tenants.of_namespace(namespace)).to_owned()
     }
 
     /// Attributes of the machine.

@@ -49,6 +49,10 @@ pub struct Handle {
     http: Option<SocketAddr>,
     scheme: &'static str,
     sources: Sources,
+    /// Of what is measured.
+    naming: Naming,
+    /// Of OTLP.
+    tenants: otlp::Tenants,
     changes: watch::Sender<Options>,
 }
 
@@ -63,10 +67,13 @@ impl Handle {
         crate::sources::router(self.sources.clone())
     }
 
-    /// Follows files by these options from now on, without a loss: `files`, `tenant` (of files), `kubelet`, `max_line` and
-    /// `max_open_files`; the others, `limits` among them, take effect at the next start.
+    /// Follows files by these options from now on, without a loss: `files`, `tenant`, `kubelet`, `max_line` and
+    /// `max_open_files`; OTLP and what is measured here take `tenant` too. The others, `limits` among them, take effect at
+    /// the next start, and so does `tenant.label` where it is a pod's annotation, of which only the one is kept.
     pub fn reload(&self, options: Options) -> Result<(), Error> {
         options.check()?;
+        self.naming.replace(&options.tenant);
+        self.tenants.replace(&options.tenant);
         self.changes.send_replace(options);
         Ok(())
     }
@@ -109,12 +116,12 @@ impl Collector {
         let limit = options.otlp.spool.as_ref().map(|spool| spool.size.0);
         let spool = Spool::open(&bus, &folder.join("spool"), limit).await?;
         let producer = bus.producer_of(limits.bounds().queue)?;
-        let measured = Measured::new(&options, naming, &context.meter, producer.clone());
+        let measured = Measured::new(&options, naming.clone(), &context.meter, producer.clone());
         let server = otlp::Server::bind(&options.otlp, &options.tenant, producer, spool, &context.meter).await?;
         let server = server.within(&limits);
         let (changed, changes) = watch::channel(options);
         let (grpc, http, scheme) = (server.grpc_addr(), server.http_addr(), server.scheme());
-        let handle = Handle { grpc, http, scheme, sources, changes: changed };
+        let handle = Handle { grpc, http, scheme, sources, naming, tenants: server.tenants(), changes: changed };
         let health = context.health.part("collector");
         Ok(Self { handle, bus, health, following, source, changes, server, limits, measured, kubernetes, lock })
     }
@@ -230,5 +237,29 @@ mod tests {
         stop.cancel();
         running.await.unwrap().unwrap();
         Collector::open(options(folder.path()), context, bus).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_tenant_that_changes_is_the_one_of_otlp_and_of_what_is_measured_from_then_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let bus = Bus::open(&weir_bus::Options::default(), folder.path()).await.unwrap();
+        let room = Collector::open(options(folder.path()), context(folder.path()), bus.clone()).await.unwrap();
+        let mut other = options(folder.path());
+        other.tenant.default = "a-second-one".to_owned();
+        room.handle().reload(other).unwrap();
+        let stop = CancellationToken::new();
+        let assigned = room.server.tenants().assign(b"").into_owned();
+        let running = tokio::spawn(room.run(stop.clone()));
+        let mut consumer = bus.group_consumer("test-metrics", &[topic::METRICS]).unwrap();
+        let measured = loop {
+            if let weir_bus::Event::Batch(messages) = consumer.next(1, Duration::from_secs(1)).await.unwrap() {
+                break messages[0].value.to_vec();
+            }
+        };
+        for bytes in [assigned, measured] {
+            assert!(String::from_utf8_lossy(&bytes).contains("a-second-one"));
+        }
+        stop.cancel();
+        running.await.unwrap().unwrap();
     }
 }

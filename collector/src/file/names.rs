@@ -109,7 +109,7 @@ pub(super) fn facts(path: &Path, target: &Path, naming: &Naming, kept: &pods::Ke
         .and_then(|(namespace, name, uid)| naming.pod(namespace, name, uid).or_else(|| kept.get(uid).cloned()));
     let tenant = naming.tenant(namespace, pod.as_deref());
     let mut attributes = vec![
-        (attribute::TENANT, tenant),
+        (attribute::TENANT, &*tenant),
         ("service.name", if known.name.is_empty() { stem } else { known.name }),
         ("log.file.path", &*shown),
         ("log.file.name", &*name),

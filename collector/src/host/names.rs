@@ -42,7 +42,7 @@ impl Resources {
 
     /// The machine's own.
     pub(crate) fn machine(&self) -> Vec<(String, String)> {
-        self.base(self.naming.tenant(None, None))
+        self.base(&self.naming.tenant(None, None))
     }
 
     /// A container's, or a pod's where the container's id is empty: all that is known of it, and its tenant.
@@ -55,7 +55,7 @@ impl Resources {
         let pod = names.zip(identity.pod.as_ref());
         let pod = pod.and_then(|(names, uid)| self.naming.pod(&names.namespace, &names.pod, uid));
         let namespace = names.map(|names| names.namespace.as_str());
-        let mut resource = self.base(self.naming.tenant(namespace, pod.as_deref()));
+        let mut resource = self.base(&self.naming.tenant(namespace, pod.as_deref()));
         let mut add = |key: &str, value: &str| resource.push((key.to_owned(), value.to_owned()));
         if !identity.id.is_empty() {
             add("container.id", &identity.id);

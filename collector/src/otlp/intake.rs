@@ -50,6 +50,10 @@ pub(super) struct Sent {
 }
 
 impl Intake {
+    pub(super) fn tenants(&self) -> &Tenants {
+        &self.tenants
+    }
+
     pub(super) fn new(store: Store, tenants: Tenants, budget: Budget, meter: &Meter) -> Self {
         let requests = meter
             .u64_counter("weir_collector_otlp_requests")

@@ -115,6 +115,11 @@ impl Server {
         self.intake.store().gate()
     }
 
+    /// Who decides the tenants.
+    pub(crate) fn tenants(&self) -> Tenants {
+        self.intake.tenants().clone()
+    }
+
     /// Where gRPC is taken.
     pub fn grpc_addr(&self) -> Option<SocketAddr> {
         self.grpc.as_ref().map(|(_, address)| *address)

@@ -1,7 +1,9 @@
 //! Whose data a resource holds.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use weir_proto::attribute;
 
 use super::wire::{Fields, put_bytes};
@@ -12,17 +14,24 @@ const MAX_TENANT: usize = 128;
 
 /// Decides the tenant of a resource that came over OTLP: its attribute `weir.tenant`, else the one that the mapping
 /// gives for its `k8s.namespace.name`, else the default. Where senders are not trusted, always the default.
+/// Clones decide alike.
 #[derive(Debug, Clone)]
-pub struct Tenants(TenantOptions);
+pub struct Tenants(Arc<ArcSwap<TenantOptions>>);
 
 impl Tenants {
     /// By the configuration.
     pub fn new(options: &TenantOptions) -> Self {
-        Self(options.clone())
+        Self(Arc::new(ArcSwap::from_pointee(options.clone())))
+    }
+
+    /// By another configuration from now on.
+    pub(crate) fn replace(&self, options: &TenantOptions) {
+        self.0.store(Arc::new(options.clone()));
     }
 
     /// The resource (its protobuf, already checked) with exactly one `weir.tenant`.
     pub(crate) fn assign<'a>(&self, resource: &'a [u8]) -> Cow<'a, [u8]> {
+        let options = self.0.load();
         let mut named = 0;
         let (mut claimed, mut namespace) = (None, None);
         for field in Fields::checked(resource).filter(|field| field.number == 1) {
@@ -35,12 +44,12 @@ impl Tenants {
                 _ => {}
             }
         }
-        let claimed = claimed.filter(|tenant| self.0.trust_attribute && is_tenant(tenant));
+        let claimed = claimed.filter(|tenant| options.trust_attribute && is_tenant(tenant));
         if claimed.is_some() && named == 1 {
             return Cow::Borrowed(resource);
         }
-        let mapped = namespace.filter(|_| self.0.trust_attribute).and_then(|name| self.0.namespaces.get(name));
-        let tenant = claimed.or(mapped.map(String::as_str)).unwrap_or(&self.0.default);
+        let mapped = namespace.filter(|_| options.trust_attribute).and_then(|name| options.namespaces.get(name));
+        let tenant = claimed.or(mapped.map(String::as_str)).unwrap_or(&options.default);
         let mut out = Vec::with_capacity(resource.len() + tenant.len() + 24);
         for field in Fields::checked(resource) {
             if field.number != 1 || key(field.bytes()) != attribute::TENANT.as_bytes() {
