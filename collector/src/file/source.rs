@@ -558,7 +558,7 @@ impl Source {
             return;
         }
         let Some(tail) = self.tails.get_mut(&id) else { return };
-        (tail.visited, tail.recent) = (true, false);
+        tail.visited = true;
         if self.awaited.remove(&id) {
             self.watch.again();
         }
@@ -592,6 +592,7 @@ impl Source {
         let Some(tail) = self.tails.get_mut(&id) else { return };
         match visit {
             Ok(Visit::Read { bytes, more, cut }) => {
+                tail.recent = false;
                 if cut > 0 {
                     let entry = &tail.entry;
                     self.ledger.lose(entry, entry.size, entry.size + cut, Reason::Truncated);

@@ -3,6 +3,7 @@ mod gone;
 mod handover;
 mod kubelet;
 mod ledger;
+mod order;
 mod over;
 mod pods;
 mod rotation;

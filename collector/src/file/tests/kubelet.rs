@@ -6,6 +6,7 @@ use crate::options::{KubeletOptions, ShareOptions};
 const FULL: u64 = 1_000_000;
 const MAX_FILES: u32 = 3;
 const SLOW: [&str; 3] = ["slow-1", "slow-2", "slow-3"];
+const ALL: [&str; 4] = [SLOW[0], SLOW[1], SLOW[2], "fast"];
 
 impl World {
     /// Containers of a node on which no more than this can be read in a second.
@@ -97,12 +98,17 @@ async fn of_a_container_that_writes_faster_than_can_be_read_more_survives_while_
     let mut written = 0;
     for number in 0..8 {
         // A crash: what was deleted and not read is lost.
+        let before = world.came(&ALL).await;
         let running = world.start();
         for _ in 0..10 {
             world.write("fast", FULL / 10);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         written += FULL;
+        // What a second's rate lets through at once is read however slow the machine is.
+        while world.came(&ALL).await < before + FULL * 3 / 4 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         kill(running).await;
         world.rotate("fast", number);
     }
