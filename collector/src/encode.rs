@@ -91,6 +91,13 @@ impl Batch {
         self.count
     }
 
+    /// About so many bytes of text are pushed next: an empty batch gets room for them at once.
+    pub fn expect(&mut self, text: usize) {
+        if self.records.is_empty() {
+            self.room = self.room.max(HEAD + text + text / 8);
+        }
+    }
+
     /// Adds a log record.
     pub fn push(&mut self, record: &Record<'_>) {
         let utf8 = !record.raw && (record.utf8 || simdutf8::basic::from_utf8(record.body).is_ok());

@@ -90,6 +90,8 @@ pub enum Until {
 
 /// Emptied buffers that are kept.
 const POOL: usize = 8;
+/// So long it may keep others from its thread.
+const SLICE: Duration = Duration::from_millis(1);
 /// How often files are looked at that wait for time to pass.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -349,6 +351,7 @@ impl Source {
         let mut looked: Option<Instant> = None;
         let mut written = Instant::now();
         let mut ticked = Instant::now();
+        let mut yielded = Instant::now();
         while !stop.is_cancelled() {
             while let Some(Some(done)) = self.flight.next().now_or_never() {
                 self.done(done);
@@ -405,7 +408,11 @@ impl Source {
                 match self.turns.next(now) {
                     Next::File(id) => {
                         self.visit(id, &stop).await;
-                        tokio::task::yield_now().await;
+                        // Each time costs two system calls, and may wake another thread.
+                        if now - yielded >= SLICE {
+                            tokio::task::yield_now().await;
+                            yielded = Instant::now();
+                        }
                         continue;
                     }
                     Next::At(at) => allowed = Some(at),
@@ -440,6 +447,7 @@ impl Source {
                 }
                 () = tokio::time::sleep_until(due.into()) => {}
             }
+            yielded = Instant::now();
         }
         self.drain().await
     }

@@ -226,6 +226,7 @@ impl Tail {
         let cut = self.entry.size.saturating_sub(seen);
         self.entry.size = seen;
         let at_break = !data.is_empty() && stop == Some(end);
+        self.batch.expect(data.len());
         let whole = self.lines(data, at_break, observed);
         if whole && at_break {
             self.end_here(observed);
