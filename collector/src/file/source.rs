@@ -596,7 +596,11 @@ impl Source {
         if tail.open_since.is_some() || tail.part_since.is_some() {
             self.timed.insert(id);
         }
-        self.linger(id, Instant::now() + self.settings.linger);
+        // Where wake-ups are gathered, the next lines come as late as this, and would be a second wake-up.
+        let is_done = matches!(visit, Ok(Visit::Read { more: false, .. }));
+        if !is_done {
+            self.linger(id, Instant::now() + self.settings.linger);
+        }
         let Some(tail) = self.tails.get_mut(&id) else { return };
         match visit {
             Ok(Visit::Read { bytes, more, cut }) => {
@@ -625,6 +629,9 @@ impl Source {
         }
         for batch in sealed {
             self.send(id, batch, stop).await;
+        }
+        if is_done {
+            self.flush(id, stop).await;
         }
     }
 

@@ -23,7 +23,7 @@ use super::identity::{self, Inode};
 /// More changed paths than this are taken as «anything may have changed».
 const MAX_PATHS: usize = 4096;
 /// Wake-ups are taken together for so long.
-pub(super) const GATHER: Duration = Duration::from_millis(50);
+pub(super) const GATHER: Duration = Duration::from_millis(100);
 /// File systems that others write to too, of which the kernel here tells nothing: NFS, SMB (three), Ceph, AFS (two),
 /// Coda, 9P, FUSE, Lustre, GPFS, OCFS2, GFS2, BeeGFS, VirtualBox; and `/proc`, whose files nobody writes.
 const SILENT: [u32; 17] = [
