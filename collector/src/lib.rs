@@ -1,6 +1,6 @@
 //! The collector: log files, OTLP and the host's metrics onto the bus.
 //!
-//! [`Collector`] is the room. [`file`] follows files and promises that no byte is skipped or counted twice; [`otlp`]
+//! [`Collector`] is the room. [`mod@file`] follows files and promises that no byte is skipped or counted twice; [`otlp`]
 //! answers when what it took is durable; [`host`] measures the machine and its containers, [`gpu`] its GPUs, and
 //! neither waits for the bus. [`kubernetes`] knows pods and their labels. [`decode`], [`encode`], [`encoding`] and
 //! [`severity`] are pure: lines as container runtimes write them, read in place and written as OTLP.

@@ -17,14 +17,14 @@
 //!   line whose rest does not come for [`Settings::grace`] is ended, since what lies behind it waits too.
 //!
 //! - **Rotation** by rename is seen by the inode. Where a file was copied and truncated, or compressed with gzip, before
-//!   all of it was read, its generation goes on in the copy ([`successor`]): what is remembered of it, its first bytes and
+//!   all of it was read, its generation goes on in the copy (`successor`): what is remembered of it, its first bytes and
 //!   those before the place that was read last, has to be there. A compressed file is no source of its own, and a copy of
 //!   a file that is followed is none either. Files that
 //!   came and were rotated away between two looks, or while the collector was down, are found by their names and births,
 //!   and compressed ones by holding nothing that is known.
 //! - **Open files** are bounded: those that stand still are closed, and opened again when the file system tells of them.
-//! - **Turns.** Bytes are shared between tenants by weight ([`turns`]); within one, what is written now does not wait for
-//!   what was left from before, and of that, what the kubelet will delete first is read first ([`kubelet`]).
+//! - **Turns.** Bytes are shared between tenants by weight (`turns`); within one, what is written now does not wait for
+//!   what was left from before, and of that, what the kubelet will delete first is read first (`kubelet`).
 //! - **Pods.** A file in a pod's log folder waits up to ten seconds for what the Kubernetes API says of that pod, where
 //!   somebody is asked; then its records have the pod's labels and the tenant that they name.
 //! - **Ledger.** Every byte that was seen is acknowledged, waiting or lost ([`Reason`]), by source and over restarts

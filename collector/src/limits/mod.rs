@@ -6,7 +6,7 @@
 //!
 //! **Never for good.** A process that takes more than its limits without any of this still reads a little every second.
 //!
-//! Before memory is near, [`Bounds`] keep what may be on its way at once to what it leaves.
+//! Before memory is near, `Bounds` keep what may be on its way at once to what it leaves.
 
 mod bounds;
 mod bucket;
