@@ -1,6 +1,7 @@
 //! Containers as cgroup v2 shows them, as `container.*` points.
 
 use std::collections::HashMap;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -141,12 +142,16 @@ impl Container {
     }
 
     /// Its network, if it has one of its own: what names it, and its points. All containers of a pod have the same one.
-    pub(super) fn network(&self, root: &Path) -> Option<(PathBuf, impl FnOnce(&mut Points) + use<>)> {
-        let (_, pid) = self.first?;
-        let link = |pid: u32| std::fs::read_link(root.join(format!("proc/{pid}/ns/net"))).ok();
-        let own = link(pid)?;
-        if Some(&own) == link(1).as_ref() {
-            return None;
+    ///
+    /// A network is known by the inode of its `net/dev`, which the kernel makes with it. `ns/net` would name it too, but
+    /// only to those that may trace the process.
+    pub(super) fn network(&self, root: &Path) -> io::Result<Option<(u64, impl FnOnce(&mut Points) + use<>)>> {
+        let Some((_, pid)) = self.first else { return Ok(None) };
+        let inode = |pid: u32| std::fs::metadata(root.join(format!("proc/{pid}/net/dev"))).map(|found| found.ino());
+        // Where the machine's own cannot be told, this may be it.
+        let (own, machine) = (inode(pid)?, inode(1)?);
+        if own == machine {
+            return Ok(None);
         }
         let text = read(root, &format!("proc/{pid}/net/dev"));
         let (start, is_pod) = (self.started, self.identity.pod.is_some());
@@ -159,7 +164,7 @@ impl Container {
                 }
             }
         };
-        Some((own, measure))
+        Ok(Some((own, measure)))
     }
 
     /// Which of a pod's containers was first: the one that holds its network.

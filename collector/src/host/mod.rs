@@ -45,6 +45,8 @@ struct Measure {
     samples: Samples,
     mounts: mounts::Mounts,
     containers: cgroup::Containers,
+    /// Whether it was said that a network cannot be read.
+    said: bool,
 }
 
 impl Host {
@@ -79,6 +81,7 @@ impl Measure {
             samples,
             mounts: mounts::Mounts::default(),
             containers: cgroup::Containers::default(),
+            said: false,
         }
     }
 
@@ -103,7 +106,14 @@ impl Measure {
         for container in found {
             let mut points = Points::new(&self.resources.of(&container.identity), now);
             container.measure(&mut points, now);
-            if let Some((network, measure)) = container.network(&self.root)
+            let network = container.network(&self.root).unwrap_or_else(|error| {
+                // Of one that has ended meanwhile there is nothing to say.
+                if error.kind() != std::io::ErrorKind::NotFound && !std::mem::replace(&mut self.said, true) {
+                    tracing::warn!(%error, "networks of containers cannot be read: what they carried is not told");
+                }
+                None
+            });
+            if let Some((network, measure)) = network
                 && networks.insert(network)
             {
                 match &container.identity.pod {

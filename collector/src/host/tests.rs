@@ -81,6 +81,8 @@ fn containers_are_measured_each_under_its_own_resource() {
     let folder = machine(&[
         ("proc/stat", "cpu 1 1 1 1 1 1 1 1\ncpu0 1 1 1 1 1 1 1 1\nbtime 1000\n"),
         ("proc/7/stat", &stat),
+        // What its network carried cannot be read.
+        ("proc/7/net", ""),
         ("sys/fs/cgroup/cgroup.controllers", "cpu io memory\n"),
         (&path("cgroup.procs"), "7\n"),
         (&path("cpu.stat"), "usage_usec 30\nuser_usec 2000000\nsystem_usec 500000\nthrottled_usec 250000\n"),
@@ -121,7 +123,7 @@ fn containers_are_measured_each_under_its_own_resource() {
 }
 
 #[test]
-fn a_pods_network_is_measured_once_and_a_hosts_not_again() {
+fn a_pods_network_is_measured_once_and_a_hosts_not_again_without_a_right_to_look_into_processes() {
     let ids = ["ab", "cd", "ef"].map(|id| id.repeat(32));
     let folder = machine(&[
         ("proc/stat", "cpu 1 1 1 1 1 1 1 1\ncpu0 1 1 1 1 1 1 1 1\nbtime 1000\n"),
@@ -130,12 +132,11 @@ fn a_pods_network_is_measured_once_and_a_hosts_not_again() {
     // Two containers of a pod, and one without a network of its own.
     for (pid, id, network) in [(7, &ids[0], 2), (8, &ids[1], 2), (9, &ids[2], 1), (1, &String::new(), 1)] {
         let proc = folder.path().join(format!("proc/{pid}"));
-        fs::create_dir_all(proc.join("ns")).unwrap();
         fs::create_dir_all(proc.join("net")).unwrap();
-        std::os::unix::fs::symlink(format!("net:[{network}]"), proc.join("ns/net")).unwrap();
         fs::write(proc.join("stat"), format!("{pid} (a) S {} {} 0", "0 ".repeat(18).trim_end(), pid * 100)).unwrap();
-        fs::write(proc.join("net/dev"), "eth0: 5 1 0 0 0 0 0 0 7 2 0 3 0 0 0 0\nlo: 9 1 0 0 0 0 0 0 9 1 0 0\n")
-            .unwrap();
+        let device = folder.path().join(format!("net-{network}"));
+        fs::write(&device, "eth0: 5 1 0 0 0 0 0 0 7 2 0 3 0 0 0 0\nlo: 9 1 0 0 0 0 0 0 9 1 0 0\n").unwrap();
+        fs::hard_link(&device, proc.join("net/dev")).unwrap();
         if !id.is_empty() {
             let uid = if network == 2 { UID } else { "99999999-2222-3333-4444-555555555555" };
             let cgroup = folder.path().join(format!("sys/fs/cgroup/kubepods/pod{uid}/{id}"));
