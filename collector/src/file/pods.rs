@@ -7,16 +7,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::names;
 use super::source::Source;
-use crate::kubernetes::{Pod, State};
-
-/// How long a file waits for its pod while the API tells of every change: the event comes about as fast as the file.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// The same while the API is away or has not told of all pods yet.
-const PATIENCE_AWAY: Duration = Duration::from_secs(10);
+use crate::kubernetes::Pod;
 
 /// Pods that are kept at most whose files are followed no more.
 const MOST_OTHERS: usize = 1000;
@@ -35,8 +30,7 @@ impl Source {
         let Some(tail) = self.tails.get_mut(&id) else { return false };
         let Some(since) = tail.waits_for_pod else { return false };
         let Some(pods) = self.naming.pods() else { return false };
-        let patience = if pods.state() == State::InStep { PATIENCE } else { PATIENCE_AWAY };
-        let waits = since.elapsed() < patience && tail.facts.pod.is_none();
+        let waits = since.elapsed() < pods.patience() && tail.facts.pod.is_none();
         if waits {
             self.timed.insert(id);
         } else {

@@ -318,7 +318,6 @@ impl Measure {
             part.memory += bytes;
             part.last = visited;
         }
-        state.containers.retain(|_, part| visited - part.last < FORGET);
         let gpu = [("hw.id", reading.uuid.as_str()), ("hw.type", "gpu")];
         if is_known {
             points.counter("weir.gpu.busy.time", "s", state.start, state.busy, &gpu);
@@ -326,7 +325,8 @@ impl Measure {
             points.counter("weir.gpu.unowned.energy", "J", state.start, state.nobody.joules, &gpu);
         }
         for (container, part) in &state.containers {
-            let mut own = Points::new(&self.resources.of(container), now);
+            let Some(resource) = self.resources.of(container) else { continue };
+            let mut own = Points::new(&resource, now);
             if has_samples {
                 own.counter("weir.gpu.time", "s", part.start, part.used.seconds, &gpu);
                 own.counter("weir.gpu.energy", "J", part.start, part.used.joules, &gpu);
@@ -334,5 +334,7 @@ impl Measure {
             own.up_down("weir.gpu.memory.usage", "By", part.memory, &gpu);
             self.samples.points("gpu", &format!("container/{}", container.id), own);
         }
+        // Last, as what waited for its pod since the visit before may be told now only.
+        state.containers.retain(|_, part| visited - part.last < FORGET);
     }
 }

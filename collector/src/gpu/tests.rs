@@ -8,6 +8,7 @@ use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
 use weir_service::config::Span;
 
 use super::*;
+use crate::kubernetes::{Pod, Pods, State};
 use crate::options::TenantOptions;
 use crate::points::look::{of_resource, value};
 
@@ -63,15 +64,19 @@ impl Machine {
     }
 
     fn measure(&self, samples: &Samples) -> Measure {
+        self.measure_with(samples, naming())
+    }
+
+    fn measure_with(&self, samples: &Samples, naming: Naming) -> Measure {
         let counts = events::Counts::new(1);
         let root = self.folder.path().to_owned();
-        let resources = Resources::new(root.clone(), Naming::of("node", &TenantOptions::default()));
+        let resources = Resources::new(root.clone(), naming);
         Measure::new(resources, samples.clone(), root, counts)
     }
 
     /// Measured once, as if GPU-a had been visited ten seconds ago; and when that was, in microseconds since the epoch.
-    fn measured_ten_seconds_ago(&self, nvml: &Nvml, samples: &Samples) -> (Measure, u64) {
-        let mut measure = self.measure(samples);
+    fn measured_ten_seconds_ago(&self, nvml: &Nvml, samples: &Samples, naming: Naming) -> (Measure, u64) {
+        let mut measure = self.measure_with(samples, naming);
         measure.pass(nvml);
         points(samples);
         let state = measure.devices.get_mut("GPU-a").unwrap();
@@ -80,6 +85,10 @@ impl Machine {
         let seen = state.seen;
         (measure, seen)
     }
+}
+
+fn naming() -> Naming {
+    Naming::of("node", &TenantOptions::default())
 }
 
 fn samples() -> Samples {
@@ -223,7 +232,7 @@ fn the_shares_of_three_pods_and_of_nobody_add_up_to_the_gpu() {
     machine.set("gpu.0.utilization.memory", 0).set("gpu.0.power.total_energy_consumption_mj", 1_000_000);
     machine.say();
     let (nvml, samples) = (machine.nvml(), samples());
-    let (mut measure, seen) = machine.measured_ten_seconds_ago(&nvml, &samples);
+    let (mut measure, seen) = machine.measured_ten_seconds_ago(&nvml, &samples, naming());
     // The three, twice each, and a process that /proc does not show.
     for (at, (pid, second, percent)) in
         [(10, 5, 20), (10, 9, 20), (11, 5, 10), (11, 9, 30), (12, 9, 5), (99, 9, 5)].into_iter().enumerate()
@@ -270,7 +279,7 @@ fn a_container_that_pauses_at_every_visit_is_billed_for_the_time_between() {
     machine.set("count", 1).set("gpu.0.uuid", "GPU-a").set("gpu.0.utilization.gpu", 0);
     machine.set("gpu.0.utilization.memory", 0).set("gpu.0.power.total_energy_consumption_mj", 1_000_000).say();
     let (nvml, samples) = (machine.nvml(), samples());
-    let (mut measure, seen) = machine.measured_ten_seconds_ago(&nvml, &samples);
+    let (mut measure, seen) = machine.measured_ten_seconds_ago(&nvml, &samples, naming());
     // It runs for half of every second; the device was busy for another tenth of the time.
     for second in 1..=10 {
         let time = seen + second * 1_000_000;
@@ -354,6 +363,39 @@ fn a_counter_begins_at_the_visit_before_it_first_counted() {
     // It was forgotten, and comes back.
     measure.devices.get_mut("GPU-a").unwrap().containers.clear();
     assert_eq!(of(&mut measure, 10, "weir.gpu.time").unwrap().0, fifth);
+}
+
+#[test]
+fn what_was_counted_while_a_pod_was_waited_for_is_told_once_and_as_its_tenants() {
+    let (id, uid) = ("ab".repeat(32), "11111111-2222-3333-4444-000000000010");
+    let mut machine = Machine::new(false);
+    machine.process(10, &id);
+    fs::create_dir_all(machine.folder.path().join(format!("var/log/pods/team-a_ocr-1_{uid}"))).unwrap();
+    machine.set("count", 1).set("gpu.0.uuid", "GPU-a").set("gpu.0.power.total_energy_consumption_mj", 1_000_000).say();
+    let (nvml, samples, pods) = (machine.nvml(), samples(), Pods::of_test(State::InStep));
+    let (mut measure, seen) = machine.measured_ten_seconds_ago(&nvml, &samples, naming().with(&pods));
+    let begun = measure.devices["GPU-a"].visited_nano;
+    let time = seen + 4_000_000;
+    machine.set("gpu.0.sample.0", format!("10 {time} 50")).set("gpu.0.power.total_energy_consumption_mj", 2_000_000);
+    machine.say();
+    measure.pass(&nvml);
+    assert!(points(&samples).iter().all(|(key, _)| key == "gpu/GPU-a"), "its pod is not known");
+    // Its process has ended, and it is forgotten at this visit.
+    for state in measure.devices.values_mut().flat_map(|device| device.containers.values_mut()) {
+        state.last = state.last.checked_sub(FORGET).unwrap();
+    }
+    pods.come(Pod::of_test(uid, "acme"));
+    measure.pass(&nvml);
+    let measured = points(&samples);
+    let (_, told) = measured.iter().find(|(key, _)| *key == format!("container/{id}")).unwrap();
+    assert_eq!(of_resource(told, "weir.tenant").as_deref(), Some("acme"));
+    assert_eq!(value(told, "weir.gpu.time", &[]), Some(2.0));
+    // Two of ten seconds.
+    let joules = value(told, "weir.gpu.energy", &[]).unwrap();
+    assert!((joules / 200.0 - 1.0).abs() < 0.05, "{joules}");
+    assert_eq!(span(told, "weir.gpu.time").0, begun);
+    measure.pass(&nvml);
+    assert!(points(&samples).iter().all(|(key, _)| key == "gpu/GPU-a"));
 }
 
 /// Waits until `done` says so.

@@ -104,7 +104,8 @@ impl Measure {
         found.sort_by_key(|container| container.age());
         let mut networks = HashSet::new();
         for container in found {
-            let mut points = Points::new(&self.resources.of(&container.identity), now);
+            let Some(resource) = self.resources.of(&container.identity) else { continue };
+            let mut points = Points::new(&resource, now);
             container.measure(&mut points, now);
             let network = container.network(&self.root).unwrap_or_else(|error| {
                 // Of one that has ended meanwhile there is nothing to say.
@@ -119,9 +120,11 @@ impl Measure {
                 match &container.identity.pod {
                     Some(uid) => {
                         let pod = cgroup::Identity { id: String::new(), pod: Some(uid.clone()) };
-                        let mut points = Points::new(&self.resources.of(&pod), now);
-                        measure(&mut points);
-                        self.samples.points("host", &format!("pod/{uid}"), points);
+                        if let Some(resource) = self.resources.of(&pod) {
+                            let mut points = Points::new(&resource, now);
+                            measure(&mut points);
+                            self.samples.points("host", &format!("pod/{uid}"), points);
+                        }
                     }
                     None => measure(&mut points),
                 }

@@ -5,6 +5,7 @@ use prost::Message;
 use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
 
 use super::*;
+use crate::kubernetes::{Pod, Pods, State};
 use crate::options::TenantOptions;
 use crate::points::look::{of_resource, value};
 
@@ -21,13 +22,22 @@ fn machine(files: &[(&str, &str)]) -> tempfile::TempDir {
     folder
 }
 
-fn measured(root: &Path) -> Vec<ExportMetricsServiceRequest> {
+fn measure(root: &Path, naming: Naming) -> Measure {
     let samples = Samples::new(&opentelemetry::global::meter("test"));
     let options = HostOptions { root: root.to_owned(), ..HostOptions::default() };
-    let mut measure = Measure::new(&options, Naming::of("node-1", &TenantOptions::default()), samples.clone());
+    let mut measure = Measure::new(&options, naming, samples);
     measure.own = root.to_owned();
+    measure
+}
+
+fn measured_by(measure: &mut Measure) -> Vec<ExportMetricsServiceRequest> {
     measure.pass();
-    samples.taken().into_iter().map(|(_, bytes)| ExportMetricsServiceRequest::decode(bytes).unwrap()).collect()
+    let taken = measure.samples.taken().into_iter();
+    taken.map(|(_, bytes)| ExportMetricsServiceRequest::decode(bytes).unwrap()).collect()
+}
+
+fn measured(root: &Path) -> Vec<ExportMetricsServiceRequest> {
+    measured_by(&mut measure(root, Naming::of("node-1", &TenantOptions::default())))
 }
 
 #[test]
@@ -150,6 +160,29 @@ fn a_pods_network_is_measured_once_and_a_hosts_not_again_without_a_right_to_look
     assert_eq!(of.len(), 1);
     assert_eq!(of_resource(of[0], "k8s.pod.uid").as_deref(), Some(UID));
     assert_eq!(of_resource(of[0], "container.id"), None);
+}
+
+#[test]
+fn the_first_sample_of_a_new_pods_container_is_of_the_tenant_that_its_label_names() {
+    let group = format!("sys/fs/cgroup/kubepods/pod{UID}/{}", "ab".repeat(32));
+    let folder = machine(&[
+        ("sys/fs/cgroup/cgroup.controllers", "cpu io memory\n"),
+        (&format!("{group}/cpu.stat"), "user_usec 2000000\n"),
+        (&format!("var/log/pods/team-a_ocr-1_{UID}/main/0.log"), ""),
+    ]);
+    let pods = Pods::of_test(State::InStep);
+    let mut measure = measure(folder.path(), Naming::of("node-1", &TenantOptions::default()).with(&pods));
+    let mut of_pod = || {
+        let told = measured_by(&mut measure).into_iter();
+        let of_pod = told.filter(|request| of_resource(request, "k8s.pod.uid").is_some());
+        of_pod
+            .map(|request| (of_resource(&request, "weir.tenant"), value(&request, "container.cpu.time", &[])))
+            .collect()
+    };
+    let nothing: Vec<(Option<String>, Option<f64>)> = of_pod();
+    assert_eq!(nothing, []);
+    pods.come(Pod::of_test(UID, "acme"));
+    assert_eq!(of_pod(), [(Some("acme".to_owned()), Some(2.0))]);
 }
 
 #[test]

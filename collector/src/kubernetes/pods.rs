@@ -12,6 +12,11 @@ use tokio::sync::watch;
 /// forgotten first, and then no new ones are taken in.
 const MOST: usize = 10_000;
 const MOST_BYTES: usize = 64 << 20;
+/// How long a pod is waited for while the API tells of every change: the event comes about as fast as the pod's first
+/// file and process.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The same while the API is away or has not told of all pods yet.
+const PATIENCE_AWAY: Duration = Duration::from_secs(10);
 /// How long a pod is remembered that is gone: its last lines are read after it.
 const KEPT: Duration = Duration::from_mins(10);
 /// Labels of one pod, and bytes of its labels and annotations.
@@ -54,6 +59,21 @@ pub struct Pod {
 }
 
 impl Pod {
+    /// `team-a/ocr-1` of a test, whose label names this tenant.
+    #[cfg(test)]
+    pub(crate) fn of_test(uid: &str, tenant: &str) -> Self {
+        let labels = [("weir.io/tenant", tenant), ("app", "ocr")];
+        Self {
+            namespace: "team-a".to_owned(),
+            name: "ocr-1".to_owned(),
+            uid: uid.to_owned(),
+            node: None,
+            labels: labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            annotations: BTreeMap::new(),
+            gone: false,
+        }
+    }
+
     /// The value of a label, or of an annotation that is kept, of that name.
     pub fn value(&self, key: &str) -> Option<&str> {
         self.labels.get(key).or_else(|| self.annotations.get(key)).map(String::as_str)
@@ -144,6 +164,11 @@ impl Pods {
     /// Whether what is known is what there is.
     pub fn state(&self) -> State {
         *self.0.state.borrow()
+    }
+
+    /// How long what is a pod's may wait for it, before it goes on without what is known of it here.
+    pub fn patience(&self) -> Duration {
+        if self.state() == State::InStep { PATIENCE } else { PATIENCE_AWAY }
     }
 
     /// Tells whenever the state has changed.

@@ -7,19 +7,6 @@ use crate::kubernetes::{Pod, Pods, State};
 
 const UID: &str = "11111111-2222-3333-4444-555555555555";
 
-fn pod(uid: &str, tenant: &str) -> Pod {
-    let labels = [("weir.io/tenant", tenant), ("app", "ocr")];
-    Pod {
-        namespace: "team-a".to_owned(),
-        name: "ocr-1".to_owned(),
-        uid: uid.to_owned(),
-        node: None,
-        labels: labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
-        annotations: BTreeMap::new(),
-        gone: false,
-    }
-}
-
 impl World {
     /// Follows the folders of pods, of which these are known.
     async fn of_pods(pods: &Pods) -> Self {
@@ -68,7 +55,7 @@ fn of(values: &[(&str, &str)]) -> Vec<(String, String)> {
 #[tokio::test]
 async fn labels_and_the_tenant_that_they_name_are_in_what_is_sent() {
     let pods = Pods::of_test(State::InStep);
-    pods.come(pod(UID, "acme"));
+    pods.come(Pod::of_test(UID, "acme"));
     let world = World::of_pods(&pods).await;
     world.append(&world.log(UID), cri("1"));
     world.to_the_end().await;
@@ -86,10 +73,10 @@ async fn a_file_waits_for_its_pod_and_then_has_its_tenant_from_the_first_line_on
         let running = world.start();
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert!(world.bodies().await.is_empty());
-        pods.come(pod(UID, "acme"));
+        pods.come(Pod::of_test(UID, "acme"));
         world.wait_for(1).await;
         // What changes later is in what is read later.
-        pods.come(pod(UID, "umbrella"));
+        pods.come(Pod::of_test(UID, "umbrella"));
         tokio::time::sleep(Duration::from_millis(300)).await;
         world.append(&world.log(UID), cri("2"));
         world.wait_for(2).await;
@@ -101,7 +88,7 @@ async fn a_file_waits_for_its_pod_and_then_has_its_tenant_from_the_first_line_on
 #[tokio::test]
 async fn a_pod_that_never_comes_is_not_waited_for_long_and_another_of_its_name_gives_nothing() {
     let pods = Pods::of_test(State::InStep);
-    pods.come(pod("99999999-2222-3333-4444-555555555555", "umbrella"));
+    pods.come(Pod::of_test("99999999-2222-3333-4444-555555555555", "umbrella"));
     let world = World::of_pods(&pods).await;
     world.append(&world.log(UID), cri("1"));
     world.to_the_end().await;
@@ -113,7 +100,7 @@ async fn a_pod_that_never_comes_is_not_waited_for_long_and_another_of_its_name_g
 #[tokio::test]
 async fn what_was_known_of_a_pod_is_known_after_a_restart_though_it_is_gone() {
     let pods = Pods::of_test(State::InStep);
-    pods.come(pod(UID, "acme"));
+    pods.come(Pod::of_test(UID, "acme"));
     let mut world = World::of_pods(&pods).await;
     world.append(&world.log(UID), cri("1"));
     world.to_the_end().await;
