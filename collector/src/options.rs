@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustls::pki_types::DnsName;
 use serde::Deserialize;
 use weir_service::config::{Address, Size, Span};
 
@@ -166,6 +167,11 @@ pub struct TenantOptions {
     pub default: String,
     /// How reading of files is shared between tenants; who is not named has weight 1 and no limit.
     pub shares: BTreeMap<String, ShareOptions>,
+    /// OTLP over mutual TLS: tenant by a name of the client's certificate, a DNS name in lower case or a URI such as
+    /// `spiffe://cluster/ns/team-a`. All that comes over such a client's connections is that tenant's, whatever it says
+    /// itself and whatever `trust_attribute` is. Where names of one certificate are mapped to different tenants, its
+    /// requests are refused; where none is mapped, it is as without. Needs `otlp.tls.client_ca`.
+    pub clients: BTreeMap<String, String>,
     /// OTLP: take the resource attribute `weir.tenant` as the sender set it.
     pub trust_attribute: bool,
 }
@@ -281,6 +287,7 @@ impl Default for TenantOptions {
             namespaces: BTreeMap::new(),
             shares: BTreeMap::new(),
             default: "default".to_owned(),
+            clients: BTreeMap::new(),
             trust_attribute: true,
         }
     }
@@ -329,8 +336,10 @@ impl Options {
             return wrong(format!("collector.max_open_files: must be at least {LEAST_OPEN}"));
         }
         self.limits.check()?;
-        if self.tenant.default.is_empty() || self.tenant.namespaces.values().any(String::is_empty) {
-            return wrong("collector.tenant: a tenant's name must not be empty".to_owned());
+        self.tenant.check()?;
+        if !self.tenant.clients.is_empty() && self.otlp.tls.as_ref().is_none_or(|tls| tls.client_ca.is_none()) {
+            let right = "needs collector.otlp.tls.client_ca beside it, since nobody is asked for a certificate without";
+            return wrong(format!("collector.tenant.clients: {right}"));
         }
         if self.otlp.spool.as_ref().is_some_and(|spool| spool.size.0 < LEAST_SPOOL) {
             return wrong("collector.otlp.spool.size: must be at least 32MiB; spool: null switches it off".to_owned());
@@ -360,18 +369,6 @@ impl Options {
                 return wrong("collector.host.root: must be an absolute path".to_owned());
             }
         }
-        for (tenant, share) in &self.tenant.shares {
-            if !(1..=1000).contains(&share.weight) {
-                return wrong(format!("collector.tenant.shares.{tenant}.weight: must be from 1 to 1000"));
-            }
-            if share.rate.is_some_and(|rate| rate.0 < 1024) {
-                return wrong(format!("collector.tenant.shares.{tenant}.rate: must be at least 1KiB (a second)"));
-            }
-            if share.over == Over::Drop && share.rate.is_none() {
-                let right = "drop needs a rate beside it, such as {rate: 10MB, over: drop}";
-                return wrong(format!("collector.tenant.shares.{tenant}.over: {right}"));
-            }
-        }
         for (at, files) in self.files.iter().enumerate() {
             if files.include.is_empty() {
                 return wrong(format!("collector.files[{at}].include: needs at least one glob"));
@@ -398,9 +395,48 @@ impl Options {
 }
 
 impl TenantOptions {
+    fn check(&self) -> Result<(), Error> {
+        let wrong = |text: String| Err(Error::Options(text));
+        let mut named = self.namespaces.values().chain(self.clients.values()).chain([&self.default]);
+        if named.any(String::is_empty) {
+            return wrong("collector.tenant: a tenant's name must not be empty".to_owned());
+        }
+        if let Some(name) = self.clients.keys().find(|name| !is_name(name)) {
+            let right = "a DNS name, whole and in lower case, or a URI, such as spiffe://cluster/ns/team-a";
+            return wrong(format!(
+                "collector.tenant.clients: «{name}» is no name of a certificate; right would be {right}"
+            ));
+        }
+        for (tenant, share) in &self.shares {
+            if !(1..=1000).contains(&share.weight) {
+                return wrong(format!("collector.tenant.shares.{tenant}.weight: must be from 1 to 1000"));
+            }
+            if share.rate.is_some_and(|rate| rate.0 < 1024) {
+                return wrong(format!("collector.tenant.shares.{tenant}.rate: must be at least 1KiB (a second)"));
+            }
+            if share.over == Over::Drop && share.rate.is_none() {
+                let right = "drop needs a rate beside it, such as {rate: 10MB, over: drop}";
+                return wrong(format!("collector.tenant.shares.{tenant}.over: {right}"));
+            }
+        }
+        Ok(())
+    }
+
     /// The tenant of a file's records.
     pub(crate) fn of_namespace(&self, namespace: Option<&str>) -> &str {
         namespace.and_then(|name| self.namespaces.get(name)).unwrap_or(&self.default)
+    }
+}
+
+/// Whether a client's certificate can have this name, as names are compared: whole, and DNS names in lower case.
+fn is_name(name: &str) -> bool {
+    match name.split_once(':') {
+        Some((scheme, rest)) => {
+            scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+                && !rest.is_empty()
+                && name.bytes().all(|b| b.is_ascii_graphic())
+        }
+        None => DnsName::try_from(name).is_ok() && !name.bytes().any(|byte| byte.is_ascii_uppercase()),
     }
 }
 
@@ -424,7 +460,7 @@ mod tests {
                 "tls": {"cert": "/a.pem", "key": "/a.key", "client_ca": "/ca.pem"}}, "gpu": {"library": null, "interval": "5s"}, "host": null,
                 "kubernetes": {"kubeconfig": "/etc/weir/kubeconfig", "node": "node-1.example"},
                 "kubelet": {"max_size": "100Mi", "max_files": 3},
-                "tenant": {"label": "team", "namespaces": {"team-a": "acme"}, "default": "other",
+                "tenant": {"label": "team", "clients": {"team-a.gpu.example": "acme", "spiffe://cluster/ns/team-a": "acme"}, "namespaces": {"team-a": "acme"}, "default": "other",
                     "shares": {"acme": {"weight": 4, "rate": "10MB", "over": "drop"}, "other": {}}}, "max_line": "64KiB", "max_open_files": 100,
                 "limits": {"memory": "64MiB", "cpu": "500m"}}"#,
         )
@@ -442,6 +478,8 @@ mod tests {
         assert_eq!(read("{}").unwrap().kubelet, KubeletOptions { max_size: Size(10 << 20), max_files: 5 });
         assert_eq!(options.otlp.grpc, Some(SocketAddr::from(([127, 0, 0, 1], 0))));
         assert_eq!(options.tenant.label, "team");
+        assert_eq!(options.tenant.clients["spiffe://cluster/ns/team-a"], "acme");
+        assert!(read("{}").unwrap().tenant.clients.is_empty());
         assert_eq!(options.limits.cpu, Some(crate::limits::Cores(0.5)));
         let share = |tenant: &str| options.tenant.shares[tenant];
         assert_eq!(
@@ -473,6 +511,18 @@ mod tests {
             (r#"{"tenant": {"shares": {"acme": {"rate": 1}}}}"#, "shares.acme.rate"),
             (r#"{"tenant": {"shares": {"acme": {"over": "drop"}}}}"#, "shares.acme.over: drop needs a rate"),
             (r#"{"tenant": {"shares": {"acme": {"rate": "1MB", "over": "block"}}}}"#, "expected `delay` or `drop`"),
+            (
+                r#"{"tenant": {"clients": {"a.example": "acme"}}}"#,
+                "collector.tenant.clients: needs collector.otlp.tls.client_ca",
+            ),
+            (
+                r#"{"tenant": {"clients": {"a.example": "acme"}}, "otlp": {"tls": {"cert": "/a.pem", "key": "/a.key"}}}"#,
+                "collector.tenant.clients: needs collector.otlp.tls.client_ca",
+            ),
+            (r#"{"tenant": {"clients": {"*.example": "acme"}}}"#, "«*.example» is no name of a certificate"),
+            (r#"{"tenant": {"clients": {"A.example": "acme"}}}"#, "whole and in lower case"),
+            (r#"{"tenant": {"clients": {"spiffe://a b": "acme"}}}"#, "or a URI"),
+            (r#"{"tenant": {"clients": {"a.example": ""}}}"#, "must not be empty"),
             (r#"{"files": [{}]}"#, "files[0].include"),
             (r#"{"files": [{"include": ["/a/[x"]}]}"#, "files[0].include"),
             (r#"{"files": [{"include": ["/a/*.log.gz"]}]}"#, "files[0].include"),

@@ -55,6 +55,7 @@ async fn export(intake: Intake, signal: Signal, request: Request) -> Response<Bo
 
 async fn taken(intake: &Intake, signal: Signal, request: Request) -> Result<Partial, Refusal> {
     let (parts, mut body) = request.into_parts();
+    let tenants = intake.tenants_of(&parts.extensions)?;
     let named = Encoding::of(&parts.headers, "grpc-encoding")?;
     let mut share = intake.enter().await?;
     let limit = share.body() + PREFIX;
@@ -74,7 +75,7 @@ async fn taken(intake: &Intake, signal: Signal, request: Request) -> Result<Part
     if frame.get_u32() as usize != frame.len() {
         return Err(Refusal::Frame("its length is not that of its prefix"));
     }
-    intake.take(Sent { signal, encoding, json: false, body: frame, share }).await
+    intake.take(Sent { signal, encoding, json: false, body: frame, tenants, share }).await
 }
 
 fn success(partial: &Partial) -> Response<Body> {

@@ -4,6 +4,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::routing::post;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, header};
 use tracing::Instrument;
 
@@ -25,7 +26,7 @@ async fn export(intake: Intake, signal: Signal, request: Request) -> Response<Bo
     let (parts, mut body) = request.into_parts();
     let json = is_json(&parts.headers);
     let span = super::span(signal, "http", quiet);
-    let outcome = taken(&intake, signal, &parts.headers, &mut body).instrument(span).await;
+    let outcome = taken(&intake, signal, &parts, &mut body).instrument(span).await;
     intake.answered(signal, "http", quiet, outcome.as_ref().map(|_| ()));
     match outcome {
         Ok(partial) => success(signal, &partial, json.unwrap_or_default()),
@@ -36,13 +37,14 @@ async fn export(intake: Intake, signal: Signal, request: Request) -> Response<Bo
     }
 }
 
-async fn taken(intake: &Intake, signal: Signal, headers: &HeaderMap, body: &mut Body) -> Result<Partial, Refusal> {
+async fn taken(intake: &Intake, signal: Signal, parts: &Parts, body: &mut Body) -> Result<Partial, Refusal> {
+    let (headers, tenants) = (&parts.headers, intake.tenants_of(&parts.extensions)?);
     let json = is_json(headers).ok_or_else(|| unknown_type(headers))?;
     let encoding = Encoding::of(headers, "content-encoding")?;
     let mut share = intake.enter().await?;
     let limit = share.body();
     let body = body::read(headers, body, limit, &mut share, encoding.times(json), |_| 0).await?;
-    intake.take(Sent { signal, encoding, json, body, share }).await
+    intake.take(Sent { signal, encoding, json, body, tenants, share }).await
 }
 
 fn success(signal: Signal, partial: &Partial, json: bool) -> Response<Body> {

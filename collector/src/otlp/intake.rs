@@ -1,11 +1,13 @@
 //! From a body to the bus, the same for both protocols.
 
 use bytes::Bytes;
+use http::Extensions;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
 use weir_bus::Record;
 
 use super::body::{Budget, Encoding, RECORDS_OF_JSON, Share};
+use super::client::Client;
 use super::refusal::Refusal;
 use super::signal::Signal;
 use super::split::{Part, Split, split};
@@ -45,6 +47,8 @@ pub(super) struct Sent {
     pub(super) encoding: Encoding,
     pub(super) json: bool,
     pub(super) body: Bytes,
+    /// Who decides whose it is.
+    pub(super) tenants: Tenants,
     /// What the body has of the budget.
     pub(super) share: Share,
 }
@@ -52,6 +56,14 @@ pub(super) struct Sent {
 impl Intake {
     pub(super) fn tenants(&self) -> &Tenants {
         &self.tenants
+    }
+
+    /// Who decides the tenants of a request with these extensions.
+    pub(super) fn tenants_of(&self, extensions: &Extensions) -> Result<Tenants, Refusal> {
+        Ok(match extensions.get::<Client>() {
+            Some(client) => self.tenants.of(client)?,
+            None => self.tenants.clone(),
+        })
     }
 
     pub(super) fn new(store: Store, tenants: Tenants, budget: Budget, meter: &Meter) -> Self {
@@ -110,12 +122,11 @@ impl Intake {
             return Err(Refusal::Away);
         }
         let signal = sent.signal;
-        let tenants = self.tenants.clone();
         let inline = if sent.json { INLINE_JSON_BYTES } else { INLINE_BYTES };
         let (split, share) = if sent.body.len() <= inline && sent.encoding == Encoding::Identity {
-            open(sent, &tenants)?
+            open(sent)?
         } else {
-            let opening = tokio::task::spawn_blocking(move || open(sent, &tenants));
+            let opening = tokio::task::spawn_blocking(move || open(sent));
             opening.await.map_err(|_| Refusal::Internal)??
         };
         let record = |part: Part| Record {
@@ -135,8 +146,8 @@ impl Intake {
     }
 }
 
-fn open(sent: Sent, tenants: &Tenants) -> Result<(Split, Share), Refusal> {
-    let Sent { signal, encoding, json, body, mut share } = sent;
+fn open(sent: Sent) -> Result<(Split, Share), Refusal> {
+    let Sent { signal, encoding, json, body, tenants, mut share } = sent;
     let body = encoding.unpack(body, &mut share)?;
     // The records are a second copy, which lives until the bus has it.
     share.grow(body.len() * if json { RECORDS_OF_JSON } else { 1 })?;
@@ -146,7 +157,7 @@ fn open(sent: Sent, tenants: &Tenants) -> Result<(Split, Share), Refusal> {
     } else {
         (body, None)
     };
-    let split = split(signal, &request, tenants, weir_proto::MAX_RECORD_BYTES)?;
+    let split = split(signal, &request, &tenants, weir_proto::MAX_RECORD_BYTES)?;
     if let Some(Lacking { message, list }) = lacking.filter(|_| split.accepted + split.refused == 0) {
         return Err(Malformed::Lacking { message, list }.into());
     }

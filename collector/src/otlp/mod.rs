@@ -14,6 +14,7 @@
 //! one source stays in order.
 
 mod body;
+mod client;
 mod gate;
 mod grpc;
 mod http;

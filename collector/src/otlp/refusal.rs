@@ -10,6 +10,7 @@ use prost::Message;
 use tonic::{Code, Status};
 use weir_bus::spool::Refused;
 
+use super::tenant::Disagreement;
 use super::wire::Malformed;
 
 /// After this long a refused request may be tried again.
@@ -23,6 +24,8 @@ const RETRY_WHEN_DRAINED: Duration = Duration::from_secs(5);
 pub(super) enum Refusal {
     #[error("{0}")]
     Malformed(#[from] Malformed),
+    #[error(transparent)]
+    Disagreement(#[from] Disagreement),
     #[error("the body is not {encoding}: {source}")]
     Encoding { encoding: &'static str, source: std::io::Error },
     #[error("not a gRPC message: {0}")]
@@ -119,6 +122,7 @@ impl Refusal {
             Self::Malformed(_) | Self::Encoding { .. } | Self::Frame(_) | Self::Broken(_) | Self::Record(_) => {
                 StatusCode::BAD_REQUEST
             }
+            Self::Disagreement(_) => StatusCode::FORBIDDEN,
             Self::UnknownEncoding(_) | Self::UnknownType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Busy | Self::Memory | Self::Full => StatusCode::TOO_MANY_REQUESTS,
@@ -134,6 +138,7 @@ impl Refusal {
             Self::Malformed(_) | Self::Encoding { .. } | Self::Frame(_) | Self::UnknownType(_) | Self::Record(_) => {
                 Code::InvalidArgument
             }
+            Self::Disagreement(_) => Code::PermissionDenied,
             Self::UnknownEncoding(_) => Code::Unimplemented,
             Self::TooLarge { .. } | Self::Busy | Self::Memory | Self::Full => Code::ResourceExhausted,
             Self::Slow(_) => Code::DeadlineExceeded,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use http::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -13,8 +14,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 use weir_service::http::{Peers, Place, Prompt, set_up};
 
+use super::client::Client;
 use super::tls::Tls;
 use crate::limits::Windows;
 
@@ -91,19 +94,29 @@ impl Server {
         shutdown: CancellationToken,
     ) {
         set_up(&stream);
-        let Some(tls) = &self.tls else { return self.answer(stream, watcher).await };
+        let Some(tls) = &self.tls else { return self.answer(stream, None, watcher).await };
         // Who has not said hello has nothing to be answered.
-        let stream = tokio::select! {
-            stream = tls.accept(stream) => stream,
+        let accepted = tokio::select! {
+            accepted = tls.accept(stream) => accepted,
             () = shutdown.cancelled() => None,
         };
-        if let Some(stream) = stream {
-            self.answer(stream, watcher).await;
+        if let Some((stream, client)) = accepted {
+            self.answer(stream, client, watcher).await;
         }
     }
 
-    async fn answer(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, watcher: Watcher) {
-        let service = TowerToHyperService::new(self.router.clone());
+    /// Every request knows its client.
+    async fn answer<S>(&self, stream: S, client: Option<Client>, watcher: Watcher)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let service = self.router.clone().map_request(move |mut request: Request<_>| {
+            if let Some(client) = &client {
+                request.extensions_mut().insert(client.clone());
+            }
+            request
+        });
+        let service = TowerToHyperService::new(service);
         let connection = self.builder.serve_connection(TokioIo::new(Prompt::new(stream)), service).into_owned();
         if let Err(error) = watcher.watch(connection).await {
             tracing::debug!(error = %error, "OTLP connection ended");

@@ -23,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
+use super::client::Client;
 use crate::options::TlsOptions;
 
 /// How often the files are looked at.
@@ -104,11 +105,17 @@ impl Tls {
         }
     }
 
-    /// The handshake; `None` if the client is not let in, which is counted.
-    pub(super) async fn accept(&self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+    /// The handshake, and who the client is, where it was asked for; `None` if it is not let in, which is counted.
+    pub(super) async fn accept(&self, stream: TcpStream) -> Option<(TlsStream<TcpStream>, Option<Client>)> {
         let config = self.held.read().config.clone();
         let refused = match tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await {
-            Ok(Ok(stream)) => return Some(stream),
+            Ok(Ok(stream)) => {
+                let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                match certificate.map(Client::of).transpose() {
+                    Ok(client) => return Some((stream, client)),
+                    Err(error) => error.to_string(),
+                }
+            }
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("nothing within {HANDSHAKE:?}"),
         };

@@ -1,5 +1,7 @@
-//! The OTLP source: the pure halves (`split`, `json`), and real clients over loopback into the embedded bus (`server`, `tls`).
+//! The OTLP source: the pure halves (`split`, `json`), and real clients over loopback into the embedded bus (`server`, `tls`,
+//! `clients`).
 
+mod clients;
 mod json;
 mod server;
 mod split;

@@ -15,15 +15,16 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::transport::Channel;
 use weir_bus::Bus;
 use weir_proto::otlp::collector::logs::v1::logs_service_client::LogsServiceClient;
 
 use super::*;
 use crate::options::{OtlpOptions, TenantOptions, TlsOptions};
 use crate::otlp::tls::{Tls, check};
-use crate::otlp::{Error, Server};
+use crate::otlp::{Error, Server, Tenants};
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+pub(super) type Authority = CertifiedIssuer<'static, KeyPair>;
 
 fn authority(name: &str) -> Authority {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
@@ -33,31 +34,35 @@ fn authority(name: &str) -> Authority {
 }
 
 /// Certificate and key in PEM.
-struct Identity {
+pub(super) struct Identity {
     cert: String,
     key: String,
 }
 
 fn identity(authority: &Authority, name: &str, is_expired: bool) -> Identity {
     let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     if is_expired {
         (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
     }
+    signed(authority, params)
+}
+
+pub(super) fn signed(authority: &Authority, mut params: CertificateParams) -> Identity {
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     let key = KeyPair::generate().unwrap();
     let cert = params.signed_by(&key, authority).unwrap();
     Identity { cert: cert.pem(), key: key.serialize_pem() }
 }
 
 /// A server with certificates in a folder.
-struct Site {
+pub(super) struct Site {
     folder: TempDir,
     authority: Authority,
-    clients: Authority,
+    pub(super) clients: Authority,
 }
 
 impl Site {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let site =
             Self { folder: tempfile::tempdir().unwrap(), authority: authority("weir"), clients: authority("clients") };
         site.install(&identity(&site.authority, "weir", false));
@@ -80,30 +85,36 @@ impl Site {
     }
 
     async fn serve(&self, is_mutual: bool) -> Serving {
+        self.serve_as(is_mutual, &TenantOptions::default()).await
+    }
+
+    pub(super) async fn serve_as(&self, is_mutual: bool, tenant: &TenantOptions) -> Serving {
         let bus = Bus::open(&weir_bus::Options::default(), self.folder.path()).await.unwrap();
         let local = Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0));
         let tls = Some(self.options(is_mutual));
         let options = OtlpOptions { grpc: local, http: local, tls, ..OtlpOptions::default() };
         let meter = opentelemetry::global::meter("test");
-        let server = Server::bind(&options, &TenantOptions::default(), bus.producer().unwrap(), None, &meter).await;
-        let server = server.unwrap();
+        let server = Server::bind(&options, tenant, bus.producer().unwrap(), None, &meter).await.unwrap();
         assert_eq!(server.scheme(), "https");
         let stop = CancellationToken::new();
         let (grpc, http, tls) = (server.grpc_addr().unwrap(), server.http_addr().unwrap(), server.tls.clone().unwrap());
+        let tenants = server.tenants();
         tokio::spawn(server.run(stop.clone()));
-        Serving { grpc, http, tls, _stop: stop.drop_guard() }
+        Serving { grpc, http, tls, tenants, bus, _stop: stop.drop_guard() }
     }
 
     /// A client that believes the server's authority.
-    fn client(&self, identity: Option<&Identity>) -> ClientConfig {
+    pub(super) fn client(&self, identity: Option<&Identity>) -> ClientConfig {
         client(&self.authority, identity)
     }
 }
 
-struct Serving {
-    grpc: SocketAddr,
-    http: SocketAddr,
+pub(super) struct Serving {
+    pub(super) grpc: SocketAddr,
+    pub(super) http: SocketAddr,
     tls: Arc<Tls>,
+    pub(super) tenants: Tenants,
+    pub(super) bus: Bus,
     _stop: DropGuard,
 }
 
@@ -122,23 +133,50 @@ fn client(believed: &Authority, identity: Option<&Identity>) -> ClientConfig {
     }
 }
 
-async fn connect(to: SocketAddr, config: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
+pub(super) async fn connect(to: SocketAddr, config: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from("weir").unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, TcpStream::connect(to).await?).await
 }
 
 /// An export over HTTP/1.1; its status. That a client is not let in, TLS 1.3 tells it behind the handshake.
 async fn post(stream: &mut TlsStream<TcpStream>) -> std::io::Result<u16> {
+    let answer = post_body(stream, b"").await?;
+    Ok(answer[9..12].parse().unwrap())
+}
+
+/// An export over HTTP/1.1; its answer, head and body.
+pub(super) async fn post_body(stream: &mut TlsStream<TcpStream>, body: &[u8]) -> std::io::Result<String> {
+    let (kind, length) = ("application/x-protobuf", body.len());
     let head =
-        "POST /v1/logs HTTP/1.1\r\nhost: weir\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n";
-    stream.write_all(head.as_bytes()).await?;
+        format!("POST /v1/logs HTTP/1.1\r\nhost: weir\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n");
+    stream.write_all(&[head.as_bytes(), body].concat()).await?;
     let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") {
+    loop {
         if stream.read_buf(&mut answer).await? == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
+        let text = String::from_utf8_lossy(&answer);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
+            return Ok(text.into_owned());
+        }
     }
-    Ok(std::str::from_utf8(&answer[9..12]).unwrap().parse().unwrap())
+}
+
+/// A client of gRPC, on one connection.
+pub(super) async fn dial(to: SocketAddr, mut config: ClientConfig) -> LogsServiceClient<Channel> {
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let connector = tower::service_fn(move |_| {
+        let config = config.clone();
+        async move {
+            let stream = connect(to, config).await?;
+            assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+            Ok::<_, std::io::Error>(TokioIo::new(stream))
+        }
+    });
+    let endpoint = tonic::transport::Endpoint::from_static("http://weir");
+    LogsServiceClient::new(endpoint.connect_with_connector(connector).await.unwrap())
 }
 
 async fn exports(to: SocketAddr, config: ClientConfig) -> std::io::Result<u16> {
@@ -151,21 +189,8 @@ async fn both_protocols_are_taken_over_tls_and_nothing_else_is() {
     let serving = site.serve(false).await;
     assert_eq!(exports(serving.http, site.client(None)).await.unwrap(), 200);
 
-    let mut config = site.client(None);
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let to = serving.grpc;
-    let connector = tower::service_fn(move |_| {
-        let config = config.clone();
-        async move {
-            let stream = connect(to, config).await?;
-            assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-            Ok::<_, std::io::Error>(TokioIo::new(stream))
-        }
-    });
-    let endpoint = tonic::transport::Endpoint::from_static("http://weir");
-    let channel = endpoint.connect_with_connector(connector);
     let request = logs(vec![(&[("service.name", "ocr")], vec![line("one")])]);
-    LogsServiceClient::new(channel.await.unwrap()).export(request).await.unwrap();
+    dial(serving.grpc, site.client(None)).await.export(request).await.unwrap();
 
     let stranger = exports(serving.http, client(&authority("stranger"), None)).await.unwrap_err();
     assert!(stranger.to_string().contains("UnknownIssuer"), "the client does not believe it: {stranger}");
