@@ -420,8 +420,8 @@ pub(super) fn is_copy(source: &mut Source, path: &Path, metadata: &Metadata, cop
     Ok(!unvisited.is_empty())
 }
 
-fn measure(source: &Source) {
-    let lag = source.tails.values().map(|tail| tail.entry.size.saturating_sub(tail.acks.durable())).sum();
+pub(super) fn measure(source: &Source) {
+    let lag = source.tails.values().map(|tail| tail.size().saturating_sub(tail.acks.durable())).sum();
     source.metrics.lag.record(lag, &[]);
     source.metrics.files.record(source.tails.len() as u64, &[]);
 }

@@ -90,6 +90,8 @@ pub enum Until {
 
 /// Emptied buffers that are kept.
 const POOL: usize = 8;
+/// How often what waits is told while nothing is read.
+const TELL: Duration = Duration::from_secs(1);
 /// So long it may keep others from its thread.
 const SLICE: Duration = Duration::from_millis(1);
 /// How often files are looked at that wait for time to pass.
@@ -352,6 +354,7 @@ impl Source {
         let mut written = Instant::now();
         let mut ticked = Instant::now();
         let mut yielded = Instant::now();
+        let mut told = Instant::now();
         while !stop.is_cancelled() {
             while let Some(Some(done)) = self.flight.next().now_or_never() {
                 self.done(done);
@@ -419,6 +422,10 @@ impl Source {
                     Next::Nobody => {}
                 }
             }
+            if !self.turns.is_empty() && now - told >= TELL {
+                told = now;
+                self.tell_what_waits();
+            }
             let idle = self.turns.is_empty() && self.lingering.is_empty() && self.flight.is_empty();
             if until == Until::End && idle && self.timed.is_empty() {
                 break;
@@ -432,6 +439,7 @@ impl Source {
             due = if drops { now } else { due };
             due = due.min(self.ledger.told_again(self.settings.retry).unwrap_or(due));
             due = if self.moved { due.min(written + self.settings.checkpoint) } else { due };
+            due = if self.turns.is_empty() { due } else { due.min(told + TELL) };
             due = if self.timed.is_empty() { due } else { due.min(ticked + TICK) };
             if listening.is_none() {
                 listening = self.watch.listen();

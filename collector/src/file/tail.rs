@@ -70,6 +70,8 @@ pub(super) struct Tail {
     /// No path leads here any more, since then.
     pub(super) rotated: Option<Instant>,
     pub(super) grown: Instant,
+    /// Its size when it was looked at without being read, where it grew.
+    ahead: u64,
     /// How it is written, and how long it may be there.
     pub(super) outlook: Outlook,
     /// Something is open that only another line would end, since then.
@@ -147,6 +149,7 @@ impl Tail {
             outlook: Outlook::default(),
             open_since: None,
             part_since: None,
+            ahead: 0,
             waits_for_pod: None,
             failed: None,
             careful: false,
@@ -224,7 +227,7 @@ impl Tail {
         let ended = size.map_or(ended, |size| end >= size);
         let seen = size.unwrap_or(if ended { end } else { self.entry.size.max(end) });
         let cut = self.entry.size.saturating_sub(seen);
-        self.entry.size = seen;
+        (self.entry.size, self.ahead) = (seen, 0);
         let at_break = !data.is_empty() && stop == Some(end);
         self.batch.expect(data.len());
         let whole = self.lines(data, at_break, observed);
@@ -425,12 +428,27 @@ impl Tail {
         // In UTF-8 it may be more than the file has.
         let most = position.saturating_sub(self.entry.start + self.entry.over_rate);
         self.entry.left_out = self.entry.left_out.min(most);
+        let size = self.size();
         if self.waiting.is_none_or(|(end, _)| position >= end) {
             let now = weir_service::time::now_unix_nano() as u64;
-            self.waiting = (self.entry.size > position).then_some((self.entry.size, now));
+            self.waiting = (size > position).then_some((size, now));
         }
         self.entry.waiting_since = self.waiting.map(|(_, since)| since);
         self.entry.breaks.retain(|&at| at > position || (at == position && self.scan == position));
-        self.entry.clone()
+        Entry { size, ..self.entry.clone() }
+    }
+
+    /// Looks how much there is, without reading any of it.
+    pub(super) fn look_ahead(&mut self) {
+        if let Content::Plain(file) = &self.content
+            && let Ok(metadata) = file.metadata()
+        {
+            self.ahead = metadata.len();
+        }
+    }
+
+    /// The greatest size seen, though not all of it was read.
+    pub(super) fn size(&self) -> u64 {
+        self.entry.size.max(self.ahead)
     }
 }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::content::Content;
 use super::ledger::Reason;
 use super::source::Source;
+use super::tail::Tail;
 use super::{follow, identity, rotated};
 
 /// So many times a damaged compressed file is tried: it may still be written.
@@ -83,6 +84,13 @@ impl Source {
                 self.timed.remove(&id);
             }
         }
+    }
+
+    /// Files wait for their turn, and none is read: what comes meanwhile is told all the same.
+    pub(super) fn tell_what_waits(&mut self) {
+        self.tails.values_mut().filter(|tail| tail.queued).for_each(Tail::look_ahead);
+        follow::measure(self);
+        self.publish();
     }
 
     /// The file of a generation is another now, or gone; `anew` if what is there now is to be read from its beginning.

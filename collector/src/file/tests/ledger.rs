@@ -39,6 +39,38 @@ async fn every_byte_is_seen_and_then_acknowledged_or_waits() {
 }
 
 #[tokio::test]
+async fn what_comes_while_nothing_can_be_read_is_told_as_waiting_and_is_lost_when_it_is_cut() {
+    let mut world = World::new(Format::Plain).await;
+    world.rescan = Duration::from_hours(1);
+    world.append("a.log", "one\n");
+    let (sources, there, stop) = (Sources::default(), CancellationToken::new(), CancellationToken::new());
+    let source = world.source().telling(&sources).reading_after(there.clone());
+    let running = tokio::spawn(source.run(Until::Stopped, stop.clone()));
+    let told = |bytes: u64| {
+        let sources = sources.clone();
+        async move {
+            while sources.rows().first().is_none_or(|row| (row.seen, row.waiting) != (bytes, bytes)) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    };
+    told(4).await;
+    world.append("a.log", "two\nthree\n");
+    told(14).await;
+    assert!(sources.rows()[0].waiting_seconds < 3600);
+    fs::write(world.path("a.log"), "x\n").unwrap();
+    there.cancel();
+    while !world.bodies().await.contains(&"x".to_owned()) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    let row = sources.rows()[0].clone();
+    assert_eq!((row.seen, row.acknowledged, row.waiting), (16, 2, 0));
+    assert_eq!(row.lost.into_iter().collect::<Vec<_>>(), [(Reason::Truncated, 14)]);
+}
+
+#[tokio::test]
 async fn what_was_deleted_or_truncated_while_down_is_lost_by_its_reason_and_told_once() {
     let world = World::new(Format::Plain).await;
     for name in ["a.log", "b.log", "c.log"] {
