@@ -6,7 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use weir_tests::kafka::Kafka;
@@ -23,6 +23,8 @@ const LOG_BYTES: usize = 20_000;
 /// What the collector may have in memory at any time, however long Kafka is away: what may be on its way there
 /// (24 MiB), as it was read, as librdkafka copies it and as it is packed, and the program itself.
 const PEAK: u64 = 144 << 20;
+/// Bytes of files that come in a second; the spool packs what it holds.
+const A_SECOND: u64 = LINES * LINE_BYTES;
 /// Before and after the time without Kafka.
 const AROUND: Duration = Duration::from_secs(2);
 
@@ -45,7 +47,8 @@ async fn kafka_away_under_load_loses_nothing_and_memory_stays_flat() {
     });
     let mut collector = Weir::new("collector", &folder.path().join("collector"), &config).unwrap();
     let mut indexer = Weir::new("indexer", &folder.path().join("indexer"), &config).unwrap();
-    let otlp = collector.start().await.unwrap().otlp_http.unwrap();
+    let ready = collector.start().await.unwrap();
+    let (otlp, metrics) = (ready.otlp_http.unwrap(), Api::new(&ready.http).unwrap());
     let api = Api::new(&indexer.start().await.unwrap().http).unwrap();
 
     let away = Duration::from_secs(number("WEIR_OUTAGE", 10));
@@ -62,13 +65,23 @@ async fn kafka_away_under_load_loses_nothing_and_memory_stays_flat() {
     tokio::time::sleep(AROUND).await;
     kafka.kill().unwrap();
     tokio::time::sleep(away).await;
-    let peak = collector.peak().unwrap() >> 20;
+    let (peak, behind) = (collector.peak().unwrap() >> 20, waiting(&metrics).await.unwrap());
+    let (cpu, since) = (collector.cpu_time().unwrap(), Instant::now());
     kafka.restart().await.unwrap();
+    let within = Duration::from_mins(2) + 2 * away;
+    let in_step = until(within, || async { (waiting(&metrics).await? < A_SECOND).then_some(()) });
+    in_step.await.expect("what came meanwhile is on Kafka");
+    let (took, cpu) = (since.elapsed().as_secs_f64(), (collector.cpu_time().unwrap() - cpu).as_secs_f64());
+    let megabytes = behind as f64 / 1e6;
+    eprintln!(
+        "{megabytes:.0} MB waited, and were on Kafka {took:.1} s after it was started: {:.0} MB/s, {:.0} MB a CPU second",
+        megabytes / took,
+        megabytes / cpu
+    );
     let report = files.await.unwrap();
     sender.await.unwrap();
 
     let all = lines + exports * LOGS;
-    let within = Duration::from_mins(2) + 2 * away;
     let arrived = until(within, || async { (api.count("").await.ok()? >= all).then_some(()) });
     if arrived.await.is_none() {
         // What is missing is told below.
@@ -95,6 +108,14 @@ async fn kafka_away_under_load_loses_nothing_and_memory_stays_flat() {
     let told = format!("{peak} MiB while Kafka was away, {later} MiB in all; {} MiB are stated", PEAK >> 20);
     eprintln!("{told}");
     assert!(later < PEAK >> 20, "{told}");
+}
+
+/// Bytes of files and of the spool that are not on Kafka.
+async fn waiting(metrics: &Api) -> Option<u64> {
+    let (_, text) = metrics.text("/metrics").await.ok()?;
+    let of_these = ["weir_collector_source_waiting_bytes", "weir_collector_otlp_spool_bytes"];
+    let lines = text.lines().filter(|line| of_these.iter().any(|name| line.starts_with(name)));
+    lines.map(|line| line.rsplit(' ').next()?.parse::<f64>().ok().map(|bytes| bytes as u64)).sum()
 }
 
 /// Exports one after the other, each until it is acknowledged.
