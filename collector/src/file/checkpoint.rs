@@ -181,15 +181,17 @@ impl Checkpoint {
         Ok(Some(content))
     }
 
-    /// Durable when it returns; the old content stays if it fails.
-    pub(super) fn write(&self, written: &Written<'_>) -> Result<(), Error> {
+    /// Durable when it returns; the old content stays if it fails. Returns its size.
+    pub(super) fn write(&self, written: &Written<'_>) -> Result<usize, Error> {
         let write = || {
             let temporary = self.path.with_extension("tmp");
+            let content = serde_json::to_vec(&Versioned { version: 1, content: written })?;
             let mut file = File::create(&temporary)?;
-            file.write_all(&serde_json::to_vec(&Versioned { version: 1, content: written })?)?;
+            file.write_all(&content)?;
             file.sync_all()?;
             fs::rename(&temporary, &self.path)?;
-            self.path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+            self.path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())?;
+            Ok(content.len())
         };
         write().map_err(|source| Error::Storage { path: self.path.clone(), source })
     }

@@ -50,7 +50,7 @@ pub struct Settings {
     pub grace: Duration,
     /// How long a group of lines waits for one more.
     pub group_wait: Duration,
-    /// How often positions are written while they move.
+    /// How often positions are written while they move, unless there are many.
     pub checkpoint: Duration,
     /// How long after a failure the bus is tried again.
     pub retry: Duration,
@@ -90,6 +90,9 @@ pub enum Until {
 
 /// Emptied buffers that are kept.
 const POOL: usize = 8;
+/// Bytes of positions that are written in a second while they move, unless that takes longer than this.
+const KEPT_A_SECOND: f64 = 512.0 * 1024.0;
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often what waits is told while nothing is read.
 const TELL: Duration = Duration::from_secs(1);
 /// So long it may keep others from its thread.
@@ -186,6 +189,8 @@ pub struct Source {
     /// Nothing is on its way, and nothing will be.
     clean: bool,
     checkpoint: Checkpoint,
+    /// Its size.
+    pub(super) kept: usize,
     pub(super) ledger: Ledger,
     pub(super) producer: Producer,
     pub(super) bus: Bus,
@@ -279,6 +284,7 @@ impl Source {
             moved: false,
             clean: false,
             checkpoint,
+            kept: 0,
             ledger: Ledger::new(before.ledger),
             producer: bus.producer()?,
             bus: bus.clone(),
@@ -374,14 +380,14 @@ impl Source {
                 self.queue(id);
             }
             // What it finds is written with the positions.
-            if now - ticked >= TICK || (self.moved && now - written >= self.settings.checkpoint) {
+            if now - ticked >= TICK || (self.moved && now - written >= self.pause()) {
                 ticked = now;
                 self.tick(now);
             }
             if self.reading.is_cancelled() && self.ends.is_some() && self.has_room() {
                 self.drop_over(now);
             }
-            if self.must_write || (self.moved && now - written >= self.settings.checkpoint) {
+            if self.must_write || (self.moved && now - written >= self.pause()) {
                 written = now;
                 if let Err(error) = self.write() {
                     tracing::error!(error = &error as &dyn std::error::Error, "positions cannot be written");
@@ -438,7 +444,7 @@ impl Source {
             let drops = !self.over.is_empty() && reading && self.has_room();
             due = if drops { now } else { due };
             due = due.min(self.ledger.told_again(self.settings.retry).unwrap_or(due));
-            due = if self.moved { due.min(written + self.settings.checkpoint) } else { due };
+            due = if self.moved { due.min(written + self.pause()) } else { due };
             due = if self.turns.is_empty() { due } else { due.min(told + TELL) };
             due = if self.timed.is_empty() { due } else { due.min(ticked + TICK) };
             if listening.is_none() {
@@ -468,6 +474,13 @@ impl Source {
     /// How often files are looked for though nothing was told of them.
     pub(super) fn rescan(&self) -> Duration {
         if self.watch.is_whole() { self.settings.rescan_behind } else { self.settings.rescan }
+    }
+
+    /// How often positions are written while they move, and groups of lines are ended that only time ends: where there
+    /// are many files, the disk has other things to do.
+    pub(super) fn pause(&self) -> Duration {
+        let disk = Duration::from_secs_f64(self.kept as f64 / KEPT_A_SECOND).min(LONGEST_PAUSE);
+        self.settings.checkpoint.max(disk)
     }
 
     async fn drain(&mut self) -> Result<Left, Error> {
@@ -657,7 +670,7 @@ impl Source {
             let waiting: AHashSet<String> = names.cloned().collect();
             self.unsettled.retain(|name, _| waiting.contains(name));
         }
-        self.checkpoint.write(&Written {
+        self.kept = self.checkpoint.write(&Written {
             looked: self.looked,
             at: weir_service::time::now_unix_nano() as u64,
             // Until what the last run left is looked up, it is looked for from there.

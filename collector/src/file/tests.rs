@@ -609,3 +609,13 @@ async fn a_damaged_checkpoint_is_an_error_and_not_a_fresh_start() {
         Source::open(&world.options, Settings::default(), &state, &world.bus, Naming::default(), metrics, part);
     assert!(matches!(opened, Err(Error::Storage { .. })));
 }
+
+#[tokio::test]
+async fn positions_of_many_files_are_written_less_often() {
+    let mut source = World::new(Format::Plain).await.source();
+    assert_eq!(source.pause(), Duration::from_millis(5));
+    source.kept = 1 << 20;
+    assert_eq!(source.pause(), Duration::from_secs(2));
+    source.kept = 1 << 30;
+    assert_eq!(source.pause(), Duration::from_secs(5));
+}

@@ -1,6 +1,6 @@
 //! What time brings: files to close, groups to end, failures to try again; and generations that end under an open file.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::io::Errno;
 use tokio_util::sync::CancellationToken;
@@ -13,8 +13,6 @@ use super::{follow, identity, rotated};
 
 /// So many times a damaged compressed file is tried: it may still be written.
 const UNPACKED: u32 = 5;
-/// Groups of lines that time ends are ended this often at most.
-const PAUSE: Duration = Duration::from_secs(1);
 
 impl Source {
     /// Looks at the files that wait for time to pass.
@@ -25,7 +23,7 @@ impl Source {
         let grace = u64::try_from(self.settings.grace.as_nanos()).unwrap_or(u64::MAX);
         let long_ago = (weir_service::time::now_unix_nano() as u64).saturating_sub(grace);
         // Together, and with what is written anyway: each alone would be a write of its own.
-        let pause = self.settings.checkpoint.min(PAUSE);
+        let pause = self.pause();
         let may_end = self.must_write || self.groups_ended.is_none_or(|at| now.saturating_duration_since(at) >= pause);
         for id in self.timed.iter().copied().collect::<Vec<_>>() {
             let Some(tail) = self.tails.get_mut(&id) else {
