@@ -70,11 +70,11 @@ impl Source {
         let bytes = sealed.value.len();
         let path = tail.entry.path.clone();
         let record = record(&self.topic, &origin, sealed.value);
-        // Waits while the bus is full. When stopped, the batch is read again by the next run.
+        // Waits while the bus is full. When stopped, the batch is read again by the next run; none may pass it.
         let delivery = tokio::select! {
             biased;
             delivery = self.producer.send(record) => delivery,
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return self.hold(id),
         };
         match delivery {
             Ok(delivery) => {

@@ -428,7 +428,7 @@ impl Source {
                     Next::Nobody => {}
                 }
             }
-            if !self.turns.is_empty() && now - told >= TELL {
+            if !self.turns.is_empty() && now - told >= TELL.max(self.pause()) {
                 told = now;
                 self.tell_what_waits();
             }
@@ -445,7 +445,7 @@ impl Source {
             due = if drops { now } else { due };
             due = due.min(self.ledger.told_again(self.settings.retry).unwrap_or(due));
             due = if self.moved { due.min(written + self.pause()) } else { due };
-            due = if self.turns.is_empty() { due } else { due.min(told + TELL) };
+            due = if self.turns.is_empty() { due } else { due.min(told + TELL.max(self.pause())) };
             due = if self.timed.is_empty() { due } else { due.min(ticked + TICK) };
             if listening.is_none() {
                 listening = self.watch.listen();
@@ -483,7 +483,7 @@ impl Source {
         self.settings.checkpoint.max(disk)
     }
 
-    async fn drain(&mut self) -> Result<Left, Error> {
+    pub(super) async fn drain(&mut self) -> Result<Left, Error> {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
         while let Ok(Some(done)) = tokio::time::timeout_at(deadline, self.flight.next()).await {
             self.done(done);
@@ -577,7 +577,7 @@ impl Source {
         hints.structure
     }
 
-    async fn visit(&mut self, id: u64, stop: &CancellationToken) {
+    pub(super) async fn visit(&mut self, id: u64, stop: &CancellationToken) {
         let Some(tail) = self.tails.get_mut(&id) else { return };
         tail.queued = false;
         if tail.failed.is_some() || tail.entry.ended.is_some() || (tail.careful && tail.in_flight > 0) {
@@ -656,7 +656,7 @@ impl Source {
         }
     }
 
-    fn write(&mut self) -> Result<(), Error> {
+    pub(super) fn write(&mut self) -> Result<(), Error> {
         if self.must_write {
             self.keep_pods();
         }

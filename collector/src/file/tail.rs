@@ -226,7 +226,7 @@ impl Tail {
         let end = from + data.len() as u64;
         let ended = size.map_or(ended, |size| end >= size);
         let seen = size.unwrap_or(if ended { end } else { self.entry.size.max(end) });
-        let cut = self.entry.size.saturating_sub(seen);
+        let cut = self.size().saturating_sub(seen);
         (self.entry.size, self.ahead) = (seen, 0);
         let at_break = !data.is_empty() && stop == Some(end);
         self.batch.expect(data.len());
@@ -445,6 +445,12 @@ impl Tail {
         {
             self.ahead = metadata.len();
         }
+    }
+
+    /// Whether there is more than the last visit saw.
+    pub(super) fn has_grown(&mut self) -> bool {
+        self.look_ahead();
+        self.size() > self.entry.size
     }
 
     /// The greatest size seen, though not all of it was read.

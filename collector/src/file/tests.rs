@@ -1,3 +1,4 @@
+mod ahead;
 mod encoding;
 mod gone;
 mod handover;
