@@ -1,10 +1,12 @@
 //! The process keeps to the memory and the CPU time that it may take, by slowing down.
 //!
 //! **What is held back.** Over its CPU time, files are not read, and OTLP exports wait before they are read, some seconds
-//! at most; then they are told to try again, as they are near its memory, when files are not read either. All else goes on: what is on its way, its
-//! acknowledgements, positions, metrics, stopping. So memory comes back, and nothing waits for what is held back.
+//! at most; then they are told to try again. Near its memory they are told so at once, and files are not read either. All
+//! else goes on: what is on its way, its acknowledgements, positions, metrics, stopping. So memory comes back, and nothing
+//! waits for what is held back.
 //!
-//! **Never for good.** A process that takes more than its limits without any of this still reads a little every second.
+//! **Files never for good.** A process that takes more than its limits without any of this still reads a little of them
+//! every second. Senders of OTLP keep what they have, and try again.
 //!
 //! Before memory is near, `Bounds` keep what may be on its way at once to what it leaves.
 
@@ -160,6 +162,7 @@ impl Limits {
         }
         let _turn = tokio::time::timeout(IN_LINE, inner.turn.lock()).await.map_err(|_| Closed::Busy)?;
         let patience = Instant::now() + PATIENCE;
+        let mut waited = false;
         loop {
             let now = Instant::now();
             let until = match self.held(now, 0) {
@@ -167,11 +170,14 @@ impl Limits {
                 Some(Held::Cpu(until)) if now < patience && !inner.stopping.is_cancelled() => until,
                 _ => break,
             };
+            waited = true;
             // Memory may fill up meanwhile.
             let until = until.min(now + LOOK).min(patience);
             tokio::select! { () = tokio::time::sleep_until(until.into()) => {} () = inner.stopping.cancelled() => {} }
         }
-        tokio::time::sleep(STEP).await;
+        if waited {
+            tokio::time::sleep(STEP).await;
+        }
         Ok(())
     }
 

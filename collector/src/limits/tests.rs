@@ -80,3 +80,24 @@ async fn an_export_whose_turn_does_not_come_is_told_to_try_again_before_its_send
     assert_eq!(limits.pass().await, Err(Closed::Busy));
     assert!(came.elapsed() < Duration::from_secs(6));
 }
+
+#[tokio::test]
+async fn exports_that_meet_while_nothing_is_held_back_pass_at_once() {
+    let limits = stuck(false);
+    let inner = limits.0.as_ref().unwrap();
+    inner.state.lock().cpu = Some((Bucket::new(1000.0, Instant::now(), cpu_time()), Spell::new("cpu")));
+    let turn = inner.turn.lock().await;
+    let mut passing = tokio::task::JoinSet::new();
+    for _ in 0..3000 {
+        let limits = limits.clone();
+        passing.spawn(async move { limits.pass().await });
+    }
+    tokio::task::yield_now().await;
+    let start = Instant::now();
+    drop(turn);
+    while let Some(passed) = passing.join_next().await {
+        assert_eq!(passed.unwrap(), Ok(()));
+    }
+    // A step for each would be three seconds.
+    assert!(start.elapsed() < Duration::from_secs(2));
+}
