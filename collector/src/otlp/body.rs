@@ -22,6 +22,10 @@ const RESERVED: usize = 1 << 20;
 /// So many times the greatest body is what one may need, at most: packed, unpacked, and as records if it is JSON.
 const MOST: usize = 1 + 1 + RECORDS_OF_JSON;
 
+/// Room that is promised before the first byte has come, and so many times what has come after it.
+const BEFORE: usize = 64 << 10;
+const AHEAD: usize = 64;
+
 /// Records take so many times their JSON, at most: numbers are shorter there.
 pub(super) const RECORDS_OF_JSON: usize = 4;
 
@@ -81,9 +85,12 @@ impl Share {
 
     /// Makes sure of room for what is to come, where memory is limited: or many would be taken in half, and none to the
     /// end.
-    fn expect(&mut self, bytes: usize) -> Result<(), Refusal> {
+    fn expect(&mut self, bytes: usize, came: usize) -> Result<(), Refusal> {
+        // Who only announces much gets little, or a few of them would be all.
+        let bytes = bytes.min(BEFORE + AHEAD * came);
         // More may be needed than there ever is, though it is not likely.
-        let bytes = bytes.min(MOST * self.body());
+        let taken = self.permits.as_ref().map_or(0, OwnedSemaphorePermit::num_permits) - self.promised;
+        let bytes = bytes.min((MOST * self.body()).saturating_sub(taken));
         let more = bytes.saturating_sub(self.promised);
         if self.budget.limits.promise(more).map_err(|_| Refusal::Memory)? {
             self.promised += more;
@@ -198,7 +205,7 @@ pub(super) async fn read(
         return Err(Refusal::TooLarge { limit, what: "as sent" });
     }
     let length = announced.map_or(0, |length| length as usize);
-    share.expect(length * times)?;
+    share.expect(length * times, 0)?;
     let reading = collect(body, limit, share, times, |first| length.max(expected(first)).min(limit));
     tokio::time::timeout(READ_TIMEOUT, reading).await.map_err(|_| Refusal::Slow(READ_TIMEOUT))?
 }
@@ -227,16 +234,21 @@ async fn collect(
     times: usize,
     expected: impl Fn(&[u8]) -> usize + Send + Sync,
 ) -> Result<Bytes, Refusal> {
+    let (mut came, mut needed) = (0, 0);
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(Refusal::Broken)?.into_data() else { continue };
-        if first.len() + whole.len() + data.len() > limit {
+        came += data.len();
+        if came > limit {
             return Err(Refusal::TooLarge { limit, what: "as sent" });
         }
         share.grow(data.len())?;
+        if came == data.len() {
+            needed = expected(&data) * times;
+        }
+        share.expect(needed.saturating_sub(came), came)?;
         if first.is_empty() && whole.is_empty() {
-            share.expect((expected(&data) * times).saturating_sub(data.len()))?;
             first = data;
             continue;
         }
@@ -247,4 +259,30 @@ async fn collect(
         whole.extend_from_slice(&data);
     }
     Ok(if whole.is_empty() { first } else { whole.freeze() })
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_service::config::Size;
+
+    use super::*;
+    use crate::limits::{Bounds, LimitOptions};
+
+    #[tokio::test]
+    async fn the_greatest_export_finds_room_whatever_the_limit_is_where_nothing_else_is_on_its_way() {
+        for mebibytes in [48_u64, 64, 100, 160, 200, 448] {
+            let meter = opentelemetry::global::meter("test");
+            // Memory is not what is short here.
+            let limits = Limits::new(&LimitOptions { memory: Some(Size(8 << 30)), cpu: None }, &meter);
+            let bounds = Bounds::of(Some(Size(mebibytes << 20)));
+            let budget = Budget { limits, ..Budget::new(bounds.exports, bounds.export) };
+            for (json, part) in [(true, 0.25), (true, 1.0), (false, 0.5), (false, 1.0)] {
+                let (length, mut share) = ((bounds.export as f64 * part) as usize, budget.share());
+                let headers = HeaderMap::from_iter([(http::header::CONTENT_LENGTH, length.into())]);
+                let (mut body, limit, times) = (Body::from(vec![0; length]), share.body(), Encoding::Gzip.times(json));
+                let read = read(&headers, &mut body, limit, &mut share, times, |_| 0).await;
+                assert_eq!(read.unwrap().len(), length, "{mebibytes} MiB, JSON {json}, {part}");
+            }
+        }
+    }
 }

@@ -21,9 +21,10 @@ use weir_proto::otlp::collector::metrics::v1::metrics_service_client::MetricsSer
 use weir_proto::otlp::collector::trace::v1::ExportTraceServiceResponse;
 use weir_proto::otlp::collector::trace::v1::trace_service_client::TraceServiceClient;
 use weir_proto::otlp::metrics::v1::{Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric};
+use weir_service::config::Size;
 
 use super::*;
-use crate::limits::Bounds;
+use crate::limits::{Bounds, LimitOptions, Limits};
 use crate::options::{OtlpOptions, TenantOptions};
 use crate::otlp::body::Budget;
 use crate::otlp::intake::Intake;
@@ -624,4 +625,31 @@ async fn weirs_own_telemetry_is_not_traced() {
     assert_eq!(spans.load(Ordering::Relaxed), 0);
     client.export(two_services()).await.unwrap();
     assert_eq!(spans.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exports_that_are_announced_and_do_not_come_leave_room_for_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = Bus::open(&weir_bus::Options::default(), folder.path()).await.unwrap();
+    let meter = opentelemetry::global::meter("test");
+    let options = OtlpOptions { grpc: LOCAL, http: LOCAL, ..OtlpOptions::default() };
+    let server =
+        Server::bind(&options, &TenantOptions::default(), bus.producer().unwrap(), None, &meter).await.unwrap();
+    let limits = LimitOptions { memory: Some(Size(448 << 20)), cpu: None };
+    let server = server.within(&Limits::new(&limits, &meter));
+    let (grpc, http) = (server.grpc_addr().unwrap(), server.http_addr().unwrap());
+    let (gate, shutdown) = (server.gate(), tokio_util::sync::CancellationToken::new());
+    let running = tokio::spawn(server.run(shutdown.clone()));
+    let rig = Rig { bus, grpc, http, gate, shutdown, running, _folder: folder };
+    let mut silent = Vec::new();
+    for _ in 0..10 {
+        let mut stream = TcpStream::connect(rig.http).await.unwrap();
+        let head = "POST /v1/logs HTTP/1.1\r\nhost: weir\r\ncontent-type: application/json\r\n\
+                    content-encoding: gzip\r\ncontent-length: 3300000\r\n\r\n{";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        silent.push(stream);
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let answer = rig.post("/v1/logs", &[("content-type", PROTOBUF)], &two_services().encode_to_vec()).await;
+    assert_eq!(answer.status, 200);
 }
