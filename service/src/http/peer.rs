@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -46,7 +46,7 @@ impl Peers {
 
     /// A connection's place, until it is dropped; `None` if the address has its share.
     pub fn place(&self, address: IpAddr) -> Option<Place> {
-        let address = owner(address);
+        let address = address.to_canonical();
         let mut open = self.open.lock();
         let count = open.entry(address).or_default();
         if *count >= self.most {
@@ -73,14 +73,6 @@ impl Drop for Place {
                 count.remove();
             }
         }
-    }
-}
-
-/// One machine has a whole /64 of IPv6.
-fn owner(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-        IpAddr::V4(address) => IpAddr::V4(address),
     }
 }
 
@@ -178,7 +170,7 @@ mod tests {
     #[test]
     fn one_address_leaves_half_to_the_others_and_gives_back_what_it_had() {
         let peers = Peers::new(4);
-        let [one, same, other] = ["fd00::1", "fd00::2", "10.0.0.1"].map(|text| text.parse().unwrap());
+        let [one, same, other] = ["::ffff:10.0.0.1", "10.0.0.1", "fd00::1"].map(|text| text.parse().unwrap());
         let held = (peers.place(one).unwrap(), peers.place(same).unwrap());
         assert!(peers.place(one).is_none() && peers.place(other).is_some());
         drop(held);
