@@ -2,7 +2,8 @@
 //!
 //! Whose it is may take the API: a pod's label names its tenant. Where somebody is asked, a pod that is not known yet is
 //! waited for as its files wait, and nothing is told of it meanwhile, so that its first samples are its tenant's too. What
-//! counts loses nothing: it is told with all that came together. A pod that does not come is told by its names alone.
+//! counts loses nothing, as long as its container is there: it is told with all that came together. A pod that does not
+//! come is told by its names alone.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
