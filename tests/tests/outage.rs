@@ -66,12 +66,12 @@ async fn kafka_away_under_load_loses_nothing_and_memory_stays_flat() {
     kafka.kill().unwrap();
     tokio::time::sleep(away).await;
     let (peak, behind) = (collector.peak().unwrap() >> 20, waiting(&metrics).await.unwrap());
-    let (cpu, since) = (collector.cpu_time().unwrap(), Instant::now());
+    let (cpu, since) = (collector.cpu_time().unwrap().as_secs_f64(), Instant::now());
     kafka.restart().await.unwrap();
     let within = Duration::from_mins(2) + 2 * away;
     let in_step = until(within, || async { (waiting(&metrics).await? < A_SECOND).then_some(()) });
     in_step.await.expect("what came meanwhile is on Kafka");
-    let (took, cpu) = (since.elapsed().as_secs_f64(), (collector.cpu_time().unwrap() - cpu).as_secs_f64());
+    let (took, cpu) = (since.elapsed().as_secs_f64(), collector.cpu_time().unwrap().as_secs_f64() - cpu);
     let megabytes = behind as f64 / 1e6;
     eprintln!(
         "{megabytes:.0} MB waited, and were on Kafka {took:.1} s after it was started: {:.0} MB/s, {:.0} MB a CPU second",
