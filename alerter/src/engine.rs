@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_proto::v1;
+use weir_service::telemetry::whole;
 
 use crate::notify::{self, Book, Notifier};
 use crate::options::Options;
@@ -112,7 +113,7 @@ impl Saver {
         let mut state = self.evaluator.lock().snapshot();
         state.notified = self.notifier.notified();
         if let Err(error) = write_whole(&self.path, &state.encode_to_vec()) {
-            tracing::error!(error = &error as &dyn std::error::Error, path = %self.path.display(),
+            tracing::error!(error = %whole(&error), path = %self.path.display(),
                 "the state of alerts cannot be written; after a restart they may be told of twice");
         }
     }
@@ -329,8 +330,8 @@ impl Run {
         let (files, rules) = match reading.await {
             Ok(read) => read,
             Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "rule files are no longer read; the rules of before are kept");
+                let error = whole(&error);
+                tracing::error!(%error, "rule files are no longer read; the rules of before are kept");
                 return false;
             }
         };

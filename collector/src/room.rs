@@ -14,6 +14,7 @@ use weir_proto::topic;
 use weir_service::Context;
 use weir_service::health::Part;
 use weir_service::lock::Lock;
+use weir_service::telemetry::whole;
 
 use crate::file::{Source, Sources};
 use crate::following::Following;
@@ -181,7 +182,7 @@ async fn make_topics(bus: &Bus, health: &Part, shutdown: &CancellationToken) {
     let topics = [topic::LOGS, topic::SPANS, topic::METRICS].map(|name| bus.topic_spec(name));
     let mut wait = Duration::from_millis(100);
     while let Err(error) = bus.ensure_topics(&topics).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "the topics cannot be made; trying again");
+        tracing::warn!(error = %whole(&error), "the topics cannot be made; trying again");
         health.not_ready("the bus is away");
         tokio::select! {
             () = shutdown.cancelled() => return,

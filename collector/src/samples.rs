@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use weir_bus::{Producer, Record};
 use weir_proto::topic;
+use weir_service::telemetry::whole;
 
 use crate::limits::Bounds;
 use crate::points::Points;
@@ -184,7 +185,7 @@ impl Samples {
                     Err(error) => {
                         self.drop_points(source, count);
                         if !std::mem::replace(&mut failing, true) {
-                            tracing::warn!(error = &error as &dyn std::error::Error, "the bus does not take samples");
+                            tracing::warn!(error = %whole(&error), "the bus does not take samples");
                         }
                     }
                 },

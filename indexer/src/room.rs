@@ -26,6 +26,7 @@ use crate::ingest::Signal;
 use crate::line::Line;
 use crate::store::Store;
 use crate::{Error, Options, api, traces};
+use weir_service::telemetry::whole;
 
 /// Batches that a slow follower of the tail may be behind before it misses some.
 const TAIL_BATCHES: usize = 32;
@@ -115,7 +116,7 @@ async fn retain(options: &Options, stores: [Arc<Store>; 2]) {
             match tokio::task::spawn_blocking(move || store.retain(now_ms, age, bytes)).await {
                 Ok(Ok(0)) | Err(_) => {}
                 Ok(Ok(windows)) => tracing::info!(windows, "dropped old windows"),
-                Ok(Err(error)) => tracing::warn!(error = &error as &dyn std::error::Error, "cannot drop old windows"),
+                Ok(Err(error)) => tracing::warn!(error = %whole(&error), "cannot drop old windows"),
             }
         }
         tokio::time::sleep(Duration::from_mins(1)).await;

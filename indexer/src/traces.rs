@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use weir_proto::otlp::common::v1::KeyValue;
 use weir_proto::otlp::trace::v1::Span;
 use weir_service::http::Problem;
+use weir_service::telemetry::whole;
 use weir_service::time;
 
 use crate::api::params::{Params, in_path};
@@ -122,7 +123,7 @@ impl Api {
         match done.await.map_err(Error::from).flatten() {
             Ok(done) => Ok(done),
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "cannot read spans");
+                tracing::error!(error = %whole(&error), "cannot read spans");
                 Err(broken())
             }
         }

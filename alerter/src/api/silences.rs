@@ -5,6 +5,7 @@ use axum::extract::{Path, State};
 use http::StatusCode;
 use serde_json::{Value, json};
 use weir_service::http::{Json as Posted, Problem, Query};
+use weir_service::telemetry::whole;
 
 use super::Api;
 use super::parameters::{NoParameters, only};
@@ -34,7 +35,7 @@ fn problem(error: &BookError) -> Problem {
         BookError::Silence(error) => Problem::parameter(error.field, error.to_string()),
         BookError::Unknown(_) => Problem::new(StatusCode::NOT_FOUND, error.to_string()),
         BookError::Io(source) => {
-            tracing::error!(error = source as &dyn std::error::Error, "silences cannot be written");
+            tracing::error!(error = %whole(source), "silences cannot be written");
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
         }
     }

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use weir_bus::{Bus, Consumer, Error, Event, Message, Partition, Position, Record, TransactionalProducer};
 use weir_proto::{topic, v1};
 use weir_service::health::Part as Health;
+use weir_service::telemetry::whole;
 
 use super::idle::{Idle, PATIENCE, QUIET};
 use super::records::{arrival, dead_letter, record};
@@ -127,7 +128,7 @@ impl Task {
             failures = if started.elapsed() > Duration::from_secs(30) { 0 } else { (failures + 1).min(6) };
             let ends = shutdown.is_cancelled();
             let then = if ends { "ends; what is not committed is folded at the next start" } else { "begins anew" };
-            tracing::warn!(error = &error as &dyn std::error::Error, "the fold of spans {then}");
+            tracing::warn!(error = %whole(&error), "the fold of spans {then}");
             if ends {
                 return;
             }

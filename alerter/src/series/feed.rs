@@ -18,6 +18,7 @@ use weir_bus::{Bus, Error, Event, Message, Partition, Position};
 use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
 use weir_proto::{topic, v1};
 use weir_service::health::Part as Health;
+use weir_service::telemetry::whole;
 
 use super::read::{Matcher, Read, Series};
 use super::store::{Refused, Store, Taken};
@@ -103,7 +104,7 @@ impl Feed {
                 failed = self.read(&mut positions) => failed,
             };
             if let Err(error) = failed {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the series cannot be fed; trying again");
+                tracing::warn!(error = %whole(&error), "the series cannot be fed; trying again");
                 self.health.not_ready("the bus does not give call statistics");
                 tokio::select! {
                     () = shutdown.cancelled() => return,

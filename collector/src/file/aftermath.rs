@@ -11,6 +11,7 @@ use ahash::AHashMap;
 use tokio_util::sync::CancellationToken;
 use weir_bus::{Bus, Event, Partition, Position};
 use weir_proto::{Origin, header, topic};
+use weir_service::telemetry::whole;
 
 use super::delivery::Done;
 use super::source::Source;
@@ -35,7 +36,7 @@ impl Source {
         let now = match found {
             Ok(now) => now,
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the bus does not say where its topic ends");
+                tracing::warn!(error = %whole(&error), "the bus does not say where its topic ends");
                 tokio::select! { () = stop.cancelled() => {} () = tokio::time::sleep(self.settings.retry) => {} }
                 return false;
             }
@@ -112,7 +113,7 @@ async fn reached(bus: &Bus, before: &Before, mut wanted: AHashMap<String, u64>) 
         let Some(&start) = before.ends.get(&number) else { continue };
         if let Err(error) = read(bus, number, start..end, before.at, &mut wanted).await {
             tracing::warn!(
-                error = &error as &dyn std::error::Error,
+                error = %whole(&error),
                 partition = number,
                 "what was on its way at a crash cannot be looked up: it is counted as lost, and may be there"
             );

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use weir_bus::{Partition, Record};
 use weir_proto::{Origin, header};
+use weir_service::telemetry::whole;
 
 use super::acks::Ticket;
 use super::source::{Source, give_back};
@@ -86,7 +87,7 @@ impl Source {
                 }));
             }
             Err(error) => {
-                tracing::warn!(%origin, error = &error as &dyn std::error::Error, "the bus did not take a batch");
+                tracing::warn!(%origin, error = %whole(&error), "the bus did not take a batch");
                 self.refused(id, &error, bytes);
             }
         }
@@ -121,7 +122,12 @@ impl Source {
                 }
             }
             Err(error) => {
-                tracing::warn!(path, error = &error as &dyn std::error::Error, "a batch did not become durable");
+                // At a stop, which says so itself, it is one of many.
+                if matches!(error, weir_bus::Error::Closed) {
+                    tracing::debug!(path, "a batch did not become durable before the stop");
+                } else {
+                    tracing::warn!(path, error = %whole(&error), "a batch did not become durable");
+                }
                 if let Some(tail) = tail {
                     tail.in_flight -= 1;
                     if !tail.acks.is_last(ticket) {

@@ -11,6 +11,7 @@ use weir_proto::otlp::common::v1::{AnyValue, KeyValue};
 use weir_proto::otlp::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
 use weir_proto::otlp::resource::v1::Resource;
 use weir_proto::{Origin, attribute};
+use weir_service::telemetry::whole;
 
 use super::delivery::{Done, record};
 use super::ledger::Loss;
@@ -39,7 +40,7 @@ impl Source {
     /// What came of it.
     pub(super) fn told_loss(&mut self, result: &Result<(), weir_bus::Error>) {
         if let Err(error) = result {
-            tracing::warn!(error = error as &dyn std::error::Error, "the bus did not take the record of a loss");
+            tracing::warn!(error = %whole(error), "the bus did not take the record of a loss");
         }
         self.ledger.told(result.is_ok());
         self.must_write |= result.is_ok();

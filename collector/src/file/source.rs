@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use weir_bus::{Bus, Producer};
 use weir_proto::topic;
 use weir_service::health::Part;
+use weir_service::telemetry::whole;
 
 use super::aftermath::{Before, Ends};
 use super::checkpoint::{Checkpoint, Entry, Written};
@@ -390,7 +391,7 @@ impl Source {
             if self.must_write || (self.moved && now - written >= self.pause()) {
                 written = now;
                 if let Err(error) = self.write() {
-                    tracing::error!(error = &error as &dyn std::error::Error, "positions cannot be written");
+                    tracing::error!(error = %whole(&error), "positions cannot be written");
                     self.health.not_ready("positions cannot be written");
                     tokio::select! { () = stop.cancelled() => {} () = tokio::time::sleep(self.settings.retry) => {} }
                     continue;

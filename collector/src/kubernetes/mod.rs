@@ -25,6 +25,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use api::{Api, Source};
 use watch::{Settings, Watcher};
+use weir_service::telemetry::whole;
 
 /// Keeps in step with the API server for as long as it is there.
 #[derive(Debug)]
@@ -43,9 +44,9 @@ impl Kubernetes {
                 Ok(_) => Source::Pod,
                 Err(InClusterError::ReadEnvironmentVariable(_)) => return None,
                 Err(error) => {
-                    let error = &error as &dyn std::error::Error;
+                    let error = whole(&error);
                     tracing::info!(
-                        error,
+                        %error,
                         "this pod has no service account that is usable: labels of pods are not known"
                     );
                     return None;

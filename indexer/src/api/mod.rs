@@ -14,6 +14,7 @@ use http::StatusCode;
 use opentelemetry::metrics::{Histogram, Meter};
 use tokio::sync::{Semaphore, broadcast};
 use weir_service::http::Problem;
+use weir_service::telemetry::whole;
 
 use crate::line::Line;
 use crate::search;
@@ -84,7 +85,7 @@ fn problem(error: &search::Error) -> Problem {
         search::Error::Deadline => Problem::new(StatusCode::GATEWAY_TIMEOUT, error.to_string()),
         search::Error::TooManyGroups => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
         search::Error::Store(source) => {
-            tracing::error!(error = source as &dyn std::error::Error, "the index cannot be read");
+            tracing::error!(error = %whole(source), "the index cannot be read");
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
         }
     }

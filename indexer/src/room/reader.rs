@@ -15,6 +15,7 @@ use weir_bus::{Bus, Consumer, Event, Message, Partition, Position, Producer, Rec
 use weir_proto::{header, topic};
 use weir_service::Context;
 use weir_service::health::Part;
+use weir_service::telemetry::whole;
 use weir_service::time::now_unix_nano;
 
 use super::progress::Progress;
@@ -113,7 +114,7 @@ impl Reader {
                 () = self.until_stuck(&shutdown) => Ok(()),
             };
             if let Err(error) = done {
-                tracing::warn!(topic = self.topic, error = &error as &dyn std::error::Error, "cannot read the bus");
+                tracing::warn!(topic = self.topic, error = %whole(&error), "cannot read the bus");
                 self.health.not_ready(&format!("cannot read {}: {error}", self.topic));
                 pause(PAUSE, &shutdown).await;
             }
@@ -150,7 +151,7 @@ impl Reader {
             // What reads the bus says more of it, and starts at what is there by itself.
             tracing::debug!(
                 topic = self.topic,
-                error = &error as &dyn std::error::Error,
+                error = %whole(&error),
                 "where the bus begins and ends"
             );
         }
@@ -314,7 +315,7 @@ impl Reader {
             }
             Err(error) => {
                 self.meters.seal_failures.add(1, &self.meters.signal);
-                tracing::error!(topic = self.topic, error = &error as &dyn std::error::Error, "cannot seal");
+                tracing::error!(topic = self.topic, error = %whole(&error), "cannot seal");
                 self.health.not_ready(&format!("cannot seal {}: {error}", self.topic));
                 sealer.since = Some(Instant::now().checked_sub(self.options.seal.age.0).unwrap_or(began));
                 sealer.not_before = Instant::now() + PAUSE;
@@ -355,7 +356,7 @@ impl Reader {
                     record.headers.drain(..record.headers.len().saturating_sub(2));
                 }
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot write a dead letter");
+                    tracing::warn!(error = %whole(&error), "cannot write a dead letter");
                     pause(PAUSE, shutdown).await;
                 }
             }
@@ -373,7 +374,7 @@ impl Reader {
                 Err(error) => {
                     tracing::debug!(
                         topic = self.topic,
-                        error = &error as &dyn std::error::Error,
+                        error = %whole(&error),
                         "how far the bus goes"
                     );
                 }

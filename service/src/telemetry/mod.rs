@@ -20,7 +20,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde::Deserialize;
-use tracing_subscriber::filter::{DynFilterFn, EnvFilter};
+use tracing_subscriber::filter::{DynFilterFn, EnvFilter, LevelFilter};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Layer, Registry};
 
@@ -84,12 +84,10 @@ impl Default for Options {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The log level is none.
-    #[error("`telemetry.log`: «{text}» is no level (error, warn, info, debug, trace) or list of target=level")]
+    #[error("`telemetry.log`: «{text}» is no level (off, error, warn, info, debug, trace) or list of target=level")]
     Log {
         /// As written.
         text: String,
-        /// Cause.
-        source: tracing_subscriber::filter::ParseError,
     },
     /// The endpoint cannot be used.
     #[error("`telemetry.otlp.endpoint`: «{0}» should be http://host:port of an OTLP/gRPC receiver")]
@@ -128,7 +126,15 @@ impl Options {
     }
 
     fn filter(&self) -> Result<EnvFilter, Error> {
-        EnvFilter::builder().parse(&self.log).map_err(|source| Error::Log { text: self.log.clone(), source })
+        let fail = || Error::Log { text: self.log.clone() };
+        // The filter takes any word for the name of a module, and tells nothing of all others then.
+        let is_level = |part: &str| part.contains(['=', '[']) || part.trim().parse::<LevelFilter>().is_ok();
+        if !self.log.split(',').all(is_level) {
+            return Err(fail());
+        }
+        // What the exporters say of themselves is for those who write them.
+        let log = if self.log == "off" { self.log.clone() } else { format!("opentelemetry_sdk=warn,{}", self.log) };
+        EnvFilter::builder().parse(log).map_err(|_| fail())
     }
 }
 
@@ -232,6 +238,19 @@ impl Telemetry {
     }
 }
 
+/// An error with what caused it, on one line: `a: b: c`. As a field of a log, an error is its first line alone.
+pub fn whole(error: &dyn std::error::Error) -> impl std::fmt::Display {
+    std::fmt::from_fn(move |f| {
+        write!(f, "{error}")?;
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    })
+}
+
 type Layered = tracing_subscriber::layer::Layered<
     tracing_subscriber::filter::Filtered<Box<dyn Layer<Registry> + Send + Sync>, EnvFilter, Registry>,
     Registry,
@@ -258,7 +277,11 @@ mod tests {
         };
         assert!(endpoint("http://127.0.0.1:4317").check().is_ok());
         assert!(endpoint("127.0.0.1:4317").check().unwrap_err().to_string().contains("telemetry.otlp.endpoint"));
-        let log = Options { log: "weir=loud".to_owned(), ..Options::default() };
-        assert!(log.check().unwrap_err().to_string().starts_with("`telemetry.log`"));
+        for (log, is_right) in [("weir=loud", false), ("chatty", false), ("debug", true), ("warn,weir_bus=trace", true)]
+        {
+            let checked = Options { log: log.to_owned(), ..Options::default() }.check();
+            assert_eq!(checked.is_ok(), is_right, "{log}");
+            assert!(checked.err().is_none_or(|error| error.to_string().starts_with("`telemetry.log`")));
+        }
     }
 }
