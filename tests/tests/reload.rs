@@ -73,5 +73,10 @@ async fn files_are_followed_by_a_configuration_that_changes_and_a_bad_one_change
     bodies.dedup();
     assert_eq!((count, bodies.len()), (4000, 4000));
     assert!(api.count("tenant:one").await.unwrap() > 0 && api.count("tenant:two").await.unwrap() >= 2000);
+    weir.signal(Signal::HUP).unwrap();
+    told(&weir, "the configuration is the one that is followed already").await;
+    std::fs::rename(place.join("weir.yaml"), place.join("other.yaml")).unwrap();
+    weir.signal(Signal::HUP).unwrap();
+    told(&weir, "the configuration cannot be read: the old one stays").await;
     assert!(weir.stop().await.unwrap().success());
 }

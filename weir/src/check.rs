@@ -45,7 +45,8 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
         }
     )?;
     for files in &config.collector.files {
-        writeln!(out, "files      {} ({:?}, from {:?})", files.include.join(" "), files.format, files.from)?;
+        let how = format!("{:?}, from {:?}", files.format, files.from).to_lowercase();
+        writeln!(out, "files      {} ({how})", files.include.join(" "))?;
     }
     if config.collector.files.is_empty() {
         writeln!(out, "files      none")?;

@@ -21,15 +21,30 @@ pub(crate) async fn watch(path: &Path, collector: &Handle, stop: CancellationTok
     let mut asked = signal(SignalKind::hangup())?;
     let mut known = tokio::fs::read(path).await.unwrap_or_default();
     let mut values = weir_service::config::load::<Value>(Some(path)).unwrap_or_default();
+    let mut failures = 0;
     loop {
-        tokio::select! {
+        let is_asked = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(PERIOD) => {}
-            _ = asked.recv() => {}
-        }
-        // One that is being written is there again the next time.
-        let Ok(now) = tokio::fs::read(path).await else { continue };
+            () = tokio::time::sleep(PERIOD) => false,
+            _ = asked.recv() => true,
+        };
+        let now = match tokio::fs::read(path).await {
+            Ok(now) => now,
+            Err(error) => {
+                failures += 1;
+                // One that is being written is there again the next time.
+                if is_asked || failures == 2 {
+                    let error = error.to_string();
+                    tracing::error!(error, path = %path.display(), "the configuration cannot be read: the old one stays");
+                }
+                continue;
+            }
+        };
+        failures = 0;
         if now == known {
+            if is_asked {
+                tracing::info!(path = %path.display(), "the configuration is the one that is followed already");
+            }
             continue;
         }
         known = now;

@@ -192,7 +192,8 @@ async fn told_ready(health: &Health, addresses: &Addresses, file: Option<&Path>)
         told += pause;
         if told >= Duration::from_secs(10) {
             told = Duration::ZERO;
-            tracing::warn!(?waiting, "not ready yet");
+            let waiting: Vec<_> = waiting.iter().map(|(part, why)| format!("{part}: {why}")).collect();
+            tracing::warn!(waiting = waiting.join("; "), "not ready yet");
         }
     }
     tracing::info!(http = addresses.http, otlp_grpc = addresses.otlp_grpc, otlp_http = addresses.otlp_http, "ready");
