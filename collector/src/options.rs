@@ -338,7 +338,7 @@ impl Options {
         self.limits.check()?;
         self.tenant.check()?;
         if !self.tenant.clients.is_empty() && self.otlp.tls.as_ref().is_none_or(|tls| tls.client_ca.is_none()) {
-            let right = "needs collector.otlp.tls.client_ca beside it, since nobody is asked for a certificate without";
+            let right = "needs collector.otlp.tls.client_ca: without it no client is asked for a certificate";
             return wrong(format!("collector.tenant.clients: {right}"));
         }
         if self.otlp.spool.as_ref().is_some_and(|spool| spool.size.0 < LEAST_SPOOL) {

@@ -9,10 +9,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use opentelemetry::metrics::{Counter, Meter};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -28,6 +28,9 @@ use crate::options::TlsOptions;
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// One that is refused is told of this often at most; all are counted.
+const TELL: Duration = Duration::from_mins(1);
 
 /// A client has this long to say hello.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -51,6 +54,8 @@ pub(super) struct Tls {
     options: TlsOptions,
     held: RwLock<Held>,
     refused: Counter<u64>,
+    /// When one that was refused was told of last.
+    told: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -69,7 +74,7 @@ impl Tls {
             .build();
         let (files, looked_at) = Files::read(options)?;
         let held = Held { config: Arc::new(files.config(options)?), looked_at };
-        Ok(Self { options: options.clone(), held: RwLock::new(held), refused })
+        Ok(Self { options: options.clone(), held: RwLock::new(held), refused, told: Mutex::default() })
     }
 
     /// Looks at the files until stopped.
@@ -108,6 +113,7 @@ impl Tls {
     /// The handshake, and who the client is, where it was asked for; `None` if it is not let in, which is counted.
     pub(super) async fn accept(&self, stream: TcpStream) -> Option<(TlsStream<TcpStream>, Option<Client>)> {
         let config = self.held.read().config.clone();
+        let peer = stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
         let refused = match tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await {
             Ok(Ok(stream)) => {
                 let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
@@ -120,7 +126,13 @@ impl Tls {
             Err(_) => format!("nothing within {HANDSHAKE:?}"),
         };
         self.refused.add(1, &[]);
-        tracing::debug!(error = refused, "OTLP connection refused in the TLS handshake");
+        let mut told = self.told.lock();
+        if told.is_none_or(|at| at.elapsed() >= TELL) {
+            *told = Some(Instant::now());
+            tracing::warn!(peer, error = refused, "OTLP connection refused in the TLS handshake");
+        } else {
+            tracing::debug!(peer, error = refused, "OTLP connection refused in the TLS handshake");
+        }
         None
     }
 }
