@@ -112,7 +112,7 @@ impl Broker {
                 partitions.extend((0..count).map(|n| Partition::new(name.clone(), n)));
             }
             // It joins nothing; librdkafka asks for positions only in the name of a client's own group.
-            let asker: BaseConsumer<Context> = broker.client(&config(&group), Context::default())?;
+            let asker: BaseConsumer<Context> = broker.client(&config(&group), Context::of("reader of positions"))?;
             let committed = committed(|list| asker.committed_offsets(list, ADMIN_TIMEOUT), &partitions)?;
             let lag = partitions.into_iter().map(|partition| {
                 let (low, high) = offsets(&reader, &partition)?;

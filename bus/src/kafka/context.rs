@@ -21,6 +21,8 @@ use crate::{Error, Event, Partition};
 /// Of one client.
 #[derive(Debug, Default)]
 pub(super) struct Context {
+    /// Which of them: several lose a broker at once.
+    client: &'static str,
     /// What keeps the broker away, as far as it was logged.
     trouble: Mutex<Option<Code>>,
     /// Rebalances that the owner was not told of yet.
@@ -41,16 +43,20 @@ pub(super) struct Sent {
 }
 
 impl Context {
+    pub(super) fn of(client: &'static str) -> Self {
+        Self { client, ..Self::default() }
+    }
+
     /// Of a consumer.
     pub(super) fn of_reader(reads: Arc<Reads>) -> Self {
-        Self { reads: Some(reads), ..Self::default() }
+        Self { reads: Some(reads), ..Self::of("consumer") }
     }
 
     /// Something came from, or got to, a broker.
     pub(super) fn works(&self) {
         let mut trouble = self.trouble.lock();
         if trouble.take().is_some() {
-            tracing::info!("Kafka is back");
+            tracing::info!(client = self.client, "Kafka is back");
         }
     }
 }
@@ -86,7 +92,7 @@ impl ClientContext for Context {
         let away = |code| matches!(code, Code::BrokerTransportFailure | Code::AllBrokersDown | Code::Resolve);
         if trouble.is_none_or(|known| known != code && !(away(known) && away(code))) {
             *trouble = Some(code);
-            tracing::warn!(%code, "Kafka: {reason}");
+            tracing::warn!(client = self.client, %code, "Kafka: {reason}");
         }
     }
 }

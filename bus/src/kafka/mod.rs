@@ -54,8 +54,8 @@ pub(crate) fn check(options: &Options) -> Result<(), Error> {
     let nowhere = Options { brokers: None, ..options.clone() };
     let broker = Broker::new(nowhere);
     // A client of each kind, as some properties are only found wanting together.
-    drop(producer::client(&broker, Context::default())?);
-    drop(broker.client::<BaseConsumer<Context>>(&consumer::config("weir"), Context::default())?);
+    drop(producer::client(&broker, Context::of("producer"))?);
+    drop(broker.client::<BaseConsumer<Context>>(&consumer::config("weir"), Context::of("consumer"))?);
     Ok(())
 }
 
@@ -128,7 +128,7 @@ impl Broker {
         if let Some(reader) = self.0.reader.get() {
             return Ok(reader.clone());
         }
-        let reader = Arc::new(self.client(&[("allow.auto.create.topics", "false")], Context::default())?);
+        let reader = Arc::new(self.client(&[("allow.auto.create.topics", "false")], Context::of("reader of topics"))?);
         Ok(self.0.reader.get_or_init(|| reader).clone())
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn client(broker: &Broker, context: Context) -> Result<Client, Error>
 impl Producer {
     /// With at most so many bytes on their way, if that is less than the usual.
     pub(crate) fn new(broker: Broker, bytes: usize) -> Result<Self, Error> {
-        let client = RwLock::new(client(&broker, Context::default())?);
+        let client = RwLock::new(client(&broker, Context::of("producer"))?);
         let bytes = bytes.clamp(1, QUEUE_BYTES);
         Ok(Self(Arc::new(Inner { broker, client, room: Arc::new(Semaphore::new(bytes)), bytes })))
     }
@@ -109,7 +109,7 @@ impl Producer {
         let mut held = self.0.client.write();
         if let Some((code, reason)) = held.client().fatal_error() {
             tracing::warn!(%code, "Kafka: the producer is opened anew: {reason}");
-            *held = client(&self.0.broker, Context::default())?;
+            *held = client(&self.0.broker, Context::of("producer"))?;
         }
         Ok(())
     }

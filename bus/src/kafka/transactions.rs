@@ -58,9 +58,10 @@ impl TransactionalProducer {
         config.set("transactional.id", id).set("linger.ms", "0");
         let (id, given_up) = (id.to_owned(), broker.0.given_up.clone());
         let open = move || {
-            let client: ThreadedProducer<Context> = config
-                .create_with_context(Context::default())
-                .map_err(|error| kafka("opening a transactional producer", error))?;
+            let client: ThreadedProducer<Context> =
+                config
+                    .create_with_context(Context::of("transactional producer"))
+                    .map_err(|error| kafka("opening a transactional producer", error))?;
             let inner = Inner { given_up, client, open: Mutex::new(false) };
             inner
                 .retried(|client| client.init_transactions(TRY))
