@@ -20,7 +20,7 @@ const QUEUE_BYTES: usize = 32 << 20;
 const QUEUE_RECORD: usize = 256;
 
 /// librdkafka's own queue is a little larger than ours, so it is ours that makes senders wait.
-const PROPERTIES: [(&str, &str); 11] = [
+const PROPERTIES: [(&str, &str); 12] = [
     ("acks", "all"),
     ("enable.idempotence", "true"),
     // One fewer than an idempotent producer may have: at five librdkafka's thread does not sleep until an answer comes,
@@ -30,6 +30,9 @@ const PROPERTIES: [(&str, &str); 11] = [
     // As Kafka's own clients, and the embedded broker, choose.
     ("partitioner", "murmur2_random"),
     ("linger.ms", "5"),
+    // Less than a full batch of a file, which is then a batch of its own: where it waited for more to come, and no more
+    // could be on its way, that thread asked again and again too.
+    ("batch.size", "524288"),
     ("message.max.bytes", "1048576"),
     // Nothing is dropped while the broker is away.
     ("message.timeout.ms", "0"),
