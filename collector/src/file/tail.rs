@@ -438,19 +438,26 @@ impl Tail {
         Entry { size, ..self.entry.clone() }
     }
 
-    /// Looks how much there is, without reading any of it.
+    /// Looks how much there is, without reading it. What is there now may be something else, which a visit will find:
+    /// that says nothing of this.
     pub(super) fn look_ahead(&mut self) {
-        if let Content::Plain(file) = &self.content
-            && let Ok(metadata) = file.metadata()
-        {
-            self.ahead = metadata.len();
+        let Some(size) = self.length().filter(|&size| size > self.size()) else { return };
+        let is_same = !self.entry.fingerprint.is_empty()
+            && self.entry.fingerprint.clone().follow(&mut self.content).unwrap_or(false)
+            && self.entry.anchor.holds(&mut self.content).unwrap_or(false);
+        if is_same {
+            self.ahead = size;
         }
     }
 
-    /// Whether there is more than the last visit saw.
-    pub(super) fn has_grown(&mut self) -> bool {
-        self.look_ahead();
-        self.size() > self.entry.size
+    /// Whether there is more, or something else, than the last visit saw.
+    pub(super) fn has_changed(&self) -> bool {
+        self.ahead > self.entry.size || self.length().is_some_and(|size| size != self.entry.size)
+    }
+
+    fn length(&self) -> Option<u64> {
+        let Content::Plain(file) = &self.content else { return None };
+        Some(file.metadata().ok()?.len())
     }
 
     /// The greatest size seen, though not all of it was read.

@@ -57,7 +57,7 @@ impl Source {
                 self.queue(id);
             } else if tail.rotated.is_some() {
                 // While the bus takes nothing, files grow and are not visited: what was read may not be all.
-                let still = tail.stood_still(self.settings.grace) && !tail.has_grown();
+                let still = tail.stood_still(self.settings.grace) && !tail.has_changed();
                 if still && tail.unfinished() {
                     tail.break_after(true);
                     self.must_write = true;

@@ -56,3 +56,23 @@ async fn what_was_told_to_wait_and_is_cut_off_behind_what_was_read_is_lost() {
     assert_eq!((row.seen, row.acknowledged, row.waiting), (14, 8, 0));
     assert_eq!(row.lost.into_iter().collect::<Vec<_>>(), [(Reason::Truncated, 6)]);
 }
+
+#[tokio::test]
+async fn what_was_written_anew_in_the_place_of_what_was_read_is_no_loss_of_that() {
+    let world = World::new(Format::Plain).await;
+    world.append("a.log", "one\n");
+    let (sources, stop) = (Sources::default(), CancellationToken::new());
+    let mut source = world.source().telling(&sources);
+    follow::look(&mut source, true);
+    assert!(source.find_ends(&stop).await);
+    let id = *source.tails.keys().next().unwrap();
+    source.visit(id, &stop).await;
+    let done = source.flight.next().await.unwrap();
+    source.done(done);
+    fs::write(world.path("a.log"), "two\nthree\nfour\n").unwrap();
+    source.queue(id);
+    source.tell_what_waits();
+    source.visit(id, &stop).await;
+    source.publish();
+    assert!(sources.rows()[0].lost.is_empty(), "{:?}", sources.rows());
+}
