@@ -330,8 +330,7 @@ impl Run {
         let (files, rules) = match reading.await {
             Ok(read) => read,
             Err(error) => {
-                let error = whole(&error);
-                tracing::error!(%error, "rule files are no longer read; the rules of before are kept");
+                tracing::error!(error = %whole(&error), "rule files are no longer read; the rules of before are kept");
                 return false;
             }
         };

@@ -20,13 +20,13 @@ use tokio_util::sync::CancellationToken;
 use weir_bus::Bus;
 use weir_proto::topic;
 use weir_service::Context;
+use weir_service::telemetry::whole;
 
 use self::reader::Reader;
 use crate::ingest::Signal;
 use crate::line::Line;
 use crate::store::Store;
 use crate::{Error, Options, api, traces};
-use weir_service::telemetry::whole;
 
 /// Batches that a slow follower of the tail may be behind before it misses some.
 const TAIL_BATCHES: usize = 32;

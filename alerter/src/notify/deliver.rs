@@ -11,6 +11,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use weir_proto::v1;
+use weir_service::telemetry::whole;
 
 use super::book::Book;
 use super::group::{Alert, Delivery, Groups, Outcome};
@@ -157,7 +158,7 @@ impl Notifier {
             }
             Err(error) => {
                 // Without the address: it may hold a secret.
-                let error = with_causes(&error.without_url());
+                let error = whole(&error.without_url()).to_string();
                 tracing::warn!(receiver, group = delivery.group_key, error, "a receiver was not reached; trying again");
                 Outcome::Failed
             }
@@ -173,16 +174,4 @@ impl Notifier {
         }
         self.shared.wake.notify_one();
     }
-}
-
-/// An error with its causes, for a log.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -199,14 +199,10 @@ impl Checkpoint {
 
 #[cfg(test)]
 mod tests {
+    use weir_service::telemetry::whole;
+
     use super::super::ledger::Ledger;
     use super::*;
-
-    fn whole(error: &dyn std::error::Error) -> String {
-        let causes: Vec<_> =
-            std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
-        causes.join(": ")
-    }
 
     #[test]
     fn what_is_written_is_read_and_damage_is_told() {
@@ -256,7 +252,8 @@ mod tests {
         assert_eq!((&read.files, &read.ledger, read.looked), (&vec![entry], ledger.kept(), Some(5)));
         assert!(read.clean && read.ends == ends && read.at == 6);
         fs::write(folder.path().join("files.json"), "{").unwrap();
-        let error = whole(&checkpoint.read().unwrap_err());
+        let error = checkpoint.read().unwrap_err();
+        let error = whole(&error).to_string();
         assert!(error.contains("files.json") && error.contains("moved away"), "{error}");
     }
 }

@@ -22,10 +22,10 @@ pub use pods::{Pod, Pods, State};
 use kube::config::InClusterError;
 use opentelemetry::metrics::Meter;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use weir_service::telemetry::whole;
 
 use api::{Api, Source};
 use watch::{Settings, Watcher};
-use weir_service::telemetry::whole;
 
 /// Keeps in step with the API server for as long as it is there.
 #[derive(Debug)]
@@ -44,9 +44,8 @@ impl Kubernetes {
                 Ok(_) => Source::Pod,
                 Err(InClusterError::ReadEnvironmentVariable(_)) => return None,
                 Err(error) => {
-                    let error = whole(&error);
                     tracing::info!(
-                        %error,
+                        error = %whole(&error),
                         "this pod has no service account that is usable: labels of pods are not known"
                     );
                     return None;
