@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::refusal::Refusal;
-use crate::limits::Limits;
+use crate::limits::{Closed, Limits};
 
 /// A body must be there this long after its headers.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -72,7 +72,16 @@ impl Budget {
         Self { limits: limits.clone(), ..Self::new(bounds.exports, bounds.export) }
     }
 
-    pub(super) fn share(&self) -> Share {
+    /// Before anything of a body is read: waits for CPU time, and gives it a share of the memory.
+    pub(super) async fn enter(&self) -> Result<Share, Refusal> {
+        self.limits.pass().await.map_err(|closed| match closed {
+            Closed::Full => Refusal::Memory,
+            Closed::Busy => Refusal::Busy,
+        })?;
+        Ok(self.share())
+    }
+
+    fn share(&self) -> Share {
         Share { budget: self.clone(), permits: None, promised: 0 }
     }
 }

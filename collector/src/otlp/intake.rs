@@ -15,7 +15,7 @@ use super::store::Store;
 use super::tenant::Tenants;
 use super::wire::Malformed;
 use crate::decode::otlp_json::{self, Lacking};
-use crate::limits::{Closed, Limits};
+use crate::limits::Limits;
 
 /// Larger bodies are split beside the tasks that serve connections, as all are that are packed. Below, the walk takes
 /// less than half a millisecond, and the way to another thread costs more than it gives.
@@ -28,7 +28,6 @@ pub(super) struct Intake {
     store: Store,
     tenants: Tenants,
     budget: Budget,
-    limits: Limits,
     requests: Counter<u64>,
     records: Counter<u64>,
 }
@@ -77,22 +76,17 @@ impl Intake {
             .with_unit("{record}")
             .with_description("Log records, spans and metric points over OTLP, by signal and outcome")
             .build();
-        Self { store, tenants, budget, limits: Limits::default(), requests, records }
+        Self { store, tenants, budget, requests, records }
     }
 
     /// Takes requests as these limits allow.
     pub(super) fn within(&mut self, limits: &Limits) {
         self.budget = Budget::within(limits);
-        self.limits = limits.clone();
     }
 
-    /// Before anything of a body is read: waits for CPU time, and gives it a share of the memory.
+    /// Before anything of a body is read.
     pub(super) async fn enter(&self) -> Result<Share, Refusal> {
-        self.limits.pass().await.map_err(|closed| match closed {
-            Closed::Full => Refusal::Memory,
-            Closed::Busy => Refusal::Busy,
-        })?;
-        Ok(self.budget.share())
+        self.budget.enter().await
     }
 
     pub(super) fn store(&self) -> &Store {

@@ -7,8 +7,9 @@
 //! Before the embedded bus, which is durable in this process, there is no spool.
 //!
 //! **Bounds.** A body is at most 16 MiB, as sent and unpacked; all bodies in flight share 192 MiB (less where memory is
-//! limited), and whoever finds no room, in memory or in the spool, or a bus that does not take it in time where there is no spool, is told to try
-//! again (429, 503; `RESOURCE_EXHAUSTED`, `UNAVAILABLE` with `RetryInfo`): back-pressure reaches the sender.
+//! limited), and whoever finds no room, in memory or in the spool, or a bus that does not take it in time where there is
+//! no spool, is told to try again (429, 503; `RESOURCE_EXHAUSTED`, `UNAVAILABLE` with `RetryInfo`): back-pressure reaches
+//! the sender.
 //!
 //! **Records.** One resource each, so one tenant, under 1 MB: see [`split`]. The key is a hash of the resource, so that
 //! one source stays in order.
@@ -54,7 +55,7 @@ pub use self::wire::Malformed;
 use self::intake::Intake;
 use self::store::Store;
 use self::tls::Tls;
-use crate::limits::{Bounds, Limits, Windows};
+use crate::limits::{Limits, Windows};
 use crate::options::{OtlpOptions, TenantOptions};
 
 /// Why OTLP cannot be taken in.
@@ -96,11 +97,11 @@ impl Server {
         meter: &Meter,
     ) -> Result<Self, Error> {
         let tls = options.tls.as_ref().map(|tls| Tls::open(tls, meter)).transpose()?.map(Arc::new);
-        let all = Bounds::UNLIMITED;
-        let budget = body::Budget::new(all.exports, all.export);
+        let limits = Limits::default();
+        let budget = body::Budget::within(&limits);
         let intake = Intake::new(Store::new(producer, spool, meter), Tenants::new(tenant), budget, meter);
         let (grpc, http) = (listen("grpc", options.grpc).await?, listen("http", options.http).await?);
-        Ok(Self { intake, grpc, http, tls, windows: all.windows })
+        Ok(Self { intake, grpc, http, tls, windows: limits.bounds().windows })
     }
 
     /// Takes requests as these limits allow.
