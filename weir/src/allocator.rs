@@ -11,7 +11,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// `MALLCTL_ARENAS_ALL` is 4096.
 const PURGE: &std::ffi::CStr = c"arena.4096.purge";
 
-/// Gives the memory that is free back to the system, at once. By itself the allocator does so only while it is used.
+/// Gives the memory that is free back to the system, at once. By itself the allocator does so within a second or so.
 pub fn give_back() {
     // SAFETY: the name ends with a zero, and this command takes and gives no value.
     let failed = unsafe { tikv_jemalloc_sys::mallctl(PURGE.as_ptr(), null_mut(), null_mut(), null_mut(), 0) };

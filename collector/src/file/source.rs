@@ -429,7 +429,8 @@ impl Source {
                     Next::Nobody => {}
                 }
             }
-            if !self.turns.is_empty() && now - told >= TELL.max(self.pause()) {
+            let tell = TELL.max(self.pause());
+            if !self.turns.is_empty() && now - told >= tell {
                 told = now;
                 self.tell_what_waits();
             }
@@ -446,7 +447,7 @@ impl Source {
             due = if drops { now } else { due };
             due = due.min(self.ledger.told_again(self.settings.retry).unwrap_or(due));
             due = if self.moved { due.min(written + self.pause()) } else { due };
-            due = if self.turns.is_empty() { due } else { due.min(told + TELL.max(self.pause())) };
+            due = if self.turns.is_empty() { due } else { due.min(told + tell) };
             due = if self.timed.is_empty() { due } else { due.min(ticked + TICK) };
             if listening.is_none() {
                 listening = self.watch.listen();

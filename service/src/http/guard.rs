@@ -32,7 +32,8 @@ pub struct Limits {
     pub head: usize,
     /// Requests that are answered at the same time; others get 503. A stream counts until its first byte only.
     pub requests: usize,
-    /// Connections that are open at the same time; others wait. One address has half of them at most, and more are closed.
+    /// Connections that are open at the same time; others wait. One address has half of them at most: what is more is
+    /// closed.
     pub connections: usize,
     /// Until an answer begins, the body of the request included. A stream may then go on.
     pub answer: Duration,
