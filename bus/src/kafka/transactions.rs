@@ -31,6 +31,9 @@ const TRY: Duration = Duration::from_secs(5);
 /// How long a transaction may be open before the broker aborts it, in milliseconds: many times what one takes, and no
 /// longer than readers may be held up by a process that is gone.
 const OPEN: &str = "20000";
+/// Where the group's coordinator leaves the cluster, librdkafka waits for it until any of its connections changes, and
+/// without this none would while a transaction waits (librdkafka's issues 5456 and 5511).
+const IDLE: &str = "5000";
 
 /// Writes records and positions at once.
 pub(crate) struct TransactionalProducer {
@@ -54,6 +57,7 @@ impl TransactionalProducer {
             ("message.max.bytes", "1048576"),
             ("queue.buffering.max.kbytes", "65536"),
             ("transaction.timeout.ms", OPEN),
+            ("connections.max.idle.ms", IDLE),
         ]);
         config.set("transactional.id", id).set("linger.ms", "0");
         let (id, given_up) = (id.to_owned(), broker.0.given_up.clone());
@@ -191,5 +195,49 @@ fn fenced_or_aborted(error: KafkaError) -> Error {
         KafkaError::Transaction(inner) if is_fenced(inner.code()) => Error::Fenced(format!("{context}: {inner}")),
         KafkaError::Transaction(inner) if inner.is_fatal() => kafka(context, error),
         _ => Error::Aborted(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::{MockCluster, MockCoordinator};
+
+    use super::*;
+    use crate::{Bus, Event, Options, Partition};
+
+    #[test]
+    fn a_transaction_goes_on_when_the_groups_coordinator_has_left_the_cluster() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let committed = runtime.block_on(async { tokio::time::timeout(TRY * 6, commit_without_coordinator()).await });
+        // A call that hangs must not hold the test up.
+        runtime.shutdown_background();
+        committed.expect("it hangs").unwrap();
+    }
+
+    async fn commit_without_coordinator() -> Result<(), Error> {
+        let kafka = MockCluster::new(2).unwrap();
+        kafka.create_topic("in", 1, 2).unwrap();
+        kafka.partition_leader("in", 0, Some(2)).unwrap();
+        kafka.coordinator(MockCoordinator::Transaction("id".to_owned()), 2).unwrap();
+        let coordinator = |broker| kafka.coordinator(MockCoordinator::Group("group".to_owned()), broker).unwrap();
+        coordinator(1);
+        let options = Options {
+            broker: crate::Broker::Kafka,
+            brokers: Some(kafka.bootstrap_servers()),
+            // How soon a client sees who is in the cluster.
+            properties: [("topic.metadata.refresh.interval.ms".to_owned(), "300".to_owned())].into(),
+            ..Options::default()
+        };
+        let bus = Bus::open(&options, std::path::Path::new("")).await?;
+        let mut member = bus.group_consumer("group", &["in"])?;
+        while !matches!(member.next(1, TRY).await?, Event::Assigned(_)) {}
+        let producer = bus.transactional_producer("id").await?;
+        let record = || Record { topic: "in".into(), value: "v".into(), ..Record::default() };
+        let position = |offset| [Position { partition: Partition::new("in", 0), offset }];
+        producer.commit(vec![record()], &member, &position(0)).await?;
+
+        kafka.broker_down(1).unwrap();
+        coordinator(2);
+        producer.commit(vec![record()], &member, &position(1)).await
     }
 }
