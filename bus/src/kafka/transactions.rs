@@ -2,6 +2,8 @@
 //!
 //! A transaction whose end is not known is asked after until it is: while no broker answers, [`commit`] waits. What
 //! fails before its end is begun is aborted; if the abort cannot be carried out just then, the next call begins with it.
+//! If its end is not begun after ten seconds though Kafka answers, the next call begins with a client of its own: where
+//! the group's coordinator has left the cluster, librdkafka may wait for it for ever (its issues 5456 and 5511).
 //! A transaction that was given up is not committed any more, unless that had begun. It is ended by the broker
 //! ([`OPEN`] after its begin), or by the next producer of its id, whichever comes first; until then readers of committed
 //! records stand before it, and its group is told no position.
@@ -16,7 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rdkafka::consumer::Consumer as _;
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use tokio::sync::{Semaphore, oneshot};
@@ -31,18 +34,22 @@ const TRY: Duration = Duration::from_secs(5);
 /// How long a transaction may be open before the broker aborts it, in milliseconds: many times what one takes, and no
 /// longer than readers may be held up by a process that is gone.
 const OPEN: &str = "20000";
-/// Where the group's coordinator leaves the cluster, librdkafka waits for it until any of its connections changes, and
-/// without this none would while a transaction waits (librdkafka's issues 5456 and 5511).
-const IDLE: &str = "5000";
+/// How long records and positions may take to be with Kafka, while it answers others.
+const PREPARE: Duration = Duration::from_secs(10);
+/// A client that was given up while it waits ends when any of its connections does, so idle ones are closed, after
+/// milliseconds. No answer takes as long, as this counts the time that Kafka takes for one.
+const IDLE: &str = "60000";
 
 /// Writes records and positions at once.
 pub(crate) struct TransactionalProducer {
     id: String,
     broker: Broker,
-    inner: Arc<Inner>,
+    /// None: the next call opens one.
+    inner: Mutex<Option<Arc<Inner>>>,
 }
 
 struct Inner {
+    /// Cancelled when nobody waits for this client any more.
     given_up: CancellationToken,
     client: ThreadedProducer<Context>,
     /// Held by the one transaction that may be open; true: one was begun and neither committed nor aborted.
@@ -51,30 +58,8 @@ struct Inner {
 
 impl TransactionalProducer {
     pub(crate) async fn new(broker: &Broker, id: &str) -> Result<Self, Error> {
-        let mut config = broker.config(&[
-            ("compression.type", "lz4"),
-            ("partitioner", "murmur2_random"),
-            ("message.max.bytes", "1048576"),
-            ("queue.buffering.max.kbytes", "65536"),
-            ("transaction.timeout.ms", OPEN),
-            ("connections.max.idle.ms", IDLE),
-        ]);
-        config.set("transactional.id", id).set("linger.ms", "0");
-        let (id, given_up) = (id.to_owned(), broker.0.given_up.clone());
-        let open = move || {
-            let client: ThreadedProducer<Context> =
-                config
-                    .create_with_context(Context::of("transactional producer"))
-                    .map_err(|error| kafka("opening a transactional producer", error))?;
-            let inner = Inner { given_up, client, open: Mutex::new(false) };
-            inner
-                .retried(|client| client.init_transactions(TRY))
-                .map_err(|error| kafka(&format!("transactional id {id}"), error))?;
-            inner.client.context().works();
-            Ok((id, Arc::new(inner)))
-        };
-        let (id, inner) = broker.blocking(open).await?;
-        Ok(Self { id, broker: broker.clone(), inner })
+        let inner = Mutex::new(Some(open(broker, id).await?));
+        Ok(Self { id: id.to_owned(), broker: broker.clone(), inner })
     }
 
     pub(crate) async fn commit(
@@ -90,38 +75,64 @@ impl TransactionalProducer {
             }
         }
         let (consumer, positions) = (consumer.check(positions)?, list(positions)?);
-        let inner = self.inner.clone();
-        let commit = move || {
-            let mut open = inner.open.lock();
-            let client = &inner.client;
-            if *open {
-                inner.retried(|client| client.abort_transaction(TRY)).map_err(fenced_or_aborted)?;
-                *open = false;
+        let inner = self.inner().await?;
+        let (end, mut ends) = oneshot::channel();
+        let commit = self.broker.blocking({
+            let inner = inner.clone();
+            move || inner.commit(&records, consumer, &positions, end)
+        });
+        tokio::pin!(commit);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut commit => return done,
+                () = tokio::time::sleep(PREPARE) => {}
             }
-            client.begin_transaction().map_err(fenced_or_aborted)?;
-            *open = true;
-            let prepared = inner.send_all(&records).and_then(|()| {
-                if positions.count() > 0 {
-                    let group = consumer.group_metadata().ok_or(KafkaError::Canceled)?;
-                    inner.retried(|client| client.send_offsets_to_transaction(&positions, &group, TRY))?;
-                }
-                Ok(())
-            });
-            let result = prepared.and_then(|()| inner.retried(|client| client.commit_transaction(TRY)));
-            let Err(error) = result else {
-                *open = false;
-                client.context().works();
-                return Ok(());
-            };
-            tracing::debug!(%error, "Kafka: transaction");
-            match client.abort_transaction(TRY) {
-                Ok(()) => *open = false,
-                Err(error) => tracing::debug!(%error, "Kafka: aborting a transaction"),
+            if !self.broker.answers(TRY).await {
+                continue;
             }
-            Err(fenced_or_aborted(error))
-        };
-        self.broker.blocking(commit).await
+            ends.close();
+            if ends.try_recv().is_ok() {
+                return commit.await;
+            }
+            inner.given_up.cancel();
+            *self.inner.lock() = None;
+            return Err(Error::Aborted(format!("Kafka answers, but took no positions within {PREPARE:?}")));
+        }
     }
+
+    async fn inner(&self) -> Result<Arc<Inner>, Error> {
+        if let Some(inner) = self.inner.lock().clone() {
+            return Ok(inner);
+        }
+        let inner = open(&self.broker, &self.id).await?;
+        Ok(self.inner.lock().insert(inner).clone())
+    }
+}
+
+async fn open(broker: &Broker, id: &str) -> Result<Arc<Inner>, Error> {
+    let mut config = broker.config(&[
+        ("compression.type", "lz4"),
+        ("partitioner", "murmur2_random"),
+        ("message.max.bytes", "1048576"),
+        ("queue.buffering.max.kbytes", "65536"),
+        ("transaction.timeout.ms", OPEN),
+        ("connections.max.idle.ms", IDLE),
+    ]);
+    config.set("transactional.id", id).set("linger.ms", "0");
+    let (id, given_up) = (id.to_owned(), broker.0.given_up.child_token());
+    let open = move || {
+        let client: ThreadedProducer<Context> = config
+            .create_with_context(Context::of("transactional producer"))
+            .map_err(|error| kafka("opening a transactional producer", error))?;
+        let inner = Inner { given_up, client, open: Mutex::new(false) };
+        inner
+            .retried(|client| client.init_transactions(TRY))
+            .map_err(|error| kafka(&format!("transactional id {id}"), error))?;
+        inner.client.context().works();
+        Ok(Arc::new(inner))
+    };
+    broker.blocking(open).await
 }
 
 impl std::fmt::Debug for TransactionalProducer {
@@ -131,6 +142,44 @@ impl std::fmt::Debug for TransactionalProducer {
 }
 
 impl Inner {
+    /// `end` is told before the transaction is ended; whoever listens no more has given it up.
+    fn commit(
+        &self,
+        records: &[Record],
+        consumer: Arc<StreamConsumer<Context>>,
+        positions: &TopicPartitionList,
+        end: oneshot::Sender<()>,
+    ) -> Result<(), Error> {
+        let mut open = self.open.lock();
+        if *open {
+            self.retried(|client| client.abort_transaction(TRY)).map_err(fenced_or_aborted)?;
+            *open = false;
+        }
+        self.client.begin_transaction().map_err(fenced_or_aborted)?;
+        *open = true;
+        let prepared = self.send_all(records).and_then(|()| {
+            if positions.count() > 0 {
+                let group = consumer.group_metadata().ok_or(KafkaError::Canceled)?;
+                // Whatever the call takes, the group's member must not wait for it to leave.
+                drop(consumer);
+                self.retried(|client| client.send_offsets_to_transaction(positions, &group, TRY))?;
+            }
+            end.send(()).map_err(|()| KafkaError::Canceled)
+        });
+        let result = prepared.and_then(|()| self.retried(|client| client.commit_transaction(TRY)));
+        let Err(error) = result else {
+            *open = false;
+            self.client.context().works();
+            return Ok(());
+        };
+        tracing::debug!(%error, "Kafka: transaction");
+        match self.client.abort_transaction(TRY) {
+            Ok(()) => *open = false,
+            Err(error) => tracing::debug!(%error, "Kafka: aborting a transaction"),
+        }
+        Err(fenced_or_aborted(error))
+    }
+
     /// Queues all records; whether they arrived is found when the transaction is committed.
     fn send_all(&self, records: &[Record]) -> Result<(), KafkaError> {
         // The transaction bounds itself; its records only need what every record on its way carries.
@@ -238,6 +287,8 @@ mod tests {
 
         kafka.broker_down(1).unwrap();
         coordinator(2);
+        let hung = producer.commit(vec![record()], &member, &position(1)).await;
+        assert!(matches!(hung, Ok(()) | Err(Error::Aborted(_))), "{hung:?}");
         producer.commit(vec![record()], &member, &position(1)).await
     }
 }
