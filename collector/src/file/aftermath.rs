@@ -13,7 +13,9 @@ use weir_bus::{Bus, Event, Partition, Position};
 use weir_proto::{Origin, header, topic};
 use weir_service::telemetry::whole;
 
+use super::checkpoint::Entry;
 use super::delivery::Done;
+use super::ledger::Reason;
 use super::source::Source;
 
 /// The offset of the next record, by partition of the topic of logs.
@@ -65,6 +67,22 @@ impl Source {
         self.looking_up = true;
         let (bus, before) = (self.bus.clone(), self.before.clone());
         self.flight.push(Box::pin(async move { Done::Found(reached(&bus, &before, wanted).await) }));
+    }
+
+    /// Whether the last run may have sent more of this generation than this one, which has sent it up to `end`.
+    pub(super) fn was_sent_beyond(&self, identity: &str, end: u64) -> bool {
+        self.unsettled.get(identity).is_some_and(|until| until.is_none_or(|until| until > end))
+    }
+
+    /// Nothing of a generation is on its way any more, and no more of it can be had. What is lost is told, once it is
+    /// known how much that is.
+    pub(super) fn give_up(&mut self, entry: Entry, reason: Reason) {
+        self.must_write = true;
+        if entry.position < entry.size && self.was_sent_beyond(&entry.identity, entry.position) {
+            self.doubtful.push(Entry { ended: Some(reason), ..entry });
+        } else {
+            self.ledger.end(&entry, reason);
+        }
     }
 
     /// So far the bus has them: the rest is lost.

@@ -29,8 +29,7 @@ impl Source {
 
     fn drop_of(&mut self, beyond: &Beyond, now: Instant) -> u64 {
         let Some(tail) = self.tails.get(&beyond.file) else { return 0 };
-        let unsettled = self.unsettled.get(&tail.entry.identity);
-        let sent_before = unsettled.is_some_and(|until| until.is_none_or(|until| until > tail.acks.durable()));
+        let sent_before = self.was_sent_beyond(&tail.entry.identity, tail.acks.durable());
         let may = tail.failed.is_none() && tail.entry.ended.is_none() && tail.waits_for_pod.is_none() && !sent_before;
         // What cannot be opened or read is seen to at its visit.
         if !may || tail.facts.tenant != beyond.tenant || !self.open_again(beyond.file).is_ok_and(|there| there) {

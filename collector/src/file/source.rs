@@ -490,16 +490,18 @@ impl Source {
         while let Ok(Some(done)) = tokio::time::timeout_at(deadline, self.flight.next()).await {
             self.done(done);
         }
-        // What is on its way no longer is all that will be known of files that are gone.
-        self.clean = self.flight.is_empty() && self.doubtful.is_empty();
         for tail in self.tails.values_mut().filter(|tail| tail.in_flight == 0 && !tail.acks.has_gap()) {
             tail.entry.torn = false;
         }
         // Of others that ended the next run asks the bus how much of them there is.
-        for (_, mut tail) in self.tails.extract_if(|_, tail| tail.entry.ended.is_some() && tail.in_flight == 0) {
+        let ended = self.tails.extract_if(|_, tail| tail.entry.ended.is_some() && tail.in_flight == 0);
+        for (_, mut tail) in ended.collect::<Vec<_>>() {
             let entry = tail.checkpoint();
-            self.ledger.end(&entry, entry.ended.unwrap_or(Reason::Deleted));
+            let reason = entry.ended.unwrap_or(Reason::Deleted);
+            self.give_up(entry, reason);
         }
+        // What is on its way no longer is all that will be known of files that are gone.
+        self.clean = self.flight.is_empty() && self.doubtful.is_empty();
         self.write()?;
         let open = self.tails.drain().filter(|(_, tail)| tail.entry.ended.is_none() && tail.content.is_open());
         Ok(Left(open.map(|(_, tail)| (tail.entry.inode(), tail.content)).collect()))

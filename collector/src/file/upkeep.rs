@@ -34,9 +34,8 @@ impl Source {
                 if tail.in_flight == 0 {
                     self.timed.remove(&id);
                     let entry = tail.checkpoint();
-                    self.ledger.end(&entry, reason);
-                    self.must_write = true;
                     self.tails.remove(&id);
+                    self.give_up(entry, reason);
                 }
             } else if let Some(at) = tail.failed {
                 if tail.in_flight == 0 && now - at >= self.settings.retry {

@@ -174,6 +174,36 @@ async fn what_was_on_its_way_at_a_crash_and_came_is_not_lost_though_the_file_is_
 }
 
 #[tokio::test]
+async fn what_came_before_a_crash_is_not_lost_though_its_file_is_truncated_before_it_is_read_again() {
+    let mut world = World::new(Format::Plain).await;
+    world.checkpoint = Duration::from_hours(1);
+    world.append("a.log", "one\ntwo\nhalf");
+    let running = world.start();
+    world.wait_for(2).await;
+    kill(running).await;
+
+    let (there, ended) = (CancellationToken::new(), CancellationToken::new());
+    let sources = Sources::default();
+    let source = world.source().telling(&sources).reading_after(there.clone());
+    let running = (tokio::spawn(source.run(Until::Stopped, ended.clone())), ended);
+    while sources.rows().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    fs::write(world.path("a.log"), "3\n").unwrap();
+    there.cancel();
+    world.wait_for(3).await;
+    while world.losses().await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(world.losses().await, [(8..12, "truncated".to_owned())]);
+    assert_eq!(world.bodies().await, ["3", "one", "two"]);
+    stop(running).await;
+    let row = world.books().await["a.log"].clone();
+    assert_eq!((row.seen, row.acknowledged), (14, 10));
+    assert_eq!(row.lost.into_iter().collect::<Vec<_>>(), [(Reason::Truncated, 4)]);
+}
+
+#[tokio::test]
 async fn what_is_cut_behind_what_was_read_while_down_is_lost() {
     let world = World::new(Format::Plain).await;
     world.append("a.log", "line\n".repeat(300) + "half");
