@@ -16,6 +16,7 @@ use weir::load::spans::{Call, Distribution, request};
 use weir_proto::otlp::collector::trace::v1::trace_service_client::TraceServiceClient;
 use weir_service::time;
 
+use crate::cli::Target;
 use crate::config::Config;
 use crate::run::Addresses;
 
@@ -189,10 +190,8 @@ fn hex(bytes: &[u8]) -> String {
 
 fn explain(folder: &Path, addresses: &Addresses, trace: &str, temporary: bool) -> anyhow::Result<()> {
     let program = program();
-    let url = match addresses.http.as_str() {
-        "http://127.0.0.1:7400" => String::new(),
-        other => format!(" --url {other}"),
-    };
+    // In a profile the user may have another weir.
+    let url = if Target::is_found_at(&addresses.http) { String::new() } else { format!(" --url {}", addresses.http) };
     let removed = if temporary { "removed at the end" } else { "kept" };
     let mut out = std::io::stdout().lock();
     writeln!(

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use config::Wrong;
 use role::Role;
+use weir_service::config::ConfigError;
 
 /// The configuration cannot be used.
 const EXIT_CONFIGURATION: u8 = 64;
@@ -97,7 +98,8 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "weir: {error:#}");
-            ExitCode::from(if error.is::<Wrong>() { EXIT_CONFIGURATION } else { 1 })
+            let is_configuration = error.is::<Wrong>() || error.is::<ConfigError>();
+            ExitCode::from(if is_configuration { EXIT_CONFIGURATION } else { 1 })
         }
     }
 }

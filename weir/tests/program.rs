@@ -8,7 +8,13 @@ use std::process::{Command, Output, Stdio};
 const QUIET: &str = "listen: 127.0.0.1:0\ncollector: {otlp: {grpc: 127.0.0.1:0, http: 127.0.0.1:0}}\n";
 
 fn weir(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_weir")).args(arguments).env_remove("WEIR_URL").output().unwrap()
+    // No profile of whoever runs the tests.
+    Command::new(env!("CARGO_BIN_EXE_weir"))
+        .args(arguments)
+        .env_remove("WEIR_URL")
+        .env("XDG_CONFIG_HOME", "/no/folder")
+        .output()
+        .unwrap()
 }
 
 /// Exit code and standard error.
@@ -174,6 +180,7 @@ fn the_demo_prints_commands_that_give_what_it_says() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
     command.args(["standalone", "--demo", "--config", &config(folder.path(), QUIET), "--data-dir"]);
+    command.env_remove("WEIR_URL").env("XDG_CONFIG_HOME", "/no/folder");
     command.arg(folder.path().join("data")).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     let said = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);

@@ -187,6 +187,7 @@ async fn run_spans(folder: &Path, calls: u64) -> anyhow::Result<Work> {
         parallel: 4,
         retry_for: Duration::from_mins(1),
         seed: 1,
+        access: weir::client::Access::default(),
     };
     let report = weir::load::spans::send(&load).await?;
     anyhow::ensure!(report.accepted == report.spans, "not all was taken: {:?}", report.first_error);

@@ -10,7 +10,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let answer = args.target.get_json(&["api", "v1", "alerts"], &[]).await?;
+    let answer = args.target.weir()?.get_json(&["api", "v1", "alerts"], &[]).await?;
     if args.target.json {
         say(&answer.to_string())?;
         return Ok(());

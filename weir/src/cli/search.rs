@@ -22,6 +22,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let weir = args.target.weir()?;
     let mut left = args.limit;
     let mut cursor = String::new();
     while left > 0 {
@@ -32,7 +33,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         if !cursor.is_empty() {
             query.push(("cursor", &cursor));
         }
-        let page = args.target.get_json(&["api", "v1", "logs", "search"], &query).await?;
+        let page = weir.get_json(&["api", "v1", "logs", "search"], &query).await?;
         let hits = page["hits"].as_array().map(Vec::as_slice).unwrap_or_default();
         for hit in hits {
             if !say(&if args.target.json { hit.to_string() } else { hit_line(hit) })? {

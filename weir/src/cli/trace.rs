@@ -16,7 +16,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let trace = args.target.get_json(&["api", "v1", "traces", &args.id], &[]).await?;
+    let trace = args.target.weir()?.get_json(&["api", "v1", "traces", &args.id], &[]).await?;
     if args.target.json {
         say(&trace.to_string())?;
         return Ok(());

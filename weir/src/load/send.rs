@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use prost::Message as _;
 use tokio::task::JoinSet;
-use tonic::transport::{Channel, Endpoint};
+use tonic::metadata::AsciiMetadataValue;
+use tonic::transport::Channel;
 use weir_proto::otlp::collector::trace::v1::trace_service_client::TraceServiceClient;
 use weir_proto::otlp::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 
-use super::spans::Protocol;
+use super::spans::{Args, Protocol};
+use crate::client::address;
 
 /// What became of the requests.
 #[derive(Debug, Default)]
@@ -39,7 +41,7 @@ struct Outcome {
 
 #[derive(Clone)]
 enum Wire {
-    Grpc(TraceServiceClient<Channel>),
+    Grpc { client: TraceServiceClient<Channel>, bearer: Option<AsciiMetadataValue> },
     Http { client: reqwest::Client, url: String, json: bool },
 }
 
@@ -49,24 +51,18 @@ enum Failure {
 }
 
 impl Sender {
-    pub(super) fn new(
-        endpoint: &str,
-        protocol: Protocol,
-        parallel: usize,
-        retry_for: Duration,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn new(args: &Args) -> anyhow::Result<Self> {
         let timeout = Duration::from_secs(30);
-        let wire = if protocol == Protocol::Grpc {
-            let endpoint = Endpoint::from_shared(endpoint.to_owned())
-                .with_context(|| format!("--endpoint {endpoint}: expected http://host:port"))?;
-            Wire::Grpc(TraceServiceClient::new(endpoint.timeout(timeout).connect_lazy()))
+        let url = address("--endpoint", &args.endpoint)?;
+        let wire = if args.protocol == Protocol::Grpc {
+            let (endpoint, bearer) = args.access.grpc(&url)?;
+            Wire::Grpc { client: TraceServiceClient::new(endpoint.timeout(timeout).connect_lazy()), bearer }
         } else {
-            // An error says that a provider is there already, which is what is needed.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-            let client = reqwest::Client::builder().timeout(timeout).build().context("cannot make an HTTP client")?;
-            let url = format!("{}/v1/traces", endpoint.trim_end_matches('/'));
-            Wire::Http { client, url, json: protocol == Protocol::HttpJson }
+            let client = args.access.http(&url)?.timeout(timeout).build().context("cannot make an HTTP client")?;
+            let url = format!("{}/v1/traces", url.as_str().trim_end_matches('/'));
+            Wire::Http { client, url, json: args.protocol == Protocol::HttpJson }
         };
+        let (parallel, retry_for) = (args.parallel as usize, args.retry_for);
         Ok(Self { wire, parallel, retry_for, running: JoinSet::new(), sent: Sent::default() })
     }
 
@@ -124,10 +120,16 @@ impl Wire {
     /// Number of spans that the receiver rejected.
     async fn send(&self, request: &ExportTraceServiceRequest) -> Result<u64, Failure> {
         let response = match self {
-            Self::Grpc(client) => match client.clone().export(request.clone()).await {
-                Ok(response) => response.into_inner(),
-                Err(status) => return Err(of_status(&status)),
-            },
+            Self::Grpc { client, bearer } => {
+                let mut request = tonic::Request::new(request.clone());
+                if let Some(bearer) = bearer {
+                    request.metadata_mut().insert("authorization", bearer.clone());
+                }
+                match client.clone().export(request).await {
+                    Ok(response) => response.into_inner(),
+                    Err(status) => return Err(of_status(&status)),
+                }
+            }
             Self::Http { client, url, json } => {
                 let (kind, body) = if *json {
                     let body = serde_json::to_vec(request).map_err(|error| Failure::Final(error.to_string()))?;
@@ -141,8 +143,11 @@ impl Wire {
                 let body = answer.bytes().await.map_err(|error| Failure::Retry(error.to_string()))?;
                 if !status.is_success() {
                     let error = format!("{status}: {}", String::from_utf8_lossy(&body));
-                    let again = matches!(status.as_u16(), 429 | 502 | 503 | 504);
-                    return Err(if again { Failure::Retry(error) } else { Failure::Final(error) });
+                    return Err(match status.as_u16() {
+                        429 | 502 | 503 | 504 => Failure::Retry(error),
+                        401 => Failure::Final(error + UNAUTHENTICATED),
+                        _ => Failure::Final(error),
+                    });
                 }
                 // A proto3 message of zero fields is no bytes, and some receivers answer JSON with none too.
                 let parsed = if body.is_empty() {
@@ -159,6 +164,9 @@ impl Wire {
     }
 }
 
+/// What a sender without a credential is to do.
+const UNAUTHENTICATED: &str = " (the credential is given by --token or WEIR_TOKEN)";
+
 /// As OTLP says; RESOURCE_EXHAUSTED counts as retryable, since weir answers it with a delay.
 fn of_status(status: &tonic::Status) -> Failure {
     use tonic::Code;
@@ -171,6 +179,61 @@ fn of_status(status: &tonic::Status) -> Failure {
         | Code::OutOfRange
         | Code::Unavailable
         | Code::DataLoss => Failure::Retry(error),
+        Code::Unauthenticated => Failure::Final(error + UNAUTHENTICATED),
         _ => Failure::Final(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use tonic::transport::server::TcpIncoming;
+    use tonic::{Request, Response, Status};
+    use weir_proto::otlp::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    /// Takes what comes with the right token.
+    struct Guarded;
+
+    #[tonic::async_trait]
+    impl TraceService for Guarded {
+        async fn export(
+            &self,
+            request: Request<ExportTraceServiceRequest>,
+        ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+            match request.metadata().get("authorization") {
+                Some(value) if value == "Bearer weir_x" => Ok(Response::new(ExportTraceServiceResponse::default())),
+                _ => Err(Status::unauthenticated("who are you?")),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_token_goes_with_every_grpc_request_and_without_it_the_report_says_what_to_do() {
+        let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let endpoint = format!("http://{}", incoming.local_addr().unwrap());
+        let server = tonic::transport::Server::builder().add_service(TraceServiceServer::new(Guarded));
+        tokio::spawn(server.serve_with_incoming(incoming));
+        let send = async |token: &str| {
+            let cli = Cli::parse_from(["load", "--endpoint", &endpoint, "--token", token, "--rate", "0"]);
+            let mut sender = Sender::new(&cli.args).unwrap();
+            for _ in 0..3 {
+                sender.send(ExportTraceServiceRequest::default(), 1).await;
+            }
+            sender.finish().await
+        };
+        let sent = send("weir_x").await;
+        assert_eq!((sent.accepted, sent.first_error), (3, None));
+        let sent = send("weir_y").await;
+        let told = sent.first_error.unwrap();
+        assert_eq!((sent.accepted, sent.refused), (0, 3));
+        assert_eq!(told, "Unauthenticated: who are you? (the credential is given by --token or WEIR_TOKEN)");
     }
 }

@@ -14,6 +14,7 @@ use weir_proto::otlp::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span:
 use super::Quantiles;
 use super::lines::SERVICES;
 use super::send::{Sender, Sent};
+use crate::client::Access;
 
 /// Arguments of `weir load spans`.
 #[derive(Debug, Clone, clap::Args)]
@@ -69,6 +70,9 @@ pub struct Args {
     /// Where all chance comes from
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Who sends.
+    #[command(flatten)]
+    pub access: Access,
 }
 
 /// How requests are sent.
@@ -293,7 +297,7 @@ struct Tally {
 /// Sends the spans; returns when the last request is answered or given up.
 pub async fn send(args: &Args) -> anyhow::Result<Report> {
     anyhow::ensure!(!args.tenants.is_empty(), "--tenants: name at least one");
-    let mut sender = Sender::new(&args.endpoint, args.protocol, args.parallel as usize, args.retry_for)?;
+    let mut sender = Sender::new(args)?;
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(args.seed);
     let mut tallies: BTreeMap<(usize, usize), Tally> = BTreeMap::new();
     let (mut made, mut duplicates) = (0_u64, 0_u64);
