@@ -1,3 +1,5 @@
+use std::io::{IsTerminal as _, Write as _};
+
 use super::{Target, hit_line, say, text};
 
 /// Greatest page that is asked for at once.
@@ -24,6 +26,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let weir = args.target.weir()?;
     let mut left = args.limit;
+    let mut has_hit = false;
     let mut cursor = String::new();
     while left > 0 {
         let limit = left.min(PAGE).to_string();
@@ -40,11 +43,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
                 return Ok(());
             }
         }
+        has_hit |= !hits.is_empty();
         left = left.saturating_sub(hits.len());
         text(&page, "next_cursor").clone_into(&mut cursor);
         if cursor.is_empty() || hits.is_empty() {
             break;
         }
+    }
+    // Somebody who looks at the terminal would wonder; a pipe gets lines and nothing else.
+    if !has_hit && args.limit > 0 && !args.target.json && std::io::stdout().is_terminal() {
+        writeln!(std::io::stderr(), "no lines match")?;
     }
     Ok(())
 }
