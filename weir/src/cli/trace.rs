@@ -31,6 +31,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Deeper spans are drawn no further to the right.
+const MAX_INDENT: usize = 40;
+
+/// Where a span stands in the tree.
+#[derive(Clone, Copy)]
+struct Place {
+    depth: usize,
+    /// The last of its parent's.
+    is_last: bool,
+    /// Bit n: of the span's ancestors, the one at depth n is not the last of its parent's.
+    goes_on: u64,
+}
+
 /// Spans below their parents, in order of their start; of those that start together the longest comes first, then by
 /// id, so that a trace always looks the same. A span whose parent is not there stands at the top; each is shown once,
 /// whatever the parents say.
@@ -45,23 +58,43 @@ fn tree(spans: &[Value]) -> Vec<String> {
         children.sort_by_cached_key(|&index| order(&spans[index]));
     }
     let mut lines = Vec::new();
-    let mut shown = HashSet::new();
+    let mut placed = HashSet::new();
     // Spans that only point at each other have no root; they follow at the end.
     let mut rest: Vec<usize> = (0..spans.len()).collect();
     rest.sort_by_cached_key(|&index| order(&spans[index]));
-    let roots = below.get("").cloned().unwrap_or_default().into_iter().chain(rest);
+    let roots = below.remove("").unwrap_or_default().into_iter().chain(rest);
     for root in roots {
-        let mut stack = vec![(root, 0_usize)];
-        while let Some((index, depth)) = stack.pop() {
-            if !shown.insert(index) {
-                continue;
-            }
-            lines.push(line(&spans[index], depth));
+        if !placed.insert(root) {
+            continue;
+        }
+        let mut stack = vec![(root, Place { depth: 0, is_last: true, goes_on: 0 })];
+        while let Some((index, place)) = stack.pop() {
+            lines.push(line(&spans[index], place));
             let children = below.get(text(&spans[index], "span_id")).map(Vec::as_slice).unwrap_or_default();
-            stack.extend(children.iter().rev().map(|&child| (child, depth + 1)));
+            let children: Vec<usize> = children.iter().copied().filter(|&child| placed.insert(child)).collect();
+            let goes_on = place.goes_on | u64::from(!place.is_last) << place.depth.min(MAX_INDENT);
+            let places = children.iter().enumerate().rev().map(|(at, &child)| {
+                let is_last = at + 1 == children.len();
+                (child, Place { depth: place.depth + 1, is_last, goes_on })
+            });
+            stack.extend(places);
         }
     }
     lines
+}
+
+impl Place {
+    fn branch(self) -> String {
+        let depth = self.depth.min(MAX_INDENT);
+        let mut branch = String::new();
+        for ancestor in 1..depth {
+            branch.push_str(if self.goes_on >> ancestor & 1 == 1 { "│  " } else { "   " });
+        }
+        if depth > 0 {
+            branch.push_str(if self.is_last { "└─ " } else { "├─ " });
+        }
+        branch
+    }
 }
 
 fn order(span: &Value) -> (i64, Reverse<u64>, &str) {
@@ -74,8 +107,8 @@ fn nanos(span: &Value) -> Option<u64> {
     span["duration_ns"].as_u64().or_else(|| span["duration_ns"].as_str()?.parse().ok())
 }
 
-fn line(span: &Value, depth: usize) -> String {
-    let branch = if depth == 0 { String::new() } else { format!("{}└─ ", "   ".repeat(depth.min(40) - 1)) };
+fn line(span: &Value, place: Place) -> String {
+    let branch = place.branch();
     let status = match span["status"].as_str().or_else(|| span["status"]["code"].as_str()) {
         Some(status) if status.to_ascii_lowercase().contains("error") => "  ERROR",
         _ => "",
@@ -120,7 +153,7 @@ mod tests {
         ];
         assert_eq!(
             names(&spans),
-            ["s server a 1.5ms", "└─ s server b 1.5ms", "└─ s server c 1.5ms", "s server x 1.5ms"]
+            ["s server a 1.5ms", "├─ s server b 1.5ms", "└─ s server c 1.5ms", "s server x 1.5ms"]
         );
     }
 
@@ -135,10 +168,49 @@ mod tests {
         ];
         let mut turned = spans.clone();
         turned.reverse();
-        let want = ["s server a 5ns", "└─ s server long 2ns", "└─ s server short-1 1ns", "└─ s server short-2 1ns"];
+        let want = ["s server a 5ns", "├─ s server long 2ns", "├─ s server short-1 1ns", "├─ s server short-2 1ns"];
         for spans in [&spans, &turned] {
             assert_eq!(names(spans)[..4], want);
             assert_eq!(names(spans)[4], "└─ s server later 9ns");
+        }
+    }
+
+    #[test]
+    fn lines_lead_from_every_span_to_its_parent() {
+        let spans = [
+            span("root", "", "00", 1),
+            span("a", "root", "01", 1),
+            span("a1", "a", "02", 1),
+            span("a11", "a1", "03", 1),
+            span("a2", "a", "04", 1),
+            span("b", "root", "05", 1),
+            span("b1", "b", "06", 1),
+            span("b11", "b1", "07", 1),
+        ];
+        let drawn = tree(&spans).into_iter().map(|line| line.replace("s server ", "").trim_end().to_owned());
+        let drawn: Vec<String> = drawn.map(|line| line.trim_end_matches("1ns").trim_end().to_owned()).collect();
+        assert_eq!(
+            drawn,
+            ["root", "├─ a", "│  ├─ a1", "│  │  └─ a11", "│  └─ a2", "└─ b", "   └─ b1", "      └─ b11",]
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_spans_are_shown_once_each(parents in proptest::collection::vec((0_u8..20, 0_u8..20), 0..100)) {
+            let spans: Vec<Value> = parents
+                .iter()
+                .map(|(id, parent)| json!({"span_id": id.to_string(), "parent_span_id": parent.to_string()}))
+                .collect();
+            let lines = tree(&spans);
+            proptest::prop_assert_eq!(lines.len(), spans.len());
+            // What begins as a branch that goes on is ended at the same depth, before anything that is further left.
+            for (at, line) in lines.iter().enumerate() {
+                let Some(column) = line.chars().position(|c| c == '├') else { continue };
+                let mut below = lines[at + 1..].iter().map(|line| line.chars().nth(column).unwrap_or(' '));
+                let end = below.find(|c| *c != '│');
+                proptest::prop_assert!(matches!(end, Some('├' | '└')), "{}", lines.join("\n"));
+            }
         }
     }
 
