@@ -12,6 +12,7 @@ use crate::config;
 pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
     let config = config::load(path)?;
     let name = path.unwrap_or(Path::new("defaults"));
+    config.listeners(path)?;
     config.certificates(path)?;
     let rules = config.rules(path)?;
     let bus = match config.bus.broker {

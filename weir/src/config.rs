@@ -7,6 +7,8 @@ use weir_bus::Broker;
 use weir_indexer::Partitions;
 use weir_service::{config, http, telemetry};
 
+use crate::listeners;
+
 /// The configuration cannot be used: exit code 64, before any port is bound or file written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Wrong {
@@ -102,6 +104,16 @@ impl Config {
     pub(crate) fn rules(&self, path: Option<&Path>) -> Result<usize, Wrong> {
         let path = path.unwrap_or(Path::new("defaults")).to_owned();
         self.alerter.check_rules().map_err(|error| Wrong::Keys { path, message: error.to_string() })
+    }
+
+    /// Whether all listeners can be bound side by side, as they are where the collector runs.
+    pub(crate) fn listeners(&self, path: Option<&Path>) -> Result<(), Wrong> {
+        let path = path.unwrap_or(Path::new("defaults")).to_owned();
+        let otlp = &self.collector.otlp;
+        let otlp = [("collector.otlp.grpc", otlp.grpc), ("collector.otlp.http", otlp.http)];
+        let otlp = otlp.into_iter().filter_map(|(key, address)| Some((key, address?.to_string())));
+        let all: Vec<_> = std::iter::once(("listen", self.listen.clone())).chain(otlp).collect();
+        listeners::check(&all).map_err(|message| Wrong::Keys { path, message })
     }
 
     /// Whether the collector's certificates can be used, which they must before it starts.

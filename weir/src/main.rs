@@ -4,6 +4,7 @@ mod check;
 mod cli;
 mod config;
 mod demo;
+mod listeners;
 mod reload;
 mod role;
 mod rules;
@@ -142,6 +143,7 @@ fn serve(
         configuration.data_dir = folder;
     }
     if role.runs(Role::Collector) {
+        configuration.listeners(path)?;
         configuration.certificates(path)?;
     }
     if role.runs(Role::Alerter) {

@@ -56,6 +56,14 @@ fn a_bad_configuration_is_one_line_and_nothing_is_written() {
         ("collector: {kubernetes: {kubeconfig: /no/file}}\n", "collector.kubernetes.kubeconfig: /no/file"),
         ("collector: {files: [{include: [/a], encoding: hz}]}\n", "`collector.files[0].encoding`: «hz» is no encoding"),
         ("alerter: {rules: [\"BAD\"]}\n", "predict_linear"),
+        (
+            "listen: 127.0.0.1:4317\n",
+            "`listen` and `collector.otlp.grpc`: 127.0.0.1:4317 and 127.0.0.1:4317 cannot both be listened on",
+        ),
+        (
+            "collector: {otlp: {grpc: 127.0.0.1:9, http: 0.0.0.0:9}}\nallow_insecure: true\n",
+            "`collector.otlp.grpc` and `collector.otlp.http`: 127.0.0.1:9 and 0.0.0.0:9 cannot both be",
+        ),
     ];
     let rules = folder.path().join("bad-rules.yaml");
     std::fs::write(&rules, "groups: [{name: g, rules: [{alert: A, expr: 'predict_linear(x[5m], 60) > 1'}]}]\n")
