@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use weir_bus::Broker;
 
-use crate::config;
+use crate::{config, rules};
 
 /// Says what `weir standalone` and the single roles would run with this file.
 pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
@@ -92,8 +92,9 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
     )?;
     writeln!(
         out,
-        "rules      {rules} from {}",
-        if config.alerter.rules.is_empty() { "no file".to_owned() } else { config.alerter.rules.join(" ") }
+        "rules      {rules} from {}{}",
+        if config.alerter.rules.is_empty() { "no file".to_owned() } else { config.alerter.rules.join(" ") },
+        rules::start(&config.alerter.rules).map_or(String::new(), |note| format!(" ({note})"))
     )?;
     for section in config.idle_sections() {
         writeln!(out, "note       `{section}` is not run by this version")?;

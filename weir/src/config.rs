@@ -7,7 +7,7 @@ use weir_bus::Broker;
 use weir_indexer::Partitions;
 use weir_service::{config, http, telemetry};
 
-use crate::listeners;
+use crate::{listeners, rules};
 
 /// The configuration cannot be used: exit code 64, before any port is bound or file written.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +103,7 @@ impl Config {
     /// Number of rules in the alerter's rule files, which must be sound before it starts.
     pub(crate) fn rules(&self, path: Option<&Path>) -> Result<usize, Wrong> {
         let path = path.unwrap_or(Path::new("defaults")).to_owned();
-        self.alerter.check_rules().map_err(|error| Wrong::Keys { path, message: error.to_string() })
+        self.alerter.check_rules().map_err(|errors| Wrong::Keys { path, message: rules::explain(&errors) })
     }
 
     /// Whether all listeners can be bound side by side, as they are where the collector runs.

@@ -1,7 +1,10 @@
 //! `weir rules`.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
+
+use weir_alerter::rules::{LoadErrors, Problem};
 
 /// What to do with rule files.
 #[derive(Debug, clap::Subcommand)]
@@ -21,14 +24,34 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
         match (weir_alerter::Options { rules: vec![file.clone()], ..Default::default() }).check_rules() {
             Ok(0) => {
                 failed = true;
-                writeln!(std::io::stderr(), "weir: {file}: no rules found")?;
+                let note = start([file]).map_or(String::new(), |note| format!(" ({note})"));
+                writeln!(std::io::stderr(), "weir: {file}: no rules found{note}")?;
             }
             Ok(rules) => writeln!(std::io::stdout(), "{file}: {rules} rules")?,
-            Err(error) => {
+            Err(errors) => {
                 failed = true;
-                writeln!(std::io::stderr(), "weir: {error}")?;
+                writeln!(std::io::stderr(), "weir: {}", explain(&errors))?;
             }
         }
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What is wrong, one a line; where a file is missing, also where it was looked for.
+pub(crate) fn explain(errors: &LoadErrors) -> String {
+    let lines = errors.0.iter().map(|error| {
+        let note = match error.problem {
+            Problem::Missing => start([&error.file]),
+            _ => None,
+        };
+        note.map_or_else(|| error.to_string(), |note| format!("{error} ({note})"))
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// From which folder globs are read, where one of them does not say so itself.
+pub(crate) fn start<P: AsRef<Path>>(globs: impl IntoIterator<Item = P>) -> Option<String> {
+    let is_relative = globs.into_iter().any(|glob| glob.as_ref().is_relative());
+    let folder = is_relative.then(std::env::current_dir)?.ok()?;
+    Some(format!("relative paths start at {}", folder.display()))
 }

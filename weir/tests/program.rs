@@ -56,6 +56,7 @@ fn a_bad_configuration_is_one_line_and_nothing_is_written() {
         ("collector: {kubernetes: {kubeconfig: /no/file}}\n", "collector.kubernetes.kubeconfig: /no/file"),
         ("collector: {files: [{include: [/a], encoding: hz}]}\n", "`collector.files[0].encoding`: «hz» is no encoding"),
         ("alerter: {rules: [\"BAD\"]}\n", "predict_linear"),
+        ("alerter: {rules: [\"no-such/*.yaml\"]}\n", "no-such: is not there (relative paths start at /"),
         (
             "listen: 127.0.0.1:4317\n",
             "`listen` and `collector.otlp.grpc`: 127.0.0.1:4317 and 127.0.0.1:4317 cannot both be listened on",
@@ -131,6 +132,12 @@ fn a_rule_file_with_an_error_exits_1_and_is_named() {
     assert!(good.status.success(), "{}", String::from_utf8_lossy(&good.stderr));
     let (code, stderr) = fails(&["rules", "check", &file("bad.yaml", "predict_linear(x[5m], 60) > 1")]);
     assert!(code == 1 && stderr.contains("bad.yaml") && stderr.contains("predict_linear"), "{stderr}");
+    for (glob, told) in [("no-such/*.yaml", "no-such: is not there"), ("./*.no-such", "./*.no-such: no rules found")] {
+        let (code, stderr) = fails(&["rules", "check", glob]);
+        assert_eq!(code, 1);
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(stderr, format!("weir: {told} (relative paths start at {})\n", here.display()));
+    }
 }
 
 #[test]
