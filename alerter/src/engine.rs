@@ -19,11 +19,12 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_proto::v1;
+use weir_service::file::write_whole;
 use weir_service::telemetry::whole;
 
 use crate::notify::{self, Book, Notifier};
 use crate::options::Options;
-use crate::room::{set_aside, write_whole};
+use crate::room::set_aside;
 use crate::rules::{Alert, Evaluator, EvaluatorOptions, GroupStatus, LoadErrors, RuleFiles, RuleSet, State, Step};
 use crate::series::feed::Shared;
 use crate::series::store::Refused;

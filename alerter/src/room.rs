@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use axum::Router;
 use tokio_util::sync::CancellationToken;
 use weir_bus::Bus;
 use weir_service::Context;
+use weir_service::file::write_whole;
+use weir_service::http::Routes;
 
 use crate::api::Api;
 use crate::engine::{self, Engine};
@@ -69,8 +70,8 @@ pub struct Handle {
 
 impl Handle {
     /// The room's HTTP paths.
-    pub fn router(&self) -> Router {
-        self.api.clone().router()
+    pub fn routes(&self) -> Routes {
+        self.api.clone().routes()
     }
 }
 
@@ -144,20 +145,6 @@ fn make_identity(path: &Path) -> std::io::Result<String> {
     let id = hex::encode(rand::random::<[u8; 8]>());
     write_whole(path, id.as_bytes())?;
     Ok(id)
-}
-
-/// Writes a file so that after a crash it is there whole, or as it was before.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let beside = path.with_extension("new");
-    let mut file = std::fs::File::create(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)?;
-    match path.parent() {
-        Some(folder) => std::fs::File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
 }
 
 /// Moves a damaged file aside, so that what is written next does not take it away.

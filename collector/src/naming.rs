@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use weir_service::auth::is_tenant_name;
 
 use crate::kubernetes::{Pod, Pods};
 use crate::options::{Options, TenantOptions};
@@ -73,7 +74,7 @@ impl Naming {
     /// Whose it is: by the pod's label or annotation, else by its namespace.
     pub fn tenant(&self, namespace: Option<&str>, pod: Option<&Pod>) -> String {
         let tenants = self.tenants.load();
-        let named = pod.and_then(|pod| pod.value(&tenants.label)).filter(|tenant| !tenant.is_empty());
+        let named = pod.and_then(|pod| pod.value(&tenants.label)).filter(|tenant| is_tenant_name(tenant));
         named.unwrap_or_else(|| tenants.of_namespace(namespace)).to_owned()
     }
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use rustls::pki_types::DnsName;
 use serde::Deserialize;
+use weir_service::auth::is_tenant_name;
 use weir_service::config::{Address, Size, Span};
+use weir_service::tls::TlsOptions;
 
 use crate::Error;
 use crate::encoding::Encoding;
@@ -131,20 +132,6 @@ pub struct OtlpOptions {
     /// What is taken while the bus is away; null keeps nothing, and senders are told to try again. The embedded bus
     /// needs none.
     pub spool: Option<SpoolOptions>,
-}
-
-/// Certificates, in PEM; read again when the files change, while connections that are there stay.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TlsOptions {
-    /// The listeners' certificate, and those between it and its authority.
-    pub cert: PathBuf,
-    /// Its private key, not encrypted.
-    pub key: PathBuf,
-    /// Mutual TLS: only clients are let in whose certificate one of these authorities signed. This is authentication:
-    /// with it, OTLP may listen on other addresses than loopback.
-    #[serde(default)]
-    pub client_ca: Option<PathBuf>,
 }
 
 /// What is kept on disk while the bus is away.
@@ -389,7 +376,7 @@ impl Options {
         self.otlp
             .tls
             .as_ref()
-            .map_or(Ok(()), crate::otlp::check_tls)
+            .map_or(Ok(()), |tls| weir_service::tls::check(crate::otlp::TLS_SECTION, tls))
             .map_err(|error| crate::otlp::Error::from(error).into())
     }
 }
@@ -398,8 +385,11 @@ impl TenantOptions {
     fn check(&self) -> Result<(), Error> {
         let wrong = |text: String| Err(Error::Options(text));
         let mut named = self.namespaces.values().chain(self.clients.values()).chain([&self.default]);
-        if named.any(String::is_empty) {
+        if named.clone().any(String::is_empty) {
             return wrong("collector.tenant: a tenant's name must not be empty".to_owned());
+        }
+        if let Some(name) = named.find(|name| !is_tenant_name(name)) {
+            return wrong(format!("collector.tenant: «{name}» is no name of a tenant, or is kept for weir itself"));
         }
         if let Some(name) = self.clients.keys().find(|name| !is_name(name)) {
             let right = "a DNS name, whole and in lower case, or a URI, such as spiffe://cluster/ns/team-a";

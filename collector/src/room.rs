@@ -13,6 +13,7 @@ use weir_bus::spool::Spool;
 use weir_proto::topic;
 use weir_service::Context;
 use weir_service::health::Part;
+use weir_service::http::Routes;
 use weir_service::lock::Lock;
 use weir_service::telemetry::whole;
 
@@ -64,8 +65,8 @@ impl Handle {
     }
 
     /// `/api/v1/collector/…`. OTLP's paths have listeners of their own.
-    pub fn router(&self) -> axum::Router {
-        crate::sources::router(self.sources.clone())
+    pub fn routes(&self) -> Routes {
+        crate::sources::routes(&self.sources)
     }
 
     /// Follows files by these options from now on, without a loss: `files`, `tenant`, `kubelet`, `max_line` and
@@ -118,7 +119,9 @@ impl Collector {
         let spool = Spool::open(&bus, &folder.join("spool"), limit).await?;
         let producer = bus.producer_of(limits.bounds().queue)?;
         let measured = Measured::new(&options, naming.clone(), &context.meter, producer.clone());
-        let server = otlp::Server::bind(&options.otlp, &options.tenant, producer, spool, &context.meter).await?;
+        let server =
+            otlp::Server::bind(&options.otlp, &options.tenant, producer, spool, context.auth.clone(), &context.meter);
+        let server = server.await?;
         let server = server.within(&limits);
         let (changed, changes) = watch::channel(options);
         let (grpc, http, scheme) = (server.grpc_addr(), server.http_addr(), server.scheme());
@@ -199,7 +202,12 @@ mod tests {
 
     fn context(folder: &std::path::Path) -> Context {
         let meter = opentelemetry::global::meter("test");
-        Context { data_dir: folder.to_owned(), meter, health: weir_service::health::Health::default() }
+        Context {
+            data_dir: folder.to_owned(),
+            meter,
+            health: weir_service::health::Health::default(),
+            auth: weir_service::auth::Auth::off(),
+        }
     }
 
     fn options(folder: &std::path::Path) -> Options {
@@ -249,7 +257,7 @@ mod tests {
         other.tenant.default = "a-second-one".to_owned();
         room.handle().reload(other).unwrap();
         let stop = CancellationToken::new();
-        let assigned = room.server.tenants().assign(b"").into_owned();
+        let assigned = room.server.tenants().assign(b"").unwrap().into_owned();
         let running = tokio::spawn(room.run(stop.clone()));
         let mut consumer = bus.group_consumer("test-metrics", &[topic::METRICS]).unwrap();
         let measured = loop {

@@ -1,10 +1,9 @@
 //! `GET /api/v1/collector/sources`: is everything of these files on the bus?
 
-use axum::Router;
 use axum::extract::State;
-use axum::routing::get;
 use serde::{Deserialize, Serialize};
-use weir_service::http::Query;
+use weir_service::auth::Access;
+use weir_service::http::{Query, Route, Routes};
 
 use crate::file::{Row, Sources};
 
@@ -28,9 +27,13 @@ struct Answer {
     total: Row,
 }
 
-/// The collector's paths.
-pub(crate) fn router(sources: Sources) -> Router {
-    Router::new().route("/api/v1/collector/sources", get(answer)).with_state(sources)
+/// The collector's paths. Files of a node are of many tenants, and their paths name what runs there.
+pub(crate) fn routes(sources: &Sources) -> Routes {
+    let about = "Files, and what of them waits or is lost";
+    let route = Route::get("/api/v1/collector/sources", Access::ReadAll, about);
+    let path = ("path", "Only files whose path contains this");
+    let incomplete = ("incomplete", "true: only files of which something waits or is lost");
+    Routes::new().on(route.takes(&[path, incomplete]), answer).with_state(sources)
 }
 
 async fn answer(State(sources): State<Sources>, Query(asked): Query<Asked>) -> axum::Json<Answer> {

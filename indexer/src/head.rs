@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use crate::Error;
-use crate::line::Line;
+use crate::line::{Line, Source};
 use crate::snapshot::Lines;
 
 /// Lines of one source that came at once; never empty.
 #[derive(Debug)]
 pub struct Batch {
+    source: Arc<Source>,
     lines: Arc<Vec<Line>>,
     min: i64,
     max: i64,
@@ -26,7 +27,12 @@ impl Batch {
     pub fn new(lines: Vec<Line>) -> Option<Self> {
         let min = lines.iter().map(|line| line.time).min()?;
         let max = lines.iter().map(|line| line.time).max()?;
-        Some(Self { lines: Arc::new(lines), min, max })
+        Some(Self { source: lines.first()?.source.clone(), lines: Arc::new(lines), min, max })
+    }
+
+    /// Whose its lines are.
+    pub fn source(&self) -> &Source {
+        &self.source
     }
 
     /// Its lines, shared.
@@ -59,8 +65,7 @@ impl Head {
         let kept = Arc::make_mut(&mut self.batches);
         for batch in batches {
             // Its source may be its own.
-            let source = batch.lines.first().map_or(0, |line| line.source.memory());
-            self.bytes += source + batch.lines.iter().map(Line::memory).sum::<usize>();
+            self.bytes += batch.source.memory() + batch.lines.iter().map(Line::memory).sum::<usize>();
             kept.push(batch);
         }
     }

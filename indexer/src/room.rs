@@ -13,18 +13,17 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use opentelemetry::metrics::Meter;
-use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use weir_bus::Bus;
 use weir_proto::topic;
 use weir_service::Context;
+use weir_service::http::Routes;
 use weir_service::telemetry::whole;
 
 use self::reader::Reader;
+use crate::api::tail::Live;
 use crate::ingest::Signal;
-use crate::line::Line;
 use crate::store::Store;
 use crate::{Error, Options, api, traces};
 
@@ -44,7 +43,7 @@ pub struct Indexer {
 pub struct Handle {
     logs: Arc<Store>,
     spans: Arc<Store>,
-    live: broadcast::Sender<Arc<Vec<Line>>>,
+    live: Live,
     meter: Meter,
 }
 
@@ -60,7 +59,7 @@ impl Indexer {
             Ok::<_, Error>((Arc::new(logs), Arc::new(spans)))
         };
         let (logs, spans) = tokio::task::spawn_blocking(open).await??;
-        let handle = Handle { logs, spans, live: broadcast::Sender::new(TAIL_BATCHES), meter: context.meter.clone() };
+        let handle = Handle { logs, spans, live: Live::new(TAIL_BATCHES), meter: context.meter.clone() };
         Ok(Self { options, context, bus, handle })
     }
 
@@ -90,10 +89,10 @@ impl Indexer {
 
 impl Handle {
     /// The paths under `/api/v1/logs` and `/api/v1/traces`, and `/api/v1/services` and `/api/v1/dependencies`.
-    pub fn router(&self) -> Router {
+    pub fn routes(&self) -> Routes {
         let logs = self.logs.clone();
-        api::router(Arc::new(move || logs.snapshot()), self.live.clone(), &self.meter)
-            .merge(traces::router(self.spans.clone()))
+        api::routes(Arc::new(move |tenants| logs.snapshot(tenants)), self.live.clone(), &self.meter)
+            .merge(traces::routes(self.spans.clone()))
     }
 
     /// The log lines.

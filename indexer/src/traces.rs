@@ -7,21 +7,20 @@ mod services;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::IntoResponse;
-use axum::routing::get;
 use http::{StatusCode, header};
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 use weir_proto::otlp::common::v1::KeyValue;
 use weir_proto::otlp::trace::v1::Span;
-use weir_service::http::Problem;
+use weir_service::auth::{Access, Tenants};
+use weir_service::http::{Parameter, Problem, Route, Routes};
 use weir_service::telemetry::whole;
 use weir_service::time;
 
-use crate::api::params::{Params, in_path};
+use crate::api::params::{END, START, in_path};
 use crate::line::Source;
 use crate::store::{SourcedSpan, Store};
 use crate::{Error, fields};
@@ -49,7 +48,7 @@ struct Api {
 }
 
 /// The paths under `/api/v1/traces`, and those of services.
-pub(crate) fn router(spans: Arc<Store>) -> Router {
+pub(crate) fn routes(spans: Arc<Store>) -> Routes {
     let places = |count| Arc::new(Semaphore::new(count));
     let api = Api {
         spans,
@@ -58,12 +57,14 @@ pub(crate) fn router(spans: Arc<Store>) -> Router {
         services: places(LARGE_AT_ONCE),
         dependencies: places(1),
     };
-    Router::new()
-        .route("/api/v1/traces/search", get(search::search))
-        .route("/api/v1/traces/{trace_id}", get(trace))
-        .route("/api/v1/services", get(services::services))
-        .route("/api/v1/dependencies", get(services::dependencies))
-        .with_state(api)
+    let get = |path, about, parameters: &[Parameter]| Route::get(path, Access::Read, about).takes(parameters);
+    let service = ("service", "Only of this service");
+    Routes::new()
+        .on(get("/api/v1/traces/search", "Traces by one of their spans", &search::PARAMETERS), search::search)
+        .on(get("/api/v1/traces/{trace_id}", "All spans of a trace", &[]), trace)
+        .on(get("/api/v1/services", "Services, and their operations", &[START, END, service]), services::services)
+        .on(get("/api/v1/dependencies", "Which service called which", &[START, END]), services::dependencies)
+        .with_state(&api)
 }
 
 /// Spans by start; a trace of more than 16 MiB, or 64 MiB of JSON, has `"truncated": true`. 400 where the id is none, 404
@@ -71,16 +72,15 @@ pub(crate) fn router(spans: Arc<Store>) -> Router {
 async fn trace(
     State(api): State<Api>,
     id: Result<Path<String>, PathRejection>,
-    Query(pairs): Query<Vec<(String, String)>>,
+    tenants: Tenants,
 ) -> Result<impl IntoResponse, Problem> {
     let id = in_path("trace_id", id)?;
-    Params::new(pairs, &[])?;
     let trace_id = hex::decode(&id)
         .ok()
         .filter(|bytes| bytes.len() == 16)
         .ok_or_else(|| Problem::parameter("trace_id", "a trace id is 32 hexadecimal digits"))?;
     let text = api.run(&api.traces, move |store| {
-        let (spans, whole) = store.spans_of_trace(&trace_id, MOST_BYTES)?;
+        let (spans, whole) = store.spans_of_trace(&tenants, &trace_id, MOST_BYTES)?;
         Ok((!spans.is_empty()).then(|| text(&trace_id, &spans, whole, MOST_JSON)))
     });
     let unknown = || Problem::new(StatusCode::NOT_FOUND, format!("no span of trace {id} is known"));

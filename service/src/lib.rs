@@ -3,17 +3,21 @@
 //! Every room has the same shape:
 //! ```text
 //! let room = Room::open(options, context, bus).await?;  // whatever can fail at start fails here, ports are bound here
-//! let handle = room.handle();                           // cheap to clone: router(), addresses
+//! let handle = room.handle();                           // cheap to clone: routes(), addresses
 //! room.run(shutdown).await?;                            // until the token is cancelled; then drain, commit, return
 //! ```
 
+pub mod audit;
+pub mod auth;
 pub mod config;
+pub mod file;
 pub mod health;
 pub mod http;
 pub mod lock;
 pub mod shutdown;
 pub mod telemetry;
 pub mod time;
+pub mod tls;
 
 use std::path::PathBuf;
 
@@ -28,4 +32,6 @@ pub struct Context {
     pub meter: Meter,
     /// Readiness, part by part: `/readyz`.
     pub health: health::Health,
+    /// Who may send: asked by listeners of a room's own.
+    pub auth: auth::Auth,
 }

@@ -71,6 +71,22 @@ fn a_heavy_library_has_one_home() {
 }
 
 #[test]
+fn all_tenants_data_is_read_without_a_credential_in_tests_and_benchmarks_alone() {
+    for path in files("rs") {
+        let name = relative(&path);
+        if name.contains("tests") || name.starts_with("service/") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("UTF-8");
+        let lines: Vec<&str> = text.lines().collect();
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.contains(".everything()")) {
+            let is_test = lines[at.saturating_sub(3)..at].iter().any(|line| line.contains("#[cfg(test)]"));
+            assert!(is_test, "{name}:{}: {line}", at + 1);
+        }
+    }
+}
+
+#[test]
 fn no_file_is_over_800_lines() {
     for path in files("rs") {
         let lines = fs::read_to_string(&path).expect("UTF-8").lines().count();

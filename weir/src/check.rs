@@ -13,6 +13,7 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
     let config = config::load(path)?;
     let name = path.unwrap_or(Path::new("defaults"));
     config.listeners(path)?;
+    config.secrets(path)?;
     config.certificates(path)?;
     let rules = config.rules(path)?;
     let bus = match config.bus.broker {
@@ -32,7 +33,13 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
         }
     )?;
     writeln!(out, "data       {}", config.data_dir.display())?;
-    writeln!(out, "HTTP       {}", config.listen)?;
+    let tls = match &config.tls {
+        Some(tls) if tls.client_ca.is_some() => ", mutual TLS",
+        Some(_) => ", TLS",
+        None => "",
+    };
+    writeln!(out, "HTTP       {}{tls}", config.listen)?;
+    writeln!(out, "auth       {}", config.auth.as_ref().map_or("off: loopback alone".to_owned(), who))?;
     writeln!(out, "bus        {bus}; topics get {} partitions", config.bus.partitions)?;
     writeln!(
         out,
@@ -100,6 +107,14 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
         writeln!(out, "note       `{section}` is not run by this version")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn who(auth: &weir_service::auth::Options) -> String {
+    let tokens = auth.tokens.as_ref().map(|path| format!("tokens of {}", path.display()));
+    let oidc = auth.oidc.as_ref().map(|oidc| format!("access tokens of {}", oidc.issuer));
+    let anonymous = auth.anonymous.as_ref();
+    let anonymous = anonymous.map(|who| format!("without a credential: {} of {}", who.role, who.tenants.join(", ")));
+    [tokens, oidc, anonymous].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 fn or_off(address: Option<&impl ToString>) -> String {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use weir_bus::Broker;
 use weir_indexer::Partitions;
-use weir_service::{config, http, telemetry};
+use weir_service::tls::{self, TlsOptions};
+use weir_service::{auth, config, http, telemetry};
 
 use crate::{listeners, rules};
 
@@ -49,8 +50,12 @@ pub(crate) struct Config {
     pub(crate) telemetry: telemetry::Options,
     pub(crate) usage: Option<Usage>,
     pub(crate) reflow: Option<Reflow>,
-    pub(crate) auth: Option<serde::de::IgnoredAny>,
+    pub(crate) tls: Option<TlsOptions>,
+    pub(crate) auth: Option<auth::Options>,
 }
+
+/// Where the certificates of HTTP are.
+pub(crate) const TLS_SECTION: &str = "tls";
 
 /// A section whose keys are all commented out means its defaults.
 fn section<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
@@ -86,6 +91,7 @@ impl Default for Config {
             telemetry: telemetry::Options::default(),
             usage: None,
             reflow: None,
+            tls: None,
             auth: None,
         }
     }
@@ -116,6 +122,37 @@ impl Config {
         listeners::check(&all).map_err(|message| Wrong::Keys { path, message })
     }
 
+    /// Whether the certificates of HTTP and the tokens can be used, which they must before anything starts.
+    pub(crate) fn secrets(&self, path: Option<&Path>) -> Result<(), Wrong> {
+        let wrong = |error: &(dyn std::error::Error + 'static)| Wrong::Keys {
+            path: path.unwrap_or(Path::new("defaults")).to_owned(),
+            message: telemetry::whole(error).to_string(),
+        };
+        if let Some(options) = &self.tls {
+            tls::check(TLS_SECTION, options).map_err(|error| wrong(&error))?;
+        }
+        let tokens = self.auth.as_ref().and_then(|auth| auth.tokens.as_deref());
+        if let Some(tokens) = tokens {
+            auth::tokens::read(tokens).map_err(|error| wrong(&auth::AuthError::Tokens(error)))?;
+        }
+        Ok(())
+    }
+
+    /// Listeners that others reach and that tokens reach in plain text.
+    pub(crate) fn plain_listeners(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let otlp = &self.collector.otlp;
+        let plain = otlp.tls.is_none();
+        let all = [
+            (self.tls.is_none(), "listen", Some(self.listen.clone())),
+            (plain, "collector.otlp.grpc", otlp.grpc.map(|address| address.to_string())),
+            (plain, "collector.otlp.http", otlp.http.map(|address| address.to_string())),
+        ];
+        let asked = self.auth.is_some();
+        let reached = move |address: &String| asked && !http::is_loopback(address);
+        all.into_iter()
+            .filter_map(move |(plain, key, address)| Some((key, address.filter(&reached).filter(|_| plain)?)))
+    }
+
     /// Whether the collector's certificates can be used, which they must before it starts.
     pub(crate) fn certificates(&self, path: Option<&Path>) -> Result<(), Wrong> {
         let path = path.unwrap_or(Path::new("defaults")).to_owned();
@@ -123,10 +160,8 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), String> {
-        if self.auth.is_some() {
-            return Err(
-                "`auth`: this version has no authentication; remove the key (weir stays on loopback)".to_owned()
-            );
+        if let Some(auth) = &self.auth {
+            auth.check()?;
         }
         if self.data_dir.as_os_str().is_empty() {
             return Err("`data_dir`: must be a folder, such as ./weir-data".to_owned());
@@ -142,9 +177,9 @@ impl Config {
         let otlp = otlp.into_iter().filter_map(|(key, address)| Some((key, address?.to_string())));
         for (key, address) in otlp.chain([("listen", self.listen.clone())]) {
             let is_otlp = key.starts_with("collector.otlp");
-            let is_safe = http::is_loopback(&address) || (is_otlp && asks_clients);
+            let is_safe = http::is_loopback(&address) || self.auth.is_some() || (is_otlp && asks_clients);
             if !self.allow_insecure && !is_safe {
-                let or = if is_otlp { ", set `collector.otlp.tls.client_ca`" } else { "" };
+                let or = if is_otlp { ", set `auth` or `collector.otlp.tls.client_ca`" } else { ", set `auth`" };
                 return Err(format!(
                     "`{key}`: {address} can be reached from other machines, and there is no authentication: listen on \
                      127.0.0.1{or}, or set `allow_insecure: true`"
@@ -168,9 +203,15 @@ impl Config {
         Ok(())
     }
 
-    /// Sections that are there and that nothing runs.
+    /// Sections and keys that are there and that nothing runs.
     pub(crate) fn idle_sections(&self) -> impl Iterator<Item = &'static str> {
-        let sections = [(self.usage.is_some(), "usage"), (self.reflow.is_some(), "reflow")];
+        let oidc = self.auth.as_ref().and_then(|auth| auth.oidc.as_ref());
+        let sections = [
+            (self.usage.is_some(), "usage"),
+            (self.reflow.is_some(), "reflow"),
+            (oidc.is_some_and(|oidc| oidc.client_id.is_some()), "auth.oidc.client_id"),
+            (oidc.is_some_and(|oidc| oidc.redirect_url.is_some()), "auth.oidc.redirect_url"),
+        ];
         sections.into_iter().filter_map(|(is_there, name)| is_there.then_some(name))
     }
 }
@@ -213,7 +254,8 @@ mod tests {
             let bus = weir_bus::Bus::open(&bus, folder.path()).await.unwrap();
             let meter = opentelemetry::global::meter("test");
             let health = weir_service::health::Health::default();
-            let context = weir_service::Context { data_dir: data_dir.to_owned(), meter, health };
+            let context =
+                weir_service::Context { data_dir: data_dir.to_owned(), meter, health, auth: auth::Auth::off() };
             Wrong::or_other(weir_alerter::Alerter::open(options, context, bus).await.unwrap_err())
         };
         let options = weir_alerter::Options { rules: vec!["/no/such/file".to_owned()], ..Default::default() };

@@ -1,5 +1,6 @@
 //! The weir program: every role, and the commands that ask them.
 
+mod audit;
 mod check;
 mod cli;
 mod config;
@@ -9,6 +10,7 @@ mod reload;
 mod role;
 mod rules;
 mod run;
+mod token;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -68,6 +70,11 @@ enum Command {
         #[command(subcommand)]
         command: rules::Command,
     },
+    /// Make, list and revoke static tokens
+    Token {
+        #[command(subcommand)]
+        command: token::Command,
+    },
     /// Generate load, and say exactly what was sent
     Load(weir::load::Args),
 }
@@ -121,6 +128,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Trace(args) => block_on(cli::trace::run(args)),
         Command::Alerts(args) => block_on(cli::alerts::run(args)),
         Command::Rules { command } => rules::run(&command),
+        Command::Token { command } => token::run(command),
         Command::Load(args) => block_on(weir::load::run(args)),
     }
 }
@@ -142,6 +150,7 @@ fn serve(
     } else if let Some(folder) = place.data_dir {
         configuration.data_dir = folder;
     }
+    configuration.secrets(path)?;
     if role.runs(Role::Collector) {
         configuration.listeners(path)?;
         configuration.certificates(path)?;

@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use opentelemetry::metrics::Meter;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_alerter::Alerter;
@@ -12,13 +14,17 @@ use weir_bus::Bus;
 use weir_collector::Collector;
 use weir_collector::limits::LimitOptions;
 use weir_indexer::Indexer;
-use weir_service::health::Health;
-use weir_service::http::Server;
+use weir_service::audit::Audit;
+use weir_service::auth::Auth;
+use weir_service::health::{Health, Part};
+use weir_service::http::{Routes, Server};
 use weir_service::lock::Lock;
 use weir_service::shutdown::Shutdown;
 use weir_service::telemetry::Telemetry;
+use weir_service::tls::Tls;
 
-use crate::config::{Config, Wrong};
+use crate::audit;
+use crate::config::{Config, TLS_SECTION, Wrong};
 use crate::demo::Demo;
 use crate::reload;
 use crate::role::Role;
@@ -28,6 +34,9 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// How often the bus is asked for an answer while rooms drain, and how long it may take.
 const ANSWER: Duration = Duration::from_secs(2);
+
+/// How often it is asked while the program runs.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// So many times in a row it may not answer: a broker may be slow once.
 const MISSES: u32 = 2;
@@ -53,13 +62,17 @@ pub(crate) async fn run(
         // One that a crash has left would say what is not so yet.
         let _ = std::fs::remove_file(path);
     }
-    let bound = Server::bind(&config.listen, config.allow_insecure).await?;
+    let bound = Server::bind(&config.listen, config.allow_insecure || config.auth.is_some()).await?;
     let telemetry = Telemetry::start(&config.telemetry, role.service_name())?;
+    let door = Door::open(&config, &telemetry.meter())?;
     let shutdown = Shutdown::listen(DEADLINE)?;
     let health = Health::default();
     tracing::info!(role = role.name(), listen = %bound.address(), data_dir = %config.data_dir.display(), "starting");
     for section in config.idle_sections() {
         tracing::warn!(section, "this version does not run this section of the configuration");
+    }
+    for (key, address) in config.plain_listeners() {
+        tracing::warn!(key, address, "tokens reach this address in plain text: configure certificates (`tls`)");
     }
 
     if role == Role::Standalone && config.collector.limits != LimitOptions::default() {
@@ -70,10 +83,15 @@ pub(crate) async fn run(
         tracing::warn!("the embedded bus lives within one process: no other role will see what this one writes");
     }
     let bus = Bus::open(&config.bus, &config.data_dir).await?.measured(&telemetry.meter());
-    let context =
-        weir_service::Context { data_dir: config.data_dir.clone(), meter: telemetry.meter(), health: health.clone() };
-    let mut addresses = Addresses { http: bound.url(), ..Addresses::default() };
-    let mut router = axum::Router::new();
+    let context = weir_service::Context {
+        data_dir: config.data_dir.clone(),
+        meter: telemetry.meter(),
+        health: health.clone(),
+        auth: door.auth.clone(),
+    };
+    let scheme = if door.tls.is_some() { "https" } else { "http" };
+    let mut addresses = Addresses { http: format!("{scheme}://{}", bound.address()), ..Addresses::default() };
+    let mut routes = Routes::new();
     // In the order in which they stop.
     let mut rooms: Vec<Room> = Vec::new();
     rooms.push(Room::start("bus", &shutdown, {
@@ -92,7 +110,7 @@ pub(crate) async fn run(
         let url = |address| format!("{}://{address}", handle.otlp_scheme());
         addresses.otlp_grpc = handle.otlp_grpc().map(url);
         addresses.otlp_http = handle.otlp_http().map(url);
-        router = router.merge(handle.router());
+        routes = routes.merge(handle.routes());
         if let Some(path) = path {
             let path = path.to_owned();
             rooms.push(Room::start("configuration", &shutdown, |stop| async move {
@@ -103,21 +121,36 @@ pub(crate) async fn run(
     }
     if role.runs(Role::Indexer) {
         let room = Indexer::open(config.indexer, context.clone(), bus.clone()).await?;
-        router = router.merge(room.handle().router());
+        routes = routes.merge(room.handle().routes());
         rooms.push(Room::start("indexer", &shutdown, |stop| async move { Ok(room.run(stop).await?) }));
     }
     if role.runs(Role::Alerter) {
         let mut options = config.alerter;
         if options.external_url.is_empty() {
-            options.external_url = home(bound.address(), || std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
+            options.external_url =
+                home(scheme, bound.address(), || std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
         }
         let room = Alerter::open(options, context, bus.clone()).await.map_err(Wrong::or_other)?;
-        router = router.merge(room.handle().router());
+        routes = routes.merge(room.handle().routes());
         rooms.push(Room::start("alerter", &shutdown, |stop| async move { Ok(room.run(stop).await?) }));
     }
-    let server = bound.router(router).health(health.clone()).telemetry(telemetry.clone());
+    let mut server = bound.routes(routes).health(health.clone()).telemetry(telemetry.clone());
+    server = server.auth(door.auth.clone()).tls(door.tls.clone());
     // Outlives the rooms, so that health and metrics are told until the end.
     let stop_server = CancellationToken::new();
+    let auditing = door.auth.is_on().then(|| {
+        let (audit, entries) = Audit::new(&telemetry.meter());
+        (audit, audit::write(entries, bus.clone(), role.service_name(), stop_server.clone()))
+    });
+    let auditing = match auditing {
+        Some((audit, writing)) => {
+            server = server.audit(audit);
+            tokio::spawn(writing)
+        }
+        None => tokio::spawn(std::future::ready(())),
+    };
+    tokio::spawn(door.follow(stop_server.clone()));
+    tokio::spawn(watch_bus(bus.clone(), health.part("bus"), stop_server.clone()));
     let serving = tokio::spawn(server.serve(stop_server.clone()));
 
     tokio::select! {
@@ -137,6 +170,7 @@ pub(crate) async fn run(
         let result = stop(rooms).await;
         stop_server.cancel();
         let _ = serving.await;
+        let _ = auditing.await;
         watch.abort();
         drop(bus);
         let _ = tokio::task::spawn_blocking(move || telemetry.stop()).await;
@@ -148,12 +182,39 @@ pub(crate) async fn run(
     }
 }
 
+/// What callers of the HTTP listener pass.
+struct Door {
+    auth: Auth,
+    tls: Option<Arc<Tls>>,
+}
+
+impl Door {
+    fn open(config: &Config, meter: &Meter) -> anyhow::Result<Self> {
+        let auth = match &config.auth {
+            Some(options) => Auth::open(options, &config.data_dir, meter)?,
+            None => Auth::off(),
+        };
+        let tls = config.tls.as_ref().map(|options| Tls::open(TLS_SECTION, options, meter)).transpose()?;
+        Ok(Self { auth, tls: tls.map(Arc::new) })
+    }
+
+    /// Takes new tokens, keys and certificates until stopped.
+    async fn follow(self, stop: CancellationToken) {
+        let certificates = async {
+            if let Some(tls) = self.tls {
+                tls.follow(stop.clone()).await;
+            }
+        };
+        tokio::join!(self.auth.follow(stop.clone()), certificates);
+    }
+}
+
 /// Where people reach what listens there; where that is all addresses, under the machine's name.
-fn home(listener: SocketAddr, name: impl FnOnce() -> Option<String>) -> String {
+fn home(scheme: &str, listener: SocketAddr, name: impl FnOnce() -> Option<String>) -> String {
     let name = if listener.ip().is_unspecified() { name() } else { None };
     match name.as_deref().map(str::trim) {
-        Some(name) if !name.is_empty() => format!("http://{name}:{}", listener.port()),
-        _ => format!("http://{listener}"),
+        Some(name) if !name.is_empty() => format!("{scheme}://{name}:{}", listener.port()),
+        _ => format!("{scheme}://{listener}"),
     }
 }
 
@@ -170,6 +231,23 @@ async fn give_up_when_away(bus: Bus) {
          are told"
     );
     bus.give_up();
+}
+
+/// Says in `/readyz` whether the bus answers. While it does not, the program goes on: what is acknowledged waits on disk,
+/// and what is there can be read.
+async fn watch_bus(bus: Bus, part: Part, stop: CancellationToken) {
+    part.ready();
+    loop {
+        if bus.answers(ANSWER).await {
+            part.ready();
+        } else {
+            part.degraded("the bus does not answer: OTLP goes to the spool on disk, files wait, nothing new is read");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
 }
 
 async fn until_away<F: Future<Output = bool>>(mut answers: impl FnMut() -> F) {
@@ -268,7 +346,7 @@ mod tests {
 
     #[test]
     fn links_lead_to_the_listener_or_to_the_machine_that_listens_everywhere() {
-        let home = |listener: &str, name: &str| home(listener.parse().unwrap(), || Some(name.to_owned()));
+        let home = |listener: &str, name: &str| home("http", listener.parse().unwrap(), || Some(name.to_owned()));
         assert_eq!(home("127.0.0.1:7400", "node-1\n"), "http://127.0.0.1:7400");
         assert_eq!(home("[::1]:7400", "node-1\n"), "http://[::1]:7400");
         assert_eq!(home("0.0.0.0:7400", "node-1\n"), "http://node-1:7400");

@@ -35,7 +35,10 @@ fn a_bad_configuration_is_one_line_and_nothing_is_written() {
     let data = folder.path().join("data").display().to_string();
     let cases = [
         ("indexer:\n  retentoin: {age: 7d}\n", ":2: unknown key `retentoin`; did you mean `retention`?"),
-        ("auth: {tokens: file}\n", "this version has no authentication"),
+        ("auth: {tokens: /no/file}\n", "auth.tokens: /no/file: cannot be read: No such file"),
+        ("auth: {}\n", "`auth`: set `tokens`"),
+        ("auth: {oidc: {issuer: http://id.example, audience: weir}}\n", "`auth.oidc.issuer`: «http://id.example»"),
+        ("tls: {cert: /no/cert.pem, key: k}\n", "tls.cert: /no/cert.pem: No such file"),
         ("listen: 0.0.0.0:7400\n", "allow_insecure"),
         ("indexer: {window: soon}\n", "`indexer.window`"),
         ("listen: ${NO_SUCH_VARIABLE_IS_SET}\n", "NO_SUCH_VARIABLE_IS_SET"),
@@ -48,7 +51,10 @@ fn a_bad_configuration_is_one_line_and_nothing_is_written() {
         ("listen: nonsense\n", "`listen`: «nonsense» is no address"),
         ("collector: {otlp: {grpc: 0.0.0.0:4317}}\n", "`collector.otlp.grpc`: 0.0.0.0:4317 can be reached"),
         // TLS alone asks nobody who they are; mutual TLS does, so what is wrong then is the file.
-        ("collector: {otlp: {grpc: 0.0.0.0:4317, tls: {cert: c, key: k}}}\n", "set `collector.otlp.tls.client_ca`"),
+        (
+            "collector: {otlp: {grpc: 0.0.0.0:4317, tls: {cert: c, key: k}}}\n",
+            "set `auth` or `collector.otlp.tls.client_ca`",
+        ),
         (
             "collector: {otlp: {grpc: 0.0.0.0:4317, tls: {cert: /no/cert.pem, key: k, client_ca: a}}}\n",
             "collector.otlp.tls.cert: /no/cert.pem: No such file",

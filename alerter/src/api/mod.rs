@@ -8,18 +8,18 @@ mod silences;
 mod state;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::routing::get;
 use http::StatusCode;
 use tokio::sync::Semaphore;
-use weir_service::http::Problem;
+use weir_service::auth::Access;
+use weir_service::http::{Parameter, Problem, Route, Routes};
 
+use self::view::Sight;
 use crate::engine::Engine;
-use crate::notify::Book;
 use crate::series::feed::Shared;
 
 /// Queries that run at once; others wait.
@@ -30,17 +30,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What the handlers share; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
-    shared: Shared,
-    engine: Engine,
-    silences: Arc<Book>,
+    sight: Sight,
     late_after: Duration,
     permits: Arc<Semaphore>,
 }
 
 impl Api {
     pub(crate) fn new(shared: Shared, engine: Engine, late_after: Duration) -> Self {
-        let silences = engine.silences();
-        Self { shared, engine, silences, late_after, permits: Arc::new(Semaphore::new(QUERIES)) }
+        Self { sight: Sight::new(shared, engine), late_after, permits: Arc::new(Semaphore::new(QUERIES)) }
     }
 
     /// Runs off the async threads what may take a while.
@@ -52,24 +49,58 @@ impl Api {
 
     #[cfg(test)]
     pub(crate) fn watermark(&self) -> Option<u64> {
-        self.shared.watermark()
+        self.sight.watermark()
     }
 
-    pub(crate) fn router(self) -> Router {
-        Router::new()
-            .route("/api/v1/alerts", get(state::alerts))
-            .route("/api/v1/rules", get(state::rules))
-            .route("/api/v1/silences", get(silences::list).post(silences::post))
-            .route("/api/v1/silences/{id}", get(silences::one).delete(silences::delete))
-            .route("/prometheus/api/v1/query", get(prometheus::query).post(prometheus::query))
-            .route("/prometheus/api/v1/query_range", get(prometheus::query_range).post(prometheus::query_range))
-            .route("/prometheus/api/v1/series", get(prometheus::series).post(prometheus::series))
-            .route("/prometheus/api/v1/labels", get(prometheus::labels).post(prometheus::labels))
-            .route("/prometheus/api/v1/label/{name}/values", get(prometheus::values))
-            .route("/prometheus/api/v1/metadata", get(prometheus::metadata))
-            .route("/prometheus/api/v1/rules", get(state::prometheus_rules))
-            .route("/prometheus/api/v1/alerts", get(state::prometheus_alerts))
-            .route("/prometheus/api/v1/status/buildinfo", get(prometheus::buildinfo))
-            .with_state(self)
+    pub(crate) fn routes(self) -> Routes {
+        let get = |path, about, parameters: &[Parameter]| Route::get(path, Access::Read, about).takes(parameters);
+        let matching = ("match[]", "Series selector; may be there more than once");
+        let times = [("start", "First time"), ("end", "Last time")];
+        let limit = ("limit", "How many items the answer may have");
+        let query = ("query", "PromQL expression");
+        let instant = [query, ("time", "Evaluation time; the event time up to which all is here, if not given")];
+        let range = [query, times[0], times[1], ("step", "Distance of two times, such as 15s")];
+        let list = [matching, times[0], times[1], limit];
+        let filter = [("filter", "Matcher such as severity=\"page\"; may be there more than once")];
+        let silence = "/api/v1/silences/{id}";
+        let routes = Routes::new()
+            .on(get("/api/v1/alerts", "Alerts, and the state of the pipeline", &[]), state::alerts)
+            .on(get("/api/v1/rules", "Rules, and how their last evaluation went", &[]), state::rules)
+            .on(get("/api/v1/silences", "Silences", &filter), silences::list)
+            .on(Route::post("/api/v1/silences", Access::Operate, "Makes or changes a silence"), silences::post)
+            .on(get(silence, "One silence", &[]), silences::one)
+            .on(Route::delete(silence, Access::Operate, "Ends a silence"), silences::delete)
+            .on(get("/prometheus/api/v1/label/{name}/values", "Values of a label", &list), prometheus::values)
+            .on(
+                get("/prometheus/api/v1/metadata", "Metrics, their types and help", &[("metric", "Its name"), limit]),
+                prometheus::metadata,
+            )
+            .on(
+                get("/prometheus/api/v1/rules", "Rules, as Prometheus has them", &[("type", "alert or record")]),
+                state::prometheus_rules,
+            )
+            .on(get("/prometheus/api/v1/alerts", "Alerts, as Prometheus has them", &[]), state::prometheus_alerts)
+            .on(
+                Route::get("/prometheus/api/v1/status/buildinfo", Access::Credential, "Version of the API"),
+                prometheus::buildinfo,
+            );
+        let routes = both(routes, "/prometheus/api/v1/query", "Evaluates at one time", &instant, prometheus::query);
+        let path = "/prometheus/api/v1/query_range";
+        let routes = both(routes, path, "Evaluates over a range of times", &range, prometheus::query_range);
+        let routes = both(routes, "/prometheus/api/v1/series", "Labels of series", &list, prometheus::series);
+        let routes = both(routes, "/prometheus/api/v1/labels", "Names of labels", &list, prometheus::labels);
+        routes.with_state(&self)
     }
+}
+
+/// GET, and POST with the parameters as a form.
+fn both<T: 'static>(
+    routes: Routes<Api>,
+    path: &'static str,
+    about: &'static str,
+    parameters: &[Parameter],
+    handler: impl axum::handler::Handler<T, Api>,
+) -> Routes<Api> {
+    let get = Route::get(path, Access::Read, about).takes(parameters);
+    routes.on(get, handler.clone()).on(Route::post(path, Access::Read, about).takes(parameters), handler)
 }

@@ -1,12 +1,13 @@
 //! Parameters of Prometheus' API: of the address and of a form alike, as Go's `FormValue` has it, and whatever else a
-//! client adds. Those of weir's own paths are refused where they are not known.
+//! client adds.
 
 use axum::Form;
-use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts as _, Query, Request};
+use axum::response::{IntoResponse, Response};
 use http::Method;
 use http::header::CONTENT_TYPE;
-use http::request::Parts;
-use weir_service::http::Problem;
+use weir_service::audit::Note;
+use weir_service::auth::Tenants;
 
 use super::answer::Failure;
 
@@ -39,10 +40,35 @@ impl Parameters {
     }
 }
 
-impl<S: Send + Sync> FromRequest<S> for Parameters {
-    type Rejection = Failure;
+/// What is asked for, and by whom: a form narrows to tenants as the address does.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) tenants: Tenants,
+    pub(super) parameters: Parameters,
+}
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+impl<S: Send + Sync> FromRequest<S> for Asked {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let tenants = Tenants::from_request_parts(&mut parts, state).await;
+        let tenants = tenants.map_err(IntoResponse::into_response)?;
+        let note = parts.extensions.get::<Note>().cloned();
+        let parameters = Parameters::read(Request::from_parts(parts, body), state, note.as_ref()).await;
+        let parameters = parameters.map_err(IntoResponse::into_response)?;
+        let narrowed: Vec<&str> = parameters.all(super::view::TENANT).collect();
+        let tenants = if narrowed.is_empty() {
+            tenants
+        } else {
+            tenants.narrow(narrowed).map_err(IntoResponse::into_response)?
+        };
+        Ok(Self { tenants, parameters })
+    }
+}
+
+impl Parameters {
+    async fn read<S: Send + Sync>(request: Request, state: &S, note: Option<&Note>) -> Result<Self, Failure> {
         let Query(of_address) = Query::<Vec<(String, String)>>::try_from_uri(request.uri())
             .map_err(|error| Failure::bad(format!("the address' parameters: {error}")))?;
         let form = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
@@ -54,29 +80,13 @@ impl<S: Send + Sync> FromRequest<S> for Parameters {
             let Form(of_form) = Form::<Vec<(String, String)>>::from_request(request, state)
                 .await
                 .map_err(|error| Failure::bad(format!("the form's parameters: {error}")))?;
+            if let Some(note) = note {
+                let pairs = of_form.iter().map(|(name, value)| format!("{name}={value}"));
+                note.add(&pairs.collect::<Vec<_>>().join("&"));
+            }
             all = of_form;
         }
         all.extend(of_address);
         Ok(Self(all))
-    }
-}
-
-/// Refuses a parameter that is not `known`: the answer would be as if nothing had been asked for.
-pub(super) fn only(known: &[&str], parameters: &[(String, String)]) -> Result<(), Problem> {
-    let Some((name, _)) = parameters.iter().find(|(name, _)| !known.contains(&name.as_str())) else { return Ok(()) };
-    let right = if known.is_empty() { "it takes none".to_owned() } else { format!("use {}", known.join(", ")) };
-    Err(Problem::parameter(name, format!("there is no parameter `{name}`: {right}")))
-}
-
-/// A path of weir's own that takes no parameters.
-#[derive(Debug)]
-pub(super) struct NoParameters;
-
-impl<S: Send + Sync> FromRequestParts<S> for NoParameters {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let of_address = weir_service::http::Query::<Vec<(String, String)>>::from_request_parts(parts, state).await?;
-        only(&[], &of_address.0).map(|()| Self)
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use weir_service::config::Span;
 
 use super::answer::{Answer, Failure, instant, list, matrix, success};
-use super::parameters::Parameters;
+use super::parameters::{Asked, Parameters};
 use super::{Api, PATIENCE};
 use crate::promql::{self, MAX_STEPS, Query};
 use crate::series::calls::HELP;
@@ -46,7 +46,7 @@ fn expression(parameters: &Parameters) -> Result<Query, Failure> {
 impl Api {
     /// Event time up to which all calls are here, in whole seconds, where it is near the wall clock; else that.
     fn present_ms(&self) -> i64 {
-        let (now, event) = (now_ms(), self.shared.watermark().map(|nano| (nano / 1_000_000) as i64));
+        let (now, event) = (now_ms(), self.sight.watermark().map(|nano| (nano / 1_000_000) as i64));
         event.filter(|event| (event - now).abs() < NEAR_MS).map_or(now, |event| event.div_euclid(1000) * 1000)
     }
 
@@ -68,14 +68,16 @@ impl Api {
     }
 }
 
-pub(super) async fn query(State(api): State<Api>, parameters: Parameters) -> Answer {
+pub(super) async fn query(State(api): State<Api>, asked: Asked) -> Answer {
+    let Asked { tenants, parameters } = asked;
     let query = expression(&parameters)?;
     let time = parameters.time("time")?.unwrap_or_else(|| api.present_ms());
-    let value = api.run(move |api| query.at(&api.shared, time)).await?;
+    let value = api.run(move |api| query.at(&api.sight.of(&tenants), time)).await?;
     success(&instant(&value, time))
 }
 
-pub(super) async fn query_range(State(api): State<Api>, parameters: Parameters) -> Answer {
+pub(super) async fn query_range(State(api): State<Api>, asked: Asked) -> Answer {
+    let Asked { tenants, parameters } = asked;
     let query = expression(&parameters)?;
     let missing = |name, what| Failure::parameter(name, format!("it is missing; it holds {what}"));
     let start = parameters.time("start")?.ok_or_else(|| missing("start", "the first time"))?;
@@ -88,13 +90,14 @@ pub(super) async fn query_range(State(api): State<Api>, parameters: Parameters) 
         let text = "exceeded maximum resolution of 11,000 points per timeseries; use a longer step";
         return Err(Failure::parameter("step", text));
     }
-    let ranges = api.run(move |api| query.range(&api.shared, start, end, step)).await?;
+    let ranges = api.run(move |api| query.range(&api.sight.of(&tenants), start, end, step)).await?;
     success(&matrix(&ranges))
 }
 
 /// The labels of the series that any of `match[]` selects; all, where there is none and none is asked for. With the
 /// number of them where there are more.
-async fn selected(api: &Api, parameters: &Parameters, all: bool) -> Result<(BTreeSet<Labels>, Option<usize>), Failure> {
+async fn selected(api: &Api, asked: &Asked, all: bool) -> Result<(BTreeSet<Labels>, Option<usize>), Failure> {
+    let (parameters, tenants) = (&asked.parameters, asked.tenants.clone());
     let selector = |text: &str| promql::parse_selector(text).map_err(|error| Failure::parameter("match[]", error));
     let selectors = parameters.all("match[]").map(selector).collect::<Result<Vec<_>, _>>()?;
     if selectors.is_empty() && !all {
@@ -110,11 +113,8 @@ async fn selected(api: &Api, parameters: &Parameters, all: bool) -> Result<(BTre
         return Err(Failure::parameter("end", "end timestamp must not be before start time"));
     }
     api.run(move |api| {
-        let store = api.shared.store.read();
-        let found = selectors.iter().flat_map(|matchers| match between {
-            Some((start, end)) => store.labels_between(matchers, start, end),
-            None => store.labels(matchers),
-        });
+        let view = api.sight.of(&tenants);
+        let found = selectors.iter().flat_map(|matchers| view.labels(matchers, between));
         Ok(first(LIST, found))
     })
     .await
@@ -132,25 +132,26 @@ fn first(most: usize, found: impl Iterator<Item = Labels>) -> (BTreeSet<Labels>,
     (all, None)
 }
 
-pub(super) async fn series(State(api): State<Api>, parameters: Parameters) -> Answer {
-    let (found, seen) = selected(&api, &parameters, false).await?;
-    list(found.iter().map(|labels| json!(**labels)).collect(), parameters.limit()?, seen)
+pub(super) async fn series(State(api): State<Api>, asked: Asked) -> Answer {
+    let (found, seen) = selected(&api, &asked, false).await?;
+    list(found.iter().map(|labels| json!(**labels)).collect(), asked.parameters.limit()?, seen)
 }
 
-pub(super) async fn labels(State(api): State<Api>, parameters: Parameters) -> Answer {
-    let (found, seen) = selected(&api, &parameters, true).await?;
+pub(super) async fn labels(State(api): State<Api>, asked: Asked) -> Answer {
+    let (found, seen) = selected(&api, &asked, true).await?;
     let names: BTreeSet<_> = found.iter().flat_map(|labels| labels.keys()).collect();
-    list(names.into_iter().map(|name| json!(name)).collect(), parameters.limit()?, seen)
+    list(names.into_iter().map(|name| json!(name)).collect(), asked.parameters.limit()?, seen)
 }
 
-pub(super) async fn values(State(api): State<Api>, Path(name): Path<String>, parameters: Parameters) -> Answer {
-    let (found, seen) = selected(&api, &parameters, true).await?;
+pub(super) async fn values(State(api): State<Api>, Path(name): Path<String>, asked: Asked) -> Answer {
+    let (found, seen) = selected(&api, &asked, true).await?;
     let values: BTreeSet<_> = found.iter().filter_map(|labels| labels.get(&name)).collect();
-    list(values.into_iter().map(|value| json!(value)).collect(), parameters.limit()?, seen)
+    list(values.into_iter().map(|value| json!(value)).collect(), asked.parameters.limit()?, seen)
 }
 
-pub(super) async fn metadata(State(api): State<Api>, parameters: Parameters) -> Answer {
-    let kinds = api.shared.store.read().kinds();
+pub(super) async fn metadata(State(api): State<Api>, asked: Asked) -> Answer {
+    let Asked { tenants, parameters } = asked;
+    let kinds = api.run(move |api| Ok(api.sight.of(&tenants).kinds())).await?;
     let limit = parameters.limit()?;
     let wanted = |(name, _): &(String, &str)| parameters.get("metric").is_none_or(|wanted| wanted == name);
     let entry = |(name, kind): (String, &str)| {

@@ -1,15 +1,16 @@
 //! Silences in the shapes of Alertmanager's API, version 2.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use http::StatusCode;
 use serde_json::{Value, json};
+use weir_service::auth::{Credential, Tenants};
 use weir_service::http::{Json as Posted, Problem, Query};
 use weir_service::telemetry::whole;
 
 use super::Api;
-use super::parameters::{NoParameters, only};
-use crate::notify::{BookError, LabelMatcher, MatcherError, PostedSilence, Silence};
+use super::view::{TENANT, is_for};
+use crate::notify::{BookError, LabelMatcher, MatcherError, PostedSilence, Silence, SilenceMatcher};
 
 fn now_ms() -> i64 {
     weir_service::time::now_unix_nano() / 1_000_000
@@ -53,43 +54,70 @@ impl Api {
 /// All, or those of the matchers in `filter`, which may be there more than once.
 pub(super) async fn list(
     State(api): State<Api>,
+    tenants: Tenants,
     Query(parameters): Query<Vec<(String, String)>>,
 ) -> Result<Json<Value>, Problem> {
-    only(&["filter"], &parameters)?;
     let matcher =
         |text: &str| text.parse().map_err(|error: MatcherError| Problem::parameter("filter", error.to_string()));
     let asked = parameters.iter().map(|(_, text)| matcher(text)).collect::<Result<Vec<LabelMatcher>, _>>()?;
     api.blocking(move |api| {
-        let silences = api.silences.silences();
-        Json(silences.all().filter(|silence| silence.is_of(&asked)).map(shown).collect())
+        let silences = api.sight.of(&tenants).silences();
+        Json(silences.iter().filter(|silence| silence.is_of(&asked)).map(shown).collect())
     })
     .await
 }
 
 pub(super) async fn one(
     State(api): State<Api>,
+    tenants: Tenants,
     Path(id): Path<String>,
-    _: NoParameters,
 ) -> Result<Json<Value>, Problem> {
-    let silences = api.silences.silences();
-    let found = silences.all().find(|silence| silence.id == id);
+    let silences = api.sight.of(&tenants).silences();
+    let found = silences.iter().find(|silence| silence.id == id);
     found.map(|silence| Json(shown(silence))).ok_or_else(|| problem(&BookError::Unknown(id)))
 }
 
+/// A silence of a credential that is not of all tenants is for one of its tenants: one that names none gets the only one.
 pub(super) async fn post(
     State(api): State<Api>,
-    _: NoParameters,
-    Posted(posted): Posted<PostedSilence>,
+    tenants: Tenants,
+    Extension(credential): Extension<Credential>,
+    Posted(mut posted): Posted<PostedSilence>,
 ) -> Result<Json<Value>, Problem> {
-    let id = api.change(move |api| api.silences.put(posted, now_ms())).await?;
-    Ok(Json(json!({"silenceID": id})))
+    if !tenants.is_all() && !posted.matchers.iter().any(|matcher| is_for(matcher, &tenants)) {
+        let named = posted.matchers.iter().find(|matcher| matcher.name == TENANT);
+        let only = tenants.only().filter(|_| named.is_none()).map(str::to_owned);
+        let value = only.ok_or_else(|| {
+            let wanted = tenants.names().join(", ");
+            let detail = format!("name a tenant of the credential by a plain matcher, tenant=\"…\": one of {wanted}");
+            Problem { status: 403, ..Problem::parameter("matchers", detail) }
+        })?;
+        posted.matchers.push(SilenceMatcher { name: TENANT.to_owned(), value, is_regex: false, is_equal: true });
+    }
+    if posted.created_by.is_empty() {
+        credential.name.to_string().clone_into(&mut posted.created_by);
+    }
+    let put = move |api: &Api| {
+        let view = api.sight.of(&tenants);
+        if posted.id.is_empty() {
+            return view.new_silences().put(posted, now_ms());
+        }
+        let book = view.book(&posted.id).ok_or_else(|| BookError::Unknown(posted.id.clone()))?;
+        book.put(posted, now_ms())
+    };
+    Ok(Json(json!({"silenceID": api.change(put).await?})))
 }
 
 pub(super) async fn delete(
     State(api): State<Api>,
+    tenants: Tenants,
     Path(id): Path<String>,
-    _: NoParameters,
 ) -> Result<StatusCode, Problem> {
-    api.change(move |api| api.silences.expire(&id, now_ms())).await?;
+    let expire = move |api: &Api| {
+        let view = api.sight.of(&tenants);
+        let book = view.book(&id).ok_or_else(|| BookError::Unknown(id.clone()))?;
+        book.expire(&id, now_ms())
+    };
+    api.change(expire).await?;
     Ok(StatusCode::OK)
 }

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State as Of;
 use serde_json::{Value, json};
+use weir_service::auth::Tenants;
 use weir_service::http::Problem;
 
 use super::Api;
 use super::answer::{Answer, Failure, float, success};
-use super::parameters::{NoParameters, Parameters};
+use super::parameters::Asked;
 use crate::pipeline::Pipeline;
 use crate::rules::{Alert, GroupStatus, Health, RuleKind, RuleStatus, State, Text};
 
@@ -21,32 +22,32 @@ impl Api {
     /// How the pipeline is, and how far event time has come.
     fn pipeline(&self) -> Value {
         let now = u64::try_from(weir_service::time::now_unix_nano()).unwrap_or(0);
-        let watermark = self.shared.watermark();
-        let last_call = self.shared.store.read().last_call_unix_nano();
+        let watermark = self.sight.watermark();
+        let last_call = self.sight.last_call_unix_nano();
         let state = Pipeline::of(watermark, last_call, now, self.late_after);
         json!({
             "state": state.name(),
             "event_time": watermark.map(|nano| weir_service::time::format(nano as i64)),
             "lag_seconds": watermark.map(|nano| now.saturating_sub(nano) as f64 / 1e9),
             "last_call": (last_call > 0).then(|| weir_service::time::format(last_call as i64)),
-            "evaluated_until": self.engine.evaluated_ms().map(time),
+            "evaluated_until": self.sight.evaluated_ms().map(time),
         })
     }
 }
 
 /// Pending, firing and lately resolved alerts, with the state of the pipeline that they rest on.
-pub(super) async fn alerts(Of(api): Of<Api>, _: NoParameters) -> Result<Json<Value>, Problem> {
-    api.blocking(all_alerts).await
+pub(super) async fn alerts(Of(api): Of<Api>, tenants: Tenants) -> Result<Json<Value>, Problem> {
+    api.blocking(move |api| all_alerts(api, &tenants)).await
 }
 
-fn all_alerts(api: &Api) -> Json<Value> {
-    let silences = api.silences.silences();
+fn all_alerts(api: &Api, tenants: &Tenants) -> Json<Value> {
+    let view = api.sight.of(tenants);
     let mut alerts = Vec::new();
     let now_ms = weir_service::time::now_unix_nano() / 1_000_000;
-    for group in api.engine.status() {
+    for group in view.status() {
         for rule in &group.rules {
             for alert in &rule.alerts {
-                let silenced_by = silences.of(&alert.labels, now_ms);
+                let silenced_by = view.silenced_by(&alert.labels, now_ms);
                 alerts.push(json!({
                     "state": alert.state.name(),
                     "status": {
@@ -68,15 +69,16 @@ fn all_alerts(api: &Api) -> Json<Value> {
             }
         }
     }
-    Json(json!({"alerts": alerts, "pipeline": api.pipeline(), "rules_error": api.engine.bad_files()}))
+    Json(json!({"alerts": alerts, "pipeline": api.pipeline(), "rules_error": view.bad_files()}))
 }
 
 /// All groups with their rules, and how their last evaluation went.
-pub(super) async fn rules(Of(api): Of<Api>, _: NoParameters) -> Result<Json<Value>, Problem> {
-    api.blocking(all_rules).await
+pub(super) async fn rules(Of(api): Of<Api>, tenants: Tenants) -> Result<Json<Value>, Problem> {
+    api.blocking(move |api| all_rules(api, &tenants)).await
 }
 
-fn all_rules(api: &Api) -> Json<Value> {
+fn all_rules(api: &Api, tenants: &Tenants) -> Json<Value> {
+    let view = api.sight.of(tenants);
     let rule = |status: &RuleStatus| {
         let (kind, hold_ms, keep_ms) = kind(status);
         json!({
@@ -100,8 +102,8 @@ fn all_rules(api: &Api) -> Json<Value> {
             "rules": group.rules.iter().map(rule).collect::<Vec<_>>(),
         })
     };
-    let groups: Vec<_> = api.engine.status().iter().map(group).collect();
-    Json(json!({"groups": groups, "pipeline": api.pipeline(), "rules_error": api.engine.bad_files()}))
+    let groups: Vec<_> = view.status().iter().map(group).collect();
+    Json(json!({"groups": groups, "pipeline": api.pipeline(), "rules_error": view.bad_files()}))
 }
 
 /// JSON has no NaN and no infinity; they are text.
@@ -137,9 +139,9 @@ fn active(alerts: &[Alert]) -> Vec<Value> {
     alerts.iter().filter(|alert| alert.state != State::Resolved).map(alert).collect()
 }
 
-pub(super) async fn prometheus_alerts(Of(api): Of<Api>) -> Answer {
-    let alerts = |api: &Api| {
-        let status = api.engine.status();
+pub(super) async fn prometheus_alerts(Of(api): Of<Api>, asked: Asked) -> Answer {
+    let alerts = move |api: &Api| {
+        let status = api.sight.of(&asked.tenants).status();
         let rules = status.iter().flat_map(|group| &group.rules);
         Ok(rules.flat_map(|rule| active(&rule.alerts)).collect::<Vec<_>>())
     };
@@ -151,14 +153,15 @@ fn texts(texts: &BTreeMap<String, Text>) -> Value {
     json!(texts.iter().map(|(name, text)| (name, text.source())).collect::<BTreeMap<_, _>>())
 }
 
-pub(super) async fn prometheus_rules(Of(api): Of<Api>, parameters: Parameters) -> Answer {
+pub(super) async fn prometheus_rules(Of(api): Of<Api>, asked: Asked) -> Answer {
+    let Asked { tenants, parameters } = asked;
     let wanted = match parameters.get("type") {
         None => None,
         Some("alert") => Some("alerting"),
         Some("record") => Some("recording"),
         Some(other) => return Err(Failure::parameter("type", format!("«{other}» is neither alert nor record"))),
     };
-    let status = api.run(|api| Ok(api.engine.status())).await?;
+    let status = api.run(move |api| Ok(api.sight.of(&tenants).status())).await?;
     let of_type = |status: &&RuleStatus| wanted.is_none_or(|wanted| wanted == kind(status).0);
     let never = "0001-01-01T00:00:00Z";
     let group = |group: &GroupStatus| {

@@ -37,7 +37,7 @@ async fn send(request: http::Request<Body>) -> (StatusCode, Value) {
     let meter = opentelemetry::global::meter("test");
     let (engine, _run) = Engine::open(&Options::default(), folder.path(), shared.clone(), &meter).await.unwrap();
     let api = Api::new(shared, engine, Duration::from_secs(30));
-    let answer = api.router().oneshot(request).await.unwrap();
+    let answer = api.routes().open().oneshot(request).await.unwrap();
     let status = answer.status();
     let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
     (status, serde_json::from_slice(&body).unwrap())
@@ -145,7 +145,7 @@ async fn a_silence_is_made_shown_and_ended_in_alertmanagers_shapes() {
     let ask = async |method: &str, path: &str, body: &Value| {
         let request = http::Request::builder().method(method).uri(format!("/api/v1/silences{path}"));
         let request = request.header("content-type", "application/json").body(Body::from(body.to_string())).unwrap();
-        let answer = api.clone().router().oneshot(request).await.unwrap();
+        let answer = api.clone().routes().open().oneshot(request).await.unwrap();
         let status = answer.status();
         let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
         (status, serde_json::from_slice::<Value>(&body).unwrap_or_default())
@@ -175,7 +175,10 @@ async fn a_silence_is_made_shown_and_ended_in_alertmanagers_shapes() {
     let (status, problem) = ask("GET", "?filter=alertname", &json!(null)).await;
     assert_eq!((status, &problem["parameter"]), (StatusCode::BAD_REQUEST, &json!("filter")));
     assert!(problem["detail"].as_str().unwrap().starts_with("«alertname» is not a matcher such as"), "{problem}");
-    assert_eq!(ask("GET", "?filtr=a%3Db", &json!(null)).await.1["detail"], "there is no parameter `filtr`: use filter");
+    assert_eq!(
+        ask("GET", "?filtr=a%3Db", &json!(null)).await.1["detail"],
+        "there is no parameter `filtr`: did you mean `filter`? use filter"
+    );
     assert_eq!(ask("DELETE", &format!("/{id}"), &json!(null)).await.0, StatusCode::OK);
     let (_, one) = ask("GET", &format!("/{id}"), &json!(null)).await;
     assert_eq!(one["status"]["state"], "expired");

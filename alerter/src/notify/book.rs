@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
+use weir_service::file::write_whole;
 
 use super::silence::{PostedSilence, Silence, SilenceError, Silences};
-use crate::room::{set_aside, write_whole};
+use crate::room::set_aside;
 
 /// All silences, kept in a file.
 #[derive(Debug, Default)]

@@ -15,7 +15,12 @@ use super::*;
 
 fn context(folder: &Path) -> Context {
     let meter = opentelemetry::global::meter("test");
-    Context { data_dir: folder.to_owned(), meter, health: weir_service::health::Health::default() }
+    Context {
+        data_dir: folder.to_owned(),
+        meter,
+        health: weir_service::health::Health::default(),
+        auth: weir_service::auth::Auth::off(),
+    }
 }
 
 /// Calls of `ocr`, each of its number in milliseconds, ending now.
@@ -54,7 +59,7 @@ async fn ask(handle: &Handle, query: &str) -> Option<f64> {
         .header("content-type", "application/x-www-form-urlencoded")
         .body(Body::from(form))
         .unwrap();
-    let answer = handle.router().oneshot(request).await.unwrap();
+    let answer = handle.routes().open().oneshot(request).await.unwrap();
     let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
     let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(json["status"], "success", "{json}");
@@ -165,12 +170,14 @@ async fn catcher() -> (String, tokio::sync::mpsc::UnboundedReceiver<serde_json::
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, Router::new().route("/hook", axum::routing::post(hook))).await });
+    tokio::spawn(
+        async move { axum::serve(listener, axum::Router::new().route("/hook", axum::routing::post(hook))).await },
+    );
     (url, receiver)
 }
 
 async fn get(handle: &Handle, path: &str) -> serde_json::Value {
-    let answer = handle.router().oneshot(http::Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+    let answer = handle.routes().open().oneshot(http::Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
     serde_json::from_slice(&axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap()).unwrap()
 }
 

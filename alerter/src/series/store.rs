@@ -327,10 +327,10 @@ impl Store {
         found
     }
 
-    /// Name and kind of every metric (`gauge`, `counter`, `histogram`).
-    pub fn kinds(&self) -> BTreeMap<String, &'static str> {
+    /// Name and kind (`gauge`, `counter`, `histogram`) of every metric of which a series has such labels.
+    pub fn kinds(&self, sees: &dyn Fn(&Labels) -> bool) -> BTreeMap<String, &'static str> {
         let mut kinds: BTreeMap<String, &'static str> = BTreeMap::new();
-        for (_, labels) in self.calls.values().flat_map(Calls::faces) {
+        for (_, labels) in self.calls.values().flat_map(Calls::faces).filter(|(_, labels)| sees(labels)) {
             if let Some((name, kind, _)) =
                 calls::HELP.iter().find(|(name, _, _)| labels.get("__name__").is_some_and(|n| n == name))
             {
@@ -338,7 +338,7 @@ impl Store {
             }
         }
         for (name, family) in &self.numbers {
-            if let Some(numbers) = family.values().next() {
+            if let Some((_, numbers)) = family.iter().find(|(labels, _)| sees(labels)) {
                 kinds.insert(name.clone(), if numbers.kind() == Kind::Gauge { "gauge" } else { "counter" });
             }
         }
@@ -372,10 +372,20 @@ enum Found<'a> {
     Numbers(&'a Numbers),
 }
 
-impl Read for Store {
-    fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series> {
+impl Store {
+    /// As [`Read::select`], of those series whose labels are such.
+    pub fn select_where(
+        &self,
+        matchers: &[Matcher],
+        start_ms: i64,
+        end_ms: i64,
+        sees: &dyn Fn(&Labels) -> bool,
+    ) -> Vec<Series> {
         let mut series = Vec::new();
         self.visit(matchers, |labels, found| {
+            if !sees(labels) {
+                return;
+            }
             let data = match found {
                 Found::Calls(calls, face) => calls.data(face, start_ms, end_ms),
                 Found::Numbers(numbers) => numbers.data(start_ms, end_ms),
@@ -383,6 +393,12 @@ impl Read for Store {
             series.push(Series { labels: labels.clone(), data });
         });
         series
+    }
+}
+
+impl Read for Store {
+    fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series> {
+        self.select_where(matchers, start_ms, end_ms, &|_| true)
     }
 }
 

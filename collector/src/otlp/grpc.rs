@@ -55,7 +55,7 @@ async fn export(intake: Intake, signal: Signal, request: Request) -> Response<Bo
 
 async fn taken(intake: &Intake, signal: Signal, request: Request) -> Result<Partial, Refusal> {
     let (parts, mut body) = request.into_parts();
-    let tenants = intake.tenants_of(&parts.extensions)?;
+    let tenants = intake.tenants_of(&parts).await?;
     let named = Encoding::of(&parts.headers, "grpc-encoding")?;
     let mut share = intake.enter().await?;
     let limit = share.body() + PREFIX;

@@ -38,7 +38,7 @@ async fn export(intake: Intake, signal: Signal, request: Request) -> Response<Bo
 }
 
 async fn taken(intake: &Intake, signal: Signal, parts: &Parts, body: &mut Body) -> Result<Partial, Refusal> {
-    let (headers, tenants) = (&parts.headers, intake.tenants_of(&parts.extensions)?);
+    let (headers, tenants) = (&parts.headers, intake.tenants_of(parts).await?);
     let json = is_json(headers).ok_or_else(|| unknown_type(headers))?;
     let encoding = Encoding::of(headers, "content-encoding")?;
     let mut share = intake.enter().await?;

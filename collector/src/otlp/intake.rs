@@ -1,13 +1,13 @@
 //! From a body to the bus, the same for both protocols.
 
 use bytes::Bytes;
-use http::Extensions;
+use http::request::Parts;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
 use weir_bus::Record;
+use weir_service::http::Peer;
 
 use super::body::{Budget, Encoding, RECORDS_OF_JSON, Share};
-use super::client::Client;
 use super::refusal::Refusal;
 use super::signal::Signal;
 use super::split::{Part, Split, split};
@@ -57,12 +57,12 @@ impl Intake {
         &self.tenants
     }
 
-    /// Who decides the tenants of a request with these extensions.
-    pub(super) fn tenants_of(&self, extensions: &Extensions) -> Result<Tenants, Refusal> {
-        Ok(match extensions.get::<Client>() {
-            Some(client) => self.tenants.of(client)?,
-            None => self.tenants.clone(),
-        })
+    /// Who decides the tenants of a request with these headers and extensions, if it may send.
+    pub(super) async fn tenants_of(&self, parts: &Parts) -> Result<Tenants, Refusal> {
+        let peer = parts.extensions.get::<Peer>();
+        self.tenants
+            .of(&parts.headers, peer.map(|peer| peer.address.ip()), peer.and_then(|peer| peer.client.as_ref()))
+            .await
     }
 
     pub(super) fn new(store: Store, tenants: Tenants, budget: Budget, meter: &Meter) -> Self {

@@ -15,7 +15,6 @@
 //! one source stays in order.
 
 mod body;
-mod client;
 mod gate;
 mod grpc;
 mod http;
@@ -29,7 +28,6 @@ mod split;
 mod store;
 mod survey;
 mod tenant;
-mod tls;
 mod verdict;
 pub(crate) mod wire;
 
@@ -43,20 +41,22 @@ use ::http::HeaderMap;
 use opentelemetry::metrics::Meter;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use weir_service::auth::Auth;
+use weir_service::tls::{Tls, TlsError};
 
 pub use self::gate::Gate;
 pub use self::signal::Signal;
-pub use self::split::{Part, Split, split};
-pub use self::tenant::Tenants;
-pub use self::tls::TlsError;
-pub(crate) use self::tls::check as check_tls;
+pub use self::split::{Part, Split, SplitError, split};
+pub use self::tenant::{Foreign, Tenants};
 pub use self::wire::Malformed;
 
 use self::intake::Intake;
 use self::store::Store;
-use self::tls::Tls;
 use crate::limits::{Limits, Windows};
 use crate::options::{OtlpOptions, TenantOptions};
+
+/// Where the configuration has the certificates.
+pub(crate) const TLS_SECTION: &str = "collector.otlp.tls";
 
 /// Why OTLP cannot be taken in.
 #[derive(Debug, thiserror::Error)]
@@ -94,12 +94,14 @@ impl Server {
         tenant: &TenantOptions,
         producer: weir_bus::Producer,
         spool: Option<weir_bus::spool::Spool>,
+        auth: Auth,
         meter: &Meter,
     ) -> Result<Self, Error> {
-        let tls = options.tls.as_ref().map(|tls| Tls::open(tls, meter)).transpose()?.map(Arc::new);
+        let tls = options.tls.as_ref().map(|tls| Tls::open(TLS_SECTION, tls, meter)).transpose()?.map(Arc::new);
         let limits = Limits::default();
         let budget = body::Budget::within(&limits);
-        let intake = Intake::new(Store::new(producer, spool, meter), Tenants::new(tenant), budget, meter);
+        let tenants = Tenants::new(tenant, auth);
+        let intake = Intake::new(Store::new(producer, spool, meter), tenants, budget, meter);
         let (grpc, http) = (listen("grpc", options.grpc).await?, listen("http", options.http).await?);
         Ok(Self { intake, grpc, http, tls, windows: limits.bounds().windows })
     }

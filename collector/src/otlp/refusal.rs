@@ -10,7 +10,10 @@ use prost::Message;
 use tonic::{Code, Status};
 use weir_bus::spool::Refused;
 
-use super::tenant::Disagreement;
+use weir_service::auth::Denied;
+
+use super::split::SplitError;
+use super::tenant::{Disagreement, Foreign};
 use super::wire::Malformed;
 
 /// After this long a refused request may be tried again.
@@ -26,6 +29,10 @@ pub(super) enum Refusal {
     Malformed(#[from] Malformed),
     #[error(transparent)]
     Disagreement(#[from] Disagreement),
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    #[error(transparent)]
+    Foreign(#[from] Foreign),
     #[error("the body is not {encoding}: {source}")]
     Encoding { encoding: &'static str, source: std::io::Error },
     #[error("not a gRPC message: {0}")]
@@ -106,6 +113,15 @@ impl From<weir_bus::Error> for Refusal {
     }
 }
 
+impl From<SplitError> for Refusal {
+    fn from(error: SplitError) -> Self {
+        match error {
+            SplitError::Malformed(error) => error.into(),
+            SplitError::Foreign(error) => error.into(),
+        }
+    }
+}
+
 impl From<Refused> for Refusal {
     fn from(refused: Refused) -> Self {
         match refused {
@@ -122,7 +138,8 @@ impl Refusal {
             Self::Malformed(_) | Self::Encoding { .. } | Self::Frame(_) | Self::Broken(_) | Self::Record(_) => {
                 StatusCode::BAD_REQUEST
             }
-            Self::Disagreement(_) => StatusCode::FORBIDDEN,
+            Self::Disagreement(_) | Self::Foreign(_) => StatusCode::FORBIDDEN,
+            Self::Denied(denied) => denied.status(),
             Self::UnknownEncoding(_) | Self::UnknownType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Busy | Self::Memory | Self::Full => StatusCode::TOO_MANY_REQUESTS,
@@ -138,7 +155,13 @@ impl Refusal {
             Self::Malformed(_) | Self::Encoding { .. } | Self::Frame(_) | Self::UnknownType(_) | Self::Record(_) => {
                 Code::InvalidArgument
             }
-            Self::Disagreement(_) => Code::PermissionDenied,
+            Self::Disagreement(_) | Self::Foreign(_) => Code::PermissionDenied,
+            Self::Denied(denied) => match denied.status() {
+                StatusCode::FORBIDDEN => Code::PermissionDenied,
+                StatusCode::TOO_MANY_REQUESTS => Code::ResourceExhausted,
+                StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
+                _ => Code::Unauthenticated,
+            },
             Self::UnknownEncoding(_) => Code::Unimplemented,
             Self::TooLarge { .. } | Self::Busy | Self::Memory | Self::Full => Code::ResourceExhausted,
             Self::Slow(_) => Code::DeadlineExceeded,
@@ -152,6 +175,7 @@ impl Refusal {
         match self {
             // Room comes when the bus is back.
             Self::Full => Some(RETRY_WHEN_DRAINED),
+            Self::Denied(denied) => denied.retry_after().map(|seconds| Duration::from_secs(seconds.into())),
             Self::Busy
             | Self::Memory
             | Self::Slow(_)
@@ -188,6 +212,10 @@ impl Refusal {
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         if let Some(after) = self.retry_after() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs()));
+        }
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static(r#"Bearer realm="weir""#);
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
     }

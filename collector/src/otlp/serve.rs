@@ -4,21 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use http::Request;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
-use weir_service::http::{Peers, Place, Prompt, set_up};
+use weir_service::http::Accept;
+use weir_service::tls::Tls;
 
-use super::client::Client;
-use super::tls::Tls;
 use crate::limits::Windows;
 
 /// More callers wait in the listener's backlog; one address has at most half of them.
@@ -41,87 +33,9 @@ pub(super) async fn serve(
     windows: Windows,
     shutdown: CancellationToken,
 ) {
-    let server = Server { builder: builder(windows), router, tls };
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let peers = Peers::new(MAX_CONNECTIONS);
-    let graceful = GracefulShutdown::new();
-    let mut connections = JoinSet::new();
-    loop {
-        while connections.try_join_next().is_some() {}
-        let accepting = async {
-            // It cannot fail: nobody closes the semaphore.
-            let permit = room.clone().acquire_owned().await.ok();
-            (permit, listener.accept().await)
-        };
-        let (permit, accepted) = tokio::select! {
-            () = shutdown.cancelled() => break,
-            accepted = accepting => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let Some(place) = peers.place(peer.ip()) else { continue };
-                let serving = server.clone().serve(stream, graceful.watcher(), (permit, place), shutdown.clone());
-                connections.spawn(serving);
-            }
-            Err(error) => {
-                // Out of file descriptors, as a rule: it passes when connections end.
-                tracing::warn!(%error, "cannot accept an OTLP connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-    drop(listener);
-    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
-        tracing::warn!(connections = connections.len(), "OTLP connections were cut at shutdown");
-    }
-}
-
-/// What every connection is served with.
-#[derive(Clone)]
-struct Server {
-    builder: Builder<TokioExecutor>,
-    router: Router,
-    tls: Option<Arc<Tls>>,
-}
-
-impl Server {
-    /// One connection; `_held` is given back with it.
-    async fn serve(
-        self,
-        stream: TcpStream,
-        watcher: Watcher,
-        _held: (Option<OwnedSemaphorePermit>, Place),
-        shutdown: CancellationToken,
-    ) {
-        set_up(&stream);
-        let Some(tls) = &self.tls else { return self.answer(stream, None, watcher).await };
-        // Who has not said hello has nothing to be answered.
-        let accepted = tokio::select! {
-            accepted = tls.accept(stream) => accepted,
-            () = shutdown.cancelled() => None,
-        };
-        if let Some((stream, client)) = accepted {
-            self.answer(stream, client, watcher).await;
-        }
-    }
-
-    /// Every request knows its client.
-    async fn answer<S>(&self, stream: S, client: Option<Client>, watcher: Watcher)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let service = self.router.clone().map_request(move |mut request: Request<_>| {
-            if let Some(client) = &client {
-                request.extensions_mut().insert(client.clone());
-            }
-            request
-        });
-        let service = TowerToHyperService::new(service);
-        let connection = self.builder.serve_connection(TokioIo::new(Prompt::new(stream)), service).into_owned();
-        if let Err(error) = watcher.watch(connection).await {
-            tracing::debug!(error = %error, "OTLP connection ended");
-        }
-    }
+    let builder = builder(windows);
+    let accept = Accept { name: "otlp", builder, tls, connections: MAX_CONNECTIONS, drain: DRAIN };
+    accept.serve(listener, router, shutdown).await;
 }
 
 fn builder(windows: Windows) -> Builder<TokioExecutor> {

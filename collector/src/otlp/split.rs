@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::signal::Signal;
 use super::survey::{self, Seen};
-use super::tenant::Tenants;
+use super::tenant::{Foreign, Tenants};
 use super::wire::{self, Fields, Malformed, Raw, Value, field_len, put_bytes, put_head};
 use super::{
     metric,
@@ -57,21 +57,32 @@ impl Split {
     }
 }
 
+/// Why a request cannot be split.
+#[derive(Debug, thiserror::Error)]
+pub enum SplitError {
+    /// It is not what it should be.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// It names another tenant than its sender's.
+    #[error(transparent)]
+    Foreign(#[from] Foreign),
+}
+
 /// Splits an export request in protobuf. `limit` is the greatest size of a value in bytes.
 ///
 /// Left out, and counted: spans whose ids are missing, zero or of the wrong length; log records whose ids are of the
 /// wrong length (an id of zeros is taken as none, as OTLP says); metrics without a name or data; and what is larger
 /// than `limit` on its own (a metric is split by its points). So that the values together stay within a few times the
 /// request, however it was made, what is repeated in each may be half of `limit`, and there may be 65,536 values.
-pub fn split(signal: Signal, request: &Bytes, tenants: &Tenants, limit: usize) -> Result<Split, Malformed> {
+pub fn split(signal: Signal, request: &Bytes, tenants: &Tenants, limit: usize) -> Result<Split, SplitError> {
     let mut split = Split::default();
     for field in Fields::of(request) {
         let field = field?;
         match field.value {
             Value::Bytes(resource) if field.number == 1 => {
                 let seen = survey::of(signal, resource)?;
-                if !whole(request, &field, &seen, tenants, limit, &mut split) {
-                    one_resource(signal, resource, tenants, limit, &mut split);
+                if !whole(request, &field, &seen, tenants, limit, &mut split)? {
+                    one_resource(signal, resource, tenants, limit, &mut split)?;
                 }
             }
             _ => wire::check_field(signal.request(), &field, 0)?,
@@ -82,21 +93,28 @@ pub fn split(signal: Signal, request: &Bytes, tenants: &Tenants, limit: usize) -
 
 /// Takes a resource as it is, where all of it is kept and fits into one value: a slice of the request, or one copy with
 /// another head where the tenant was not there. Says whether it did.
-fn whole(request: &Bytes, field: &Raw<'_>, seen: &Seen, tenants: &Tenants, limit: usize, split: &mut Split) -> bool {
+fn whole(
+    request: &Bytes,
+    field: &Raw<'_>,
+    seen: &Seen,
+    tenants: &Tenants,
+    limit: usize,
+    split: &mut Split,
+) -> Result<bool, Foreign> {
     if !seen.is_kept || split.records.len() >= MAX_RECORDS {
-        return false;
+        return Ok(false);
     }
     if seen.records == 0 {
-        return true;
+        return Ok(true);
     }
     let bytes = field.bytes();
     let (before, rest) = bytes.split_at(seen.resource.start);
     let (own, behind) = rest.split_at(seen.resource.len());
-    let resource = tenants.assign(Fields::checked(own).next().map_or(&[], |field| field.bytes()));
+    let resource = tenants.assign(Fields::checked(own).next().map_or(&[], |field| field.bytes()))?;
     let inner = field_len(resource.len()) + before.len() + behind.len();
     let is_same = matches!(resource, Cow::Borrowed(_));
     if if is_same { field.whole.len() } else { field_len(inner) } > limit {
-        return false;
+        return Ok(false);
     }
     let value = if is_same {
         request.slice_ref(field.whole)
@@ -110,14 +128,20 @@ fn whole(request: &Bytes, field: &Raw<'_>, seen: &Seen, tenants: &Tenants, limit
     };
     split.records.push(Part { key: key_of(&resource), value });
     split.accepted += seen.count;
-    true
+    Ok(true)
 }
 
 fn key_of(resource: &[u8]) -> Bytes {
     Bytes::from(format!("{:016x}", fnv1a(resource)))
 }
 
-fn one_resource(signal: Signal, bytes: &[u8], tenants: &Tenants, limit: usize, split: &mut Split) {
+fn one_resource(
+    signal: Signal,
+    bytes: &[u8],
+    tenants: &Tenants,
+    limit: usize,
+    split: &mut Split,
+) -> Result<(), Foreign> {
     let (mut resource, mut behind) = (Vec::new(), Vec::new());
     for field in Fields::checked(bytes) {
         match field.number {
@@ -128,9 +152,9 @@ fn one_resource(signal: Signal, bytes: &[u8], tenants: &Tenants, limit: usize, s
         }
     }
     if Fields::checked(bytes).all(|field| field.number != 2) {
-        return;
+        return Ok(());
     }
-    let resource = tenants.assign(&resource);
+    let resource = tenants.assign(&resource)?;
     let mut head = Vec::with_capacity(field_len(resource.len()));
     put_bytes(&mut head, 1, &resource);
     let key = key_of(&resource);
@@ -175,6 +199,7 @@ fn one_resource(signal: Signal, bytes: &[u8], tenants: &Tenants, limit: usize, s
         packer.close_scope(&scope_head);
     }
     packer.flush(split);
+    Ok(())
 }
 
 /// Fills values up to the limit.

@@ -2,30 +2,51 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use parking_lot::Mutex;
 use weir_proto::attribute;
+use weir_service::auth::{Access, Auth, MAX_TENANT, Tenants as Allowed, is_tenant_name};
+use weir_service::tls::Client;
 
-use super::client::Client;
+use super::refusal::Refusal;
 use super::wire::{Fields, put_bytes};
 use crate::options::TenantOptions;
-
-/// Longest tenant that is taken from a sender, in bytes.
-const MAX_TENANT: usize = 128;
 
 /// So many disagreements are remembered as told.
 const MOST_TOLD: usize = 1024;
 
-/// Decides the tenant of a resource that came over OTLP: the client's, where its certificate has a name that the
-/// configuration maps. Else the attribute `weir.tenant`, else the one that the mapping gives for its
-/// `k8s.namespace.name`, else the default; where senders are not trusted, always the default. Clones decide alike.
+/// Decides the tenant of a resource that came over OTLP.
+///
+/// With `auth`, it is the credential's: of several, or of all, the one that the attribute `weir.tenant` names, which a
+/// credential of several must name; of all, else the one that the mapping gives for `k8s.namespace.name`, else the
+/// default. A client whose certificate has a name that the configuration maps is of that tenant, by itself or together
+/// with a token that allows it. Without `auth`, it is the certificate's, else the attribute, else the mapping's, else the
+/// default; where senders are not trusted, the default. Clones decide alike.
 #[derive(Debug, Clone)]
 pub struct Tenants {
     decided: Arc<ArcSwap<Decided>>,
-    /// That of everything, as the client's certificate says.
-    fixed: Option<Arc<str>>,
+    auth: Auth,
+    sender: Sender,
+}
+
+/// Who sends.
+#[derive(Debug, Clone)]
+enum Sender {
+    /// Nobody was asked.
+    Anyone,
+    /// Of one tenant, by a certificate or a credential.
+    One {
+        tenant: Arc<str>,
+        /// Whether it may not name another one.
+        strict: bool,
+    },
+    /// Of several tenants, or of all.
+    Several(Allowed),
 }
 
 #[derive(Debug)]
@@ -46,10 +67,21 @@ pub(crate) struct Disagreement {
     tenants: [String; 2],
 }
 
+/// A request that names, or leaves out, a tenant that its sender cannot send for.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Foreign {
+    /// Another one's.
+    #[error("the sender may not send for the tenant `{0}` that the attribute weir.tenant names")]
+    Named(String),
+    /// None, where one must be named.
+    #[error("the credential is of several tenants: name one of {} in the resource attribute weir.tenant", .0.join(", "))]
+    Unnamed(Vec<String>),
+}
+
 impl Tenants {
     /// By the configuration.
-    pub fn new(options: &TenantOptions) -> Self {
-        Self { decided: Arc::new(ArcSwap::from_pointee(Decided::by(options))), fixed: None }
+    pub fn new(options: &TenantOptions, auth: Auth) -> Self {
+        Self { decided: Arc::new(ArcSwap::from_pointee(Decided::by(options))), auth, sender: Sender::Anyone }
     }
 
     /// By another configuration from now on.
@@ -57,15 +89,42 @@ impl Tenants {
         self.decided.store(Arc::new(Decided::by(options)));
     }
 
-    /// For a request of this client, as the configuration is now.
-    pub(super) fn of(&self, client: &Client) -> Result<Self, Disagreement> {
-        let decided = self.decided.load();
-        let fixed = decided.options.tenant_of(client).inspect_err(|disagreement| decided.tell(disagreement))?;
-        Ok(Self { decided: self.decided.clone(), fixed: fixed.map(Arc::from) })
+    /// For a request with these headers, of this address and client, as the configuration is now.
+    pub(super) async fn of(
+        &self,
+        headers: &HeaderMap,
+        peer: Option<IpAddr>,
+        client: Option<&Client>,
+    ) -> Result<Self, Refusal> {
+        let mapped: Option<Arc<str>> = {
+            let decided = self.decided.load();
+            let mapped = client.map_or(Ok(None), |client| decided.options.tenant_of(client));
+            mapped.inspect_err(|disagreement| decided.tell(disagreement))?.map(Arc::from)
+        };
+        let sender = if self.auth.is_on() {
+            match (mapped, headers.contains_key(AUTHORIZATION)) {
+                (Some(tenant), false) => Sender::One { tenant, strict: true },
+                (mapped, _) => {
+                    let allowed = self.auth.admit(Access::Send, headers, &[], peer).await?.tenants;
+                    match mapped {
+                        // What both allow.
+                        Some(tenant) if allowed.allows(Some(&tenant)) => Sender::One { tenant, strict: true },
+                        Some(tenant) => return Err(Foreign::Named(tenant.to_string()).into()),
+                        None => match allowed.only() {
+                            Some(tenant) => Sender::One { tenant: tenant.into(), strict: true },
+                            None => Sender::Several(allowed),
+                        },
+                    }
+                }
+            }
+        } else {
+            mapped.map_or(Sender::Anyone, |tenant| Sender::One { tenant, strict: false })
+        };
+        Ok(Self { decided: self.decided.clone(), auth: self.auth.clone(), sender })
     }
 
     /// The resource (its protobuf, already checked) with exactly one `weir.tenant`.
-    pub(crate) fn assign<'a>(&self, resource: &'a [u8]) -> Cow<'a, [u8]> {
+    pub(crate) fn assign<'a>(&self, resource: &'a [u8]) -> Result<Cow<'a, [u8]>, Foreign> {
         let options = &self.decided.load().options;
         let mut named = 0;
         let (mut claimed, mut namespace) = (None, None);
@@ -79,16 +138,27 @@ impl Tenants {
                 _ => {}
             }
         }
-        let claimed = claimed.filter(|tenant| match &self.fixed {
-            Some(fixed) => **fixed == **tenant,
-            None => options.trust_attribute && is_tenant(tenant),
-        });
-        if claimed.is_some() && named == 1 {
-            return Cow::Borrowed(resource);
+        let mapped =
+            || namespace.and_then(|name| options.namespaces.get(name)).map_or(&*options.default, String::as_str);
+        let tenant = match &self.sender {
+            Sender::One { tenant, strict } => match claimed {
+                Some(claimed) if *strict && *claimed != **tenant => return Err(Foreign::Named(shown(claimed))),
+                _ => &**tenant,
+            },
+            Sender::Several(allowed) => match claimed {
+                Some(claimed) if is_tenant_name(claimed) && allowed.allows(Some(claimed)) => claimed,
+                Some(claimed) => return Err(Foreign::Named(shown(claimed))),
+                None if allowed.is_all() => mapped(),
+                None => return Err(Foreign::Unnamed(allowed.names())),
+            },
+            Sender::Anyone if options.trust_attribute => {
+                claimed.filter(|claimed| is_tenant_name(claimed)).unwrap_or_else(mapped)
+            }
+            Sender::Anyone => &options.default,
+        };
+        if claimed == Some(tenant) && named == 1 {
+            return Ok(Cow::Borrowed(resource));
         }
-        let mapped = namespace.filter(|_| options.trust_attribute).and_then(|name| options.namespaces.get(name));
-        let decided = self.fixed.as_deref().or(claimed).or(mapped.map(String::as_str));
-        let tenant = decided.unwrap_or(&options.default);
         let mut out = Vec::with_capacity(resource.len() + tenant.len() + 24);
         for field in Fields::checked(resource) {
             if field.number != 1 || key(field.bytes()) != attribute::TENANT.as_bytes() {
@@ -101,8 +171,13 @@ impl Tenants {
         put_bytes(&mut pair, 1, attribute::TENANT.as_bytes());
         put_bytes(&mut pair, 2, &value);
         put_bytes(&mut out, 1, &pair);
-        Cow::Owned(out)
+        Ok(Cow::Owned(out))
     }
+}
+
+/// A name that comes from outside, for an answer.
+fn shown(tenant: &str) -> String {
+    tenant.chars().filter(|c| !c.is_control()).take(MAX_TENANT).collect()
 }
 
 impl Decided {
@@ -138,10 +213,6 @@ impl TenantOptions {
             }),
         }
     }
-}
-
-fn is_tenant(tenant: &str) -> bool {
-    (1..=MAX_TENANT).contains(&tenant.len()) && !tenant.chars().any(char::is_control)
 }
 
 /// Key of a `KeyValue`; of a field given twice, protobuf takes the last.

@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use http::StatusCode;
 use serde_json::{Value, json};
+use weir_service::auth::Tenants;
 use weir_service::http::Problem;
 
 use super::params::{Params, cursor, in_path};
@@ -19,7 +20,6 @@ use crate::snapshot::{Needs, Snapshot};
 /// Most lines on a page.
 const MAX_PAGE: usize = 10_000;
 
-type Pairs = Query<Vec<(String, String)>>;
 type InPath = Result<Path<String>, PathRejection>;
 type Answer = Result<Json<Value>, Problem>;
 
@@ -30,9 +30,8 @@ fn selection(params: &Params) -> Result<Selection, Problem> {
     Ok(Selection { matcher, needs, start, end, deadline: Instant::now() })
 }
 
-pub(super) async fn search(State(api): State<Api>, Query(pairs): Pairs) -> Answer {
+pub(super) async fn search(State(api): State<Api>, tenants: Tenants, params: Params) -> Answer {
     let began = Instant::now();
-    let params = Params::new(pairs, &["query", "start", "end", "limit", "order", "cursor"])?;
     let asked = selection(&params)?;
     let paging = Paging {
         limit: params.number("limit", 100, 1..=MAX_PAGE)?,
@@ -40,7 +39,7 @@ pub(super) async fn search(State(api): State<Api>, Query(pairs): Pairs) -> Answe
         after: params.cursor()?,
     };
     let (hits, next, until) = api
-        .run(move |snapshot, deadline| {
+        .run(&tenants, move |snapshot, deadline| {
             let asked = Selection { deadline, ..asked };
             let page = search::page(snapshot, &asked, &paging, &|_| true)?;
             let next = page.lines.last().filter(|_| page.more).map(cursor);
@@ -53,21 +52,20 @@ pub(super) async fn search(State(api): State<Api>, Query(pairs): Pairs) -> Answe
     ))
 }
 
-pub(super) async fn count(State(api): State<Api>, Query(pairs): Pairs) -> Answer {
-    let params = Params::new(pairs, &["query", "start", "end"])?;
+pub(super) async fn count(State(api): State<Api>, tenants: Tenants, params: Params) -> Answer {
     let asked = selection(&params)?;
-    let count = api.run(move |snapshot, deadline| search::count(snapshot, &Selection { deadline, ..asked })).await?;
+    let count =
+        api.run(&tenants, move |snapshot, deadline| search::count(snapshot, &Selection { deadline, ..asked })).await?;
     Ok(Json(json!({"count": count})))
 }
 
-pub(super) async fn histogram(State(api): State<Api>, Query(pairs): Pairs) -> Answer {
-    let params = Params::new(pairs, &["query", "start", "end", "interval", "field"])?;
+pub(super) async fn histogram(State(api): State<Api>, tenants: Tenants, params: Params) -> Answer {
     let asked = selection(&params)?;
     let interval = params.interval(asked.start, asked.end)?;
     let split = params.text("field").map(str::to_owned);
     let by_field = split.is_some();
     let buckets = api
-        .run(move |snapshot, deadline| {
+        .run(&tenants, move |snapshot, deadline| {
             search::histogram(snapshot, &Selection { deadline, ..asked }, interval, split.as_deref())
         })
         .await?;
@@ -84,22 +82,23 @@ pub(super) async fn histogram(State(api): State<Api>, Query(pairs): Pairs) -> An
     Ok(Json(json!({"interval_seconds": interval as f64 / 1e9, "buckets": buckets})))
 }
 
-pub(super) async fn fields(State(api): State<Api>, Query(pairs): Pairs) -> Answer {
-    let params = Params::new(pairs, &["query", "start", "end"])?;
+pub(super) async fn fields(State(api): State<Api>, tenants: Tenants, params: Params) -> Answer {
     let asked = selection(&params)?;
-    let names =
-        api.run(move |snapshot, deadline| search::field_names(snapshot, &Selection { deadline, ..asked })).await?;
+    let names = api
+        .run(&tenants, move |snapshot, deadline| search::field_names(snapshot, &Selection { deadline, ..asked }))
+        .await?;
     Ok(Json(json!({"fields": names})))
 }
 
-pub(super) async fn values(State(api): State<Api>, name: InPath, Query(pairs): Pairs) -> Answer {
+pub(super) async fn values(State(api): State<Api>, name: InPath, tenants: Tenants, params: Params) -> Answer {
     let name = in_path("name", name)?;
-    let params = Params::new(pairs, &["query", "start", "end", "limit"])?;
     let asked = selection(&params)?;
     let limit = params.number("limit", 10, 1..=search::MAX_GROUPS)?;
     let field = name.clone();
     let values = api
-        .run(move |snapshot, deadline| search::top_values(snapshot, &Selection { deadline, ..asked }, &name, limit))
+        .run(&tenants, move |snapshot, deadline| {
+            search::top_values(snapshot, &Selection { deadline, ..asked }, &name, limit)
+        })
         .await?;
     let values: Vec<Value> = values.into_iter().map(|(value, count)| json!({"value": value, "count": count})).collect();
     Ok(Json(json!({"field": field, "values": values})))
@@ -107,9 +106,8 @@ pub(super) async fn values(State(api): State<Api>, name: InPath, Query(pairs): P
 
 /// Lines of the same source before and after one; `timestamp` (of the hit) saves looking for it everywhere. Where lines
 /// are so large that there are fewer than asked for though there are more, the answer has `"truncated": true`.
-pub(super) async fn context(State(api): State<Api>, id: InPath, Query(pairs): Pairs) -> Answer {
+pub(super) async fn context(State(api): State<Api>, id: InPath, tenants: Tenants, mut params: Params) -> Answer {
     let id: LineId = in_path("id", id)?.parse().map_err(|wrong: String| Problem::parameter("id", wrong))?;
-    let mut params = Params::new(pairs, &["before", "after", "timestamp"])?;
     let sides = [params.number("before", 10, 0..=1000)?, params.number("after", 10, 0..=1000)?];
     let at = match params.text("timestamp").map(str::to_owned) {
         None => None,
@@ -118,9 +116,9 @@ pub(super) async fn context(State(api): State<Api>, id: InPath, Query(pairs): Pa
                 .map_err(|wrong| Problem::parameter("timestamp", wrong))?,
         ),
     };
-    let everything = selection(&Params::new(Vec::new(), &[])?)?;
+    let everything = selection(&Params::new(Vec::new())?)?;
     let found = api
-        .run(move |snapshot, deadline| around(snapshot, &Selection { deadline, ..everything }, id, at, sides))
+        .run(&tenants, move |snapshot, deadline| around(snapshot, &Selection { deadline, ..everything }, id, at, sides))
         .await?;
     let Some(Around { before, line, after, truncated }) = found else {
         return Err(Problem::new(StatusCode::NOT_FOUND, format!("there is no line {id}")));

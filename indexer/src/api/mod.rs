@@ -3,20 +3,20 @@
 mod hit;
 mod logs;
 pub(crate) mod params;
-mod tail;
+pub(crate) mod tail;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::routing::get;
 use http::StatusCode;
 use opentelemetry::metrics::{Histogram, Meter};
-use tokio::sync::{Semaphore, broadcast};
-use weir_service::http::Problem;
+use tokio::sync::Semaphore;
+use weir_service::auth::{Access, Tenants};
+use weir_service::http::{Parameter, Problem, Route, Routes};
 use weir_service::telemetry::whole;
 
-use crate::line::Line;
+use self::params::{END, LIMIT, QUERY, START};
+use self::tail::Live;
 use crate::search;
 use crate::snapshot::Snapshot;
 
@@ -25,35 +25,55 @@ const AT_ONCE: usize = 16;
 /// Longest time of one search.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Gives the store as it is now.
-pub(crate) type Now = Arc<dyn Fn() -> Arc<dyn Snapshot> + Send + Sync>;
+/// Gives the store as it is now, to these tenants.
+pub(crate) type Now = Arc<dyn Fn(&Tenants) -> Arc<dyn Snapshot> + Send + Sync>;
 
 #[derive(Clone)]
 struct Api {
     now: Now,
-    live: broadcast::Sender<Arc<Vec<Line>>>,
+    live: Live,
     places: Arc<Semaphore>,
     seconds: Histogram<f64>,
 }
 
 /// The paths under `/api/v1/logs`.
-pub(crate) fn router(now: Now, live: broadcast::Sender<Arc<Vec<Line>>>, meter: &Meter) -> Router {
+pub(crate) fn routes(now: Now, live: Live, meter: &Meter) -> Routes {
     let seconds = meter.f64_histogram("weir_indexer_search_duration").with_unit("s").build();
-    Router::new()
-        .route("/api/v1/logs/search", get(logs::search))
-        .route("/api/v1/logs/count", get(logs::count))
-        .route("/api/v1/logs/histogram", get(logs::histogram))
-        .route("/api/v1/logs/fields", get(logs::fields))
-        .route("/api/v1/logs/fields/{name}/values", get(logs::values))
-        .route("/api/v1/logs/{id}/context", get(logs::context))
-        .route("/api/v1/logs/tail", get(tail::tail))
-        .with_state(Api { now, live, places: Arc::new(Semaphore::new(AT_ONCE)), seconds })
+    let get = |path, about, parameters: &[Parameter]| Route::get(path, Access::Read, about).takes(parameters);
+    let order = ("order", "asc or desc, by time; desc where it is not given");
+    let cursor = ("cursor", "`next_cursor` of the page before");
+    let interval = ("interval", "Length of a bucket, such as 1m");
+    let field = ("field", "Count by the values of this field too");
+    let around = [
+        ("before", "Lines before it"),
+        ("after", "Lines after it"),
+        ("timestamp", "Of the line, which saves looking for it everywhere"),
+    ];
+    Routes::new()
+        .on(
+            get("/api/v1/logs/search", "Log records that match", &[QUERY, START, END, LIMIT, order, cursor]),
+            logs::search,
+        )
+        .on(get("/api/v1/logs/count", "How many log records match", &[QUERY, START, END]), logs::count)
+        .on(
+            get("/api/v1/logs/histogram", "How many match, over time", &[QUERY, START, END, interval, field]),
+            logs::histogram,
+        )
+        .on(get("/api/v1/logs/fields", "Fields of the log records that match", &[QUERY, START, END]), logs::fields)
+        .on(
+            get("/api/v1/logs/fields/{name}/values", "Most frequent values of a field", &[QUERY, START, END, LIMIT]),
+            logs::values,
+        )
+        .on(get("/api/v1/logs/{id}/context", "Lines of the same source around one", &around), logs::context)
+        .on(get("/api/v1/logs/tail", "Log records as they come, as server-sent events", &[QUERY]), tail::tail)
+        .with_state(&Api { now, live, places: Arc::new(Semaphore::new(AT_ONCE)), seconds })
 }
 
 impl Api {
     /// Runs a search on a blocking thread.
     async fn run<T: Send + 'static>(
         &self,
+        tenants: &Tenants,
         work: impl FnOnce(&dyn Snapshot, Instant) -> Result<T, search::Error> + Send + 'static,
     ) -> Result<T, Problem> {
         let began = Instant::now();
@@ -61,7 +81,7 @@ impl Api {
         let Ok(Ok(place)) = place else {
             return Err(Problem::busy("too many searches at once: try again later", 5));
         };
-        let snapshot = (self.now)();
+        let snapshot = (self.now)(tenants);
         let done = tokio::task::spawn_blocking(move || {
             let answer = work(snapshot.as_ref(), Instant::now() + LONGEST);
             drop(place);

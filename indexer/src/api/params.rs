@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path, Query};
+use http::request::Parts;
 use weir_service::config::{Span, ValueError};
-use weir_service::http::Problem;
+use weir_service::http::{Parameter, Problem};
 
 use crate::query::{self, Matcher};
 use crate::search::Place;
@@ -19,16 +20,31 @@ pub(crate) struct Params {
     pub(crate) now: i64,
 }
 
+/// The parameter of a query.
+pub(crate) const QUERY: Parameter = ("query", "Query in Lucene's grammar; all, where it is not given");
+/// The parameter of a first time.
+pub(crate) const START: Parameter = ("start", "From this time on: RFC 3339, unix seconds, or relative (now-15m)");
+/// The parameter of a last time.
+pub(crate) const END: Parameter = ("end", "Before this time");
+/// The parameter of a number of items.
+pub(crate) const LIMIT: Parameter = ("limit", "How many items the answer may have");
+
+impl<S: Send + Sync> FromRequestParts<S> for Params {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Query(pairs) = Query::<Vec<(String, String)>>::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
+        Self::new(pairs)
+    }
+}
+
 impl Params {
-    /// Takes the parameters; any but `known` is refused.
-    pub(crate) fn new(pairs: Vec<(String, String)>, known: &[&str]) -> Result<Self, Problem> {
+    /// Takes the parameters, each of which may be there once; unknown ones were refused before.
+    pub(crate) fn new(pairs: Vec<(String, String)>) -> Result<Self, Problem> {
         let mut values = BTreeMap::new();
         for (name, value) in pairs {
-            if !known.contains(&name.as_str()) {
-                let right =
-                    if known.is_empty() { "it takes none".to_owned() } else { format!("use {}", known.join(", ")) };
-                return Err(Problem::parameter(&name, format!("there is no parameter `{name}`: {right}")));
-            }
             if values.insert(name.clone(), value).is_some() {
                 return Err(Problem::parameter(&name, format!("`{name}` is given twice: give it once")));
             }
@@ -115,17 +131,4 @@ pub(crate) fn in_path(name: &str, text: Result<Path<String>, PathRejection>) -> 
 
 pub(super) fn cursor(line: &crate::line::Line) -> String {
     format!("{}_{}", line.time, line.id)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Params;
-
-    #[test]
-    fn an_unknown_parameter_is_answered_with_those_there_are() {
-        let detail =
-            |known: &[&str]| Params::new(vec![("x".into(), "1".into())], known).err().map(|wrong| wrong.detail);
-        assert_eq!(detail(&["start", "end"]).unwrap(), "there is no parameter `x`: use start, end");
-        assert_eq!(detail(&[]).unwrap(), "there is no parameter `x`: it takes none");
-    }
 }

@@ -7,23 +7,56 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::{Stream, StreamExt, stream};
+use tokio::sync::broadcast;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+use weir_service::auth::Tenants;
 use weir_service::http::Problem;
 
 use super::params::Params;
 use super::{Api, hit::hit};
+use crate::line::Line;
+
+/// Lines as they are read off the bus, in batches of one source; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Live(broadcast::Sender<Arc<Vec<Line>>>);
+
+impl Live {
+    /// For followers that may be so many batches behind before they miss some.
+    pub(crate) fn new(batches: usize) -> Self {
+        Self(broadcast::Sender::new(batches))
+    }
+
+    /// Shows a batch to whoever follows.
+    pub(crate) fn send(&self, lines: Arc<Vec<Line>>) {
+        // An error says that nobody does.
+        let _ = self.0.send(lines);
+    }
+
+    /// Batches of these tenants from now on; there is no other way to follow.
+    pub(crate) fn follow(
+        &self,
+        tenants: Tenants,
+    ) -> impl Stream<Item = Result<Arc<Vec<Line>>, BroadcastStreamRecvError>> + use<> {
+        BroadcastStream::new(self.0.subscribe()).filter(move |batch| {
+            let source = batch.as_ref().ok().map(|lines| lines.first().map(|line| &line.source));
+            let is_seen = source.is_none_or(|of| of.is_some_and(|source| tenants.allows(Some(&source.tenant))));
+            std::future::ready(is_seen)
+        })
+    }
+}
 
 pub(super) async fn tail(
     State(api): State<Api>,
-    Query(pairs): Query<Vec<(String, String)>>,
+    tenants: Tenants,
+    params: Params,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
-    let (matcher, _) = Params::new(pairs, &["query"])?.query()?;
+    let (matcher, _) = params.query()?;
     let matcher = Arc::new(matcher);
-    let events = BroadcastStream::new(api.live.subscribe()).flat_map(move |batch| match batch {
+    let events = api.live.follow(tenants).flat_map(move |batch| match batch {
         Ok(lines) => {
             let matcher = matcher.clone();
             // One at a time, as the reader takes them: a slow one holds no more than the batch that all share.

@@ -54,7 +54,7 @@ fn router() -> axum::Router {
     let candidates = (0..6).map(|c| Arc::new(Some2(Arc::new((0..5).map(|n| line(n * 6 + c)).collect()))) as Candidate);
     let memory: Arc<dyn Snapshot> = Arc::new(Memory(candidates.collect()));
     let meter = opentelemetry::metrics::noop::NoopMeterProvider::new().meter("test");
-    super::router(Arc::new(move || memory.clone()), tokio::sync::broadcast::channel(1).0, &meter)
+    super::routes(Arc::new(move |_| memory.clone()), super::tail::Live::new(1), &meter).open()
 }
 
 async fn get(path: &str) -> (u16, Value) {

@@ -10,6 +10,7 @@
 //! | `g` hash | the same for a value that is long, an id or a number, by 18 bits |
 //! | `e` field | the field is there |
 //! | `s` number | a severity |
+//! | `t` tenant | whose all lines are, as it is written |
 //!
 //! Fields are `tenant`, `service`, `trace_id`, `span_id`, `record` (`PARTITION-OFFSET` on the bus), `resource.X` and
 //! `attributes.X`, with the values that [`crate::fields`] finds in lists and maps. What all lines share is listed once;
@@ -22,6 +23,7 @@ use ahash::AHashMap;
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 use weir_proto::attribute;
 use weir_proto::otlp::common::v1::any_value::Value;
+use weir_service::auth::MAX_TENANT;
 
 use crate::line::{Line, Source};
 use crate::{fields, severity, words};
@@ -95,6 +97,10 @@ impl Terms {
 
     fn source(&mut self, source: &Source) {
         self.line = 1;
+        // No credential is of a tenant with another name, so nothing need find it.
+        if source.tenant.len() <= MAX_TENANT && !source.tenant.chars().any(char::is_control) {
+            self.add(|term| put_tenant(term, &source.tenant));
+        }
         self.text_field("tenant", &source.tenant);
         self.text_field("service", &source.service);
         self.fields("resource.", &source.resource);
@@ -236,6 +242,12 @@ pub fn put_named(term: &mut String, field: &str) {
 pub fn put_severity(term: &mut String, number: u8) {
     // A String takes what is written to it.
     let _ = write!(term, "s{number}");
+}
+
+/// The term of a tenant, exactly as it is written.
+pub fn put_tenant(term: &mut String, tenant: &str) {
+    term.push('t');
+    term.push_str(tenant);
 }
 
 /// Whether a field's value, lowercase, is listed by its hash.

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram};
 use parking_lot::Mutex;
-use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_bus::{Bus, Consumer, Event, Message, Partition, Position, Producer, Record};
@@ -19,7 +18,7 @@ use weir_service::telemetry::whole;
 use weir_service::time::now_unix_nano;
 
 use super::progress::Progress;
-use crate::line::Line;
+use crate::api::tail::Live;
 use crate::store::{Sealed, Store};
 use crate::{Error, Options, Partitions};
 
@@ -37,7 +36,7 @@ pub(super) struct Reader {
     options: Options,
     bus: Bus,
     health: Part,
-    live: Option<broadcast::Sender<Arc<Vec<Line>>>>,
+    live: Option<Live>,
     meters: Meters,
     /// By partition.
     progress: Mutex<BTreeMap<i32, Progress>>,
@@ -74,7 +73,7 @@ impl Reader {
         options: Options,
         bus: Bus,
         context: &Context,
-        live: Option<broadcast::Sender<Arc<Vec<Line>>>>,
+        live: Option<Live>,
     ) -> Self {
         let meter = &context.meter;
         let meters = Meters {
@@ -261,8 +260,7 @@ impl Reader {
         self.meters.head.record(self.store.head_bytes() as u64, signal);
         if let Some(live) = &self.live {
             for batch in done.batches {
-                // An error says that nobody follows.
-                let _ = live.send(batch);
+                live.send(batch);
             }
         }
         Ok((messages, (done.records, done.poison)))

@@ -1,3 +1,4 @@
+use futures::StreamExt as _;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ fn context(data_dir: &Path) -> Context {
         data_dir: data_dir.into(),
         meter: opentelemetry::metrics::noop::NoopMeterProvider::new().meter("test"),
         health: weir_service::health::Health::default(),
+        auth: weir_service::auth::Auth::off(),
     }
 }
 
@@ -34,7 +36,8 @@ fn record(body: &str) -> Record {
 }
 
 fn bodies(handle: &Handle) -> Vec<String> {
-    let candidates = handle.logs().snapshot().candidates(&Needs::Anything, i64::MIN, i64::MAX).unwrap();
+    let candidates =
+        handle.logs().snapshot(&crate::store::everything()).candidates(&Needs::Anything, i64::MIN, i64::MAX).unwrap();
     let mut bodies: Vec<String> = candidates
         .iter()
         .flat_map(|c| c.lines().unwrap().iter().map(|line| line.body.text().into_owned()).collect::<Vec<_>>())
@@ -70,9 +73,9 @@ async fn what_is_on_the_bus_is_searchable_once_and_after_a_restart_and_poison_is
     let (handle, stop) = (room.handle(), CancellationToken::new());
     let running = tokio::spawn(room.run(stop.clone()));
     until(&handle, 2).await;
-    let mut live = handle.live.subscribe();
+    let mut live = std::pin::pin!(handle.live.follow(crate::store::everything()));
     send(record("three")).await;
-    assert_eq!(live.recv().await.unwrap()[0].body.text(), "three");
+    assert_eq!(live.next().await.unwrap().unwrap()[0].body.text(), "three");
     until(&handle, 3).await;
     stop.cancel();
     running.await.unwrap().unwrap();

@@ -29,6 +29,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use weir_bus::Message;
 use weir_proto::otlp::trace::v1::Span;
+use weir_service::auth::Tenants;
 
 pub(crate) use self::manifest::FORMAT;
 use self::manifest::Manifest;
@@ -88,6 +89,12 @@ pub struct Ingested {
     /// The record behind those cannot be read, and why: it is for the caller to keep it elsewhere, call
     /// [`Store::skip`], and go on behind it.
     pub poison: Option<String>,
+}
+
+/// Of a program that asks nobody.
+#[cfg(test)]
+pub(crate) fn everything() -> Tenants {
+    weir_service::auth::Auth::off().everything().unwrap()
 }
 
 impl Store {
@@ -203,8 +210,8 @@ impl Store {
         self.indexed_until.fetch_max(time, Ordering::Relaxed);
     }
 
-    /// One consistent moment.
-    pub fn snapshot(&self) -> Arc<dyn Snapshot> {
+    /// One consistent moment of the data of these tenants; there is no other way to read.
+    pub fn snapshot(&self, tenants: &Tenants) -> Arc<dyn Snapshot> {
         // Read before the state: what came before this time is in it.
         let indexed_until = self.indexed_until.load(Ordering::Relaxed);
         let state = self.state.read();
@@ -212,16 +219,22 @@ impl Store {
             head: state.head.clone(),
             sealing: state.sealing.clone(),
             views: state.views.clone(),
+            tenants: tenants.clone(),
             indexed_until,
         })
     }
 
     /// The spans of a trace that are here, with their sources, by start; each span once, by its id. Reads the disk, and
     /// stops where the spans have more than `most_bytes`: then the answer is false.
-    pub fn spans_of_trace(&self, trace_id: &[u8], most_bytes: usize) -> Result<(Vec<SourcedSpan>, bool), Error> {
+    pub fn spans_of_trace(
+        &self,
+        tenants: &Tenants,
+        trace_id: &[u8],
+        most_bytes: usize,
+    ) -> Result<(Vec<SourcedSpan>, bool), Error> {
         let needs = Needs::Field("trace_id".to_owned(), hex::encode(trace_id));
         let (mut spans, mut bytes) = (BTreeMap::new(), 0);
-        'all: for candidate in self.snapshot().candidates(&needs, i64::MIN, i64::MAX)? {
+        'all: for candidate in self.snapshot(tenants).candidates(&needs, i64::MIN, i64::MAX)? {
             for line in candidate.lines()?.iter().filter(|line| line.trace_id == trace_id) {
                 if let Some(span) = ingest::span_of(line) {
                     bytes += line.body.len();
@@ -247,6 +260,8 @@ struct Moment {
     head: Head,
     sealing: Head,
     views: Arc<Vec<View>>,
+    /// Whose lines it has.
+    tenants: Tenants,
     indexed_until: i64,
 }
 
@@ -255,6 +270,7 @@ impl Moment {
     fn batches(&self, start: i64, end: i64) -> Vec<Candidate> {
         let batches = self.head.batches().iter().chain(self.sealing.batches());
         let within = batches.filter(|batch| batch.min_time() < end && batch.max_time() >= start);
+        let within = within.filter(|batch| self.tenants.allows(Some(&batch.source().tenant)));
         within.map(|batch| batch.clone() as Candidate).collect()
     }
 }
@@ -266,7 +282,7 @@ impl Snapshot for Moment {
         }
         let mut found = self.batches(start, end);
         for view in self.views.iter() {
-            view.candidates(needs, start, end, &mut found)?;
+            view.candidates(self.tenants.scope(), needs, start, end, &mut found)?;
         }
         found.sort_by_key(|candidate| std::cmp::Reverse(candidate.max_time()));
         Ok(found)
@@ -282,7 +298,7 @@ impl Snapshot for Moment {
     ) -> Result<Vec<Candidate>, Error> {
         let mut found = self.batches(start, end);
         for view in self.views.iter() {
-            view.tally(exact, start, end, take, &mut found)?;
+            view.tally(self.tenants.scope(), exact, start, end, take, &mut found)?;
         }
         Ok(found)
     }

@@ -4,6 +4,7 @@ use regex::bytes::Regex;
 use tantivy::postings::Postings as _;
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocId, DocSet as _, InvertedIndexReader, SegmentReader, TERMINATED};
+use weir_service::auth::Scope;
 
 use crate::chunk::terms;
 use crate::snapshot::{Exact, Needs};
@@ -46,14 +47,18 @@ impl Docs {
     }
 }
 
-/// All chunks that may hold a match of `needs`, and few others.
-pub(crate) fn select(needs: &Needs, segment: &SegmentReader, field: Field) -> tantivy::Result<Docs> {
+/// All chunks of these tenants that may hold a match of `needs`, and few others.
+pub(crate) fn select(scope: Scope<'_>, needs: &Needs, segment: &SegmentReader, field: Field) -> tantivy::Result<Docs> {
     let index = segment.inverted_index(field)?;
-    Selection { index: &index, len: segment.max_doc() }.docs(needs)
+    let selection = Selection { index: &index, len: segment.max_doc() };
+    let mut docs = selection.docs(needs)?;
+    selection.keep(scope, &mut docs)?;
+    Ok(docs)
 }
 
-/// Calls `each` with every chunk that matches, and the number of its lines that do; `None` for all of them.
+/// Calls `each` with every chunk of these tenants that matches, and the number of its lines that do; `None` for all of them.
 pub(crate) fn tally(
+    scope: Scope<'_>,
     exact: &Exact,
     segment: &SegmentReader,
     field: Field,
@@ -65,6 +70,7 @@ pub(crate) fn tally(
     for need in &exact.source {
         docs.merge(&selection.docs(need)?, |a, b| a & b);
     }
+    selection.keep(scope, &mut docs)?;
     let Some(line) = &exact.line else { return docs.iter().try_for_each(|doc| each(doc, None)) };
     let Some(info) = term(line).map(|term| index.terms().get(term)).transpose()?.flatten() else { return Ok(()) };
     let mut postings = index.read_postings_from_terminfo(&info, IndexRecordOption::WithFreqs)?;
@@ -97,6 +103,28 @@ struct Selection<'a> {
 }
 
 impl Selection<'_> {
+    /// Takes out what is not of these tenants, exactly.
+    fn keep(&self, scope: Scope<'_>, docs: &mut Docs) -> tantivy::Result<()> {
+        let mut of_tenants = Docs::none(self.len);
+        let mut add = |tenant: &str| {
+            let mut term = String::new();
+            terms::put_tenant(&mut term, tenant);
+            self.add(&term, &mut of_tenants)
+        };
+        match scope {
+            Scope::All => {}
+            Scope::AllBut(tenant) => {
+                add(tenant)?;
+                docs.merge(&of_tenants, |a, b| a & !b);
+            }
+            Scope::Only(tenants) => {
+                tenants.iter().try_for_each(|tenant| add(tenant))?;
+                docs.merge(&of_tenants, |a, b| a & b);
+            }
+        }
+        Ok(())
+    }
+
     fn docs(&self, needs: &Needs) -> tantivy::Result<Docs> {
         let mut docs = match needs {
             Needs::WordPrefix(prefix) => return self.word_prefix(prefix),

@@ -68,7 +68,7 @@ fn open(root: &Path) -> Store {
 /// The number of every line that may match, each as often as it is there.
 fn numbers(store: &Store, needs: &Needs) -> Vec<i64> {
     let mut numbers = Vec::new();
-    for candidate in store.snapshot().candidates(needs, i64::MIN, i64::MAX).unwrap() {
+    for candidate in store.snapshot(&everything()).candidates(needs, i64::MIN, i64::MAX).unwrap() {
         let lines = candidate.lines().unwrap();
         assert_eq!(lines.len(), candidate.count());
         numbers.extend(lines.iter().map(|line| match line.attributes[1].1 {
@@ -286,7 +286,7 @@ fn lines_of_any_time_are_found_open_few_windows_and_never_drop_todays() {
     assert_eq!(numbers(&store, &Needs::Anything).len(), lines.len());
     store.seal(NOW).unwrap();
     assert_eq!(numbers(&store, &Needs::Anything).len(), lines.len());
-    let moment = store.snapshot();
+    let moment = store.snapshot(&everything());
     let found: usize = moment
         .candidates(&Needs::Anything, i64::MIN, i64::MAX)
         .unwrap()
@@ -335,7 +335,7 @@ fn windows_are_dropped_by_age_and_by_size_and_the_newest_stays() {
     let age = Duration::from_hours(7 * 24);
     assert_eq!(store.retain(NOW, age, u64::MAX).unwrap(), 0);
     assert_eq!(store.retain(NOW + 7 * DAY, age, u64::MAX).unwrap(), 0, "written seven days ago");
-    let before = store.snapshot();
+    let before = store.snapshot(&everything());
     assert_eq!(store.retain(NOW, age, 1).unwrap(), 2);
     let kept: BTreeSet<i64> = numbers(&store, &Needs::Anything).into_iter().collect();
     assert_eq!(kept, [0, 3, 6, 9].into());
@@ -374,12 +374,12 @@ fn a_trace_is_found_whole_in_head_and_chunks() {
     store.ingest(&[spans(0, 7), spans(1, 8)]);
     store.seal(NOW).unwrap();
     store.ingest(&[spans(2, 7)]);
-    let (found, whole) = store.spans_of_trace(&[7; 16], 1 << 20).unwrap();
+    let (found, whole) = store.spans_of_trace(&everything(), &[7; 16], 1 << 20).unwrap();
     assert!(whole);
     let names: Vec<_> = found.iter().map(|(source, span)| (source.service.as_str(), span.name.as_str())).collect();
     assert_eq!(names, [("ocr", "step 0"), ("ocr", "step 2"), ("ocr", "step 9")]);
-    assert!(store.spans_of_trace(&[1; 16], 1 << 20).unwrap().0.is_empty());
-    let (few, whole) = store.spans_of_trace(&[7; 16], 120).unwrap();
+    assert!(store.spans_of_trace(&everything(), &[1; 16], 1 << 20).unwrap().0.is_empty());
+    let (few, whole) = store.spans_of_trace(&everything(), &[7; 16], 120).unwrap();
     assert!(few.len() < 3 && !whole, "a trace that is too large is cut, and says so");
 }
 
@@ -530,7 +530,7 @@ proptest! {
                 store.seal(NOW).unwrap();
             }
         }
-        let moment = store.snapshot();
+        let moment = store.snapshot(&everything());
         let hour = |n: i64| (NOW - n * 3_600_000) * 1_000_000;
         for (text, a, b) in queries {
             let Ok(query) = crate::query::parse(&text) else { continue };

@@ -14,6 +14,8 @@ use tantivy::{
     TantivyDocument, Term,
 };
 
+use weir_service::auth::Scope;
+
 use super::select;
 use crate::Error;
 use crate::chunk::codec;
@@ -193,16 +195,17 @@ impl View {
         &self.path
     }
 
-    /// Chunks whose times meet `[start, end)` and that may hold a match of `needs`.
+    /// Chunks of these tenants whose times meet `[start, end)` and that may hold a match of `needs`.
     pub(crate) fn candidates(
         &self,
+        scope: Scope<'_>,
         needs: &Needs,
         start: i64,
         end: i64,
         found: &mut Vec<Candidate>,
     ) -> Result<(), Error> {
         self.each_segment(start, end, |segment| {
-            for doc in select::select(needs, segment.reader, self.fields.terms)?.iter() {
+            for doc in select::select(scope, needs, segment.reader, self.fields.terms)?.iter() {
                 found.extend(segment.chunk(doc, start, end).map(|chunk| Arc::new(chunk) as Candidate));
             }
             Ok(())
@@ -212,6 +215,7 @@ impl View {
     /// Offers what the index counts of `exact` to `take`; chunks that it does not take are added to `found`.
     pub(crate) fn tally(
         &self,
+        scope: Scope<'_>,
         exact: &Exact,
         start: i64,
         end: i64,
@@ -219,7 +223,7 @@ impl View {
         found: &mut Vec<Candidate>,
     ) -> Result<(), Error> {
         self.each_segment(start, end, |segment| {
-            select::tally(exact, segment.reader, self.fields.terms, |doc, lines| {
+            select::tally(scope, exact, segment.reader, self.fields.terms, |doc, lines| {
                 let Some(chunk) = segment.chunk(doc, start, end) else { return Ok(()) };
                 let lines = lines.map_or(chunk.count as u64, u64::from);
                 if !take(&Counted { min: chunk.min, max: chunk.max, lines }) {

@@ -4,17 +4,18 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use http::StatusCode;
 use serde_json::{Value, json};
 use weir_proto::otlp::common::v1::any_value::Value as Attribute;
 use weir_proto::otlp::trace::v1::Span;
-use weir_service::http::Problem;
+use weir_service::auth::Tenants;
+use weir_service::http::{Parameter, Problem};
 use weir_service::time;
 
 use super::{Api, LONGEST, code, nanos};
 use crate::Error;
-use crate::api::params::Params;
+use crate::api::params::{END, LIMIT, Params, START};
 use crate::ingest::span_of;
 use crate::line::{Line, Source};
 use crate::query::Matcher;
@@ -26,8 +27,17 @@ const MOST: usize = 1000;
 /// What one span of a trace must be; all of these: `interface` is the span's name, `METHOD route` of HTTP, or
 /// `service/method` of RPC; `status` is ok, error or unset; `query` is the grammar over a span's attributes; `start`
 /// (inclusive) and `end` (exclusive) are of the span's start.
-const PARAMETERS: [&str; 9] =
-    ["service", "interface", "min_duration", "max_duration", "status", "query", "start", "end", "limit"];
+pub(super) const PARAMETERS: [Parameter; 9] = [
+    ("service", "Its service"),
+    ("interface", "Its name, `METHOD route` of HTTP, or `service/method` of RPC"),
+    ("min_duration", "How long it took at least, such as 100ms"),
+    ("max_duration", "How long it took at most"),
+    ("status", "ok, error or unset"),
+    ("query", "Query over its attributes, in Lucene's grammar"),
+    START,
+    END,
+    LIMIT,
+];
 
 struct Wanted {
     service: Option<String>,
@@ -48,13 +58,10 @@ struct Found {
 
 /// `{"traces":[{"trace_id","span":{…}}],"took_ms"}`, newest first by the start of their newest span that passes,
 /// which is the `span` shown.
-pub(super) async fn search(
-    State(api): State<Api>,
-    Query(pairs): Query<Vec<(String, String)>>,
-) -> Result<Json<Value>, Problem> {
+pub(super) async fn search(State(api): State<Api>, tenants: Tenants, params: Params) -> Result<Json<Value>, Problem> {
     let began = Instant::now();
-    let wanted = Wanted::read(&Params::new(pairs, &PARAMETERS)?)?;
-    let Some(traces) = api.run(&api.places, move |store| find(store, &wanted, began + LONGEST)).await? else {
+    let wanted = Wanted::read(&params)?;
+    let Some(traces) = api.run(&api.places, move |store| find(store, &tenants, &wanted, began + LONGEST)).await? else {
         let detail = "the search took too long: narrow `start` and `end`, or name a `service`";
         return Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, detail));
     };
@@ -142,10 +149,10 @@ fn is_interface(line: &Line, span: &Span, interface: &str) -> bool {
 type Trace = (Vec<u8>, Found);
 
 /// The newest traces; `None` where it took too long.
-fn find(store: &Store, wanted: &Wanted, deadline: Instant) -> Result<Option<Vec<Trace>>, Error> {
+fn find(store: &Store, tenants: &Tenants, wanted: &Wanted, deadline: Instant) -> Result<Option<Vec<Trace>>, Error> {
     let mut traces: HashMap<Vec<u8>, Found> = HashMap::new();
     let mut oldest_kept = i64::MIN;
-    for candidate in store.snapshot().candidates(&wanted.needs, wanted.start, wanted.end)? {
+    for candidate in store.snapshot(tenants).candidates(&wanted.needs, wanted.start, wanted.end)? {
         if candidate.max_time() < oldest_kept {
             break;
         }
@@ -201,6 +208,7 @@ mod tests {
 
     use super::*;
     use crate::ingest::Signal;
+    use crate::store::everything;
 
     const SECOND: u64 = 1_000_000_000;
 
@@ -245,12 +253,12 @@ mod tests {
 
     fn read(pairs: &[(&str, &str)]) -> Result<Wanted, Problem> {
         let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Wanted::read(&Params::new(pairs.collect(), &PARAMETERS)?)
+        Wanted::read(&Params::new(pairs.collect())?)
     }
 
     fn names(store: &Store, pairs: &[(&str, &str)]) -> Vec<String> {
         let wanted = read(pairs).map_err(|problem| problem.detail).unwrap();
-        let traces = find(store, &wanted, Instant::now() + LONGEST).unwrap().unwrap();
+        let traces = find(store, &everything(), &wanted, Instant::now() + LONGEST).unwrap().unwrap();
         traces.iter().map(|(_, found)| found.first["name"].as_str().unwrap().to_owned()).collect()
     }
 
@@ -275,8 +283,7 @@ mod tests {
 
     #[test]
     fn a_wrong_parameter_is_named() {
-        for (name, value) in [("status", "bad"), ("limit", "0"), ("min_duration", "5"), ("query", "("), ("sevice", "x")]
-        {
+        for (name, value) in [("status", "bad"), ("limit", "0"), ("min_duration", "5"), ("query", "(")] {
             assert_eq!(read(&[(name, value)]).err().unwrap().parameter.as_deref(), Some(name));
         }
     }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use http::StatusCode;
 use serde_json::{Value, json};
 use weir_proto::otlp::trace::v1::Span;
+use weir_service::auth::Tenants;
 use weir_service::http::Problem;
 
 use super::{Api, LONGEST, kind};
@@ -26,8 +27,6 @@ const MOST: usize = 200_000;
 const MOST_OPERATIONS: usize = 20_000;
 /// How long before a span its parent may have begun.
 const PARENT_BEFORE: i64 = 3_600_000_000_000;
-
-type Pairs = Query<Vec<(String, String)>>;
 
 /// Why a walk over spans broke off.
 enum Stop {
@@ -49,15 +48,14 @@ struct Call {
 
 /// `{"services":[{"service","operations":[{"name","kind"}]}]}`: services with spans that began in `start` to `end`, and
 /// the names of these spans, by name.
-pub(super) async fn services(State(api): State<Api>, Query(pairs): Pairs) -> Result<Json<Value>, Problem> {
-    let params = Params::new(pairs, &["start", "end", "service"])?;
+pub(super) async fn services(State(api): State<Api>, tenants: Tenants, params: Params) -> Result<Json<Value>, Problem> {
     let (start, end) = params.range()?;
     let service = params.text("service").map(str::to_owned);
     let needs = service.as_ref().map_or(Needs::Anything, |s| Needs::Field("service".to_owned(), s.to_lowercase()));
     let found = api.run(&api.services, move |store| {
         let (mut services, mut operations) = (BTreeMap::<String, BTreeSet<(String, &str)>>::new(), 0);
         let mut bytes = 0;
-        each_span(store, &needs, (start, end), |line, span| {
+        each_span(store, &tenants, &needs, (start, end), |line, span| {
             if service.as_ref().is_none_or(|service| *service == line.source.service) {
                 if !services.contains_key(&line.source.service) {
                     bytes += line.source.service.len();
@@ -88,9 +86,13 @@ pub(super) async fn services(State(api): State<Api>, Query(pairs): Pairs) -> Res
 /// `end` and whose parent is a span of the other that began at most an hour before `start`. A span that came twice counts
 /// once; calls within a service do not count. Of more than 200,000 spans the newest count, about, and the answer has
 /// `"truncated": true`.
-pub(super) async fn dependencies(State(api): State<Api>, Query(pairs): Pairs) -> Result<Json<Value>, Problem> {
-    let (start, end) = Params::new(pairs, &["start", "end"])?.range()?;
-    let found = api.run(&api.dependencies, move |store| calls(store, start, end, MOST)).await?;
+pub(super) async fn dependencies(
+    State(api): State<Api>,
+    tenants: Tenants,
+    params: Params,
+) -> Result<Json<Value>, Problem> {
+    let (start, end) = params.range()?;
+    let found = api.run(&api.dependencies, move |store| calls(store, &tenants, (start, end), MOST)).await?;
     let (calls, whole) = found.map_err(|stop| refused(&stop, "spans"))?;
     let show =
         |((parent, child), calls): ((String, String), u64)| json!({"parent": parent, "child": child, "calls": calls});
@@ -126,10 +128,16 @@ impl Names {
 }
 
 /// The calls that at most `most` spans tell of, and whether these are all.
-fn calls(store: &Store, start: i64, end: i64, most: usize) -> Result<Result<(Calls, bool), Stop>, Error> {
+fn calls(
+    store: &Store,
+    tenants: &Tenants,
+    (start, end): (i64, i64),
+    most: usize,
+) -> Result<Result<(Calls, bool), Stop>, Error> {
     let mut spans: HashMap<SpanId, Call> = HashMap::new();
     let mut names = Names::default();
-    let walked = each_span(store, &Needs::Anything, (start.saturating_sub(PARENT_BEFORE), end), |line, span| {
+    let from = start.saturating_sub(PARENT_BEFORE);
+    let walked = each_span(store, tenants, &Needs::Anything, (from, end), |line, span| {
         // Ids of another length are none.
         let number = |id: &[u8]| id.try_into().map(u64::from_be_bytes).ok();
         let trace = line.trace_id.as_ref().try_into().map(u128::from_be_bytes);
@@ -171,12 +179,13 @@ fn calls(store: &Store, start: i64, end: i64, most: usize) -> Result<Result<(Cal
 /// Calls `each` with the spans that began in the time given, until it stops or the time for a search is over.
 fn each_span(
     store: &Store,
+    tenants: &Tenants,
     needs: &Needs,
     (start, end): (i64, i64),
     mut each: impl FnMut(&Line, Span) -> Result<(), Stop>,
 ) -> Result<Result<(), Stop>, Error> {
     let deadline = Instant::now() + LONGEST;
-    for candidate in store.snapshot().candidates(needs, start, end)? {
+    for candidate in store.snapshot(tenants).candidates(needs, start, end)? {
         if Instant::now() > deadline {
             return Ok(Err(Stop::Late));
         }
@@ -215,6 +224,7 @@ mod tests {
 
     use super::*;
     use crate::ingest::Signal;
+    use crate::store::everything;
 
     /// A span of `service` that began at a second, below a parent (0: none).
     fn message(offset: i64, service: &str, id: u8, parent: u8, second: u64) -> Message {
@@ -248,7 +258,7 @@ mod tests {
 
     async fn get(store: &Arc<Store>, path: &str) -> Value {
         let request = http::Request::get(path).body(Body::empty()).unwrap();
-        let response = super::super::router(store.clone()).oneshot(request).await.unwrap();
+        let response = super::super::routes(store.clone()).open().oneshot(request).await.unwrap();
         serde_json::from_slice(&axum::body::to_bytes(response.into_body(), 8 << 20).await.unwrap()).unwrap()
     }
 
@@ -273,8 +283,7 @@ mod tests {
         assert_eq!(services, json!({"services": [service("gateway"), service("ocr")]}));
         let one = get(&store, "/api/v1/services?service=asr").await;
         assert_eq!(one, json!({"services": [service("asr")]}));
-        assert_eq!(get(&store, "/api/v1/dependencies?from=1").await["parameter"], "from");
-        let told = |most| calls(&store, 0, i64::MAX, most).unwrap().ok().unwrap();
+        let told = |most| calls(&store, &everything(), (0, i64::MAX), most).unwrap().ok().unwrap();
         assert_eq!((told(5).0.len(), told(5).1), (2, true), "one of the six came twice");
         assert!(!told(4).1, "what is cut says so");
     }

@@ -1,9 +1,8 @@
 use std::net::{IpAddr, SocketAddr};
 
-use axum::Router;
 use tokio::net::{TcpListener, lookup_host};
 
-use super::Server;
+use super::{Routes, Server};
 
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -71,13 +70,8 @@ impl Bound {
         self.address
     }
 
-    /// `http://ip:port`.
-    pub fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
     /// What is served there.
-    pub fn router(self, router: Router) -> Server {
-        Server::new(self, router)
+    pub fn routes(self, routes: Routes) -> Server {
+        Server::new(self, routes)
     }
 }

@@ -179,11 +179,7 @@ pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Ne
         ];
         seconds.record(started.elapsed().as_secs_f64(), &labels);
     }
-    let is_live = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-    if is_live {
+    if super::door::is_live(&response) {
         // A live stream has no end of its own, and would hold up a graceful stop.
         let stop = guard.shutdown.clone().cancelled_owned();
         response = response.map(|body| Body::from_stream(body.into_data_stream().take_until(Box::pin(stop))));

@@ -1,9 +1,8 @@
 //! Callers that hold connections and say nothing: they must not keep the others out.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::hash::Hash;
 use std::io;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -23,7 +22,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What every accepted connection gets: answers go out at once, and a caller that is gone without a word is noticed. A
 /// socket without these works as well.
-pub fn set_up(stream: &TcpStream) {
+pub(crate) fn set_up(stream: &TcpStream) {
     let keepalive = TcpKeepalive::new().with_time(Duration::from_mins(1)).with_interval(Duration::from_secs(15));
     let done = stream.set_nodelay(true).and_then(|()| SockRef::from(stream).set_tcp_keepalive(&keepalive));
     if let Err(error) = done {
@@ -31,46 +30,45 @@ pub fn set_up(stream: &TcpStream) {
     }
 }
 
-/// Connections by address, so that no single one has them all.
+/// Places by holder (connections by address, requests by credential), so that no single holder has them all.
 #[derive(Debug, Clone)]
-pub struct Peers {
-    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+pub(crate) struct Shares<K> {
+    open: Arc<Mutex<HashMap<K, usize>>>,
     most: usize,
 }
 
-impl Peers {
-    /// Of all `connections`, one address has at most half: many senders share one behind a translation of addresses.
-    pub fn new(connections: usize) -> Self {
-        Self { open: Arc::default(), most: connections.div_ceil(2) }
+impl<K: Hash + Eq + Clone> Shares<K> {
+    /// Of all `places`, one holder has at most half: many senders share an address behind a translation of addresses.
+    pub(crate) fn new(places: usize) -> Self {
+        Self { open: Arc::default(), most: places.div_ceil(2) }
     }
 
-    /// A connection's place, until it is dropped; `None` if the address has its share.
-    pub fn place(&self, address: IpAddr) -> Option<Place> {
-        let address = address.to_canonical();
+    /// A place, until it is dropped; `None` if the holder has its share.
+    pub(crate) fn place(&self, holder: K) -> Option<Place<K>> {
         let mut open = self.open.lock();
-        let count = open.entry(address).or_default();
+        let count = open.entry(holder.clone()).or_default();
         if *count >= self.most {
-            tracing::debug!(%address, most = self.most, "a connection is closed: its address has too many");
             return None;
         }
         *count += 1;
-        Some(Place { open: self.open.clone(), address })
+        Some(Place { open: self.open.clone(), holder })
     }
 }
 
-/// Of one connection.
+/// One place of a holder.
 #[derive(Debug)]
-pub struct Place {
-    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    address: IpAddr,
+pub(crate) struct Place<K: Hash + Eq> {
+    open: Arc<Mutex<HashMap<K, usize>>>,
+    holder: K,
 }
 
-impl Drop for Place {
+impl<K: Hash + Eq> Drop for Place<K> {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut count) = self.open.lock().entry(self.address) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
+        let mut open = self.open.lock();
+        if let Some(count) = open.get_mut(&self.holder) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.holder);
             }
         }
     }
@@ -79,7 +77,7 @@ impl Drop for Place {
 /// A connection that fails where its caller does not begin in time. Hyper waits for ever for the bytes that tell
 /// HTTP/1 from HTTP/2; from then on it has times of its own.
 #[derive(Debug)]
-pub struct Prompt<S> {
+pub(crate) struct Prompt<S> {
     stream: S,
     /// Until it is known which of them it is.
     late: Option<Pin<Box<Sleep>>>,
@@ -89,7 +87,7 @@ pub struct Prompt<S> {
 
 impl<S> Prompt<S> {
     /// The time begins now.
-    pub fn new(stream: S) -> Self {
+    pub(crate) fn new(stream: S) -> Self {
         Self::within(stream, BEGIN)
     }
 
@@ -169,9 +167,9 @@ mod tests {
 
     #[test]
     fn one_address_leaves_half_to_the_others_and_gives_back_what_it_had() {
-        let peers = Peers::new(4);
-        let [one, same, other] = ["::ffff:10.0.0.1", "10.0.0.1", "fd00::1"].map(|text| text.parse().unwrap());
-        let held = (peers.place(one).unwrap(), peers.place(same).unwrap());
+        let peers = Shares::new(4);
+        let (one, other) = ("10.0.0.1", "fd00::1");
+        let held = (peers.place(one).unwrap(), peers.place(one).unwrap());
         assert!(peers.place(one).is_none() && peers.place(other).is_some());
         drop(held);
         assert!(peers.place(one).is_some() && peers.open.lock().is_empty());

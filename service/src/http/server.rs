@@ -3,30 +3,29 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
-use http::{StatusCode, header};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use http::StatusCode;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::bind::{BindError, Bound};
+use super::door::{self, Door};
 use super::guard::{Guard, explained, guard};
-use super::peer::{Peers, Prompt, set_up};
-use super::{Limits, Problem};
+use super::{Accept, Limits, Problem, Route, Routes, about};
+use crate::audit::Audit;
+use crate::auth::Auth;
 use crate::health::Health;
 use crate::telemetry::Telemetry;
+use crate::tls::Tls;
 
-/// Serves HTTP/1.1 and HTTP/2 without TLS on one address, within [`Limits`].
+/// Serves HTTP/1.1 and HTTP/2 on one address, with TLS or without, within [`Limits`].
 #[derive(Debug)]
 pub struct Server {
     bound: Bound,
-    router: Router,
+    routes: Routes,
+    auth: Auth,
+    audit: Option<Audit>,
+    tls: Option<Arc<Tls>>,
     limits: Limits,
     health: Health,
     telemetry: Option<Telemetry>,
@@ -38,8 +37,35 @@ impl Server {
         Bound::new(address, allow_insecure).await
     }
 
-    pub(super) fn new(bound: Bound, router: Router) -> Self {
-        Self { bound, router, limits: Limits::default(), health: Health::default(), telemetry: None }
+    pub(super) fn new(bound: Bound, routes: Routes) -> Self {
+        Self {
+            bound,
+            routes,
+            auth: Auth::off(),
+            audit: None,
+            tls: None,
+            limits: Limits::default(),
+            health: Health::default(),
+            telemetry: None,
+        }
+    }
+
+    /// Who is let in; without it, everybody who reaches the address.
+    #[must_use]
+    pub fn auth(self, auth: Auth) -> Self {
+        Self { auth, ..self }
+    }
+
+    /// Where requests that read or change data leave a record.
+    #[must_use]
+    pub fn audit(self, audit: Audit) -> Self {
+        Self { audit: Some(audit), ..self }
+    }
+
+    /// With certificates, where there are any.
+    #[must_use]
+    pub fn tls(self, tls: Option<Arc<Tls>>) -> Self {
+        Self { tls, ..self }
     }
 
     /// Other limits.
@@ -66,39 +92,42 @@ impl Server {
         let limits = self.limits;
         let meter = self.telemetry.as_ref().map(Telemetry::meter);
         let state = Guard::new(limits, meter.as_ref(), shutdown.clone());
+        let door = Door::new(self.auth, self.audit, limits.requests);
+        let vital = about::vital(self.health, self.telemetry);
+        let table: Vec<Route> = self.routes.table().chain(vital.table()).cloned().collect();
+        let routes = self.routes.merge(about::general(&table));
+        let router = routes.behind(&door).fallback_service(nothing(&door));
         // The guard limits bodies already, and handlers should not have to know by how much.
-        let router = self.router.layer(DefaultBodyLimit::disable());
+        let router = router.layer(DefaultBodyLimit::disable());
         let router = router.layer(axum::middleware::from_fn_with_state(state, guard));
-        // Outside the guard: a program that is busy is still alive, and its metrics are wanted most then.
-        let router = about(self.health, self.telemetry).fallback_service(router);
-        accept(self.bound.listener, router, limits, shutdown).await;
+        // Outside the guard.
+        let vital = vital.behind(&door).layer(axum::middleware::from_fn(
+            |request: axum::extract::Request, next: axum::middleware::Next| async {
+                let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
+                explained(next.run(request).await, &method, &path, 0).await
+            },
+        ));
+        let accept = Accept {
+            name: "http",
+            builder: builder(limits),
+            tls: self.tls,
+            connections: limits.connections,
+            drain: limits.drain,
+        };
+        accept.serve(self.bound.listener, vital.fallback_service(router), shutdown).await;
     }
 }
 
-fn about(health: Health, telemetry: Option<Telemetry>) -> Router {
-    let ready = move || async move {
-        let waiting = health.waiting_for();
-        let status = if waiting.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        (status, axum::Json(serde_json::json!({ "ready": waiting.is_empty(), "waiting_for": waiting })))
+/// Whoever asks for what is not there shows a credential first.
+fn nothing(door: &Door) -> Router {
+    let missing = |request: axum::extract::Request| async move {
+        Problem::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", request.uri().path()))
     };
-    let metrics = move || async move {
-        match telemetry.as_ref().map(Telemetry::metrics) {
-            Some(Ok(text)) => {
-                ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
-            }
-            Some(Err(error)) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-            None => Response::new(axum::body::Body::empty()),
-        }
-    };
-    let router = Router::new().route("/healthz", get(|| async { "ok" }));
-    let router = router.route("/readyz", get(ready)).route("/metrics", get(metrics));
-    router.layer(axum::middleware::from_fn(|request: axum::extract::Request, next: axum::middleware::Next| async {
-        let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
-        explained(next.run(request).await, &method, &path, 0).await
-    }))
+    let state: door::Doorway = (door.clone(), Arc::new([]));
+    Router::new().fallback(missing).layer(axum::middleware::from_fn_with_state(state, door::pass))
 }
 
-async fn accept(listener: TcpListener, router: Router, limits: Limits, shutdown: CancellationToken) {
+fn builder(limits: Limits) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30)).max_buf_size(limits.head);
     builder
@@ -107,43 +136,5 @@ async fn accept(listener: TcpListener, router: Router, limits: Limits, shutdown:
         .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
         .max_concurrent_streams(256)
         .keep_alive_interval(Duration::from_secs(30));
-    let graceful = GracefulShutdown::new();
-    let connections = Arc::new(Semaphore::new(limits.connections));
-    let peers = Peers::new(limits.connections);
-    let mut tasks = JoinSet::new();
-    loop {
-        while tasks.try_join_next().is_some() {}
-        let accepted = tokio::select! {
-            () = shutdown.cancelled() => break,
-            accepted = async {
-                let permit = connections.clone().acquire_owned().await.ok();
-                (listener.accept().await, permit)
-            } => accepted,
-        };
-        let (stream, place, permit) = match accepted {
-            (Ok((stream, peer)), permit) => (stream, peers.place(peer.ip()), permit),
-            (Err(error), _) => {
-                // Mostly too many open files: to spin would make that worse.
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let Some(place) = place else { continue };
-        set_up(&stream);
-        let service = TowerToHyperService::new(router.clone());
-        let connection = builder.serve_connection(TokioIo::new(Prompt::new(stream)), service).into_owned();
-        let connection = graceful.watch(connection);
-        tasks.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error, "a connection ended early");
-            }
-            drop((permit, place));
-        });
-    }
-    drop(listener);
-    if tokio::time::timeout(limits.drain, graceful.shutdown()).await.is_err() {
-        tracing::warn!(connections = tasks.len(), "connections are cut that did not end in time");
-    }
-    tasks.shutdown().await;
+    builder
 }

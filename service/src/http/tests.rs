@@ -1,15 +1,14 @@
 use std::time::Duration;
 
-use axum::Router;
 use axum::response::sse::{Event, Sse};
-use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use super::{BindError, Json, Limits, Query, Server, is_loopback};
+use super::{BindError, Json, Limits, Query, Route, Routes, Server, is_loopback};
+use crate::auth::Access;
 use crate::health::Health;
 use crate::telemetry::Telemetry;
 
@@ -23,22 +22,19 @@ async fn panics() -> String {
     panic!("on purpose")
 }
 
-fn router() -> Router {
-    Router::new()
-        .route("/page", get(|Query(page): Query<Page>| async move { page.limit.to_string() }))
-        .route("/json", post(|Json(value): Json<Value>| async move { axum::Json(value) }))
-        .route("/bytes", post(|body: bytes::Bytes| async move { body.len().to_string() }))
-        .route("/panic", get(panics))
-        .route("/slow", get(std::future::pending::<()>))
-        .route(
-            "/live",
-            get(|| async {
-                Sse::new(
-                    futures::stream::iter([Ok::<_, std::convert::Infallible>(Event::default().data("one"))])
-                        .chain_pending(),
-                )
-            }),
-        )
+fn routes() -> Routes {
+    let get = |path| Route::get(path, Access::Read, "");
+    let post = |path| Route::post(path, Access::Read, "");
+    Routes::new()
+        .on(get("/page"), |Query(page): Query<Page>| async move { page.limit.to_string() })
+        .on(post("/json"), |Json(value): Json<Value>| async move { axum::Json(value) })
+        .on(post("/bytes"), |body: bytes::Bytes| async move { body.len().to_string() })
+        .on(get("/panic"), panics)
+        .on(get("/slow"), std::future::pending::<()>)
+        .on(get("/live"), || async {
+            let one = futures::stream::iter([Ok::<_, std::convert::Infallible>(Event::default().data("one"))]);
+            Sse::new(one.chain_pending())
+        })
 }
 
 /// Makes a stream that never ends of one that does.
@@ -64,7 +60,7 @@ struct Running {
 async fn start(limits: Limits) -> Running {
     let bound = Server::bind("127.0.0.1:0", false).await.unwrap();
     let (address, shutdown, health) = (bound.address(), CancellationToken::new(), Health::default());
-    let server = bound.router(router()).limits(limits).health(health.clone());
+    let server = bound.routes(routes()).limits(limits).health(health.clone());
     let server = server.telemetry(Telemetry::detached().unwrap());
     let task = tokio::spawn(server.serve(shutdown.clone()));
     Running { address, shutdown, health, task }
@@ -167,7 +163,7 @@ async fn readiness_names_the_parts_that_wait() {
     let server = start(Limits::default()).await;
     let part = server.health.part("indexer");
     let (status, _, body) = server.ask("GET /readyz HTTP/1.1", "").await;
-    assert_eq!((status, body.as_str()), (503, r#"{"ready":false,"waiting_for":{"indexer":"starting"}}"#));
+    assert_eq!((status, body.as_str()), (503, r#"{"degraded":{},"ready":false,"waiting_for":{"indexer":"starting"}}"#));
     part.ready();
     assert_eq!(server.ask("GET /readyz HTTP/1.1", "").await.0, 200);
     let (_, _, metrics) = server.ask("GET /metrics HTTP/1.1", "").await;

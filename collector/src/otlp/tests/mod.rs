@@ -2,6 +2,7 @@
 //! `clients`).
 
 mod clients;
+mod credentials;
 mod json;
 mod server;
 mod split;

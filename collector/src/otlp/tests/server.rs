@@ -23,6 +23,8 @@ use weir_proto::otlp::collector::trace::v1::trace_service_client::TraceServiceCl
 use weir_proto::otlp::metrics::v1::{Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric};
 use weir_service::config::Size;
 
+use weir_service::auth::Auth;
+
 use super::*;
 use crate::limits::{Bounds, LimitOptions, Limits};
 use crate::options::{OtlpOptions, TenantOptions};
@@ -61,7 +63,7 @@ async fn start_before(budget: usize, spool: Option<Spool>) -> Rig {
     let folder = tempfile::tempdir().unwrap();
     let bus = Bus::open(&weir_bus::Options::default(), folder.path()).await.unwrap();
     let meter = opentelemetry::global::meter("test");
-    let tenants = Tenants::new(&TenantOptions::default());
+    let tenants = Tenants::new(&TenantOptions::default(), Auth::off());
     let store = Store::new(bus.producer().unwrap(), spool, &meter);
     let intake = Intake::new(store, tenants, Budget::new(budget, MAX_BODY), &meter);
     let server = Server {
@@ -575,11 +577,12 @@ async fn a_port_in_use_is_named_and_null_listens_nowhere() {
     let meter = opentelemetry::global::meter("test");
     let tenant = TenantOptions::default();
     let options = OtlpOptions { grpc: None, http: Some(rig.http), ..OtlpOptions::default() };
-    let error = Server::bind(&options, &tenant, rig.bus.producer().unwrap(), None, &meter).await.unwrap_err();
+    let error =
+        Server::bind(&options, &tenant, rig.bus.producer().unwrap(), None, Auth::off(), &meter).await.unwrap_err();
     assert_eq!(error.to_string(), format!("collector.otlp.http: cannot listen on {}", rig.http));
 
     let options = OtlpOptions { grpc: None, http: LOCAL, ..OtlpOptions::default() };
-    let server = Server::bind(&options, &tenant, rig.bus.producer().unwrap(), None, &meter).await.unwrap();
+    let server = Server::bind(&options, &tenant, rig.bus.producer().unwrap(), None, Auth::off(), &meter).await.unwrap();
     assert!(server.grpc_addr().is_none() && server.http_addr().is_some_and(|address| address.port() != 0));
 }
 
@@ -633,8 +636,9 @@ async fn exports_that_are_announced_and_do_not_come_leave_room_for_others() {
     let bus = Bus::open(&weir_bus::Options::default(), folder.path()).await.unwrap();
     let meter = opentelemetry::global::meter("test");
     let options = OtlpOptions { grpc: LOCAL, http: LOCAL, ..OtlpOptions::default() };
-    let server =
-        Server::bind(&options, &TenantOptions::default(), bus.producer().unwrap(), None, &meter).await.unwrap();
+    let server = Server::bind(&options, &TenantOptions::default(), bus.producer().unwrap(), None, Auth::off(), &meter)
+        .await
+        .unwrap();
     let limits = LimitOptions { memory: Some(Size(448 << 20)), cpu: None };
     let server = server.within(&Limits::new(&limits, &meter));
     let (grpc, http) = (server.grpc_addr().unwrap(), server.http_addr().unwrap());

@@ -5,14 +5,16 @@ use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
 use weir_proto::otlp::metrics::v1::{Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric};
 use weir_proto::otlp::trace::v1::span::Link;
 
+use weir_service::auth::Auth;
+
 use super::*;
 use crate::options::TenantOptions;
-use crate::otlp::{Malformed, Part, Signal, Split, Tenants, split};
+use crate::otlp::{Malformed, Part, Signal, Split, SplitError, Tenants, split};
 
 const LIMIT: usize = 1000;
 
 fn by_default() -> Tenants {
-    Tenants::new(&TenantOptions::default())
+    Tenants::new(&TenantOptions::default(), Auth::off())
 }
 
 fn split_logs(request: &ExportLogsServiceRequest, tenants: &Tenants) -> (Split, Vec<ExportLogsServiceRequest>) {
@@ -30,7 +32,7 @@ fn split_metrics(metrics: Vec<Metric>) -> Split {
 }
 
 fn tenant_of(attributes: &[(&str, &str)], options: &TenantOptions) -> String {
-    let (_, read) = split_logs(&logs(vec![(attributes, vec![line("a")])]), &Tenants::new(options));
+    let (_, read) = split_logs(&logs(vec![(attributes, vec![line("a")])]), &Tenants::new(options, Auth::off()));
     let found = tenants(read[0].resource_logs[0].resource.as_ref());
     assert_eq!(found.len(), 1, "{found:?}");
     found[0].clone()
@@ -213,7 +215,7 @@ fn values_nested_too_deep_are_refused() {
         crate::otlp::wire::put_bytes(&mut bytes, number, &inner);
     }
     let error = split(Signal::Logs, &bytes.clone().into(), &by_default(), LIMIT).unwrap_err();
-    assert!(matches!(error, Malformed::Deep), "{error}");
+    assert!(matches!(error, SplitError::Malformed(Malformed::Deep)), "{error}");
 }
 
 proptest! {

@@ -18,11 +18,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::transport::Channel;
 use weir_bus::Bus;
 use weir_proto::otlp::collector::logs::v1::logs_service_client::LogsServiceClient;
+use weir_service::auth::Auth;
+use weir_service::tls::{Tls, TlsOptions, check};
 
 use super::*;
-use crate::options::{OtlpOptions, TenantOptions, TlsOptions};
-use crate::otlp::tls::{Tls, check};
-use crate::otlp::{Error, Server, Tenants};
+use crate::options::{OtlpOptions, TenantOptions};
+use crate::otlp::{Error, Server, TLS_SECTION, Tenants};
 
 pub(super) type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -94,7 +95,7 @@ impl Site {
         let tls = Some(self.options(is_mutual));
         let options = OtlpOptions { grpc: local, http: local, tls, ..OtlpOptions::default() };
         let meter = opentelemetry::global::meter("test");
-        let server = Server::bind(&options, tenant, bus.producer().unwrap(), None, &meter).await.unwrap();
+        let server = Server::bind(&options, tenant, bus.producer().unwrap(), None, Auth::off(), &meter).await.unwrap();
         assert_eq!(server.scheme(), "https");
         let stop = CancellationToken::new();
         let (grpc, http, tls) = (server.grpc_addr().unwrap(), server.http_addr().unwrap(), server.tls.clone().unwrap());
@@ -261,9 +262,9 @@ async fn a_file_that_cannot_be_used_is_told_by_its_key_and_path_before_anything_
         ("client_ca", TlsOptions { client_ca: Some(at("text.pem")), ..good.clone() }, at("text.pem"), "no certificate"),
         ("client_ca", TlsOptions { client_ca: Some(at("none.pem")), ..good.clone() }, at("none.pem"), "No such file"),
     ];
-    check(&good).unwrap();
+    check(TLS_SECTION, &good).unwrap();
     for (key, options, path, why) in cases {
-        let error = check(&options).unwrap_err().to_string();
+        let error = check(TLS_SECTION, &options).unwrap_err().to_string();
         let begin = format!("collector.otlp.tls.{key}: {}: ", path.display());
         assert!(error.starts_with(&begin) && error.contains(why), "{error}");
     }
@@ -273,6 +274,7 @@ async fn a_file_that_cannot_be_used_is_told_by_its_key_and_path_before_anything_
     let grpc = Some(SocketAddr::from(([192, 0, 2, 1], 1)));
     let options = OtlpOptions { grpc, tls, ..OtlpOptions::default() };
     let meter = opentelemetry::global::meter("test");
-    let bound = Server::bind(&options, &TenantOptions::default(), bus.producer().unwrap(), None, &meter).await;
+    let bound =
+        Server::bind(&options, &TenantOptions::default(), bus.producer().unwrap(), None, Auth::off(), &meter).await;
     assert!(matches!(bound.unwrap_err(), Error::Tls(_)));
 }

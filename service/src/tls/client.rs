@@ -8,7 +8,7 @@ use webpki::EndEntityCert;
 /// DNS and URI names of a client's certificate, read once for each connection and cheap to clone. They are kept one a
 /// line, so however many there are, they take no more memory than the certificate, of which TLS takes 64 KiB at most.
 #[derive(Debug, Clone)]
-pub(crate) struct Client(Arc<str>);
+pub struct Client(Arc<str>);
 
 impl Client {
     /// By a certificate that was checked.
@@ -22,7 +22,7 @@ impl Client {
     }
 
     /// DNS names in lower case, URIs as they are written.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.lines()
     }
 }

@@ -1,8 +1,10 @@
-//! TLS of both listeners, and who may connect: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN.
+//! TLS of a listener, and who may connect: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN.
 //!
 //! The files are looked at every few seconds. When they changed, connections that come get the new certificates, and
 //! those that are there stay. What cannot be used (a key that does not fit yet, since files are replaced one by one) is
 //! told, and what was there before goes on.
+
+mod client;
 
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -11,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
 use parking_lot::{Mutex, RwLock};
 use rustls::crypto::CryptoProvider;
@@ -18,13 +21,13 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
+use serde::Deserialize;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-use super::client::Client;
-use crate::options::TlsOptions;
+pub use self::client::Client;
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -38,10 +41,25 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// No file of certificates is larger, in bytes.
 const MAX_FILE: u64 = 4 << 20;
 
+/// Certificates, in PEM; read again when the files change, while connections that are there stay.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsOptions {
+    /// The listener's certificate, and those between it and its authority.
+    pub cert: PathBuf,
+    /// Its private key, not encrypted.
+    pub key: PathBuf,
+    /// Mutual TLS: only clients are let in whose certificate one of these authorities signed.
+    #[serde(default)]
+    pub client_ca: Option<PathBuf>,
+}
+
 /// Why a file of the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("collector.otlp.tls.{key}: {}: {reason}", path.display())]
+#[error("{section}.{key}: {}: {reason}", path.display())]
 pub struct TlsError {
+    /// Of the configuration.
+    section: &'static str,
     /// `cert`, `key` or `client_ca`.
     key: &'static str,
     path: PathBuf,
@@ -50,7 +68,8 @@ pub struct TlsError {
 
 /// What connections are accepted with.
 #[derive(Debug)]
-pub(super) struct Tls {
+pub struct Tls {
+    section: &'static str,
     options: TlsOptions,
     held: RwLock<Held>,
     refused: Counter<u64>,
@@ -66,19 +85,20 @@ struct Held {
 }
 
 impl Tls {
-    pub(super) fn open(options: &TlsOptions, meter: &Meter) -> Result<Self, TlsError> {
+    /// Reads the files; `section` is where the configuration has them.
+    pub fn open(section: &'static str, options: &TlsOptions, meter: &Meter) -> Result<Self, TlsError> {
         let refused = meter
-            .u64_counter("weir_collector_otlp_tls_refused")
+            .u64_counter("weir_tls_refused")
             .with_unit("{connection}")
             .with_description("Connections that ended in the TLS handshake, such as of clients without a certificate")
             .build();
-        let (files, looked_at) = Files::read(options)?;
-        let held = Held { config: Arc::new(files.config(options)?), looked_at };
-        Ok(Self { options: options.clone(), held: RwLock::new(held), refused, told: Mutex::default() })
+        let (files, looked_at) = Files::read(section, options)?;
+        let held = Held { config: Arc::new(files.config(section, options)?), looked_at };
+        Ok(Self { section, options: options.clone(), held: RwLock::new(held), refused, told: Mutex::default() })
     }
 
     /// Looks at the files until stopped.
-    pub(super) async fn follow(self: Arc<Self>, stop: CancellationToken) {
+    pub async fn follow(self: Arc<Self>, stop: CancellationToken) {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -91,27 +111,27 @@ impl Tls {
         }
     }
 
-    /// Takes the files anew, if they changed.
-    pub(super) fn look(&self) {
-        let read = Files::read(&self.options);
+    /// Takes the files again, if they changed.
+    pub fn look(&self) {
+        let read = Files::read(self.section, &self.options);
         let now = read.as_ref().map_or(0, |(_, stamp)| *stamp);
         if now == self.held.read().looked_at {
             return;
         }
-        match read.and_then(|(files, _)| files.config(&self.options)) {
+        match read.and_then(|(files, _)| files.config(self.section, &self.options)) {
             Ok(config) => {
                 *self.held.write() = Held { config: Arc::new(config), looked_at: now };
-                tracing::info!(cert = %self.options.cert.display(), "OTLP has new certificates");
+                tracing::info!(section = self.section, cert = %self.options.cert.display(), "new certificates are used");
             }
             Err(error) => {
                 self.held.write().looked_at = now;
-                tracing::warn!(%error, "OTLP keeps the certificates it had");
+                tracing::warn!(%error, "the certificates before stay in use");
             }
         }
     }
 
     /// The handshake, and who the client is, where it was asked for; `None` if it is not let in, which is counted.
-    pub(super) async fn accept(&self, stream: TcpStream) -> Option<(TlsStream<TcpStream>, Option<Client>)> {
+    pub(crate) async fn accept(&self, stream: TcpStream) -> Option<(TlsStream<TcpStream>, Option<Client>)> {
         let config = self.held.read().config.clone();
         let peer = stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
         let refused = match tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await {
@@ -125,22 +145,32 @@ impl Tls {
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("nothing within {HANDSHAKE:?}"),
         };
-        self.refused.add(1, &[]);
+        self.refused.add(1, &[KeyValue::new("listener", self.section)]);
         let mut told = self.told.lock();
         if told.is_none_or(|at| at.elapsed() >= TELL) {
             *told = Some(Instant::now());
-            tracing::warn!(peer, error = refused, "OTLP connection refused in the TLS handshake");
+            tracing::warn!(
+                listener = self.section,
+                peer,
+                error = refused,
+                "a connection was refused in the TLS handshake"
+            );
         } else {
-            tracing::debug!(peer, error = refused, "OTLP connection refused in the TLS handshake");
+            tracing::debug!(
+                listener = self.section,
+                peer,
+                error = refused,
+                "a connection was refused in the TLS handshake"
+            );
         }
         None
     }
 }
 
 /// Whether the files can be used.
-pub(crate) fn check(options: &TlsOptions) -> Result<(), TlsError> {
-    let (files, _) = Files::read(options)?;
-    files.config(options).map(drop)
+pub fn check(section: &'static str, options: &TlsOptions) -> Result<(), TlsError> {
+    let (files, _) = Files::read(section, options)?;
+    files.config(section, options).map(drop)
 }
 
 struct Files {
@@ -151,7 +181,9 @@ struct Files {
 
 impl Files {
     /// Together with a stamp of what they hold, which is never 0.
-    fn read(options: &TlsOptions) -> Result<(Self, u64), TlsError> {
+    fn read(section: &'static str, options: &TlsOptions) -> Result<(Self, u64), TlsError> {
+        let read =
+            |key, path: &Path| read(path).map_err(|reason| TlsError { section, key, path: path.to_owned(), reason });
         let cert = read("cert", &options.cert)?;
         let key = read("key", &options.key)?;
         let client_ca = options.client_ca.as_deref().map(|path| read("client_ca", path)).transpose()?;
@@ -160,8 +192,8 @@ impl Files {
         Ok((Self { cert, key, client_ca }, hasher.finish().max(1)))
     }
 
-    fn config(&self, options: &TlsOptions) -> Result<ServerConfig, TlsError> {
-        let wrong = |key, path: &Path, reason: String| TlsError { key, path: path.to_owned(), reason };
+    fn config(&self, section: &'static str, options: &TlsOptions) -> Result<ServerConfig, TlsError> {
+        let wrong = |key, path: &Path, reason: String| TlsError { section, key, path: path.to_owned(), reason };
         let certificates = certificates(&self.cert).map_err(|why| wrong("cert", &options.cert, why))?;
         let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|error| {
             let none = "no private key in PEM (PKCS#8, PKCS#1 or SEC1, not encrypted)".to_owned();
@@ -201,12 +233,11 @@ impl Files {
     }
 }
 
-fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
-    let wrong = |reason| TlsError { key, path: path.to_owned(), reason };
+fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes));
-    read.map_err(|error| wrong(error.to_string()))?;
-    if bytes.len() as u64 > MAX_FILE { Err(wrong(format!("larger than {MAX_FILE} bytes"))) } else { Ok(bytes) }
+    read.map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MAX_FILE { Err(format!("larger than {MAX_FILE} bytes")) } else { Ok(bytes) }
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {

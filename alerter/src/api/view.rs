@@ -1,0 +1,155 @@
+//! What a credential's tenants see of series, alerts, rules and silences. The handlers reach these through here alone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use weir_service::auth::Tenants;
+
+use crate::engine::Engine;
+use crate::notify::{Book, Silence, SilenceMatcher};
+use crate::rules::{GroupStatus, Health, Rule};
+use crate::series::feed::Shared;
+use crate::series::read::{Labels, MatchOp, Matcher, Read, Series};
+
+/// The label, and the matcher, that says whose something is.
+pub(super) const TENANT: &str = "tenant";
+
+/// All there is to be seen; cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Sight {
+    shared: Shared,
+    engine: Engine,
+    silences: Arc<Book>,
+}
+
+/// The part of it that some tenants see. As [`Read`], it has their series and no others, whatever a query asks for.
+#[derive(Debug)]
+pub(super) struct View<'a> {
+    sight: &'a Sight,
+    tenants: &'a Tenants,
+}
+
+impl Sight {
+    pub(super) fn new(shared: Shared, engine: Engine) -> Self {
+        Self { silences: engine.silences(), shared, engine }
+    }
+
+    pub(super) fn of<'a>(&'a self, tenants: &'a Tenants) -> View<'a> {
+        View { sight: self, tenants }
+    }
+
+    /// How far event time has come, of all tenants' calls together.
+    pub(super) fn watermark(&self) -> Option<u64> {
+        self.shared.watermark()
+    }
+
+    /// When a call ended last, of whomever.
+    pub(super) fn last_call_unix_nano(&self) -> u64 {
+        self.shared.store.read().last_call_unix_nano()
+    }
+
+    /// Event time up to which rules were evaluated.
+    pub(super) fn evaluated_ms(&self) -> Option<i64> {
+        self.engine.evaluated_ms()
+    }
+}
+
+impl Read for View<'_> {
+    fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series> {
+        self.sight.shared.store.read().select_where(matchers, start_ms, end_ms, &|labels| self.sees(labels))
+    }
+}
+
+impl View<'_> {
+    fn sees(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.tenants.allows(labels.get(TENANT).map(String::as_str).filter(|tenant| !tenant.is_empty()))
+    }
+
+    /// Labels of the series that satisfy the matchers; with times, of those that have samples between them.
+    pub(super) fn labels(&self, matchers: &[Matcher], between: Option<(i64, i64)>) -> Vec<Labels> {
+        let store = self.sight.shared.store.read();
+        let mut found = match between {
+            Some((start, end)) => store.labels_between(matchers, start, end),
+            None => store.labels(matchers),
+        };
+        found.retain(|labels| self.sees(labels));
+        found
+    }
+
+    /// Name and kind of every metric of which a series is seen.
+    pub(super) fn kinds(&self) -> BTreeMap<String, &'static str> {
+        self.sight.shared.store.read().kinds(&|labels| self.sees(labels))
+    }
+
+    /// Rules that are seen, with the alerts of them that are. Why one failed may name what is not seen.
+    pub(super) fn status(&self) -> Vec<GroupStatus> {
+        let mut groups = self.sight.engine.status();
+        if self.tenants.is_all() {
+            for alerts in groups.iter_mut().flat_map(|group| &mut group.rules).map(|rule| &mut rule.alerts) {
+                alerts.retain(|alert| self.sees(&alert.labels));
+            }
+            return groups;
+        }
+        for group in &mut groups {
+            group.rules.retain(|rule| self.sees_rule(&rule.rule));
+            for rule in &mut group.rules {
+                rule.alerts.retain(|alert| self.sees(&alert.labels));
+                if let Health::Failed(error) = &mut rule.health {
+                    "the evaluation failed; its log says more".clone_into(error);
+                }
+            }
+        }
+        groups.retain(|group| !group.rules.is_empty());
+        groups
+    }
+
+    /// What is wrong with the rule files: for those who see all.
+    pub(super) fn bad_files(&self) -> Option<String> {
+        self.sight.engine.bad_files().filter(|_| self.tenants.is_all())
+    }
+
+    /// A rule for all tenants is seen by each; one that names tenants, by those that see all that it names.
+    fn sees_rule(&self, rule: &Rule) -> bool {
+        let is_for_all = |matcher: &Matcher| match (matcher.op, matcher.value.as_str()) {
+            (MatchOp::Match, ".*" | ".+") | (MatchOp::NotEqual | MatchOp::Equal, "") => true,
+            (MatchOp::Equal, tenant) => self.tenants.allows(Some(tenant)),
+            _ => false,
+        };
+        let mut matchers = rule.query.selectors().flat_map(|(matchers, _)| matchers);
+        let label = rule.labels.get(TENANT).map(crate::rules::Text::source);
+        matchers.all(|matcher| matcher.name != TENANT || is_for_all(matcher))
+            && label.is_none_or(|tenant| tenant.contains("{{") || self.tenants.allows(Some(tenant)))
+    }
+
+    /// Silences that are seen.
+    pub(super) fn silences(&self) -> Vec<Silence> {
+        self.sight.silences.silences().all().filter(|silence| self.sees_silence(silence)).cloned().collect()
+    }
+
+    /// Those of them that silence an alert with these labels.
+    pub(super) fn silenced_by(&self, labels: &BTreeMap<String, String>, now_ms: i64) -> Vec<String> {
+        self.sight.silences.silences().of(labels, now_ms).into_iter().map(str::to_owned).collect()
+    }
+
+    /// The silences, to be changed, where the one with this id is seen.
+    pub(super) fn book(&self, id: &str) -> Option<&Book> {
+        let silences = self.sight.silences.silences();
+        let is_seen = silences.all().find(|silence| silence.id == id).is_some_and(|silence| self.sees_silence(silence));
+        is_seen.then_some(&*self.sight.silences)
+    }
+
+    /// The silences, to be added to.
+    pub(super) fn new_silences(&self) -> &Book {
+        &self.sight.silences
+    }
+
+    /// One that is for a tenant by a plain matcher is seen by that tenant, any other by those who see all.
+    fn sees_silence(&self, silence: &Silence) -> bool {
+        self.tenants.is_all() || silence.matchers.iter().any(|matcher| is_for(matcher, self.tenants))
+    }
+}
+
+/// Whether a matcher says plainly that a silence is for one of these tenants.
+pub(super) fn is_for(matcher: &SilenceMatcher, tenants: &Tenants) -> bool {
+    matcher.name == TENANT && matcher.is_equal && !matcher.is_regex && tenants.allows(Some(&matcher.value))
+}
