@@ -107,14 +107,20 @@ fn names_lead_to_what_is_there() {
         let volumes: BTreeSet<_> = volumes.map(|volume| text(volume, "/name")).chain(claims).collect();
         let mounts = list(container, "/volumeMounts").iter().map(|mount| text(mount, "/name")).collect();
         assert_eq!(volumes, mounts, "{name}");
-        let maps = list(pod, "/volumes").iter().filter_map(|volume| volume.pointer("/configMap/name")?.as_str());
-        for map in maps {
-            assert!(names(&manifests, "ConfigMap").contains(map), "{map}");
-        }
+        let sources = || list(pod, "/volumes").iter().flat_map(|volume| list(volume, "/projected/sources"));
+        let maps: Vec<_> = sources().filter_map(|source| source.pointer("/configMap/name")?.as_str()).collect();
+        assert!(maps.iter().all(|map| names(&manifests, "ConfigMap").contains(map)), "{maps:?}");
+        assert_eq!(maps, [name]);
+        // Nobody's secrets are in the repository: what is to be made, and how, stands where everybody begins.
+        let secrets: Vec<_> = sources().filter_map(|source| source.pointer("/secret/name")?.as_str()).collect();
+        assert_eq!(secrets, ["weir-tokens", &format!("{name}-tls")]);
+        let manual = std::fs::read_to_string(root().join("configs/kubernetes/namespace.yaml")).unwrap();
+        assert!(secrets.iter().all(|secret| manual.contains(secret)), "{secrets:?}");
 
         let ports: BTreeSet<_> = list(container, "/ports").iter().map(|port| text(port, "/name")).collect();
         for probe in ["/livenessProbe", "/readinessProbe"] {
             assert!(ports.contains(text(container, &format!("{probe}/httpGet/port"))), "{name}");
+            assert_eq!(text(container, &format!("{probe}/httpGet/scheme")), "HTTPS", "{name}");
         }
         let service = of_kind(&manifests, "Service").find(|service| text(service, "/metadata/name") == name).unwrap();
         assert_eq!(service.pointer("/spec/selector"), Some(labels));
@@ -122,7 +128,7 @@ fn names_lead_to_what_is_there() {
         let of_policy = |policy: &&Value| {
             policy.pointer("/spec/podSelector/matchLabels").is_some_and(|selected| selected == labels)
         };
-        let policy = of_kind(&manifests, "NetworkPolicy").find(of_policy).expect("who gets in, as nobody is asked");
+        let policy = of_kind(&manifests, "NetworkPolicy").find(of_policy).expect("who gets in");
         let let_in = list(policy, "/spec/ingress").iter().flat_map(|rule| list(rule, "/ports"));
         assert_eq!(let_in.map(|port| text(port, "/port")).collect::<BTreeSet<_>>(), ports, "{name}");
     }
@@ -187,6 +193,12 @@ fn every_configuration_is_one_that_the_program_takes() {
             let text = text.as_str().unwrap().replace("/etc/weir", folder.path().to_str().unwrap());
             std::fs::write(folder.path().join(file), text).unwrap();
         }
+        let own = rcgen::generate_simple_self_signed([format!("{name}.weir")]).unwrap();
+        std::fs::write(folder.path().join("tls.crt"), own.cert.pem()).unwrap();
+        std::fs::write(folder.path().join("tls.key"), own.signing_key.serialize_pem()).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+        command.args(["token", "new", "--name", "grafana", "--tenants", "*", "--role", "viewer", "--file"]);
+        assert!(command.arg(folder.path().join("tokens.yaml")).output().unwrap().status.success());
         let config = folder.path().join("weir.yaml");
         let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
         let env = list(workload, "/spec/template/spec/containers/0/env").iter();
@@ -195,12 +207,15 @@ fn every_configuration_is_one_that_the_program_takes() {
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
         let told = String::from_utf8(output.stdout).unwrap();
         let container = workload.pointer("/spec/template/spec/containers/0").unwrap();
-        let port = list(container, "/ports").iter().find(|port| text(port, "/name") == "http").unwrap();
-        assert!(told.contains(&format!("HTTP       0.0.0.0:{}\n", port["containerPort"])), "{name}: {told}");
+        let port = list(container, "/ports").iter().find(|port| text(port, "/name") == "https").unwrap();
+        assert!(told.contains(&format!("HTTP       0.0.0.0:{}", port["containerPort"])), "{name}: {told}");
         assert!(told.contains("data       /var/lib/weir\n") && told.contains("bus        Kafka at "), "{told}");
-        // Nobody is asked who he is who sends OTLP.
-        let of_map = text(map, "/data/weir.yaml");
-        assert!(name != "weir-collector" || of_map.contains("tenant: {trust_attribute: false}"), "{of_map}");
+        // Everybody is asked who they are, and nothing is read on its way.
+        let of_map: Value = serde_saphyr::from_str(text(map, "/data/weir.yaml")).unwrap();
+        assert!(of_map.get("allow_insecure").is_none() && of_map.pointer("/auth/tokens").is_some(), "{of_map}");
+        assert!(of_map.pointer("/tls/cert").is_some(), "{of_map}");
+        let is_sent_to = name == "weir-collector";
+        assert_eq!(of_map.pointer("/collector/otlp/tls/cert").is_some(), is_sent_to, "{of_map}");
         assert!(name != "weir-alerter" || told.contains("rules      1 from"), "{told}");
     }
 }
