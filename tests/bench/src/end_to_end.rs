@@ -23,9 +23,11 @@ use weir_indexer::search::{self, Paging, Selection};
 use weir_indexer::snapshot::{Needs, Snapshot};
 use weir_indexer::store::Store;
 use weir_service::Context;
+use weir_service::auth::Auth;
 use weir_service::health::Health;
 use weir_service::telemetry::Telemetry;
 
+use crate::indexer::all;
 use crate::{Ready, Work};
 
 const BYTES_A_SECOND: u64 = 20_000_000;
@@ -66,7 +68,12 @@ struct Rooms {
 impl Rooms {
     async fn open(folder: &Path, logs: &Path) -> anyhow::Result<Self> {
         let telemetry = Telemetry::detached()?;
-        let context = Context { data_dir: folder.join("data"), meter: telemetry.meter(), health: Health::default() };
+        let context = Context {
+            data_dir: folder.join("data"),
+            meter: telemetry.meter(),
+            health: Health::default(),
+            auth: Auth::off(),
+        };
         std::fs::create_dir_all(&context.data_dir)?;
         let bus = Bus::open(&weir_bus::Options::default(), &context.data_dir).await?;
         let files = FileOptions { include: vec![logs.join("*.log").display().to_string()], ..FileOptions::default() };
@@ -80,7 +87,7 @@ impl Rooms {
             logs: indexer.handle().logs().clone(),
             spans: indexer.handle().spans().clone(),
             otlp: collector.handle().otlp_grpc().map(|address| format!("http://{address}")),
-            alerter: alerter.handle().router(),
+            alerter: alerter.handle().routes().open(),
             stop: CancellationToken::new(),
             tasks: JoinSet::new(),
         };
@@ -117,7 +124,7 @@ impl Rooms {
 async fn until_stored(store: &Store, wanted: u64) -> anyhow::Result<f64> {
     let started = Instant::now();
     loop {
-        let snapshot = store.snapshot();
+        let snapshot = store.snapshot(&all()?);
         if tokio::task::spawn_blocking(move || search::count(snapshot.as_ref(), &everything())).await?? >= wanted {
             return Ok(started.elapsed().as_secs_f64());
         }
@@ -149,7 +156,7 @@ async fn run_logs(folder: &Path, seconds: u64) -> anyhow::Result<Work> {
     let mut ages = Vec::new();
     while !writing.is_finished() {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let snapshot = rooms.logs.snapshot();
+        let snapshot = rooms.logs.snapshot(&all()?);
         let newest = tokio::task::spawn_blocking(move || newest(snapshot.as_ref())).await??;
         ages.extend(newest.map(|time| (weir_service::time::now_unix_nano() - time) as f64 / 1e9));
     }

@@ -8,6 +8,7 @@ mod end_to_end;
 mod floor;
 mod indexer;
 mod real_lines;
+mod service;
 mod traces;
 
 use std::io::Write as _;
@@ -98,6 +99,8 @@ const CASES: &[Case] = &[
     Case { room: "indexer", name: "query-count", floor: None, make: indexer::count },
     Case { room: "indexer", name: "query-histogram", floor: None, make: indexer::histogram },
     Case { room: "indexer", name: "query-part", floor: None, make: indexer::part },
+    Case { room: "service", name: "without-auth", floor: None, make: service::without },
+    Case { room: "service", name: "auth", floor: Some("without-auth"), make: service::with_tokens },
     Case { room: "end-to-end", name: "logs", floor: None, make: end_to_end::logs },
     Case { room: "end-to-end", name: "spans", floor: None, make: end_to_end::spans },
 ];

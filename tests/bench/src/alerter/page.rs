@@ -18,6 +18,7 @@ use weir_proto::otlp::resource::v1::Resource;
 use weir_proto::otlp::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span::SpanKind, status::StatusCode};
 use weir_proto::topic;
 use weir_service::Context;
+use weir_service::auth::Auth;
 use weir_service::health::Health;
 use weir_service::telemetry::Telemetry;
 
@@ -48,7 +49,8 @@ async fn run(folder: &Path, pages: usize) -> anyhow::Result<Work> {
         "receivers": [{"name": "ops", "webhook_configs": [{"url": url, "send_resolved": false}]}],
     }))?;
     let telemetry = Telemetry::detached()?;
-    let context = Context { data_dir: folder.to_owned(), meter: telemetry.meter(), health: Health::default() };
+    let context =
+        Context { data_dir: folder.to_owned(), meter: telemetry.meter(), health: Health::default(), auth: Auth::off() };
     let bus = Bus::open(&weir_bus::Options::default(), folder).await?;
     let stop = CancellationToken::new();
     let alerter = tokio::spawn(Alerter::open(options, context, bus.clone()).await?.run(stop.clone()));

@@ -15,6 +15,7 @@ use weir_proto::otlp::common::v1::any_value::Value;
 use weir_proto::otlp::common::v1::{AnyValue, KeyValue};
 use weir_proto::otlp::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use weir_proto::otlp::resource::v1::Resource;
+use weir_service::auth::Auth;
 use weir_service::telemetry::Telemetry;
 
 use super::{null, start_feed};
@@ -40,7 +41,9 @@ pub(crate) fn passthrough(smoke: bool) -> anyhow::Result<Ready> {
         ..OtlpOptions::default()
     };
     let meter = Telemetry::detached()?.meter();
-    let server = runtime.block_on(Server::bind(&options, &TenantOptions::default(), bus.producer()?, None, &meter))?;
+    let tenant = TenantOptions::default();
+    let server = Server::bind(&options, &tenant, bus.producer()?, None, Auth::off(), &meter);
+    let server = runtime.block_on(server)?;
     let address = server.grpc_addr().map(|address| format!("http://{address}")).unwrap_or_default();
     Ok(Box::new(move || {
         let stop = CancellationToken::new();
