@@ -14,7 +14,7 @@ pub const SIGNALS: [Signal; 3] = [Signal::Logs, Signal::Traces, Signal::Metrics]
 
 /// Splits a request; `false` where it is no protobuf.
 pub fn split_and_count(signal: Signal, request: &[u8]) -> bool {
-    let tenants = Tenants::new(&TenantOptions::default());
+    let tenants = Tenants::new(&TenantOptions::default(), weir_service::auth::Auth::off());
     let Ok(split) = split(signal, &request.to_vec().into(), &tenants, MAX_RECORD_BYTES) else { return false };
     let mut found = 0;
     for record in split.records {
