@@ -115,10 +115,7 @@ impl Config {
     /// Whether all listeners can be bound side by side, as they are where the collector runs.
     pub(crate) fn listeners(&self, path: Option<&Path>) -> Result<(), Wrong> {
         let path = path.unwrap_or(Path::new("defaults")).to_owned();
-        let otlp = &self.collector.otlp;
-        let otlp = [("collector.otlp.grpc", otlp.grpc), ("collector.otlp.http", otlp.http)];
-        let otlp = otlp.into_iter().filter_map(|(key, address)| Some((key, address?.to_string())));
-        let all: Vec<_> = std::iter::once(("listen", self.listen.clone())).chain(otlp).collect();
+        let all: Vec<_> = std::iter::once(("listen", self.listen.clone())).chain(self.otlp()).collect();
         listeners::check(&all).map_err(|message| Wrong::Keys { path, message })
     }
 
@@ -140,17 +137,17 @@ impl Config {
 
     /// Listeners that others reach and that tokens reach in plain text.
     pub(crate) fn plain_listeners(&self) -> impl Iterator<Item = (&'static str, String)> {
-        let otlp = &self.collector.otlp;
-        let plain = otlp.tls.is_none();
-        let all = [
-            (self.tls.is_none(), "listen", Some(self.listen.clone())),
-            (plain, "collector.otlp.grpc", otlp.grpc.map(|address| address.to_string())),
-            (plain, "collector.otlp.http", otlp.http.map(|address| address.to_string())),
-        ];
+        let http = self.tls.is_none().then(|| ("listen", self.listen.clone()));
+        let otlp = self.collector.otlp.tls.is_none().then(|| self.otlp()).into_iter().flatten();
         let asked = self.auth.is_some();
-        let reached = move |address: &String| asked && !http::is_loopback(address);
-        all.into_iter()
-            .filter_map(move |(plain, key, address)| Some((key, address.filter(&reached).filter(|_| plain)?)))
+        http.into_iter().chain(otlp).filter(move |(_, address)| asked && !http::is_loopback(address))
+    }
+
+    /// Addresses of OTLP, by key.
+    fn otlp(&self) -> impl Iterator<Item = (&'static str, String)> + use<> {
+        let otlp = &self.collector.otlp;
+        let otlp = [("collector.otlp.grpc", otlp.grpc), ("collector.otlp.http", otlp.http)];
+        otlp.into_iter().filter_map(|(key, address)| Some((key, address?.to_string())))
     }
 
     /// Whether the collector's certificates can be used, which they must before it starts.
@@ -173,9 +170,7 @@ impl Config {
         let otlp = &self.collector.otlp;
         // Mutual TLS is authentication; TLS alone is not.
         let asks_clients = otlp.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-        let otlp = [("collector.otlp.grpc", otlp.grpc), ("collector.otlp.http", otlp.http)];
-        let otlp = otlp.into_iter().filter_map(|(key, address)| Some((key, address?.to_string())));
-        for (key, address) in otlp.chain([("listen", self.listen.clone())]) {
+        for (key, address) in self.otlp().chain([("listen", self.listen.clone())]) {
             let is_otlp = key.starts_with("collector.otlp");
             let is_safe = http::is_loopback(&address) || self.auth.is_some() || (is_otlp && asks_clients);
             if !self.allow_insecure && !is_safe {

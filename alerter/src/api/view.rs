@@ -84,22 +84,17 @@ impl View<'_> {
     /// Rules that are seen, with the alerts of them that are. Why one failed may name what is not seen.
     pub(super) fn status(&self) -> Vec<GroupStatus> {
         let mut groups = self.sight.engine.status();
-        if self.tenants.is_all() {
-            for alerts in groups.iter_mut().flat_map(|group| &mut group.rules).map(|rule| &mut rule.alerts) {
-                alerts.retain(|alert| self.sees(&alert.labels));
-            }
-            return groups;
-        }
+        let all = self.tenants.is_all();
         for group in &mut groups {
-            group.rules.retain(|rule| self.sees_rule(&rule.rule));
+            group.rules.retain(|rule| all || self.sees_rule(&rule.rule));
             for rule in &mut group.rules {
                 rule.alerts.retain(|alert| self.sees(&alert.labels));
-                if let Health::Failed(error) = &mut rule.health {
+                if let (Health::Failed(error), false) = (&mut rule.health, all) {
                     "the evaluation failed; its log says more".clone_into(error);
                 }
             }
         }
-        groups.retain(|group| !group.rules.is_empty());
+        groups.retain(|group| all || !group.rules.is_empty());
         groups
     }
 

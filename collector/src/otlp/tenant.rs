@@ -101,24 +101,25 @@ impl Tenants {
             let mapped = client.map_or(Ok(None), |client| decided.options.tenant_of(client));
             mapped.inspect_err(|disagreement| decided.tell(disagreement))?.map(Arc::from)
         };
-        let sender = if self.auth.is_on() {
-            match (mapped, headers.contains_key(AUTHORIZATION)) {
-                (Some(tenant), false) => Sender::One { tenant, strict: true },
-                (mapped, _) => {
-                    let allowed = self.auth.admit(Access::Send, headers, &[], peer).await?.tenants;
-                    match mapped {
-                        // What both allow.
-                        Some(tenant) if allowed.allows(Some(&tenant)) => Sender::One { tenant, strict: true },
-                        Some(tenant) => return Err(Foreign::Named(tenant.to_string()).into()),
-                        None => match allowed.only() {
-                            Some(tenant) => Sender::One { tenant: tenant.into(), strict: true },
-                            None => Sender::Several(allowed),
-                        },
-                    }
-                }
-            }
+        let is_on = self.auth.is_on();
+        // A certificate is enough by itself.
+        let allowed = if is_on && (mapped.is_none() || headers.contains_key(AUTHORIZATION)) {
+            Some(self.auth.admit(Access::Send, headers, &[], peer).await?.tenants)
         } else {
-            mapped.map_or(Sender::Anyone, |tenant| Sender::One { tenant, strict: false })
+            None
+        };
+        let sender = match (mapped, allowed) {
+            (None, None) => Sender::Anyone,
+            (Some(tenant), None) => Sender::One { tenant, strict: is_on },
+            // What both allow.
+            (Some(tenant), Some(allowed)) if !allowed.allows(Some(&tenant)) => {
+                return Err(Foreign::Named(tenant.to_string()).into());
+            }
+            (Some(tenant), Some(_)) => Sender::One { tenant, strict: true },
+            (None, Some(allowed)) => match allowed.only() {
+                Some(tenant) => Sender::One { tenant: tenant.into(), strict: true },
+                None => Sender::Several(allowed),
+            },
         };
         Ok(Self { decided: self.decided.clone(), auth: self.auth.clone(), sender })
     }

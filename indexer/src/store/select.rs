@@ -105,6 +105,9 @@ struct Selection<'a> {
 impl Selection<'_> {
     /// Takes out what is not of these tenants, exactly.
     fn keep(&self, scope: Scope<'_>, docs: &mut Docs) -> tantivy::Result<()> {
+        if matches!(scope, Scope::All) {
+            return Ok(());
+        }
         let mut of_tenants = Docs::none(self.len);
         let mut add = |tenant: &str| {
             let mut term = String::new();

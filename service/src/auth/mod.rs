@@ -294,7 +294,7 @@ impl Auth {
     /// Whether a credential is still good.
     pub fn is_good(&self, credential: &Credential) -> bool {
         let Some(inner) = &self.0 else { return true };
-        if credential.until.is_some_and(|until| until <= now()) {
+        if credential.is_over() {
             return false;
         }
         match &credential.shown {
@@ -321,6 +321,11 @@ impl Credential {
             shown: Shown::Nothing,
             until: None,
         }
+    }
+
+    /// Whether its time has passed.
+    fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| until <= jiff::Timestamp::now().as_second())
     }
 
     /// All tenants it is of, however a request narrows them.
@@ -375,8 +380,7 @@ impl Inner {
         if let Some((checked, credential)) = self.checked.lock().get(shown)
             && *checked == generation
         {
-            let is_over = credential.until.is_some_and(|until| until <= now());
-            return if is_over { Err(Denied::Expired) } else { Ok(credential.clone()) };
+            return if credential.is_over() { Err(Denied::Expired) } else { Ok(credential.clone()) };
         }
         let (verified, generation) = provider.verify(secret.text()).await?;
         let credential = Credential {
@@ -397,17 +401,14 @@ impl Inner {
     fn of_token(&self, shown: &Fingerprint) -> Result<Credential, Denied> {
         let tokens = self.tokens.load();
         let token = tokens.find(shown).ok_or(Denied::Unknown)?;
-        let until = token.expires.map(jiff::Timestamp::as_second);
-        if until.is_some_and(|until| until <= now()) {
-            return Err(Denied::Expired);
-        }
-        Ok(Credential {
+        let credential = Credential {
             name: token.name.as_str().into(),
             role: token.role,
             tenants: Tenants::of(token.tenants.iter().map(String::as_str), token.role),
             shown: Shown::Token(*shown),
-            until,
-        })
+            until: token.expires.map(jiff::Timestamp::as_second),
+        };
+        if credential.is_over() { Err(Denied::Expired) } else { Ok(credential) }
     }
 
     /// The address that asks: of a proxy that is trusted, the last in `X-Forwarded-For` that is none itself.
@@ -449,10 +450,6 @@ fn stamp(path: &Path) -> Stamp {
     use std::os::unix::fs::MetadataExt as _;
     let metadata = std::fs::metadata(path).ok()?;
     Some((metadata.ino(), metadata.mtime(), metadata.mtime_nsec(), metadata.len()))
-}
-
-fn now() -> i64 {
-    jiff::Timestamp::now().as_second()
 }
 
 #[cfg(test)]

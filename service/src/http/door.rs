@@ -14,6 +14,7 @@ use http::{HeaderValue, Method, StatusCode, Uri, header};
 use super::peer::Shares;
 use super::{Peer, Problem, Route};
 use crate::audit::{self, Audit, Entry, Note};
+use crate::auth::header::HeaderError;
 use crate::auth::{Access, Admitted, Auth, Denied};
 
 /// Narrows a request to tenants; may be there more than once.
@@ -127,7 +128,7 @@ fn refused(denied: &Denied) -> Response {
     let problem = Problem { retry_after: denied.retry_after(), ..Problem::new(denied.status(), denied.to_string()) };
     let mut response = problem.into_response();
     if response.status() == StatusCode::UNAUTHORIZED {
-        let is_missing = denied.reason() == "missing";
+        let is_missing = matches!(denied, Denied::Header(HeaderError::Missing));
         let challenge =
             if is_missing { r#"Bearer realm="weir""# } else { r#"Bearer realm="weir", error="invalid_token""# };
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::bind::{BindError, Bound};
 use super::door::{self, Door};
 use super::guard::{Guard, explained, guard};
-use super::{Accept, Limits, Problem, Route, Routes, about};
+use super::{Accept, Limits, Route, Routes, about};
 use crate::audit::Audit;
 use crate::auth::Auth;
 use crate::health::Health;
@@ -120,11 +120,10 @@ impl Server {
 
 /// Whoever asks for what is not there shows a credential first.
 fn nothing(door: &Door) -> Router {
-    let missing = |request: axum::extract::Request| async move {
-        Problem::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", request.uri().path()))
-    };
     let state: door::Doorway = (door.clone(), Arc::new([]));
-    Router::new().fallback(missing).layer(axum::middleware::from_fn_with_state(state, door::pass))
+    Router::new()
+        .fallback(|| async { StatusCode::NOT_FOUND })
+        .layer(axum::middleware::from_fn_with_state(state, door::pass))
 }
 
 fn builder(limits: Limits) -> auto::Builder<TokioExecutor> {
