@@ -3,27 +3,37 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::Value;
 
+/// Of a client that waits for an answer for 30 s.
+pub(crate) fn client() -> reqwest::ClientBuilder {
+    // An error says that a provider is there already, which is what is needed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().timeout(Duration::from_secs(30))
+}
+
 /// Speaks to weir's HTTP API.
 #[derive(Debug, Clone)]
 pub struct Api {
     client: reqwest::Client,
     url: String,
+    token: Option<String>,
 }
 
 impl Api {
     /// The API at `url` (`http://host:port`).
     pub fn new(url: &str) -> anyhow::Result<Self> {
-        // An error says that a provider is there already, which is what is needed.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
-        Ok(Self { client, url: url.trim_end_matches('/').to_owned() })
+        Ok(Self { client: client().build()?, url: url.trim_end_matches('/').to_owned(), token: None })
+    }
+
+    /// The same API, asked with a bearer token.
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
     }
 
     /// Status and JSON body of a GET.
     pub async fn get(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<(u16, Value)> {
         let mut url = reqwest::Url::parse(&format!("{}{path}", self.url))?;
         url.query_pairs_mut().extend_pairs(query);
-        let answer = self.client.get(url).send().await?;
+        let answer = self.request(url).send().await?;
         let status = answer.status().as_u16();
         let body = answer.bytes().await?;
         Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
@@ -31,8 +41,16 @@ impl Api {
 
     /// Status and text of a GET.
     pub async fn text(&self, path: &str) -> anyhow::Result<(u16, String)> {
-        let answer = self.client.get(format!("{}{path}", self.url)).send().await?;
+        let answer = self.request(reqwest::Url::parse(&format!("{}{path}", self.url))?).send().await?;
         Ok((answer.status().as_u16(), answer.text().await?))
+    }
+
+    fn request(&self, url: reqwest::Url) -> reqwest::RequestBuilder {
+        let request = self.client.get(url);
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
     }
 
     async fn sound(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Value> {

@@ -11,11 +11,12 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 use weir_bus::{Broker, Bus, Error, Options};
+
+use crate::maven::{self, last_lines, output};
 
 const VERSION: &str = "4.3.1";
 /// A program in one source file, which java compiles as it starts.
@@ -36,7 +37,9 @@ pub struct Kafka {
 impl Kafka {
     /// Starts one of its own, and waits until it answers.
     pub async fn start() -> Result<Self> {
-        let jars = tokio::task::spawn_blocking(jars).await??;
+        let pom = concat!(env!("CARGO_MANIFEST_DIR"), "/kafka/pom.xml");
+        let fetch = move || maven::fetch(&format!("kafka-{VERSION}"), pom, "copy-dependencies", |_| Ok(()));
+        let jars = tokio::task::spawn_blocking(fetch).await??;
         let mut last = None;
         for _ in 0..TRIES {
             match Self::start_once(jars.clone()).await {
@@ -130,11 +133,8 @@ impl Kafka {
 
     async fn until_it_answers(&mut self) -> Result<()> {
         let deadline = Instant::now() + START;
-        let fail = |what: &str, log: PathBuf| {
-            let log = std::fs::read_to_string(log).unwrap_or_default();
-            let tail: Vec<_> = log.lines().rev().take(15).collect();
-            anyhow::anyhow!("Kafka {what}; its last words:\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"))
-        };
+        let fail =
+            |what: &str, log: PathBuf| anyhow::anyhow!("Kafka {what}; the end of its log:\n{}", last_lines(&log));
         while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
             if let Some(process) = &mut self.process
                 && let Some(status) = process.try_wait()?
@@ -206,33 +206,4 @@ log.retention.check.interval.ms=500
 ",
         folder.join("data").display()
     )
-}
-
-/// The folder of Kafka's jars, fetched if need be; under a lock, so that tests that start at once fetch them once.
-fn jars() -> Result<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let cache = cache.or_else(|| Some(std::env::home_dir()?.join(".cache"))).context("no home folder")?.join("weir");
-    std::fs::create_dir_all(&cache)?;
-    let lock = File::create(cache.join("kafka.lock"))?;
-    flock(&lock, FlockOperation::LockExclusive)?;
-    let jars = cache.join(format!("kafka-{VERSION}"));
-    if !jars.exists() {
-        let coming = tempfile::tempdir_in(&cache)?;
-        let pom = concat!(env!("CARGO_MANIFEST_DIR"), "/kafka/pom.xml");
-        let mut maven = Command::new("mvn");
-        maven.args(["-q", "-B", "-f", pom, "dependency:copy-dependencies", "-DincludeScope=runtime"]);
-        let mut target = std::ffi::OsString::from("-DoutputDirectory=");
-        target.push(coming.path());
-        output(maven.arg(target)).context("fetching Kafka's jars")?;
-        std::fs::rename(coming.keep(), &jars)?;
-    }
-    Ok(jars)
-}
-
-fn output(command: &mut Command) -> Result<String> {
-    let program = command.get_program().to_owned();
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {}", program.display()))?;
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    ensure!(output.status.success(), "{}: {}\n{out}{err}", program.display(), output.status);
-    Ok(out.into_owned())
 }

@@ -6,6 +6,8 @@ mod bus;
 mod data;
 mod http;
 pub mod kafka;
+pub mod keycloak;
+mod maven;
 mod skip;
 mod webhook;
 pub mod weir;
