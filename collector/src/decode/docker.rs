@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use memchr::memchr2;
 use serde_json::Value;
 
-use super::{Clock, Stream};
+use super::{Clock, Stream, repair};
 
 /// One physical line. A part has no newline at its end; the next line of the same stream goes on with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub fn parse(line: &[u8]) -> Option<Line<'_>> {
 
 /// The same, by a clock that is kept from line to line.
 pub fn parse_by<'a>(clock: &mut Clock, line: &'a [u8]) -> Option<Line<'a>> {
-    as_written(clock, line).or_else(|| read(clock, serde_json::from_slice(line).ok()?))
+    as_written(clock, line).or_else(|| read(clock, value(line)?))
 }
 
 /// A line just as the daemon writes it, `{"log":…,"stream":…,"time":…}`; `None` for anything else, which is read as any
@@ -110,11 +110,17 @@ fn unescape(text: &str) -> Option<String> {
 /// Whether a file that begins with this line is docker's: other programs have a key `log` too, and where they end no
 /// text with a newline, all of their lines would be parts of one.
 pub fn is_docker(line: &[u8]) -> bool {
-    let Ok(value) = serde_json::from_slice::<Value>(line) else { return false };
+    let Some(value) = value(line) else { return false };
     let Some(object) = value.as_object() else { return false };
     let whole = object.contains_key("stream") && object.contains_key("time");
     let own = object.keys().all(|key| matches!(key.as_str(), "log" | "stream" | "time" | "attrs"));
     read(&mut Clock::default(), value).is_some_and(|line| whole || (own && !line.partial))
+}
+
+/// Half a character that is escaped is no reason to take the whole line for text; bytes that are not UTF-8 are, since
+/// they would be lost.
+fn value(line: &[u8]) -> Option<Value> {
+    repair::read(simdutf8::basic::from_utf8(line).ok()?.as_bytes())
 }
 
 fn read(clock: &mut Clock, mut value: Value) -> Option<Line<'static>> {
@@ -196,6 +202,9 @@ mod tests {
             assert_eq!((read.text.as_ref(), read.time_unix_nano), ("a", 0), "{line}");
             assert!(is_docker(line.as_bytes()), "{line}");
         }
+        let cut = r#"{"log":"cut \ud83d\n","stream":"stderr","time":"2019-01-01T01:00:00Z"}"#;
+        assert_eq!(parse(cut.as_bytes()).unwrap().text, "cut \u{fffd}");
+        assert!(is_docker(cut.as_bytes()));
         for line in [r#"{"log":"a\n","level":"info"}"#, r#"{"log":"a"}"#] {
             assert!(!is_docker(line.as_bytes()), "another program's: {line}");
         }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::unix_nano;
+use super::{repair, unix_nano};
 use crate::severity;
 
 /// What is known of a line; the line itself is its body.
@@ -17,7 +17,7 @@ pub struct Fields {
 /// Reads `time`, `timestamp`, `ts` or `@timestamp` (RFC 3339, or a number of seconds, milli-, micro- or nanoseconds) and
 /// `level`, `severity`, `lvl` or `log.level`; `None` if the line is no JSON object.
 pub fn parse(line: &[u8]) -> Option<Fields> {
-    let Value::Object(object) = serde_json::from_slice(line).ok()? else { return None };
+    let Value::Object(object) = repair::read(line)? else { return None };
     let first = |names: [&str; 4]| names.into_iter().find_map(|name| object.get(name));
     let time = match first(["time", "timestamp", "ts", "@timestamp"]) {
         Some(Value::String(text)) => unix_nano(text.as_bytes()),
@@ -68,6 +68,7 @@ mod tests {
             (r#"{"ts":1500000000123456789}"#, 1_500_000_000_123_456_789, 0),
             (r#"{"timestamp":1500000000500,"level":30}"#, 1_500_000_000_500_000_000, 0),
             (r#"{"msg":"中文"}"#, 0, 0),
+            (r#"{"msg":"cut \ud83d","ts":1,"level":"error"}"#, 1_000_000_000, 17),
         ] {
             let fields = parse(line.as_bytes()).unwrap();
             assert_eq!((fields.time_unix_nano, fields.severity_number), (time, severity), "{line}");

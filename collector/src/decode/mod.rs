@@ -5,6 +5,7 @@ pub mod cri;
 pub mod docker;
 pub mod json;
 pub mod otlp_json;
+pub mod repair;
 mod timestamp;
 
 pub use timestamp::{Clock, unix_nano};

@@ -9,11 +9,13 @@ use weir_service::http::Peer;
 
 use super::body::{Budget, Encoding, RECORDS_OF_JSON, Share};
 use super::refusal::Refusal;
+use super::repair;
 use super::signal::Signal;
-use super::split::{Part, Split, split};
+use super::split::{Part, Split, SplitError, split};
 use super::store::Store;
 use super::tenant::Tenants;
 use super::wire::Malformed;
+use crate::decode;
 use crate::decode::otlp_json::{self, Lacking};
 use crate::limits::Limits;
 
@@ -146,16 +148,34 @@ fn open(sent: Sent) -> Result<(Split, Share), Refusal> {
     // The records are a second copy, which lives until the bus has it.
     share.grow(body.len() * if json { RECORDS_OF_JSON } else { 1 })?;
     let (request, lacking) = if json {
-        let read = otlp_json::read(signal, &body)?;
+        let read = read_json(signal, &body, &mut share)?;
         (read.protobuf.into(), read.lacking)
     } else {
         (body, None)
     };
-    let split = split(signal, &request, &tenants, weir_proto::MAX_RECORD_BYTES)?;
+    let (split, request) = match split(signal, &request, &tenants, weir_proto::MAX_RECORD_BYTES) {
+        Err(SplitError::Malformed(Malformed::Utf8 { .. })) => {
+            let repaired = repair::strings(signal.request(), &request, 0)?.map_or(request, Bytes::from);
+            share.grow(repaired.len())?;
+            (split(signal, &repaired, &tenants, weir_proto::MAX_RECORD_BYTES)?, repaired)
+        }
+        split => (split?, request),
+    };
     if let Some(Lacking { message, list }) = lacking.filter(|_| split.accepted + split.refused == 0) {
         return Err(Malformed::Lacking { message, list }.into());
     }
     let size = split.records.iter().map(|part| part.value.len()).sum::<usize>();
     share.grow(size.saturating_sub(request.len()))?;
     Ok((split, share))
+}
+
+/// Reads JSON; once more with its strings repaired, where they are damaged: that is rare, so it is not looked for before.
+fn read_json(signal: Signal, body: &[u8], share: &mut Share) -> Result<otlp_json::Request, Refusal> {
+    let damaged = match otlp_json::read(signal, body) {
+        Ok(request) => return Ok(request),
+        Err(error) => error,
+    };
+    let repaired = decode::repair::strings(body).ok_or(damaged)?;
+    share.grow(repaired.len())?;
+    Ok(otlp_json::read(signal, &repaired)?)
 }

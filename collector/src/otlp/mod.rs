@@ -21,6 +21,7 @@ mod http;
 mod intake;
 mod metric;
 mod refusal;
+mod repair;
 pub(crate) mod schema;
 mod serve;
 mod signal;

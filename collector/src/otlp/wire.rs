@@ -4,7 +4,7 @@
 use super::schema::{Field, Kind, Message};
 
 /// How deep messages may lie in each other, counted from the request. Readers made by prost stop at 100.
-const MAX_DEPTH: usize = 80;
+pub(super) const MAX_DEPTH: usize = 80;
 
 /// Why bytes are no OTLP request.
 #[derive(Debug, thiserror::Error)]

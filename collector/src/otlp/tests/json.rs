@@ -45,7 +45,7 @@ fn every_field_is_found_by_its_number() {
 }
 
 /// A message with every field set, of a oneof the member `pick`.
-fn full(message: &'static Message, pick: usize, depth: usize) -> Json {
+pub(super) fn full(message: &'static Message, pick: usize, depth: usize) -> Json {
     let oneof: &[&str] = match message.name {
         "AnyValue" if depth > 9 => &["stringValue"],
         "AnyValue" => {

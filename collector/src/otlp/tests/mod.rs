@@ -1,11 +1,12 @@
-//! The OTLP source: the pure halves (`split`, `json`), and real clients over loopback into the embedded bus (`server`, `tls`,
-//! `clients`).
+//! The OTLP source: the pure halves (`split`, `json`), and real clients over loopback into the embedded bus (`server`, `text`,
+//! `tls`, `clients`).
 
 mod clients;
 mod credentials;
 mod json;
 mod server;
 mod split;
+mod text;
 mod tls;
 
 use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;

@@ -39,7 +39,7 @@ const MAX_IN_FLIGHT: usize = Bounds::UNLIMITED.exports;
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 
-struct Rig {
+pub(super) struct Rig {
     bus: Bus,
     grpc: SocketAddr,
     http: SocketAddr,
@@ -51,7 +51,7 @@ struct Rig {
 
 const LOCAL: Option<SocketAddr> = Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0));
 
-async fn start() -> Rig {
+pub(super) async fn start() -> Rig {
     start_with(MAX_IN_FLIGHT).await
 }
 
@@ -86,7 +86,7 @@ impl Rig {
     }
 
     /// All that lies on a signal's topic now.
-    async fn messages(&self, signal: Signal) -> Vec<Message> {
+    pub(super) async fn messages(&self, signal: Signal) -> Vec<Message> {
         let Ok(partitions) = self.bus.partitions(signal.topic()).await else { return Vec::new() };
         let mut count = 0;
         let mut from = Vec::new();
@@ -106,12 +106,12 @@ impl Rig {
         messages
     }
 
-    async fn logs(&self) -> Vec<ExportLogsServiceRequest> {
+    pub(super) async fn logs(&self) -> Vec<ExportLogsServiceRequest> {
         let messages = self.messages(Signal::Logs).await;
         messages.into_iter().map(|message| ExportLogsServiceRequest::decode(message.value).unwrap()).collect()
     }
 
-    async fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(super) async fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let mut request = format!("POST {path} HTTP/1.1\r\nhost: weir\r\ncontent-length: {}\r\n", body.len());
         for (name, value) in headers {
             request.extend([*name, ": ", *value, "\r\n"]);
@@ -132,7 +132,12 @@ impl Rig {
     }
 
     /// One call with these bytes as the message.
-    async fn call(&self, path: &'static str, packed: Option<CompressionEncoding>, body: Vec<u8>) -> Result<(), Status> {
+    pub(super) async fn call(
+        &self,
+        path: &'static str,
+        packed: Option<CompressionEncoding>,
+        body: Vec<u8>,
+    ) -> Result<(), Status> {
         let mut client = tonic::client::Grpc::new(self.channel().await);
         if let Some(encoding) = packed {
             client = client.send_compressed(encoding);
@@ -144,10 +149,10 @@ impl Rig {
 }
 
 #[derive(Debug)]
-struct Answer {
-    status: u16,
-    head: String,
-    body: Bytes,
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: Bytes,
 }
 
 /// Messages as bytes.
