@@ -1,7 +1,9 @@
 //! Words of a text, as the index lists them and the matcher sees them.
 //!
 //! A word is a run of letters, digits and `_`, lowercased; every character of Chinese, Japanese and Korean writing is a
-//! word of its own.
+//! word of its own. Terminal control sequences are not there: words are those that a terminal shows.
+
+use weir_service::terminal;
 
 /// Whether `c` is written without spaces between words.
 pub fn is_ideograph(c: char) -> bool {
@@ -36,6 +38,7 @@ const CLASSES: [Class; 256] = {
 
 /// Calls `each` with every word in order, lowercased.
 pub fn each_word(text: &str, mut each: impl FnMut(&str)) {
+    let text = &*terminal::shown_text(text);
     let bytes = text.as_bytes();
     let class = |at: usize| bytes.get(at).map_or(Class::Between, |byte| CLASSES[usize::from(*byte)]);
     let mut word = String::new();
@@ -112,10 +115,16 @@ mod tests {
         assert_eq!(words("GPU-7 显存 Out_of"), ["gpu", "7", "显", "存", "out_of"]);
     }
 
+    #[test]
+    fn control_sequences_are_no_part_of_words() {
+        let text = "\x1b[31mERROR \x1b[0m disk full, con\x1b[1mnect\x1b[m \x1b]8;;http://x\x07link\x1b]8;;\x07";
+        assert_eq!(words(text), ["error", "disk", "full", "connect", "link"]);
+    }
+
     /// The definition, one character after the other.
     fn plainly(text: &str) -> Vec<String> {
         let mut found = vec![String::new()];
-        for c in text.chars() {
+        for c in terminal::shown_text(text).chars() {
             if is_ideograph(c) {
                 found.extend([c.to_string(), String::new()]);
             } else if c.is_alphanumeric() || c == '_' {
@@ -132,7 +141,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn words_are_what_their_definition_says(text in "[a-cA-C0-1_ .é显存İſ-]{0,24}|.{0,24}") {
+        fn words_are_what_their_definition_says(text in "[a-cA-C0-1_ .é显存İſ-]{0,24}|[aBm1é \x1b\\[\\]\x07]{0,24}|.{0,24}") {
             proptest::prop_assert_eq!(words(&text), plainly(&text));
         }
     }

@@ -16,6 +16,7 @@ pub mod http;
 pub mod lock;
 pub mod shutdown;
 pub mod telemetry;
+pub mod terminal;
 pub mod time;
 pub mod tls;
 

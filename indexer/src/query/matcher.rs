@@ -3,7 +3,7 @@
 //! | query | matches |
 //! |---|---|
 //! | `word`, `"some words"` | the body holds these words in a row, letters of either case; text without words: as it stands |
-//! | `wo*d` | a word of the body; with characters that part words (`*/v1/*`) or Chinese: the body, anywhere |
+//! | `wo*d` | a word of the body; with characters that part words (`*/v1/*`) or Chinese: the body, anywhere, as a terminal shows it |
 //! | `field:value` | a value of the field is this, letters of either case |
 //! | `field:va*` | a whole value |
 //! | `field:>=x`, `[a TO b]` | numbers by value, severities by rank, timestamps by time, other text by its bytes |
@@ -13,6 +13,7 @@
 //! other name is a resource or record attribute of that name.
 
 use regex::{Regex, RegexBuilder};
+use weir_service::terminal::shown_text;
 
 use super::ast::{Bound, Query, Test};
 use super::exact::exact;
@@ -248,7 +249,8 @@ impl Node {
                 each_word(&line.body.text(), |word| found = found || pattern.is_match(word));
                 found
             }
-            Self::BodyGlob(pattern) => pattern.is_match(&line.body.text()),
+            // As words are seen, which the index looks for.
+            Self::BodyGlob(pattern) => pattern.is_match(&shown_text(&line.body.text())),
             Self::Severity(low, high) => (*low..=*high).contains(&severity::number(line)),
             Self::Time(low, high) => (*low..=*high).contains(&line.time),
             Self::Value(field, test) => value(field, test, line),

@@ -408,6 +408,8 @@ fn word() -> impl Strategy<Value = String> {
         "ΣΑΣ",
         "0.5",
         "2.50",
+        "\x1b[31mtimeout\x1b[0m",
+        "time\x1b[1mout",
     ];
     let long = "worldwide".repeat(12);
     proptest::sample::select(words.to_vec())
@@ -416,7 +418,7 @@ fn word() -> impl Strategy<Value = String> {
 
 /// Characters that mean something to the grammar, escaped.
 fn escaped(word: &str) -> String {
-    word.replace('-', "\\-").replace('/', "\\/")
+    word.replace('-', "\\-").replace('/', "\\/").replace('[', "\\[")
 }
 
 fn query() -> impl Strategy<Value = String> {

@@ -49,6 +49,17 @@ fn words_match_in_either_case_and_phrases_in_a_row() {
 }
 
 #[test]
+fn a_text_is_searched_as_a_terminal_shows_it() {
+    let body = "\x1b[31mERROR \x1b[0m disk \x1b[1mfu\x1b[mll";
+    for query in ["error", "full", "\"error disk full\"", "err*", "*disk\\ full*"] {
+        assert!(matches(query, body), "{query}");
+    }
+    for query in ["31merror", "0m", "31m*", "*31mERROR\\ *"] {
+        assert!(!matches(query, body), "{query}");
+    }
+}
+
+#[test]
 fn any_part_of_a_chinese_text_is_found_and_a_phrase_that_repeats_itself() {
     let body: Vec<char> = "显存不足,请稍后重试".chars().collect();
     let text: String = body.iter().collect();
