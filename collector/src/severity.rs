@@ -1,18 +1,34 @@
-//! The severity of a line, from the level word near its start.
+//! The severity of a line: what the level's own key says, else a level word near the line's start.
+
+mod keyed;
+
+use weir_service::terminal;
 
 /// How far into a line the level word is looked for, in bytes.
 pub const REACH: usize = 100;
 
-/// OTLP's severity number (5 debug, 9 info, 13 warn, 17 error, 21 fatal, 1 trace); `None` where no level word stands
-/// within [`REACH`].
+/// The same in a line with control sequences, which are not shown and may be many.
+const REACH_COLOURED: usize = 8 * REACH;
+
+/// OTLP's severity number (5 debug, 9 info, 13 warn, 17 error, 21 fatal, 1 trace); `None` where nothing says it.
 ///
-/// A level word is a run of ASCII letters that is not part of a longer word or number: all capitals anywhere, or in
-/// any case as the value of a `level` or `severity` key (JSON, logfmt). Lower-case words of plain prose do not count.
+/// In an object of JSON and in a line of logfmt the level's own key decides, whatever else the line says. Elsewhere it is
+/// the first level word within [`REACH`]: a run of ASCII letters that is not part of a longer word or number, all
+/// capitals anywhere, or in any case as the value of such a key. Lower-case words of plain prose do not count. Terminal
+/// control sequences are no part of a word.
 pub fn detect(text: &[u8]) -> Option<u8> {
+    let severity = |text: &[u8]| keyed::level(text).or_else(|| word(text)).filter(|&number| number != 0);
+    if memchr::memchr(0x1b, &text[..text.len().min(REACH)]).is_some() {
+        return severity(&terminal::shown(&text[..text.len().min(REACH_COLOURED)]));
+    }
+    severity(text)
+}
+
+fn word(text: &[u8]) -> Option<u8> {
     let head = &text[..text.len().min(REACH)];
     let cut = head.len() < text.len();
     let mut at = 0;
-    let mut keyed = false;
+    let (mut keyed, mut numbered) = (false, false);
     while at < head.len() {
         if !inside(head[at]) {
             at += 1;
@@ -25,13 +41,17 @@ pub fn detect(text: &[u8]) -> Option<u8> {
         if cut && at == head.len() && inside(text[at]) {
             return None;
         }
-        if (keyed || word.iter().all(u8::is_ascii_uppercase))
-            && let Some(number) = number(word)
-        {
-            return Some(number);
+        let found = match word[0] {
+            b'0'..=b'9' if numbered => keyed::of_digits(word),
+            _ if keyed || word.iter().all(u8::is_ascii_uppercase) => number(word),
+            _ => None,
+        };
+        if found.is_some() {
+            return found;
         }
-        keyed = matches!(word, b"level" | b"severity" | b"lvl" | b"Level" | b"Severity")
-            && matches!(head.get(at), Some(b'"' | b'=' | b':'));
+        let next = head.get(at).filter(|_| keyed::is_key(word));
+        numbered = matches!(next, Some(b'"' | b'='));
+        keyed = numbered || next == Some(&b':');
     }
     None
 }
@@ -69,9 +89,10 @@ mod tests {
         for (text, expected) in [
             ("2024-01-01 INFO started", Some(9)),
             ("[WARN] slow", Some(13)),
-            (r#"{"level":"error","msg":"x"}"#, Some(17)),
-            ("level=warning x", Some(13)),
             ("识别失败 ERROR 超时", Some(17)),
+            ("level: warning, ERROR rate is zero", Some(13)),
+            (r#"app {"level":30,"msg":"ERROR rate is zero"}"#, Some(9)),
+            ("water level: 30 ERROR", Some(17)),
             ("an error in prose", None),
             ("INFORMATION", None),
             ("", None),
@@ -79,5 +100,29 @@ mod tests {
             assert_eq!(detect(text.as_bytes()), expected, "{text}");
         }
         assert_eq!(detect(format!("{} ERROR", "x".repeat(100)).as_bytes()), None);
+    }
+
+    #[test]
+    fn control_sequences_are_no_part_of_a_word() {
+        let coloured = "\x1b[38;2;255;255;255m.\x1b[0m".repeat(12);
+        for text in [
+            "\x1b[31mERROR \x1b[0m disk full",
+            "\x1b[1;31mERR\x1b[0m disk full",
+            "\x1b]0;INFO\x07\x1b[2m12:00\x1b[m \x1b(B\x1b[mERROR",
+            "\x1b[36mlevel\x1b[0m=\x1b[31merror\x1b[0m msg=\"INFO\"",
+            r#"{"message":"INFO","level":"\u001b[31merror\u001b[39m"}"#,
+            &format!("{coloured} ERROR"),
+        ] {
+            assert_eq!(detect(text.as_bytes()), Some(17), "{text:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(tail: Vec<u8>) {
+            for head in [b"".as_slice(), b"{\"level\":", b"{\"level\":\"", b"level=\"", b"\x1b["] {
+                let _ = detect(&[head, &tail].concat());
+            }
+        }
     }
 }

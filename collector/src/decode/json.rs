@@ -3,23 +3,13 @@
 use serde_json::Value;
 
 use super::{repair, unix_nano};
-use crate::severity;
 
-/// What is known of a line; the line itself is its body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fields {
-    /// Nanoseconds since the epoch; 0 where there is none.
-    pub time_unix_nano: u64,
-    /// OTLP's number; 0 where there is none.
-    pub severity_number: u8,
-}
-
-/// Reads `time`, `timestamp`, `ts` or `@timestamp` (RFC 3339, or a number of seconds, milli-, micro- or nanoseconds) and
-/// `level`, `severity`, `lvl` or `log.level`; `None` if the line is no JSON object.
-pub fn parse(line: &[u8]) -> Option<Fields> {
+/// When a line was written, nanoseconds since the epoch, 0 where it does not say: `time`, `timestamp`, `ts` or `@timestamp`
+/// (RFC 3339, or a number of seconds, milli-, micro- or nanoseconds). `None` if the line is no JSON object; it is its own
+/// body.
+pub fn parse(line: &[u8]) -> Option<u64> {
     let Value::Object(object) = repair::read(line)? else { return None };
-    let first = |names: [&str; 4]| names.into_iter().find_map(|name| object.get(name));
-    let time = match first(["time", "timestamp", "ts", "@timestamp"]) {
+    let time = match ["time", "timestamp", "ts", "@timestamp"].into_iter().find_map(|name| object.get(name)) {
         Some(Value::String(text)) => unix_nano(text.as_bytes()),
         Some(Value::Number(number)) => match number.as_u64() {
             Some(whole) => nanos_of_whole(whole),
@@ -27,11 +17,7 @@ pub fn parse(line: &[u8]) -> Option<Fields> {
         },
         _ => None,
     };
-    let level = first(["level", "severity", "lvl", "log.level"]).and_then(Value::as_str);
-    Some(Fields {
-        time_unix_nano: time.unwrap_or(0),
-        severity_number: level.and_then(|word| severity::number(word.as_bytes())).unwrap_or(0),
-    })
+    Some(time.unwrap_or(0))
 }
 
 /// Seconds have ten digits until the year 2286; each finer unit has three more.
@@ -61,17 +47,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_and_level_are_found_where_applications_write_them() {
-        for (line, time, severity) in [
-            (r#"{"time":"1970-01-01T00:00:01Z","level":"warn","msg":"x"}"#, 1_000_000_000, 13),
-            (r#"{"ts":1500000000.5,"severity":"ERROR"}"#, 1_500_000_000_500_000_000, 17),
-            (r#"{"ts":1500000000123456789}"#, 1_500_000_000_123_456_789, 0),
-            (r#"{"timestamp":1500000000500,"level":30}"#, 1_500_000_000_500_000_000, 0),
-            (r#"{"msg":"中文"}"#, 0, 0),
-            (r#"{"msg":"cut \ud83d","ts":1,"level":"error"}"#, 1_000_000_000, 17),
+    fn the_time_is_found_where_applications_write_it() {
+        for (line, time) in [
+            (r#"{"time":"1970-01-01T00:00:01Z","level":"warn","msg":"x"}"#, 1_000_000_000),
+            (r#"{"ts":1500000000.5,"severity":"ERROR"}"#, 1_500_000_000_500_000_000),
+            (r#"{"ts":1500000000123456789}"#, 1_500_000_000_123_456_789),
+            (r#"{"timestamp":1500000000500,"level":30}"#, 1_500_000_000_500_000_000),
+            (r#"{"msg":"cut \ud83d","ts":1}"#, 1_000_000_000),
+            (r#"{"msg":"中文"}"#, 0),
         ] {
-            let fields = parse(line.as_bytes()).unwrap();
-            assert_eq!((fields.time_unix_nano, fields.severity_number), (time, severity), "{line}");
+            assert_eq!(parse(line.as_bytes()), Some(time), "{line}");
         }
         for line in ["", "[1]", "{", "text"] {
             assert_eq!(parse(line.as_bytes()), None, "{line}");

@@ -60,7 +60,6 @@ pub struct Assembler {
 struct Open {
     offset: u64,
     time: u64,
-    severity: Option<u8>,
     stream: Option<Stream>,
     body: Vec<u8>,
     /// Some of it is not in its encoding.
@@ -80,7 +79,6 @@ struct Open {
 /// What a line says.
 pub(super) struct Piece<'a> {
     time: u64,
-    severity: Option<u8>,
     stream: Option<Stream>,
     partial: bool,
     text: Cow<'a, [u8]>,
@@ -198,7 +196,6 @@ impl Assembler {
             let mut open = Open {
                 offset,
                 time: piece.time,
-                severity: piece.severity,
                 stream: piece.stream,
                 body: Vec::with_capacity(piece.text.len().min(self.max_line)),
                 raw: false,
@@ -221,7 +218,7 @@ impl Assembler {
                 &Record {
                     time_unix_nano: piece.time,
                     observed_time_unix_nano: observed,
-                    severity_number: piece.severity.or_else(|| severity::detect(body)).unwrap_or(0),
+                    severity_number: severity::detect(body).unwrap_or(0),
                     body,
                     raw: piece.raw,
                     utf8: piece.utf8,
@@ -271,12 +268,7 @@ impl Assembler {
                 utf8: true,
                 ..Piece::plain(line)
             }),
-            Format::Json => json::parse(line).map(|fields| Piece {
-                time: fields.time_unix_nano,
-                severity: (fields.severity_number != 0).then_some(fields.severity_number),
-                utf8: self.utf8,
-                ..Piece::plain(line)
-            }),
+            Format::Json => json::parse(line).map(|time| Piece { time, ..plain }),
         };
         read.unwrap_or_else(|| {
             self.counts.undecodable += 1;
@@ -296,7 +288,7 @@ impl Assembler {
                 &Record {
                     time_unix_nano: open.time,
                     observed_time_unix_nano: observed,
-                    severity_number: open.severity.or_else(|| severity::detect(&open.body)).unwrap_or(0),
+                    severity_number: severity::detect(&open.body).unwrap_or(0),
                     body: &open.body,
                     raw: open.raw,
                     utf8: false,
@@ -325,7 +317,7 @@ impl Assembler {
 impl<'a> Piece<'a> {
     fn plain(text: &'a [u8]) -> Self {
         let text = Cow::Borrowed(text);
-        Self { time: 0, severity: None, stream: None, partial: false, text, raw: false, utf8: false, source: None }
+        Self { time: 0, stream: None, partial: false, text, raw: false, utf8: false, source: None }
     }
 }
 

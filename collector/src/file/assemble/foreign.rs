@@ -49,9 +49,9 @@ impl Assembler {
             Some(Cow::Borrowed(text)) => self.read(text.as_bytes()),
             Some(Cow::Owned(text)) => {
                 let read = self.read(text.as_bytes());
-                let (time, severity, stream, partial) = (read.time, read.severity, read.stream, read.partial);
+                let (time, stream, partial) = (read.time, read.stream, read.partial);
                 let text = read.text.into_owned();
-                Piece { time, severity, stream, partial, text: text.into(), raw: false, utf8: true, source: None }
+                Piece { time, stream, partial, text: text.into(), raw: false, utf8: true, source: None }
             }
             None => Piece { raw: true, ..Piece::plain(line) },
         }
