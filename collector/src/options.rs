@@ -77,7 +77,7 @@ pub struct FileOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// Decided by a file's first line that is not blank.
+    /// Decided line by line.
     Auto,
     /// What containerd and CRI-O write.
     Cri,

@@ -107,14 +107,17 @@ fn unescape(text: &str) -> Option<String> {
     Some(out)
 }
 
-/// Whether a file that begins with this line is docker's: other programs have a key `log` too, and where they end no
-/// text with a newline, all of their lines would be parts of one.
-pub fn is_docker(line: &[u8]) -> bool {
-    let Some(value) = value(line) else { return false };
-    let Some(object) = value.as_object() else { return false };
-    let whole = object.contains_key("stream") && object.contains_key("time");
-    let own = object.keys().all(|key| matches!(key.as_str(), "log" | "stream" | "time" | "attrs"));
-    read(&mut Clock::default(), value).is_some_and(|line| whole || (own && !line.partial))
+/// The same of a line that may be another program's, which may have a key `log` too: with an output and a time beside it,
+/// or nothing but docker's keys and a text that ends. What only begins a line would otherwise be joined with the next.
+pub fn parse_own<'a>(clock: &mut Clock, line: &'a [u8]) -> Option<Line<'a>> {
+    as_written(clock, line).or_else(|| {
+        memchr::memmem::find(line, br#""log""#)?;
+        let value = value(line)?;
+        let object = value.as_object()?;
+        let whole = object.contains_key("stream") && object.contains_key("time");
+        let own = object.keys().all(|key| matches!(key.as_str(), "log" | "stream" | "time" | "attrs"));
+        read(clock, value).filter(|line| whole || (own && !line.partial))
+    })
 }
 
 /// Half a character that is escaped is no reason to take the whole line for text; bytes that are not UTF-8 are, since
@@ -180,7 +183,8 @@ mod tests {
 
         #[test]
         fn no_bytes_make_it_panic(tail: Vec<u8>) {
-            let _ = (parse(&tail), parse(&[br#"{"log":""#.as_slice(), &tail].concat()));
+            let line = [br#"{"log":""#.as_slice(), &tail].concat();
+            let _ = (parse(&tail), parse(&line), parse_own(&mut Clock::default(), &line));
         }
     }
 
@@ -200,13 +204,13 @@ mod tests {
         for line in [r#"{"log":"a\n"}"#, r#"{"log":"a\n","stream":"stderr","time":"0001-01-01T00:00:00Z"}"#] {
             let read = parse(line.as_bytes()).unwrap();
             assert_eq!((read.text.as_ref(), read.time_unix_nano), ("a", 0), "{line}");
-            assert!(is_docker(line.as_bytes()), "{line}");
+            assert_eq!(parse_own(&mut Clock::default(), line.as_bytes()), Some(read), "{line}");
         }
         let cut = r#"{"log":"cut \ud83d\n","stream":"stderr","time":"2019-01-01T01:00:00Z"}"#;
         assert_eq!(parse(cut.as_bytes()).unwrap().text, "cut \u{fffd}");
-        assert!(is_docker(cut.as_bytes()));
+        assert!(parse_own(&mut Clock::default(), cut.as_bytes()).is_some());
         for line in [r#"{"log":"a\n","level":"info"}"#, r#"{"log":"a"}"#] {
-            assert!(!is_docker(line.as_bytes()), "another program's: {line}");
+            assert_eq!(parse_own(&mut Clock::default(), line.as_bytes()), None, "another program's: {line}");
         }
     }
 

@@ -45,6 +45,8 @@ pub struct Assembler {
     /// By output: stdout, stderr, and lines of neither.
     open: [Option<Open>; 3],
     clock: Clock,
+    /// Where each line decides, the format of the last that had one: a line that has none is damaged.
+    usual: Format,
     /// Lines are UTF-8, as somebody has seen before.
     utf8: bool,
     /// Encoded since the last clean point.
@@ -61,6 +63,7 @@ struct Open {
     offset: u64,
     time: u64,
     stream: Option<Stream>,
+    written: Format,
     body: Vec<u8>,
     /// Some of it is not in its encoding.
     raw: bool,
@@ -80,6 +83,8 @@ struct Open {
 pub(super) struct Piece<'a> {
     time: u64,
     stream: Option<Stream>,
+    /// By which runtime it was written; `plain` is none, whatever the text is.
+    written: Format,
     partial: bool,
     text: Cow<'a, [u8]>,
     /// The text is not in its encoding.
@@ -91,7 +96,7 @@ pub(super) struct Piece<'a> {
 }
 
 impl Assembler {
-    /// Nothing is open. `format` is not `auto` (which is taken as plain).
+    /// Nothing is open. With the format `auto` each line decides for itself.
     pub fn new(format: Format, multiline: Arc<Multiline>, max_line: usize) -> Self {
         Self {
             format,
@@ -99,16 +104,12 @@ impl Assembler {
             max_line,
             open: [None, None, None],
             clock: Clock::default(),
+            usual: Format::Plain,
             utf8: false,
             span: 0,
             passed: None,
             counts: Counts::default(),
         }
-    }
-
-    /// As soon as the first line was seen.
-    pub fn set_format(&mut self, format: Format) {
-        self.format = format;
     }
 
     /// Whether the lines that follow are known to be UTF-8: many are seen through at once in less time than one by one.
@@ -120,19 +121,6 @@ impl Assembler {
     /// The clean point in front of the line that came last, if that line ended all that was open and began anew.
     pub fn take_passed(&mut self) -> Option<(Mark, u64)> {
         self.passed.take()
-    }
-
-    /// The format of a file, from its first line.
-    pub fn detect(line: &[u8]) -> Format {
-        if cri::parse(line).is_some() {
-            Format::Cri
-        } else if docker::is_docker(line) {
-            Format::Docker
-        } else if json::parse(line).is_some() {
-            Format::Json
-        } else {
-            Format::Plain
-        }
     }
 
     /// Nothing is open: everything that was read is in the batch.
@@ -171,8 +159,12 @@ impl Assembler {
             None => 2,
         };
         if let Some(open) = &mut self.open[slot] {
-            let goes_on = open.partial;
-            if !goes_on && (starts(&self.multiline, &piece.text, open) || self.too_long(slot, piece.text.len())) {
+            // What another runtime wrote is no rest of a part, and no line of a group.
+            let same = open.written == piece.written;
+            let goes_on = same && open.partial;
+            if !goes_on
+                && (!same || starts(&self.multiline, &piece.text, open) || self.too_long(slot, piece.text.len()))
+            {
                 self.finish(slot, observed, batch);
                 if self.is_clean() {
                     self.span = 0;
@@ -197,6 +189,7 @@ impl Assembler {
                 offset,
                 time: piece.time,
                 stream: piece.stream,
+                written: piece.written,
                 body: Vec::with_capacity(piece.text.len().min(self.max_line)),
                 raw: false,
                 held: None,
@@ -249,31 +242,48 @@ impl Assembler {
     fn read<'a>(&mut self, line: &'a [u8]) -> Piece<'a> {
         let plain = Piece { utf8: self.utf8, ..Piece::plain(line) };
         let read = match self.format {
-            Format::Auto | Format::Plain => return plain,
-            Format::Cri => cri::parse_by(&mut self.clock, line).map(|read| Piece {
-                time: read.time_unix_nano,
-                stream: Some(read.stream),
-                partial: read.partial,
-                utf8: self.utf8,
-                ..Piece::plain(read.text)
-            }),
-            Format::Docker => docker::parse_by(&mut self.clock, line).map(|read| Piece {
-                time: read.time_unix_nano,
-                stream: read.stream,
-                partial: read.partial,
-                text: match read.text {
-                    Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-                    Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-                },
-                utf8: true,
-                ..Piece::plain(line)
-            }),
-            Format::Json => json::parse(line).map(|time| Piece { time, ..plain }),
+            Format::Plain => return plain,
+            Format::Auto => self.by_line(line),
+            Format::Cri => self.cri(line),
+            Format::Docker => docker::parse_by(&mut self.clock, line).map(Piece::docker),
+            Format::Json => self.json(line),
         };
         read.unwrap_or_else(|| {
-            self.counts.undecodable += 1;
+            self.counts.undecodable += u64::from(self.format != Format::Auto || self.usual != Format::Plain);
             plain
         })
+    }
+
+    /// By what the line is, whatever those before it were: a banner, or a line that a crash has damaged, says nothing of
+    /// the next. `None` for plain text.
+    fn by_line<'a>(&mut self, line: &'a [u8]) -> Option<Piece<'a>> {
+        let line = without_nuls(line);
+        let (format, piece) = match line.trim_ascii_start().first()? {
+            b'0'..=b'9' => (Format::Cri, self.cri(line)?),
+            b'{' => match docker::parse_own(&mut self.clock, line) {
+                Some(read) => (Format::Docker, Piece::docker(read)),
+                None => (Format::Json, self.json(line)?),
+            },
+            _ => return None,
+        };
+        self.usual = format;
+        Some(piece)
+    }
+
+    fn cri<'a>(&mut self, line: &'a [u8]) -> Option<Piece<'a>> {
+        let read = cri::parse_by(&mut self.clock, line)?;
+        Some(Piece {
+            time: read.time_unix_nano,
+            stream: Some(read.stream),
+            written: Format::Cri,
+            partial: read.partial,
+            utf8: self.utf8,
+            ..Piece::plain(read.text)
+        })
+    }
+
+    fn json<'a>(&self, line: &'a [u8]) -> Option<Piece<'a>> {
+        Some(Piece { time: json::parse(line)?, utf8: self.utf8, ..Piece::plain(line) })
     }
 
     fn too_long(&self, slot: usize, more: usize) -> bool {
@@ -317,7 +327,40 @@ impl Assembler {
 impl<'a> Piece<'a> {
     fn plain(text: &'a [u8]) -> Self {
         let text = Cow::Borrowed(text);
-        Self { time: 0, stream: None, partial: false, text, raw: false, utf8: false, source: None }
+        Self {
+            time: 0,
+            stream: None,
+            written: Format::Plain,
+            partial: false,
+            text,
+            raw: false,
+            utf8: false,
+            source: None,
+        }
+    }
+
+    fn docker(read: docker::Line<'a>) -> Self {
+        let text = match read.text {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        };
+        Self {
+            time: read.time_unix_nano,
+            stream: read.stream,
+            written: Format::Docker,
+            partial: read.partial,
+            text,
+            utf8: true,
+            ..Self::plain(&[])
+        }
+    }
+}
+
+/// Behind what a crash of the machine leaves where a line was never written.
+fn without_nuls(line: &[u8]) -> &[u8] {
+    match line {
+        [0, ..] => &line[line.iter().take_while(|&&byte| byte == 0).count()..],
+        _ => line,
     }
 }
 

@@ -56,7 +56,7 @@ pub(super) struct Entry {
     /// Places at or behind `position` where a record was ended though the file alone does not say so. Reading again
     /// has to end it there too, so a break is kept before the record is sent.
     pub breaks: Vec<u64>,
-    /// How its lines are written; `auto` until the first line was seen.
+    /// How its lines are written, as the configuration says.
     pub format: Format,
     /// The path that a glob matched.
     pub path: String,

@@ -223,9 +223,7 @@ pub(super) fn take_in(
         (entry.position, entry.start) = (last_line, last_line);
     }
     (entry.device, entry.inode) = inode;
-    if source.groups[group].format != Format::Auto {
-        entry.format = source.groups[group].format;
-    }
+    entry.format = source.groups[group].format;
     entry.closed = false;
     if !entry.packed {
         // It may have been cut behind what was read.
@@ -287,8 +285,7 @@ impl Source {
     }
 }
 
-/// Where the last whole line ends before `end`. Begun elsewhere, the first line would be half a one, and say nothing of
-/// the file's format.
+/// Where the last whole line ends before `end`. Begun elsewhere, the first line would be half a one.
 fn last_line_end(file: &File, end: u64, encoding: Encoding) -> io::Result<u64> {
     let mut tail = vec![0; end.min(1 << 20) as usize];
     let start = end - tail.len() as u64;

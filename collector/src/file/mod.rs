@@ -13,6 +13,8 @@
 //!   together. When the bus takes no more, reading stops.
 //! - **Encoding.** Positions and offsets are those of the file's bytes, however it is encoded; lines are decoded on
 //!   their way to the assembler, and one that cannot be is sent as it is. A byte order mark at the start is no text.
+//! - **Format.** Where it is `auto`, each line decides for itself: a banner, or a line that a crash has damaged, says
+//!   nothing of those behind it.
 //! - A line without its newline waits, until its file was rotated away and stays as it is. A part of a CRI or docker
 //!   line whose rest does not come for [`Settings::grace`] is ended, since what lies behind it waits too.
 //!

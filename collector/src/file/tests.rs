@@ -567,6 +567,20 @@ async fn from_the_end_a_line_that_is_being_written_is_whole() {
 }
 
 #[tokio::test]
+async fn a_file_whose_format_was_remembered_from_its_first_line_is_read_line_by_line() {
+    let world = World::new(Format::Auto).await;
+    world.append("a.log", "*** banner ***\n");
+    world.to_the_end().await;
+    let state = world.folder.path().join("state/files.json");
+    let mut content: serde_json::Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
+    content["files"][0]["format"] = "plain".into();
+    fs::write(&state, content.to_string()).unwrap();
+    world.append("a.log", cri("first"));
+    world.to_the_end().await;
+    assert_eq!(world.bodies().await, ["*** banner ***", "first"]);
+}
+
+#[tokio::test]
 async fn links_as_the_kubelet_makes_them_are_followed() {
     let world = World::new(Format::Cri).await;
     let pod = world.folder.path().join("pods/team-a_ocr_uid-1/main");

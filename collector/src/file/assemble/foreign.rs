@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::{Assembler, Open, Piece, append, cut_at};
+use super::{Assembler, Open, Piece, append, cut_at, without_nuls};
 use crate::decode::cri;
 use crate::encoding::Foreign;
 use crate::options::Format;
@@ -23,23 +23,20 @@ pub(super) struct Held {
 }
 
 impl Assembler {
-    /// The format of a file in this encoding, from its first line; `None` if that is blank.
-    pub(in crate::file) fn detect_in(encoding: Foreign, line: &[u8]) -> Option<Format> {
-        let text = encoding.decode_somehow(line);
-        (!text.as_bytes().trim_ascii().is_empty()).then(|| Self::detect(text.as_bytes()))
-    }
-
     /// Reads a physical line; if it is not `whole`, its end may lie within a character. What is not in this encoding is
     /// taken as it is.
     pub(in crate::file) fn read_in<'a>(&mut self, encoding: Foreign, line: &'a [u8], whole: bool) -> Piece<'a> {
-        if self.format == Format::Cri
+        let line_of_runtime = if self.format == Format::Auto { without_nuls(line) } else { line };
+        if matches!(self.format, Format::Auto | Format::Cri)
             && encoding.keeps_ascii()
-            && let Some(read) = cri::parse_by(&mut self.clock, line)
+            && let Some(read) = cri::parse_by(&mut self.clock, line_of_runtime)
         {
+            self.usual = Format::Cri;
             let text = encoding.decode(read.text, whole && !read.partial);
             return Piece {
                 time: read.time_unix_nano,
                 stream: Some(read.stream),
+                written: Format::Cri,
                 partial: read.partial,
                 source: Some((encoding, read.text)),
                 ..Piece::decoded(read.text, text)
@@ -49,9 +46,9 @@ impl Assembler {
             Some(Cow::Borrowed(text)) => self.read(text.as_bytes()),
             Some(Cow::Owned(text)) => {
                 let read = self.read(text.as_bytes());
-                let (time, stream, partial) = (read.time, read.stream, read.partial);
-                let text = read.text.into_owned();
-                Piece { time, stream, partial, text: text.into(), raw: false, utf8: true, source: None }
+                let (time, stream, written, partial) = (read.time, read.stream, read.written, read.partial);
+                let text = read.text.into_owned().into();
+                Piece { time, stream, written, partial, text, raw: false, utf8: true, source: None }
             }
             None => Piece { raw: true, ..Piece::plain(line) },
         }

@@ -48,6 +48,57 @@ fn docker_parts_end_at_the_newline() {
     assert_eq!(run(Format::Docker, Multiline::None, &[&a, &bad, &b]), ["1 {broken", "0 ab"]);
 }
 
+const TIME: &str = "2016-10-06T00:17:09Z";
+
+fn docker(stream: &str, log: &str) -> String {
+    format!(r#"{{"log":"{log}","stream":"{stream}","time":"{TIME}"}}"#)
+}
+
+#[test]
+fn each_line_decides_its_format_whatever_was_before_it() {
+    let lines = [
+        "*** banner ***".to_owned(),
+        format!("\0\0\0{TIME} stdout F one"),
+        format!("{TIME} stdout P part, "),
+        "06T00:17:09Z stdout F damaged".to_owned(),
+        format!("{TIME} stdout F and rest"),
+        docker("stdout", "two\\n"),
+        r#"{"level":"info"}"#.to_owned(),
+        "\0plain".to_owned(),
+        format!("{TIME} stderr P cut off"),
+        docker("stderr", "three\\n"),
+    ];
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let expected = [
+        "0 *** banner ***",
+        "1 one",
+        "3 06T00:17:09Z stdout F damaged",
+        "2 part, and rest",
+        "5 two",
+        r#"6 {"level":"info"}"#,
+        "7 \0plain",
+        "8 cut off",
+        "9 three",
+    ];
+    assert_eq!(run(Format::Auto, Multiline::None, &lines), expected);
+    let mut assembler = Assembler::new(Format::Auto, Arc::new(Multiline::None), 64);
+    let mut batch = Batch::default();
+    for line in &lines {
+        assembler.line(line.as_bytes(), 0, 0, 1, &mut batch);
+    }
+    assert_eq!(assembler.counts.undecodable, 2, "a banner in front of every format is none");
+}
+
+#[test]
+fn a_trace_goes_on_with_an_object_of_json_and_not_with_what_another_runtime_wrote() {
+    let (cri, other) = (format!("{TIME} stdout F ERROR x"), docker("stdout", "\\tat A.b(C)\\n"));
+    let json = r#"{"level":"error","msg":"x"}"#;
+    assert_eq!(
+        run(Format::Auto, Multiline::Auto, &[json, "\tat A.b(C)", &cri, &other]),
+        ["2 ERROR x".to_owned(), format!("0 {json}\n\tat A.b(C)"), "3 \tat A.b(C)".to_owned()]
+    );
+}
+
 #[test]
 fn a_joined_line_is_cut_at_the_limit_between_characters() {
     let part = format!("2016-10-06T00:17:09Z stdout P {}", "中".repeat(20));
@@ -86,15 +137,18 @@ fn a_group_that_grows_too_long_goes_on_as_another() {
 proptest! {
     #[test]
     fn from_every_clean_point_the_same_records_come(
-        kinds in prop::collection::vec((0_u8..5, "[ab中]{0,30}"), 1..40)
+        kinds in prop::collection::vec((0_u8..8, "[ab中]{0,30}"), 1..40),
+        format in prop::sample::select(vec![Format::Cri, Format::Auto]),
     ) {
         let time = "2016-10-06T00:17:09Z";
         let lines: Vec<String> = kinds.iter().map(|(kind, text)| match kind {
             0 => format!("{time} stdout P {text}"), 1 => format!("{time} stdout F {text}"),
             2 => format!("{time} stderr P {text}"), 3 => format!("{time} stderr F {text}"),
+            4 => docker("stdout", text), 5 => docker("stdout", &format!("{text}\\n")),
+            6 => format!("\0{time} stdout F {text}"),
             _ => text.clone(),
         }).collect();
-        let new = || Assembler::new(Format::Cri, Arc::new(Multiline::None), 64);
+        let new = || Assembler::new(format, Arc::new(Multiline::None), 64);
         let feed = |from: usize| {
             let (mut assembler, mut batch) = (new(), Batch::default());
             let mut marks = vec![(from, 0)];

@@ -2,7 +2,6 @@
 
 use super::Tail;
 use crate::encoding::{Counter, Foreign};
-use crate::file::assemble::Assembler;
 use crate::options::Format;
 
 /// A physical line may be this much longer than a record: its format's prefix.
@@ -117,7 +116,12 @@ impl Tail {
         let mut mark = if base == 0 && at == 0 { encoding.mark(data) } else { 0 };
         // Docker's lines are seen through one by one, as JSON. What is half of a line may be half of a character.
         let whole = || &data[at..memchr::memrchr(b'\n', &data[at..]).map_or(at, |last| at + last)];
-        let at_once = encoding.foreign().is_none() && self.entry.format != Format::Docker;
+        let one_by_one = match self.entry.format {
+            Format::Docker => true,
+            Format::Auto => data[at..].starts_with(br#"{"log":""#),
+            _ => false,
+        };
+        let at_once = encoding.foreign().is_none() && !one_by_one;
         self.assembler.know_utf8(at_once && simdutf8::basic::from_utf8(whole()).is_ok());
         while self.sealed.is_empty() || !self.careful {
             let rest = &data[at..];
@@ -165,9 +169,6 @@ impl Tail {
 
     /// One line, behind which [`Self::scan`] is already; `left_out` bytes of it are missing.
     fn line(&mut self, line: &[u8], offset: u64, left_out: u64, observed: u64) {
-        if self.entry.format == Format::Auto && !line.trim_ascii().is_empty() {
-            self.set_format(Assembler::detect(line));
-        }
         self.make_room(line.len(), offset, observed);
         self.assembler.line(line, offset, left_out, observed, &mut self.batch);
         self.taken();
@@ -175,20 +176,10 @@ impl Tail {
 
     /// The same in another encoding.
     fn foreign_line(&mut self, encoding: Foreign, line: &[u8], offset: u64, left_out: u64, observed: u64) {
-        if self.entry.format == Format::Auto
-            && let Some(format) = Assembler::detect_in(encoding, line)
-        {
-            self.set_format(format);
-        }
         let piece = self.assembler.read_in(encoding, line, left_out == 0);
         self.make_room(piece.most(self.max_line), offset, observed);
         self.assembler.take(&piece, offset, left_out, observed, &mut self.batch);
         self.taken();
-    }
-
-    fn set_format(&mut self, format: Format) {
-        self.entry.format = format;
-        self.assembler.set_format(format);
     }
 
     /// Ends what is open where a line of this length would be too much with it.

@@ -13,7 +13,7 @@ use crate::file::content::Content;
 use crate::file::identity::Anchor;
 use crate::file::ledger::{Loss, Reason};
 use crate::file::loss;
-use crate::options::{Format, Multiline};
+use crate::options::Multiline;
 
 /// So much before the end is read for a clean point; the second where the first has none.
 const WINDOWS: [u64; 2] = [64 << 10, 2 << 20];
@@ -29,8 +29,7 @@ struct Ahead {
 
 impl Tail {
     /// Drops what lies between the last clean point and one near the end, if more than `leave` bytes do: how many it
-    /// drops. Nothing may be sent before it is on disk. Only what is read already and knows its format; where there is no
-    /// clean point before the end, it waits.
+    /// drops. Nothing may be sent before it is on disk. Where there is no clean point before the end, it waits.
     pub(in crate::file) fn drop_over(
         &mut self,
         leave: u64,
@@ -43,7 +42,6 @@ impl Tail {
         // What the last run dropped is passed first.
         let passed = self.entry.dropped.last().is_none_or(|last| last.end <= self.clean);
         if size.saturating_sub(self.clean) <= leave
-            || self.entry.format == Format::Auto
             || !passed
             || self.entry.dropped.len() >= MAX_DROPPED
             || !self.sealed.is_empty()

@@ -148,6 +148,17 @@ fn a_line_that_is_not_in_its_encoding_comes_as_it_is_even_if_it_is_utf_8() {
 }
 
 #[test]
+fn each_line_decides_its_format_in_every_encoding() {
+    for label in ["gbk", "utf-16le"] {
+        let lines = ["横幅\n".to_owned(), cri("失败"), "\0".to_owned() + &cri("恢复")];
+        let (second, third) = (encode(label, &lines[0]).len(), encode(label, &lines[..2].concat()).len());
+        let mut followed = Followed::new(label, Format::Auto, Multiline::None);
+        followed.write(&encode(label, &lines.concat()));
+        assert_eq!(followed.records(), [text(0, "横幅"), text(second as u64, "失败"), text(third as u64, "恢复")]);
+    }
+}
+
+#[test]
 fn half_a_character_at_the_end_waits_and_is_not_lost() {
     let mut followed = Followed::new("utf-16", Format::Plain, Multiline::None);
     for half in [b"\xFE".as_slice(), b"\xFF\x00", b"a\x00"] {
