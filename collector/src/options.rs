@@ -14,6 +14,7 @@ use crate::Error;
 use crate::encoding::Encoding;
 use crate::kubernetes::KubernetesOptions;
 use crate::limits::LimitOptions;
+use crate::otlp::CorsOptions;
 
 /// Greatest `max_line`: a line is one log record, and a bus record stays under 1 MB.
 pub const MAX_LINE_LIMIT: u64 = 800_000;
@@ -129,6 +130,8 @@ pub struct OtlpOptions {
     pub http: Option<SocketAddr>,
     /// Certificates of both listeners; null is plain text.
     pub tls: Option<TlsOptions>,
+    /// Pages that may send OTLP/HTTP from a browser; null allows none.
+    pub cors: Option<CorsOptions>,
     /// What is taken while the bus is away; null keeps nothing, and senders are told to try again. The embedded bus
     /// needs none.
     pub spool: Option<SpoolOptions>,
@@ -256,6 +259,7 @@ impl Default for OtlpOptions {
             grpc: Some(SocketAddr::from(([127, 0, 0, 1], 4317))),
             http: Some(SocketAddr::from(([127, 0, 0, 1], 4318))),
             tls: None,
+            cors: None,
             spool: Some(SpoolOptions::default()),
         }
     }

@@ -15,6 +15,7 @@
 //! one source stays in order.
 
 mod body;
+mod cors;
 mod gate;
 mod grpc;
 mod http;
@@ -45,6 +46,7 @@ use tokio_util::sync::CancellationToken;
 use weir_service::auth::Auth;
 use weir_service::tls::{Tls, TlsError};
 
+pub use self::cors::{CorsOptions, Origin};
 pub use self::gate::Gate;
 pub use self::signal::Signal;
 pub use self::split::{Part, Split, SplitError, split};
@@ -85,6 +87,7 @@ pub struct Server {
     grpc: Option<(TcpListener, SocketAddr)>,
     http: Option<(TcpListener, SocketAddr)>,
     tls: Option<Arc<Tls>>,
+    cors: Option<CorsOptions>,
     windows: Windows,
 }
 
@@ -104,7 +107,7 @@ impl Server {
         let tenants = Tenants::new(tenant, auth);
         let intake = Intake::new(Store::new(producer, spool, meter), tenants, budget, meter);
         let (grpc, http) = (listen("grpc", options.grpc).await?, listen("http", options.http).await?);
-        Ok(Self { intake, grpc, http, tls, windows: limits.bounds().windows })
+        Ok(Self { intake, grpc, http, tls, cors: options.cors.clone(), windows: limits.bounds().windows })
     }
 
     /// Takes requests as these limits allow.
@@ -143,7 +146,8 @@ impl Server {
     /// Serves and drains the spool until cancelled; then answers what it has, within ten seconds.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         let store = self.intake.store().clone();
-        let serving = [(self.grpc, grpc::router(&self.intake)), (self.http, http::router(&self.intake))];
+        let http = cors::allow(http::router(&self.intake), self.cors.as_ref());
+        let serving = [(self.grpc, grpc::router(&self.intake)), (self.http, http)];
         let serving = serving.into_iter().map(|(listener, router)| {
             let (shutdown, tls, windows) = (shutdown.clone(), self.tls.clone(), self.windows);
             async move {

@@ -1,7 +1,8 @@
-//! The OTLP source: the pure halves (`split`, `json`), and real clients over loopback into the embedded bus (`server`, `text`,
-//! `tls`, `clients`).
+//! The OTLP source: the pure halves (`split`, `json`), and real clients over loopback into the embedded bus (`server`,
+//! `text`, `cors`, `tls`, `credentials`, `clients`).
 
 mod clients;
+mod cors;
 mod credentials;
 mod json;
 mod server;

@@ -32,10 +32,10 @@ use crate::otlp::body::Budget;
 use crate::otlp::intake::Intake;
 use crate::otlp::refusal::{Refusal, RetryInfo, RpcStatus};
 use crate::otlp::store::Store;
-use crate::otlp::{Error, Gate, Server, Signal, Tenants, listen};
+use crate::otlp::{CorsOptions, Error, Gate, Server, Signal, Tenants, listen};
 
 const MAX_BODY: usize = Bounds::UNLIMITED.export;
-const MAX_IN_FLIGHT: usize = Bounds::UNLIMITED.exports;
+pub(super) const MAX_IN_FLIGHT: usize = Bounds::UNLIMITED.exports;
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 
@@ -60,6 +60,10 @@ async fn start_with(budget: usize) -> Rig {
 }
 
 async fn start_before(budget: usize, spool: Option<Spool>) -> Rig {
+    start_allowing(budget, spool, None).await
+}
+
+pub(super) async fn start_allowing(budget: usize, spool: Option<Spool>, cors: Option<CorsOptions>) -> Rig {
     let folder = tempfile::tempdir().unwrap();
     let bus = Bus::open(&weir_bus::Options::default(), folder.path()).await.unwrap();
     let meter = opentelemetry::global::meter("test");
@@ -71,6 +75,7 @@ async fn start_before(budget: usize, spool: Option<Spool>) -> Rig {
         grpc: listen("grpc", LOCAL).await.unwrap(),
         http: listen("http", LOCAL).await.unwrap(),
         tls: None,
+        cors,
         windows: Bounds::UNLIMITED.windows,
     };
     let (grpc, http) = (server.grpc_addr().unwrap(), server.http_addr().unwrap());
@@ -120,7 +125,7 @@ impl Rig {
         self.raw(&[request.as_bytes(), body].concat()).await
     }
 
-    async fn raw(&self, request: &[u8]) -> Answer {
+    pub(super) async fn raw(&self, request: &[u8]) -> Answer {
         let mut stream = TcpStream::connect(self.http).await.unwrap();
         stream.write_all(request).await.unwrap();
         let mut answer = Vec::new();
