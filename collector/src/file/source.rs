@@ -26,7 +26,7 @@ use super::missed::Missed;
 use super::odd::Odd;
 use super::tail::{Tail, Visit, buffer_size};
 use super::turns::{Beyond, Next, Turns};
-use super::watch::{GATHER, Watch, woken};
+use super::watch::{GATHER, Watch};
 use super::{follow, missed, pods};
 use crate::Error;
 use crate::encode::Batch;
@@ -356,7 +356,6 @@ impl Source {
     /// Runs; reading files blocks the thread that it runs on. When stopped it waits a few seconds for what is in flight
     /// and writes its positions.
     pub async fn run(mut self, until: Until, stop: CancellationToken) -> Result<Left, Error> {
-        let mut listening = None;
         let mut looked: Option<Instant> = None;
         let mut written = Instant::now();
         let mut ticked = Instant::now();
@@ -449,18 +448,12 @@ impl Source {
             due = if self.moved { due.min(written + self.pause()) } else { due };
             due = if self.turns.is_empty() { due } else { due.min(told + tell) };
             due = if self.timed.is_empty() { due } else { due.min(ticked + TICK) };
-            if listening.is_none() {
-                listening = self.watch.listen();
-            }
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.reading.cancelled(), if !self.reading.is_cancelled() => {}
                 Some(done) = self.flight.next(), if !self.flight.is_empty() => self.done(done),
-                () = woken(listening.as_ref()), if !structure => {
-                    // Until then nobody is told of more.
-                    listening = None;
-                    tokio::time::sleep(GATHER).await;
-                }
+                // Until what changed is taken, there is no further one.
+                () = self.watch.woken(), if !structure => tokio::time::sleep(GATHER).await,
                 () = tokio::time::sleep_until(due.into()) => {}
             }
             yielded = Instant::now();

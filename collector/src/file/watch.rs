@@ -1,22 +1,23 @@
-//! Wake-ups from the file system. They are hints: the rescan finds what they miss.
+//! Wake-ups from the file system, by `notify`. They are hints: the rescan finds what they miss.
 //!
-//! The kernel gathers what changed, and it is read at most every [`GATHER`]: a writer that writes ten thousand times a
-//! second wakes nobody more often than that.
+//! notify reads inotify on a thread of its own as soon as anything changes, and calls [`Inbox::event`] there. That blocks
+//! until the tailer collects, at most every [`GATHER`]: meanwhile the kernel gathers what changes, and merges repeated
+//! writes to one file. So a writer that writes ten thousand times a second wakes nobody more often than that.
+//!
+//! notify's `PollWatcher` is not used where inotify is silent: the rescan walks the same folders anyway, and sees what a
+//! comparison of modification times misses.
 
-use std::ffi::OsStr;
 use std::fs;
-use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ahash::{AHashMap, AHashSet};
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
-use rustix::io::Errno;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use futures::FutureExt;
+use notify::event::ModifyKind;
+use notify::{Config, ErrorKind, Event, EventKind, EventKindMask, RecommendedWatcher, RecursiveMode, Watcher};
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::Notify;
 
 use super::identity::{self, Inode};
 
@@ -61,106 +62,123 @@ pub(super) struct Hints {
 struct Folder {
     /// What lay at its path when it was watched.
     inode: Inode,
-    /// `None` where it could not be.
-    watch: Option<i32>,
-    /// Not all that changes in it is told.
+    /// Where it is watched, with symbolic links followed, as files are known too. `None` where it could not be.
+    place: Option<PathBuf>,
+    /// Not every change in it is reported.
     silent: bool,
 }
 
-/// A watch of the kernel, which is one inode's.
-#[derive(Debug)]
-struct Watched {
-    /// Where it lies, with symbolic links followed, as files are known too.
-    place: PathBuf,
-    /// How many paths lead to it.
-    paths: usize,
+/// Where notify's thread leaves what changed.
+#[derive(Debug, Default)]
+struct Inbox {
+    state: Mutex<State>,
+    opened: Condvar,
+    /// Something changed, and is not collected.
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    hints: Hints,
+    /// Somebody waits for notify's thread, which then does not block in [`Inbox::event`].
+    open: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Watch {
-    inotify: Option<Arc<OwnedFd>>,
+    watcher: Option<RecommendedWatcher>,
+    inbox: Arc<Inbox>,
     folders: AHashMap<PathBuf, Folder>,
-    watches: AHashMap<i32, Watched>,
+    /// What notify watches: each folder once, however many paths lead to it.
+    places: AHashMap<PathBuf, Inode>,
     /// Of the folders, the ones that are watched only for a folder that is to come below them.
     waiting: AHashSet<PathBuf>,
-    hints: Hints,
-    /// When the kernel was asked last.
-    read: Option<Instant>,
-    /// That a folder cannot be watched was said.
-    told: bool,
+    /// [`Self::again`] was called.
+    again: bool,
+    /// When it was collected last.
+    collected: Option<Instant>,
+    /// That a folder cannot be watched was logged as a warning.
+    warned: bool,
 }
 
 impl Watch {
     pub(super) fn new() -> Self {
-        let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)
+        let inbox = Arc::new(Inbox::default());
+        let to = Arc::clone(&inbox);
+        // As inotify's own masks: no wake-up for what the tailer itself does, which opens and reads files.
+        let kinds =
+            EventKindMask::CREATE | EventKindMask::REMOVE | EventKindMask::MODIFY_DATA | EventKindMask::MODIFY_NAME;
+        let watcher = RecommendedWatcher::new(move |event| to.event(event), Config::default().with_event_kinds(kinds))
             .inspect_err(|error| {
-                tracing::warn!(%error, "no wake-ups from the file system: files are looked at in turn");
+                tracing::warn!(%error, "no wake-ups from the file system: files are found by the rescan alone");
             })
             .ok();
-        Self {
-            inotify: inotify.map(Arc::new),
+        let mut watch = Self {
+            watcher,
+            inbox,
             folders: AHashMap::new(),
-            watches: AHashMap::new(),
+            places: AHashMap::new(),
             waiting: AHashSet::new(),
-            hints: Hints::default(),
-            read: None,
-            told: false,
-        }
+            again: false,
+            collected: None,
+            warned: false,
+        };
+        // Starting its thread may have failed, which notify does not return.
+        watch.sync();
+        watch
     }
 
     /// Watches a folder, once.
     pub(super) fn folder(&mut self, path: &Path) {
         self.waiting.remove(path);
-        if self.folders.get(path).is_some_and(|folder| folder.watch.is_some()) {
+        if self.is_watched(path) || self.watcher.is_none() {
             return;
         }
-        let Some(inotify) = &self.inotify else { return };
         // Should another come to lie there before it is watched, the next look finds it.
-        let Ok(metadata) = fs::metadata(path) else { return };
-        let flags = WatchFlags::MODIFY
-            | WatchFlags::CREATE
-            | WatchFlags::MOVE
-            | WatchFlags::DELETE
-            | WatchFlags::DELETE_SELF
-            | WatchFlags::MOVE_SELF
-            | WatchFlags::ONLYDIR;
-        let watch = match inotify::add_watch(inotify, path, flags) {
-            Ok(watch) => {
-                let place = || fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-                self.watches.entry(watch).or_insert_with(|| Watched { place: place(), paths: 0 }).paths += 1;
-                Some(watch)
+        let Some(metadata) = fs::metadata(path).ok().filter(fs::Metadata::is_dir) else { return };
+        let inode = identity::inode(&metadata);
+        let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let watched = match self.places.get(&place) {
+            Some(watched) if *watched == inode => Ok(()),
+            // The next look unwatches what lay there before.
+            Some(_) => return self.again(),
+            None => self.call(|watcher| watcher.watch(&place, RecursiveMode::NonRecursive)).unwrap_or(Ok(())),
+        };
+        let place = match watched {
+            Ok(()) => {
+                self.places.insert(place.clone(), inode);
+                Some(place)
             }
-            Err(Errno::NOENT | Errno::NOTDIR) => return,
+            Err(error) if matches!(error.kind, ErrorKind::PathNotFound) => return,
             Err(error) => {
                 let path = path.display();
-                if self.told {
+                if self.warned {
                     tracing::debug!(%path, %error, "a folder cannot be watched");
                 } else {
-                    self.told = true;
-                    tracing::warn!(%path, %error, "a folder, the first of some, cannot be watched: its files are looked at in turn");
+                    self.warned = true;
+                    tracing::warn!(%path, %error, "a folder, the first of some, cannot be watched: its files are found by the rescan");
                 }
                 None
             }
         };
         let silent = rustix::fs::statfs(path).is_ok_and(|system| SILENT.contains(&(system.f_type as u32)));
-        self.folders.insert(path.to_owned(), Folder { inode: identity::inode(&metadata), watch, silent });
+        self.folders.insert(path.to_owned(), Folder { inode, place, silent });
     }
 
     /// Watches these for folders that are to come below them, and no longer those of before. Call it after
-    /// [`Self::folder`] was told all folders that are there.
+    /// [`Self::folder`] was called with all folders that are there.
     pub(super) fn wait_in<'a>(&mut self, above: impl Iterator<Item = &'a Path>) {
         let above: AHashSet<PathBuf> = above.map(Path::to_owned).collect();
-        for folder in self.waiting.extract_if(|folder| !above.contains(folder)).collect::<Vec<_>>() {
-            if let Some(folder) = self.folders.remove(&folder) {
-                self.unwatch(&folder);
-            }
+        let folders = &mut self.folders;
+        let left = self.waiting.extract_if(|folder| !above.contains(folder));
+        if left.filter_map(|folder| folders.remove(&folder)).count() > 0 {
+            self.unwatch_unused();
         }
         for folder in above {
-            let is_watched = |watch: &Self| watch.folders.get(&folder).is_some_and(|folder| folder.watch.is_some());
-            if !is_watched(self) {
+            if !self.is_watched(&folder) {
                 self.folder(&folder);
-                if is_watched(self) {
-                    // What came before it was watched was not told.
+                if self.is_watched(&folder) {
+                    // What came before it was watched was not reported.
                     self.again();
                 }
                 self.waiting.insert(folder);
@@ -170,102 +188,148 @@ impl Watch {
 
     /// Forgets folders that are gone, or in whose place there are others, so that those are watched.
     pub(super) fn forget_missing(&mut self) {
-        let watches = &self.watches;
-        let gone = self.folders.extract_if(|path, folder| {
-            let lies = fs::metadata(path).is_ok_and(|now| now.is_dir() && identity::inode(&now) == folder.inode);
-            !lies || folder.watch.is_some_and(|watch| !watches.contains_key(&watch))
+        // notify no longer watches a folder that was removed, though one with the same inode may lie there now.
+        let watched = self.call(|watcher| watcher.watched_paths()).and_then(Result::ok).unwrap_or_default();
+        let watched: AHashSet<PathBuf> = watched.into_iter().map(|(place, _)| place).collect();
+        self.places.retain(|place, _| watched.contains(place));
+        let places = &self.places;
+        self.folders.retain(|path, folder| {
+            fs::metadata(path).is_ok_and(|now| now.is_dir() && identity::inode(&now) == folder.inode)
+                && folder.place.as_ref().is_none_or(|place| places.contains_key(place))
         });
-        for (_, folder) in gone.collect::<Vec<_>>() {
-            self.unwatch(&folder);
+        self.unwatch_unused();
+    }
+
+    fn unwatch_unused(&mut self) {
+        let folders = self.folders.values();
+        let used: AHashSet<_> = folders.filter_map(|folder| Some((folder.place.as_deref()?, folder.inode))).collect();
+        let unused = self.places.extract_if(|place, inode| !used.contains(&(place.as_path(), *inode)));
+        for (place, _) in unused.collect::<Vec<_>>() {
+            // It may be gone, and the watch with it.
+            self.call(|watcher| watcher.unwatch(&place));
         }
     }
 
-    fn unwatch(&mut self, folder: &Folder) {
-        let Some((watch, watched)) = folder.watch.and_then(|at| Some((at, self.watches.get_mut(&at)?))) else { return };
-        watched.paths -= 1;
-        if watched.paths == 0 {
-            self.watches.remove(&watch);
-            if let Some(inotify) = &self.inotify {
-                // The folder may be gone, and its watch with it.
-                let _ = inotify::remove_watch(inotify, watch);
-            }
-        }
+    fn is_watched(&self, path: &Path) -> bool {
+        self.folders.get(path).is_some_and(|folder| folder.place.is_some())
     }
 
-    /// Every folder is watched, and all that changes in it is told.
+    /// Every folder is watched, and every change in it is reported.
     pub(super) fn is_whole(&self) -> bool {
-        self.inotify.is_some() && self.folders.values().all(|folder| folder.watch.is_some() && !folder.silent)
+        self.watcher.is_some() && self.folders.values().all(|folder| folder.place.is_some() && !folder.silent)
     }
 
-    /// What changed; the kernel is asked at most every [`GATHER`].
+    /// What changed; collected at most every [`GATHER`].
     pub(super) fn take(&mut self, now: Instant) -> Hints {
-        if self.read.is_none_or(|at| now.saturating_duration_since(at) >= GATHER) {
-            self.read = Some(now);
-            self.ask();
+        let mut hints = Hints::default();
+        if self.collected.is_none_or(|at| now.saturating_duration_since(at) >= GATHER) {
+            self.collected = Some(now);
+            hints = self.collect();
         }
-        std::mem::take(&mut self.hints)
+        hints.structure |= std::mem::take(&mut self.again);
+        hints
     }
 
     /// Files came or went, and nobody has looked yet.
     pub(super) fn again(&mut self) {
-        self.hints.structure = true;
+        self.again = true;
     }
 
     /// [`Self::again`] was called since what changed was taken.
     pub(super) fn is_asked(&self) -> bool {
-        self.hints.structure
+        self.again
     }
 
-    /// What to await for the next wake-up, for once; within a runtime. `None` where there are none.
-    pub(super) fn listen(&self) -> Option<AsyncFd<Arc<OwnedFd>>> {
-        let inotify = Arc::clone(self.inotify.as_ref()?);
-        #[expect(deprecated, reason = "it is sound for a descriptor that is owned")]
-        let listening = AsyncFd::with_interest(inotify, Interest::READABLE);
-        listening.inspect_err(|error| tracing::debug!(%error, "no wake-ups from the file system for now")).ok()
+    /// Returns at the next wake-up; never where there are none.
+    pub(super) async fn woken(&self) {
+        self.inbox.changed.notified().await;
     }
 
-    fn ask(&mut self) {
-        let Some(inotify) = self.inotify.clone() else { return };
-        let mut buffer = [MaybeUninit::uninit(); 16 << 10];
-        let mut events = Reader::new(&*inotify, &mut buffer);
-        loop {
-            let event = match events.next() {
-                Ok(event) => event,
-                Err(Errno::INTR) => continue,
-                Err(Errno::AGAIN) => return,
-                Err(error) => {
-                    tracing::debug!(%error, "wake-ups from the file system cannot be read");
-                    self.hints.all();
-                    return;
-                }
-            };
-            let flags = event.events();
-            if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
-                self.hints.all();
-            } else if flags.contains(ReadFlags::IGNORED) {
-                // Its folder is gone.
-                self.hints.structure |= self.watches.remove(&event.wd()).is_some();
-            } else if let Some(watched) = self.watches.get(&event.wd()) {
-                self.hints.structure |= flags != ReadFlags::MODIFY;
-                let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
-                self.hints.grew(name.map_or_else(|| watched.place.clone(), |name| watched.place.join(name)));
-            }
+    fn collect(&mut self) -> Hints {
+        self.inbox.open();
+        self.sync();
+        self.inbox.take()
+    }
+
+    /// Returns once notify's thread has read what the kernel gathered: an option that it does not have is answered after
+    /// that.
+    fn sync(&mut self) {
+        if let Some(Err(error)) = self.watcher.as_mut().map(|watcher| watcher.configure(Config::default())) {
+            tracing::warn!(%error, "wake-ups from the file system ended: files are found by the rescan alone");
+            // Dropped without its thread, it would panic.
+            std::mem::forget(self.watcher.take());
         }
+    }
+
+    /// Calls notify, whose thread answers.
+    fn call<T>(&mut self, call: impl FnOnce(&mut RecommendedWatcher) -> T) -> Option<T> {
+        let watcher = self.watcher.as_mut()?;
+        self.inbox.open();
+        let answer = call(watcher);
+        self.inbox.close();
+        Some(answer)
     }
 }
 
-/// Returns at the next wake-up; never where there are none.
-pub(super) async fn woken(listening: Option<&AsyncFd<Arc<OwnedFd>>>) {
-    match listening {
-        Some(listening) => drop(listening.readable().await),
-        None => std::future::pending().await,
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // For good: its thread is to end.
+        self.inbox.open();
+        self.sync();
+    }
+}
+
+impl Inbox {
+    /// Called on notify's thread, which reads nothing more before somebody collects this.
+    fn event(&self, event: notify::Result<Event>) {
+        let mut state = self.state.lock();
+        state.hints.add(event);
+        if !state.open {
+            self.changed.notify_one();
+            self.opened.wait_while(&mut state, |state| !state.open);
+        }
+    }
+
+    fn open(&self) {
+        self.state.lock().open = true;
+        self.opened.notify_one();
+    }
+
+    fn close(&self) {
+        let mut state = self.state.lock();
+        state.open = false;
+        if !state.hints.is_empty() {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Closes it, emptied.
+    fn take(&self) -> Hints {
+        let mut state = self.state.lock();
+        state.open = false;
+        // A wake-up for what is taken here.
+        let _ = self.changed.notified().now_or_never();
+        std::mem::take(&mut state.hints)
     }
 }
 
 impl Hints {
-    fn all(&mut self) {
-        (self.structure, self.anything) = (true, true);
-        self.paths.clear();
+    fn is_empty(&self) -> bool {
+        !self.structure && !self.anything && self.paths.is_empty()
+    }
+
+    fn add(&mut self, event: notify::Result<Event>) {
+        match event {
+            Ok(event) if !event.need_rescan() => {
+                self.structure |= !matches!(event.kind, EventKind::Modify(ModifyKind::Data(_)));
+                event.paths.into_iter().for_each(|path| self.grew(path));
+            }
+            // Events were lost.
+            _ => {
+                (self.structure, self.anything) = (true, true);
+                self.paths.clear();
+            }
+        }
     }
 
     fn grew(&mut self, path: PathBuf) {
@@ -281,6 +345,19 @@ impl Hints {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is reported; notify's thread may answer once before it reads.
+    fn collected(watch: &mut Watch) -> Hints {
+        let mut all = Hints::default();
+        for _ in 0..5 {
+            std::thread::sleep(Duration::from_millis(1));
+            let hints = watch.collect();
+            all.structure |= hints.structure;
+            all.anything |= hints.anything;
+            all.paths.extend(hints.paths);
+        }
+        all
+    }
 
     #[test]
     fn what_the_kernel_tells_nothing_of_is_not_taken_as_watched() {
@@ -304,8 +381,7 @@ mod tests {
             watch.folder(&one);
             watch.folder(&two);
             changed();
-            watch.read = None;
-            watch.take(Instant::now())
+            collected(&mut watch)
         };
         let write = || fs::write(one.join("a"), "text").unwrap();
         let place = fs::canonicalize(&one).unwrap().join("a");
@@ -325,5 +401,32 @@ mod tests {
         };
         assert!(look(&aside).structure);
         assert!(look(&write).paths.contains(&place));
+    }
+
+    #[tokio::test]
+    async fn what_changes_after_a_wake_up_is_read_once_that_is_collected_or_the_watch_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut watch = Watch::new();
+        watch.folder(folder.path());
+        let place = fs::canonicalize(folder.path()).unwrap();
+        let (first, later) = (place.join("first"), place.join("later"));
+        let inbox = Arc::clone(&watch.inbox);
+        let reported = |path| inbox.state.lock().hints.paths.contains(path);
+        fs::write(&first, "text").unwrap();
+        watch.woken().await;
+        fs::write(&later, "text").unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(reported(&first) && !reported(&later));
+        assert!(collected(&mut watch).paths.contains(&later));
+        assert!(watch.woken().now_or_never().is_none(), "woken for what was collected");
+        fs::write(&later, "more").unwrap();
+        watch.woken().await;
+        drop(watch);
+        let ended = async {
+            while Arc::strong_count(&inbox) > 1 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), ended).await.expect("notify's thread goes on");
     }
 }
