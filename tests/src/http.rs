@@ -25,6 +25,7 @@ impl Api {
     }
 
     /// The same API, asked with a bearer token.
+    #[must_use]
     pub fn with_token(&self, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..self.clone() }
     }

@@ -11,29 +11,26 @@ use super::{ADMIN_TIMEOUT, Broker, kafka};
 use crate::{Error, Lag, Partition, TopicSpec};
 
 impl Broker {
-    fn admin(&self) -> Result<&AdminClient<DefaultClientContext>, Error> {
-        if let Some(admin) = self.0.admin.get() {
-            return Ok(admin);
-        }
-        let admin = self.config(&[]).create().map_err(|error| kafka("cannot be opened", error))?;
-        Ok(self.0.admin.get_or_init(|| admin))
+    fn admin(&self) -> Result<AdminClient<DefaultClientContext>, Error> {
+        self.config(&[]).create().map_err(|error| kafka("cannot be opened", error))
     }
 
     pub(crate) async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error> {
+        let admin = self.admin()?;
         for spec in topics {
-            self.or_given_up(self.ensure(spec)).await?;
+            self.or_given_up(self.ensure(&admin, spec)).await?;
         }
         Ok(())
     }
 
-    async fn ensure(&self, spec: &TopicSpec) -> Result<(), Error> {
+    async fn ensure(&self, admin: &AdminClient<DefaultClientContext>, spec: &TopicSpec) -> Result<(), Error> {
         let failed = |code| kafka(&format!("making topic {}", spec.name), KafkaError::AdminOp(code));
         let limits = limits(spec);
         let mut topic = NewTopic::new(&spec.name, spec.partitions.max(1), TopicReplication::Fixed(spec.replication));
         for (name, value) in &limits {
             topic = topic.set(name, value);
         }
-        let made = self.admin()?.create_topics([&topic], &timeouts()).await;
+        let made = admin.create_topics([&topic], &timeouts()).await;
         let made = made.map_err(|error| kafka(&format!("making topic {}", spec.name), error))?;
         match Answer::of(made) {
             Answer::Done => return self.until_known(spec).await,
@@ -44,7 +41,7 @@ impl Broker {
         }
         if self.partitions(&spec.name).await? < spec.partitions {
             let more = NewPartitions::new(&spec.name, spec.partitions as usize);
-            let grown = self.admin()?.create_partitions([&more], &timeouts()).await;
+            let grown = admin.create_partitions([&more], &timeouts()).await;
             let grown = grown.map_err(|error| kafka(&format!("growing topic {}", spec.name), error))?;
             match Answer::of(grown) {
                 // Another was faster.
@@ -92,22 +89,21 @@ impl Broker {
 
     pub(crate) async fn partitions(&self, topic: &str) -> Result<i32, Error> {
         let (broker, topic) = (self.clone(), topic.to_owned());
-        self.blocking(move || count(&*broker.reader()?, &topic)).await
+        self.blocking(move || count(&broker, &topic)).await
     }
 
     pub(crate) async fn offsets(&self, partition: &Partition) -> Result<(i64, i64), Error> {
         let (broker, partition) = (self.clone(), partition.clone());
-        self.blocking(move || offsets(&*broker.reader()?, &partition)).await
+        self.blocking(move || offsets(&broker, &partition)).await
     }
 
     pub(crate) async fn lag(&self, group: &str, topics: &[&str]) -> Result<Vec<Lag>, Error> {
         let (broker, group) = (self.clone(), group.to_owned());
         let topics: Vec<String> = topics.iter().map(|topic| (*topic).to_owned()).collect();
         let ask = move || {
-            let reader = broker.reader()?;
             let mut partitions = Vec::new();
             for topic in topics {
-                let count = count(&reader, &topic)?;
+                let count = count(&broker, &topic)?;
                 let name: std::sync::Arc<str> = topic.into();
                 partitions.extend((0..count).map(|n| Partition::new(name.clone(), n)));
             }
@@ -115,7 +111,7 @@ impl Broker {
             let asker: BaseConsumer<Context> = broker.client(&config(&group), Context::of("reader of positions"))?;
             let committed = committed(|list| asker.committed_offsets(list, ADMIN_TIMEOUT), &partitions)?;
             let lag = partitions.into_iter().map(|partition| {
-                let (low, high) = offsets(&reader, &partition)?;
+                let (low, high) = offsets(&broker, &partition)?;
                 let committed = committed.iter().find(|p| p.partition == partition).map(|p| p.offset);
                 Ok(Lag { partition, committed, low, high })
             });
@@ -159,8 +155,9 @@ fn limits(spec: &TopicSpec) -> Vec<(&'static str, String)> {
     age.into_iter().chain(size).collect()
 }
 
-fn count(reader: &BaseConsumer<Context>, topic: &str) -> Result<i32, Error> {
-    let metadata = reader.fetch_metadata(Some(topic), ADMIN_TIMEOUT).map_err(|error| kafka(topic, error))?;
+fn count(broker: &Broker, topic: &str) -> Result<i32, Error> {
+    let metadata = broker.ask(|reader| reader.fetch_metadata(Some(topic), ADMIN_TIMEOUT))?;
+    let metadata = metadata.map_err(|error| kafka(topic, error))?;
     let unknown = || Error::Unknown(topic.to_owned());
     let topic = metadata.topics().iter().find(|found| found.name() == topic).ok_or_else(unknown)?;
     match topic.partitions().len() {
@@ -169,10 +166,10 @@ fn count(reader: &BaseConsumer<Context>, topic: &str) -> Result<i32, Error> {
     }
 }
 
-fn offsets(reader: &BaseConsumer<Context>, partition: &Partition) -> Result<(i64, i64), Error> {
-    let name = format!("{}/{}", partition.topic, partition.partition);
-    let result = reader.fetch_watermarks(&partition.topic, partition.partition, ADMIN_TIMEOUT);
-    result.map_err(|error| kafka(&name, error))
+fn offsets(broker: &Broker, partition: &Partition) -> Result<(i64, i64), Error> {
+    let ask =
+        |reader: &BaseConsumer<Context>| reader.fetch_watermarks(&partition.topic, partition.partition, ADMIN_TIMEOUT);
+    broker.ask(ask)?.map_err(|error| kafka(&format!("{}/{}", partition.topic, partition.partition), error))
 }
 
 #[cfg(test)]

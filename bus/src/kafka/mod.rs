@@ -16,11 +16,10 @@ mod context;
 mod producer;
 mod transactions;
 
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use rdkafka::admin::AdminClient;
-use rdkafka::client::DefaultClientContext;
+use parking_lot::Mutex;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -42,11 +41,17 @@ pub(crate) struct Broker(Arc<Inner>);
 struct Inner {
     /// Brokers and the user's properties.
     options: Options,
-    admin: OnceLock<AdminClient<DefaultClientContext>>,
-    /// Asks for metadata and offsets; of no group.
-    reader: OnceLock<Arc<BaseConsumer<Context>>>,
+    reader: Mutex<Reader>,
     /// Cancelled when nobody waits for Kafka any more.
     given_up: CancellationToken,
+}
+
+/// Asks for metadata and offsets; of no group.
+#[derive(Default)]
+struct Reader {
+    client: Option<Arc<BaseConsumer<Context>>>,
+    /// When it was first told that Kafka is away, since it last had an answer.
+    away: Option<Instant>,
 }
 
 /// Whether librdkafka takes the properties; connects to nothing.
@@ -62,7 +67,7 @@ pub(crate) fn check(options: &Options) -> Result<(), Error> {
 impl Broker {
     fn new(options: Options) -> Self {
         let given_up = CancellationToken::new();
-        Self(Arc::new(Inner { options, admin: OnceLock::new(), reader: OnceLock::new(), given_up }))
+        Self(Arc::new(Inner { options, reader: Mutex::default(), given_up }))
     }
 
     /// Connects to nothing yet; the properties are those that [`check`] has seen.
@@ -74,8 +79,8 @@ impl Broker {
         let broker = self.clone();
         // Any answer will do, so a short one is asked for; and also of whoever gave up.
         let ask = move || {
-            let answer = broker.reader()?.fetch_metadata(Some("weir-is-anybody-there"), within);
-            Ok::<_, Error>(!answer.is_err_and(|error| code(&error).is_some_and(consumer::is_away)))
+            let answer = broker.ask(|reader| reader.fetch_metadata(Some("weir-is-anybody-there"), within))?;
+            Ok::<_, Error>(!answer.is_err_and(|error| is_away(&error)))
         };
         tokio::task::spawn_blocking(ask).await.is_ok_and(|answer| answer.unwrap_or(false))
     }
@@ -124,12 +129,38 @@ impl Broker {
         self.config(own).create_with_context(context).map_err(|error| kafka("cannot be opened", error))
     }
 
-    fn reader(&self) -> Result<Arc<BaseConsumer<Context>>, Error> {
-        if let Some(reader) = self.0.reader.get() {
-            return Ok(reader.clone());
+    /// Asks the reader, which is opened where there is none.
+    fn ask<T>(
+        &self,
+        ask: impl FnOnce(&BaseConsumer<Context>) -> Result<T, KafkaError>,
+    ) -> Result<Result<T, KafkaError>, Error> {
+        let client = {
+            let mut reader = self.0.reader.lock();
+            if let Some(client) = &reader.client {
+                client.clone()
+            } else {
+                let own = [("allow.auto.create.topics", "false")];
+                reader.client.insert(Arc::new(self.client(&own, Context::of("reader of topics"))?)).clone()
+            }
+        };
+        let answer = ask(&client);
+        self.0.reader.lock().heard(&client, answer.as_ref().is_err_and(is_away), Instant::now());
+        Ok(answer)
+    }
+}
+
+impl Reader {
+    /// Gives `client` up once it has told for [`ADMIN_TIMEOUT`] that Kafka is away: the next begins with the configured
+    /// addresses. A client that is told of a cluster without brokers, as a fenced broker tells, forgets all of them and
+    /// may never look again (librdkafka's issue 5301).
+    fn heard(&mut self, client: &Arc<BaseConsumer<Context>>, away: bool, now: Instant) {
+        if !self.client.as_ref().is_some_and(|current| Arc::ptr_eq(current, client)) {
+            return;
         }
-        let reader = Arc::new(self.client(&[("allow.auto.create.topics", "false")], Context::of("reader of topics"))?);
-        Ok(self.0.reader.get_or_init(|| reader).clone())
+        self.away = away.then(|| self.away.unwrap_or(now));
+        if self.away.is_some_and(|since| now.saturating_duration_since(since) >= ADMIN_TIMEOUT) {
+            *self = Self::default();
+        }
     }
 }
 
@@ -164,6 +195,11 @@ fn code(error: &KafkaError) -> Option<Code> {
         KafkaError::AdminOp(code) => Some(*code),
         other => other.rdkafka_error_code(),
     }
+}
+
+/// Whether this says that no broker answers just now.
+fn is_away(error: &KafkaError) -> bool {
+    code(error).is_some_and(consumer::is_away)
 }
 
 /// Whether this says that another took the place of a producer, or of a group's member.
@@ -251,6 +287,29 @@ mod tests {
         assert!(matches!(producer.send(record()).await.err(), Some(Error::Closed)));
         assert!(matches!(bus.partitions("t").await, Err(Error::Closed)));
         assert!(matches!(bus.ensure_topics(&[bus.topic_spec("t")]).await, Err(Error::Closed)));
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_tells_for_long_that_kafka_is_away_is_made_anew() {
+        let broker = Broker::open(&options(&[]));
+        let away = || Err::<(), _>(KafkaError::MetadataFetch(Code::BrokerTransportFailure));
+        broker.ask(|_| away()).unwrap().unwrap_err();
+        let client = |broker: &Broker| broker.0.reader.lock().client.clone();
+        let (first, now) = (client(&broker).unwrap(), Instant::now());
+        for (away, after, kept) in [
+            (true, ADMIN_TIMEOUT / 2, true),
+            (false, ADMIN_TIMEOUT, true),
+            (true, ADMIN_TIMEOUT * 2, true),
+            (true, ADMIN_TIMEOUT * 5 / 2, true),
+            (true, ADMIN_TIMEOUT * 3, false),
+        ] {
+            broker.0.reader.lock().heard(&first, away, now + after);
+            assert_eq!(client(&broker).is_some(), kept, "{after:?}");
+        }
+        broker.ask(|_| away()).unwrap().unwrap_err();
+        let second = client(&broker).unwrap();
+        broker.0.reader.lock().heard(&first, true, now + ADMIN_TIMEOUT * 9);
+        assert!(Arc::ptr_eq(&client(&broker).unwrap(), &second), "another one's answer");
     }
 
     #[test]
