@@ -26,7 +26,7 @@ pub use seen::Seen;
 use wire::Call;
 pub use wire::Undecodable;
 
-use crate::hdr::Hdr;
+use weir_calls::Hdr;
 
 /// Where calls go whose tenant has too many interfaces.
 pub const OTHER: &str = "other";

@@ -1,13 +1,12 @@
 //! Call statistics, series, rules and notifications.
 //!
-//! [`fold`] turns the spans of a range of offsets into deltas by one-second slot of their end time; [`hdr`] holds their
+//! [`fold`] turns the spans of a range of offsets into deltas by one-second slot of their end time; [`weir_calls::Hdr`] holds their
 //! durations; [`series`] keeps them for queries ([`promql`]) and [`rules`], which are evaluated as event time goes on;
 //! [`notify`] tells receivers of the alerts. [`Alerter`] is the room that drives all of them.
 
 mod api;
 mod engine;
 pub mod fold;
-pub mod hdr;
 pub mod notify;
 pub mod options;
 pub mod pipeline;

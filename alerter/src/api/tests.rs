@@ -5,9 +5,9 @@ use tower::ServiceExt as _;
 use weir_proto::v1;
 
 use super::*;
-use crate::hdr::Hdr;
 use crate::options::Options;
 use crate::series::store::{Refused, Store};
+use weir_calls::Hdr;
 
 const T: u64 = 1_700_000_000;
 

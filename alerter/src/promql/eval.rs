@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::plan::{Node, Plan, Selector};
 use super::value::{Histogram, Number, Sample, Value, is_stale};
 use super::{Error, MAX_SAMPLES, MAX_SERIES};
-use crate::hdr::Hdr;
 use crate::series::read::{Data, Labels, Read};
+use weir_calls::Hdr;
 
 /// A plan with its data for a range of times.
 pub(super) struct Evaluation<'a> {

@@ -7,8 +7,8 @@ use super::eval::{Evaluation, Samples, Window, without_name};
 use super::plan::{Kind, Node, Selector};
 use super::value::{Histogram, Number, Sample, Value};
 use super::{Error, buckets};
-use crate::hdr::Hdr;
 use crate::series::read::{Labels, MatchOp};
+use weir_calls::Hdr;
 
 /// The functions that there are.
 pub const FUNCTIONS: [&str; 29] = [

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::hdr::Hdr;
 use crate::series::read::{Data, Labels, MatchOp, Series};
+use weir_calls::Hdr;
 
 /// A store for tests: series as they are, cut to the range asked for.
 #[derive(Default)]

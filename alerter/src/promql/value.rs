@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::hdr::Hdr;
 use crate::series::read::Labels;
+use weir_calls::Hdr;
 
 /// The sample that ends a series, as Prometheus writes it: a NaN of its own. A selector that finds it last finds
 /// nothing.

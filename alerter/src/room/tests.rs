@@ -244,7 +244,7 @@ async fn while_the_bus_is_held_back_an_alert_neither_fires_nor_is_resolved() {
     // Nothing folds here, and the last range came a minute ago: the wall clock is far ahead of event time.
     let event = weir_service::time::now_unix_nano() as u64 / 1_000_000_000 - 60;
     for source_partition in 0..4 {
-        let durations = Some(crate::hdr::Hdr::default().to_message());
+        let durations = Some(weir_calls::Hdr::default().to_message());
         let slot = v1::CallSlot { unix_seconds: event - 2, calls: 1, durations, ..v1::CallSlot::default() };
         let series = v1::CallSeries { service: "ocr".to_owned(), slots: vec![slot], ..v1::CallSeries::default() };
         let range = v1::CallDeltas {

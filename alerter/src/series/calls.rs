@@ -6,7 +6,7 @@ use std::sync::Arc;
 use weir_proto::v1;
 
 use super::read::{Data, Labels};
-use crate::hdr::{Hdr, HdrError};
+use weir_calls::{Hdr, HdrError};
 
 /// Calls by outcome.
 pub(crate) const CALLS: &str = "weir_calls_total";

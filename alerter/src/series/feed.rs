@@ -15,13 +15,14 @@ use prost::Message as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_bus::{Bus, Error, Event, Message, Partition, Position};
+use weir_calls::Follows;
 use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
 use weir_proto::{topic, v1};
 use weir_service::health::Part as Health;
 use weir_service::telemetry::whole;
 
 use super::read::{Matcher, Read, Series};
-use super::store::{Refused, Store, Taken};
+use super::store::{Refused, Store};
 use crate::fold::{arrival, first};
 
 /// How often new partitions are looked for.
@@ -186,13 +187,13 @@ impl Feed {
             let taken = self.shared.store.write().add_calls(&range, &mut refused);
             let (partition, first) = (range.source_partition, range.first_offset);
             let result = match taken {
-                Taken::InOrder => "in_order",
-                Taken::Gap(offsets) => {
+                Follows::InOrder => "in_order",
+                Follows::Gap(offsets) => {
                     tracing::warn!(partition, first, offsets, "spans are missing between two ranges of calls");
                     self.gaps.add(u64::try_from(offsets).unwrap_or(0), &[]);
                     "gap"
                 }
-                Taken::Overlap => {
+                Follows::Overlap => {
                     tracing::warn!(partition, first, "a range of calls was seen before, and is dropped");
                     "overlap"
                 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::hdr::Hdr;
+use weir_calls::Hdr;
 
 /// A series' labels, the name among them as `__name__`; an empty value is as no label.
 pub type Labels = Arc<BTreeMap<String, String>>;

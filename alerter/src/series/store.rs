@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ahash::AHashMap;
+use weir_calls::{Follows, Source};
 use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
 use weir_proto::otlp::metrics::v1::{
     AggregationTemporality, DataPointFlags, Histogram as OtlpHistogram, Metric, NumberDataPoint, metric::Data as Otlp,
@@ -24,17 +25,6 @@ const SKEW_MS: i64 = 60_000;
 /// Old points are dropped in steps.
 const FORGET_MS: i64 = 10_000;
 
-/// What became of a range of calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
-    /// It follows the one before.
-    InOrder,
-    /// It begins later than the one before ends: so many offsets were never seen. It was taken.
-    Gap(i64),
-    /// It was seen before, or overlaps with what was seen. It was dropped.
-    Overlap,
-}
-
 /// Points that were not taken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Refused {
@@ -44,13 +34,6 @@ pub struct Refused {
     pub out_of_range: u64,
     /// Of kinds that are not kept: exponential histograms and summaries, not a number, another kind than the series has.
     pub unsupported: u64,
-}
-
-/// How far a source partition has come.
-#[derive(Debug, Clone, Copy)]
-struct Source {
-    end_offset: i64,
-    watermark_unix_nano: u64,
 }
 
 /// All series.
@@ -85,19 +68,15 @@ impl Store {
     }
 
     /// Takes a range of calls, if it was not seen before.
-    pub fn add_calls(&mut self, range: &v1::CallDeltas, refused: &mut Refused) -> Taken {
+    pub fn add_calls(&mut self, range: &v1::CallDeltas, refused: &mut Refused) -> Follows {
         let key = (range.source_topic.clone(), range.source_partition);
         let known = self.sources.get(&key).copied();
-        let taken = match known {
-            _ if range.begins_anew => Taken::InOrder,
-            Some(source) if range.first_offset < source.end_offset => return Taken::Overlap,
-            Some(source) if range.first_offset > source.end_offset => {
-                Taken::Gap(range.first_offset - source.end_offset)
-            }
-            _ => Taken::InOrder,
-        };
-        let watermark = range.watermark_unix_nano.max(known.map_or(0, |source| source.watermark_unix_nano));
-        let source = Source { end_offset: range.end_offset.max(range.first_offset), watermark_unix_nano: watermark };
+        let follows = Source::follows(known.as_ref(), range);
+        if follows == Follows::Overlap {
+            return follows;
+        }
+        let source = Source::after(known.as_ref(), range);
+        let watermark = source.watermark_unix_nano;
         self.sources.insert(key, source);
         let watermark_ms = (watermark / 1_000_000) as i64;
         let oldest = watermark_ms.saturating_sub(self.history_ms).div_euclid(1000);
@@ -126,7 +105,7 @@ impl Store {
             }
         }
         self.forget(watermark_ms.saturating_sub(self.history_ms));
-        taken
+        follows
     }
 
     /// Takes the gauges, sums and histograms of a record; `arrival_ms` bounds how far ahead a point may lie.

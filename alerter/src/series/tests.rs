@@ -6,8 +6,10 @@ use weir_proto::otlp::metrics::v1::{
 use weir_proto::v1;
 
 use super::read::{Data, MatchOp, Matcher, Read};
-use super::store::{Refused, Store, Taken};
-use crate::hdr::Hdr;
+use weir_calls::Follows;
+
+use super::store::{Refused, Store};
+use weir_calls::Hdr;
 
 const T: u64 = 1_700_000_000;
 
@@ -43,10 +45,10 @@ fn store() -> Store {
 #[test]
 fn ranges_are_counted_once_and_a_gap_is_told() {
     let (mut store, mut refused) = (store(), Refused::default());
-    assert_eq!(store.add_calls(&range(0, 5, &[T]), &mut refused), Taken::InOrder);
-    assert_eq!(store.add_calls(&range(0, 5, &[T]), &mut refused), Taken::Overlap);
-    assert_eq!(store.add_calls(&range(5, 5, &[]), &mut refused), Taken::InOrder);
-    assert_eq!(store.add_calls(&range(7, 9, &[T]), &mut refused), Taken::Gap(2));
+    assert_eq!(store.add_calls(&range(0, 5, &[T]), &mut refused), Follows::InOrder);
+    assert_eq!(store.add_calls(&range(0, 5, &[T]), &mut refused), Follows::Overlap);
+    assert_eq!(store.add_calls(&range(5, 5, &[]), &mut refused), Follows::InOrder);
+    assert_eq!(store.add_calls(&range(7, 9, &[T]), &mut refused), Follows::Gap(2));
     let ok = [is("__name__", MatchOp::Equal, "weir_calls_total"), is("outcome", MatchOp::Equal, "ok")];
     let series = store.select(&ok, i64::MIN, i64::MAX);
     assert!(matches!(&series[0].data, Data::Counter { before: 0.0, deltas, .. } if deltas == &[(T as i64 + 1, 2.0)]));

@@ -1,0 +1,10 @@
+//! Reading `weir_calls`: histograms of durations that merge, and ranges of a source partition that follow each other.
+//! What the series of the alerter and the cells of usage have in common.
+
+mod durations;
+pub mod hdr;
+mod sources;
+
+pub use durations::{Durations, DurationsError};
+pub use hdr::{Hdr, HdrError};
+pub use sources::{Follows, Source};
