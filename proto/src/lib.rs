@@ -39,6 +39,44 @@ pub mod v1 {
     tonic::include_proto!("weir.v1");
 }
 
+/// Envoy's messages that weir speaks, generated from `proto/envoy/`, in Envoy's packages.
+#[allow(
+    missing_docs,
+    clippy::pedantic,
+    unreachable_pub,
+    reason = "generated code; the .proto files hold the documentation"
+)]
+pub mod envoy {
+    pub mod config {
+        pub mod core {
+            pub mod v3 {
+                tonic::include_proto!("envoy.config.core.v3");
+            }
+        }
+    }
+    pub mod extensions {
+        pub mod common {
+            pub mod ratelimit {
+                pub mod v3 {
+                    tonic::include_proto!("envoy.extensions.common.ratelimit.v3");
+                }
+            }
+        }
+    }
+    pub mod service {
+        pub mod ratelimit {
+            pub mod v3 {
+                tonic::include_proto!("envoy.service.ratelimit.v3");
+            }
+        }
+    }
+    pub mod r#type {
+        pub mod v3 {
+            tonic::include_proto!("envoy.r#type.v3");
+        }
+    }
+}
+
 /// Greatest size of a record's value before compression.
 pub const MAX_RECORD_BYTES: usize = 1_000_000;
 
