@@ -75,7 +75,7 @@ pub(super) async fn pass(State((door, routes)): State<Doorway>, mut request: Req
         return busy.into_response();
     }
     let note = Note::default();
-    let entry = route.filter(|route| route.access.is_audited()).zip(door.audit.clone());
+    let entry = route.filter(|route| route.is_audited()).zip(door.audit.clone());
     let entry = entry.map(|(route, audit)| (begin(route, &request, &admitted), note.clone(), audit));
     let extensions = request.extensions_mut();
     extensions.insert(admitted.tenants.clone());

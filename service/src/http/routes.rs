@@ -56,6 +56,11 @@ impl Route {
         Self { parameters: parameters.to_vec(), ..self }
     }
 
+    /// Whether its requests leave an audit record: those that read or change data of tenants. Metrics are no such.
+    pub(super) fn is_audited(&self) -> bool {
+        self.access.is_audited() || (self.access == Access::ReadAll && self.path.starts_with("/api/"))
+    }
+
     /// Whether parameters that it does not have are refused. The APIs of other systems ignore them.
     pub(super) fn is_strict(&self) -> bool {
         self.path.starts_with("/api/v1/")
