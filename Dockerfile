@@ -8,9 +8,11 @@ COPY .cargo .cargo
 COPY proto proto
 COPY bus bus
 COPY service service
+COPY calls calls
 COPY collector collector
 COPY indexer indexer
 COPY alerter alerter
+COPY usage usage
 COPY weir weir
 COPY tests tests
 RUN cargo build --release --locked -p weir && install -d -m 0755 /data
@@ -19,6 +21,8 @@ FROM debian:bookworm-slim
 COPY --from=build /src/target/release/weir /usr/local/bin/weir
 # Whom to trust: brokers, webhooks and OTLP receivers with certificates of public authorities.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+# Days and months of reports are those of a time zone.
+COPY --from=build /usr/share/zoneinfo /usr/share/zoneinfo
 # The default data_dir is below the folder that it starts in.
 COPY --from=build --chown=65532:65532 /data /var/lib/weir
 WORKDIR /var/lib/weir

@@ -15,6 +15,7 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
     config.listeners(path)?;
     config.secrets(path)?;
     config.certificates(path)?;
+    config.usage_files(path)?;
     let rules = config.rules(path)?;
     let bus = match config.bus.broker {
         Broker::Embedded => format!("embedded, in {}", config.data_dir.join("bus").display()),
@@ -27,7 +28,7 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
         out,
         "roles      {}",
         if config.bus.broker == Broker::Kafka {
-            "standalone, or collector, indexer and alerter apart"
+            "standalone, or collector, indexer, alerter and usage apart"
         } else {
             "standalone"
         }
@@ -103,6 +104,19 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
         if config.alerter.rules.is_empty() { "no file".to_owned() } else { config.alerter.rules.join(" ") },
         rules::start(&config.alerter.rules).map_or(String::new(), |note| format!(" ({note})"))
     )?;
+    match &config.usage {
+        Some(usage) => {
+            let prices = usage.prices.as_ref().map_or("none".into(), |path| path.to_string_lossy());
+            let quotas = if usage.quotas.is_empty() { "none".to_owned() } else { usage.quotas.join(" ") };
+            writeln!(
+                out,
+                "usage      {:?}, hours kept {:?}; prices {prices}; quotas {quotas}",
+                usage.store, usage.retention
+            )?;
+            writeln!(out, "rate limit gRPC {}", or_off(usage.ratelimit.grpc.as_ref()))?;
+        }
+        None => writeln!(out, "usage      off")?,
+    }
     for section in config.idle_sections() {
         writeln!(out, "note       `{section}` is not run by this version")?;
     }

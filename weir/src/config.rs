@@ -48,7 +48,7 @@ pub(crate) struct Config {
     pub(crate) alerter: weir_alerter::Options,
     #[serde(deserialize_with = "section")]
     pub(crate) telemetry: telemetry::Options,
-    pub(crate) usage: Option<Usage>,
+    pub(crate) usage: Option<weir_usage::Options>,
     pub(crate) reflow: Option<Reflow>,
     pub(crate) tls: Option<TlsOptions>,
     pub(crate) auth: Option<auth::Options>,
@@ -60,14 +60,6 @@ pub(crate) const TLS_SECTION: &str = "tls";
 /// A section whose keys are all commented out means its defaults.
 fn section<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
-}
-
-/// Section `usage`: read, so that one file serves all versions; nothing here runs it.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Usage {
-    #[serde(rename = "store", default)]
-    _store: Option<String>,
 }
 
 /// Section `reflow`: read, so that one file serves all versions; nothing here runs it.
@@ -89,7 +81,7 @@ impl Default for Config {
             indexer: weir_indexer::Options::default(),
             alerter: weir_alerter::Options::default(),
             telemetry: telemetry::Options::default(),
-            usage: None,
+            usage: Some(weir_usage::Options::default()),
             reflow: None,
             tls: None,
             auth: None,
@@ -115,7 +107,8 @@ impl Config {
     /// Whether all listeners can be bound side by side, as they are where the collector runs.
     pub(crate) fn listeners(&self, path: Option<&Path>) -> Result<(), Wrong> {
         let path = path.unwrap_or(Path::new("defaults")).to_owned();
-        let all: Vec<_> = std::iter::once(("listen", self.listen.clone())).chain(self.otlp()).collect();
+        let all = std::iter::once(("listen", self.listen.clone())).chain(self.otlp()).chain(self.ratelimit());
+        let all: Vec<_> = all.collect();
         listeners::check(&all).map_err(|message| Wrong::Keys { path, message })
     }
 
@@ -139,8 +132,10 @@ impl Config {
     pub(crate) fn plain_listeners(&self) -> impl Iterator<Item = (&'static str, String)> {
         let http = self.tls.is_none().then(|| ("listen", self.listen.clone()));
         let otlp = self.collector.otlp.tls.is_none().then(|| self.otlp()).into_iter().flatten();
+        let usage = self.usage.as_ref().filter(|usage| usage.ratelimit.tls.is_none());
+        let ratelimit = usage.and_then(|_| self.ratelimit());
         let asked = self.auth.is_some();
-        http.into_iter().chain(otlp).filter(move |(_, address)| asked && !http::is_loopback(address))
+        http.into_iter().chain(otlp).chain(ratelimit).filter(move |(_, address)| asked && !http::is_loopback(address))
     }
 
     /// Addresses of OTLP, by key.
@@ -148,6 +143,19 @@ impl Config {
         let otlp = &self.collector.otlp;
         let otlp = [("collector.otlp.grpc", otlp.grpc), ("collector.otlp.http", otlp.http)];
         otlp.into_iter().filter_map(|(key, address)| Some((key, address?.to_string())))
+    }
+
+    /// Address of the rate-limit service, by key.
+    fn ratelimit(&self) -> Option<(&'static str, String)> {
+        let address = self.usage.as_ref()?.ratelimit.grpc?;
+        Some(("usage.ratelimit.grpc", address.to_string()))
+    }
+
+    /// Whether the files of usage can be used, which they must before it starts.
+    pub(crate) fn usage_files(&self, path: Option<&Path>) -> Result<(), Wrong> {
+        let path = path.unwrap_or(Path::new("defaults")).to_owned();
+        let checked = self.usage.as_ref().map_or(Ok(()), weir_usage::Options::check_files);
+        checked.map_err(|error| Wrong::Keys { path, message: format!("usage.{error}") })
     }
 
     /// Whether the collector's certificates can be used, which they must before it starts.
@@ -170,7 +178,8 @@ impl Config {
         let otlp = &self.collector.otlp;
         // Mutual TLS is authentication; TLS alone is not.
         let asks_clients = otlp.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-        for (key, address) in self.otlp().chain([("listen", self.listen.clone())]) {
+        let all = self.otlp().chain(self.ratelimit()).chain([("listen", self.listen.clone())]);
+        for (key, address) in all {
             let is_otlp = key.starts_with("collector.otlp");
             let is_safe = http::is_loopback(&address) || self.auth.is_some() || (is_otlp && asks_clients);
             if !self.allow_insecure && !is_safe {
@@ -195,6 +204,7 @@ impl Config {
             ));
         }
         self.alerter.check().map_err(|error| format!("alerter.{error}"))?;
+        self.usage.as_ref().map_or(Ok(()), weir_usage::Options::check).map_err(|error| format!("usage.{error}"))?;
         Ok(())
     }
 
@@ -202,7 +212,6 @@ impl Config {
     pub(crate) fn idle_sections(&self) -> impl Iterator<Item = &'static str> {
         let oidc = self.auth.as_ref().and_then(|auth| auth.oidc.as_ref());
         let sections = [
-            (self.usage.is_some(), "usage"),
             (self.reflow.is_some(), "reflow"),
             (oidc.is_some_and(|oidc| oidc.client_id.is_some()), "auth.oidc.client_id"),
             (oidc.is_some_and(|oidc| oidc.redirect_url.is_some()), "auth.oidc.redirect_url"),

@@ -36,6 +36,13 @@ groups:
         annotations: {summary: 'P99 of {{ $labels.interface }} is {{ $value }} s'}
 ";
 
+const PRICES: &str = "\
+currency: CNY
+prices:
+  - {service: ocr, per_call: '0.02'}
+  - {per_call: '0.01', per_1k_input_tokens: '0.5', per_1k_output_tokens: '2'}
+";
+
 /// Where the demo's files lie; a folder of its own is removed at the end.
 #[derive(Debug)]
 pub(crate) struct Demo {
@@ -57,6 +64,7 @@ impl Demo {
         let logs = demo.folder().join("logs");
         std::fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
         std::fs::write(demo.folder().join("rules.yaml"), RULES)?;
+        std::fs::write(demo.folder().join("prices.yaml"), PRICES)?;
         Ok(demo)
     }
 
@@ -77,6 +85,9 @@ impl Demo {
             namespaces.entry(tenant.to_owned()).or_insert_with(|| tenant.to_owned());
         }
         config.alerter.rules.push(self.folder().join("rules.yaml").display().to_string());
+        if let Some(usage) = &mut config.usage {
+            usage.prices.get_or_insert_with(|| self.folder().join("prices.yaml"));
+        }
     }
 
     /// Writes and sends until `stop`.
@@ -212,6 +223,8 @@ In another terminal:
       one call as a tree of four spans with their durations
   {program} alerts{url}
       in about 20 seconds: the alert InterfaceSlow, pending and then firing
+  {program} usage{url} --by tenant,service
+      who called what, how often, how well, and for how much
 
 Ctrl-C ends it.
 ",

@@ -51,6 +51,8 @@ enum Command {
     Indexer(Single),
     /// Run the alerter: call statistics, rules and notifications
     Alerter(Single),
+    /// Show usage; with --config, run the statistics service: usage, quotas and rate limits
+    Usage(Box<cli::usage::Args>),
     /// Say what a configuration would run, and start nothing
     Check {
         /// Configuration
@@ -88,7 +90,7 @@ struct Single {
     place: Place,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 struct Place {
     /// All state lies here; wins over the configuration's data_dir
     #[arg(long, value_name = "FOLDER")]
@@ -122,6 +124,10 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Collector(single) => serve_single(Role::Collector, single),
         Command::Indexer(single) => serve_single(Role::Indexer, single),
         Command::Alerter(single) => serve_single(Role::Alerter, single),
+        Command::Usage(args) => match args.config {
+            Some(config) => serve_single(Role::Usage, Single { config, place: args.place }),
+            None => cli::usage::dispatch(*args),
+        },
         Command::Check { config } => check::check(config.as_deref()),
         Command::Search(args) => block_on(cli::search::run(args)),
         Command::Tail(args) => block_on(cli::tail::run(args)),
@@ -157,6 +163,9 @@ fn serve(
     }
     if role.runs(Role::Alerter) {
         configuration.rules(path)?;
+    }
+    if role.runs(Role::Usage) {
+        configuration.usage_files(path)?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(run::run(role, configuration, path, place.ready_file.as_deref(), demo));

@@ -9,6 +9,8 @@ pub(crate) enum Role {
     Indexer,
     /// Call statistics and rules.
     Alerter,
+    /// Usage reports, quotas and rate limits.
+    Usage,
 }
 
 impl Role {
@@ -19,6 +21,7 @@ impl Role {
             Self::Collector => "collector",
             Self::Indexer => "indexer",
             Self::Alerter => "alerter",
+            Self::Usage => "usage",
         }
     }
 
@@ -29,6 +32,7 @@ impl Role {
             Self::Collector => "weir-collector",
             Self::Indexer => "weir-indexer",
             Self::Alerter => "weir-alerter",
+            Self::Usage => "weir-usage",
         }
     }
 

@@ -22,6 +22,7 @@ use weir_service::lock::Lock;
 use weir_service::shutdown::Shutdown;
 use weir_service::telemetry::Telemetry;
 use weir_service::tls::Tls;
+use weir_usage::Usage;
 
 use crate::audit;
 use crate::config::{Config, TLS_SECTION, Wrong};
@@ -45,8 +46,12 @@ const MISSES: u32 = 2;
 #[derive(Debug, Clone, Default, serde::Serialize)]
 pub(crate) struct Addresses {
     pub(crate) http: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) otlp_grpc: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) otlp_http: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ratelimit_grpc: Option<String>,
 }
 
 /// Runs until a signal, or until a room fails. `path` is the file that the configuration comes from.
@@ -130,9 +135,16 @@ pub(crate) async fn run(
             options.external_url =
                 home(scheme, bound.address(), || std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
         }
-        let room = Alerter::open(options, context, bus.clone()).await.map_err(Wrong::or_other)?;
+        let room = Alerter::open(options, context.clone(), bus.clone()).await.map_err(Wrong::or_other)?;
         routes = routes.merge(room.handle().routes());
         rooms.push(Room::start("alerter", &shutdown, |stop| async move { Ok(room.run(stop).await?) }));
+    }
+    if let Some(options) = config.usage.filter(|_| role.runs(Role::Usage)) {
+        let room = Usage::open(options, context, bus.clone()).await?;
+        let handle = room.handle();
+        addresses.ratelimit_grpc = handle.ratelimit_grpc();
+        routes = routes.merge(handle.routes());
+        rooms.push(Room::start("usage", &shutdown, |stop| async move { Ok(room.run(stop).await?) }));
     }
     let mut server = bound.routes(routes).health(health.clone()).telemetry(telemetry.clone());
     server = server.auth(door.auth.clone()).tls(door.tls.clone());

@@ -42,7 +42,7 @@ fn names<'a>(manifests: &'a [Value], kind: &str) -> BTreeSet<&'a str> {
 
 fn workloads(manifests: &[Value]) -> Vec<&Value> {
     let all: Vec<_> = of_kind(manifests, "DaemonSet").chain(of_kind(manifests, "StatefulSet")).collect();
-    assert_eq!(all.len(), 3);
+    assert_eq!(all.len(), 4);
     all
 }
 

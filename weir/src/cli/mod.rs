@@ -5,6 +5,7 @@ pub(crate) mod search;
 pub(crate) mod tail;
 mod target;
 pub(crate) mod trace;
+pub(crate) mod usage;
 
 use std::io::Write as _;
 

@@ -96,16 +96,13 @@ impl Weir {
         query: &[(&str, &str)],
         within: Option<Duration>,
     ) -> anyhow::Result<reqwest::Response> {
+        let request = self.client.get(self.address(path, query));
+        self.answer(if let Some(within) = within { request.timeout(within) } else { request }).await
+    }
+
+    /// What weir answers; what it says is wrong becomes the error.
+    async fn answer(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
         let settled = &self.settled;
-        let mut url = settled.url.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(path);
-        }
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        let request = self.client.get(url);
-        let request = if let Some(within) = within { request.timeout(within) } else { request };
         match request.send().await {
             Ok(answer) if answer.status().is_success() => Ok(answer),
             Ok(answer) => {
@@ -124,6 +121,23 @@ impl Weir {
                 Err(anyhow::Error::new(error).context(why))
             }
         }
+    }
+
+    fn address(&self, path: &[&str], query: &[(&str, &str)]) -> Url {
+        let mut url = self.settled.url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+
+    /// The answer to a POST without a body.
+    pub(crate) async fn post_json(&self, path: &[&str], query: &[(&str, &str)]) -> anyhow::Result<Value> {
+        let request = self.client.post(self.address(path, query)).timeout(Duration::from_mins(2));
+        self.answer(request).await?.json().await.context("the answer is not JSON: is this weir's address?")
     }
 
     pub(crate) async fn get_json(&self, path: &[&str], query: &[(&str, &str)]) -> anyhow::Result<Value> {
