@@ -4,10 +4,14 @@
 
 mod bus;
 mod data;
+mod disk;
+pub mod envoy;
 mod http;
 pub mod kafka;
 pub mod keycloak;
 mod maven;
+pub mod postgres;
+pub mod redis;
 mod skip;
 mod webhook;
 pub mod weir;
@@ -16,6 +20,7 @@ use std::time::Duration;
 
 pub use bus::messages;
 pub use data::data;
+pub use disk::SmallDisk;
 pub use http::Api;
 pub use skip::skip;
 pub use webhook::Webhook;

@@ -21,6 +21,9 @@ pub struct Ready {
     /// OTLP/HTTP.
     #[serde(default)]
     pub otlp_http: Option<String>,
+    /// Envoy's rate limit service, where the role serves it.
+    #[serde(default)]
+    pub ratelimit_grpc: Option<String>,
 }
 
 /// One weir process with its own folder; killed when it is dropped.

@@ -7,8 +7,6 @@
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use rand::rngs::Xoshiro256PlusPlus;
@@ -19,7 +17,7 @@ use weir_bus::{Broker, Bus, Options, Record};
 use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
 use weir_proto::topic;
 use weir_tests::kafka::Kafka;
-use weir_tests::{Api, Weir, messages, skip, until};
+use weir_tests::{Api, SmallDisk, Weir, messages, skip, until};
 
 const LINES: u64 = 400;
 
@@ -78,12 +76,11 @@ async fn what_was_acknowledged_while_kafka_was_away_arrives_though_the_collector
 #[tokio::test]
 async fn a_full_disk_refuses_and_loses_nothing_that_was_taken() {
     let name = "a_full_disk_refuses_and_loses_nothing_that_was_taken";
-    let folder = tempfile::tempdir().unwrap();
-    let Some(disk) = SmallDisk::mount(folder.path()) else { return skip(name, "only root may mount a small disk") };
+    let Some(disk) = SmallDisk::mount(16) else { return skip(name, "only root may mount a small disk") };
     // Nothing listens there.
     let brokers = Some("127.0.0.1:1".to_owned());
-    let bus = Bus::open(&Options { broker: Broker::Kafka, brokers, ..Options::default() }, disk.0).await.unwrap();
-    let path = disk.0.join("spool");
+    let bus = Bus::open(&Options { broker: Broker::Kafka, brokers, ..Options::default() }, disk.path()).await.unwrap();
+    let path = disk.path().join("spool");
     let open = || async { Spool::open(&bus, &path, Some(1 << 30)).await.unwrap().unwrap() };
     let spool = open().await;
     let append = |number: u64| {
@@ -94,7 +91,7 @@ async fn a_full_disk_refuses_and_loses_nothing_that_was_taken() {
     };
     let mut taken = 0;
     for round in [4, 2, 1] {
-        let ballast = disk.0.join("ballast");
+        let ballast = disk.path().join("ballast");
         std::fs::write(&ballast, vec![1; round << 20]).unwrap();
         loop {
             match append(taken).await {
@@ -113,22 +110,6 @@ async fn a_full_disk_refuses_and_loses_nothing_that_was_taken() {
     assert_eq!(spool.status().records, taken);
     let status = open().await.status();
     assert_eq!((status.records, status.damaged, status.lost), (taken, 0, 0));
-}
-
-/// 16 MiB, in memory.
-struct SmallDisk<'a>(&'a Path);
-
-impl<'a> SmallDisk<'a> {
-    fn mount(folder: &'a Path) -> Option<Self> {
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=16m", "tmpfs"]).arg(folder).status();
-        mount.is_ok_and(|status| status.success()).then_some(Self(folder))
-    }
-}
-
-impl Drop for SmallDisk<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0).status();
-    }
 }
 
 /// Exports of one line each: one at a time, as a sender that waits for its answers.

@@ -10,6 +10,7 @@ mod indexer;
 mod real_lines;
 mod service;
 mod traces;
+mod usage;
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -101,6 +102,10 @@ const CASES: &[Case] = &[
     Case { room: "indexer", name: "query-part", floor: None, make: indexer::part },
     Case { room: "service", name: "without-auth", floor: None, make: service::without },
     Case { room: "service", name: "auth", floor: Some("without-auth"), make: service::with_tokens },
+    Case { room: "usage", name: "rows", floor: None, make: usage::rows },
+    Case { room: "usage", name: "rows-postgres", floor: None, make: usage::rows_postgres },
+    Case { room: "usage", name: "report", floor: None, make: usage::report },
+    Case { room: "usage", name: "ratelimit", floor: None, make: usage::ratelimit },
     Case { room: "end-to-end", name: "logs", floor: None, make: end_to_end::logs },
     Case { room: "end-to-end", name: "spans", floor: None, make: end_to_end::spans },
 ];
@@ -117,7 +122,11 @@ fn main() -> anyhow::Result<()> {
     let mut seen: Vec<(&str, &str, serde_json::Value)> = Vec::new();
     for case in cases {
         if let Some(to) = &cli.feed {
-            return collector::feed(case.name, to, cli.smoke);
+            return if case.room == "usage" {
+                usage::feed(to, cli.smoke)
+            } else {
+                collector::feed(case.name, to, cli.smoke)
+            };
         }
         if cli.child {
             return match (case.make)(cli.smoke) {

@@ -2,13 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use weir_bus::{Bus, Error, Event, Message, Options, Position};
 use weir_tests::kafka::Kafka;
-use weir_tests::skip;
+use weir_tests::{SmallDisk, skip};
 
 use crate::site::*;
 
@@ -202,41 +200,9 @@ async fn the_embedded_broker_goes_on_where_it_was_closed() {
     assert_eq!(numbers, (0..sent).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
-/// A file system of 96 MB; unmounted when it is dropped.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=96m", "tmpfs"]).arg(folder.path()).output();
-        mount.is_ok_and(|mount| mount.status.success()).then(|| Self(folder))
-    }
-
-    /// Takes all that is left; gives the file.
-    fn fill(&self) -> std::path::PathBuf {
-        use std::io::Write;
-        let path = self.0.path().join("ballast");
-        let mut file = std::fs::File::create(&path).unwrap();
-        for size in [1 << 20, 4096] {
-            while file.write_all(&vec![1; size]).is_ok() {}
-        }
-        path
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_makes_senders_wait_and_loses_nothing() {
-    let Some(disk) = SmallDisk::mount() else {
+    let Some(disk) = SmallDisk::mount(96) else {
         return skip("a_full_disk_makes_senders_wait_and_loses_nothing", "only root may mount a small disk");
     };
     let bus = Bus::open(&Options::default(), disk.path()).await.unwrap();
@@ -251,7 +217,7 @@ async fn a_full_disk_makes_senders_wait_and_loses_nothing() {
     };
     send_all(&bus, (0..100).map(|n| record("t", "k", noise(n)))).await;
     for round in 1..4 {
-        let ballast = disk.fill();
+        let ballast = disk.fill().unwrap();
         let producer = bus.producer().unwrap();
         let mut deliveries = Vec::new();
         for n in round * 100..(round + 1) * 100 {
@@ -267,7 +233,7 @@ async fn a_full_disk_makes_senders_wait_and_loses_nothing() {
 
     // Whoever must end while it is full is told what was not taken, and what was is there.
     assert!(bus.answers(TICK).await);
-    let ballast = disk.fill();
+    let ballast = disk.fill().unwrap();
     let producer = bus.producer().unwrap();
     let mut deliveries = Vec::new();
     let failing = async {
