@@ -48,7 +48,6 @@ pub(super) async fn get(State(api): State<Api>, tenants: Tenants, params: Params
         interface: params.text("interface").map(str::to_owned),
         limit: if is_csv { CSV_ROWS } else { params.number("limit", ROWS, MOST_ROWS)? },
         after: None,
-        quantiles: true,
     };
     if let Some(text) = params.text("cursor") {
         let detail = "no cursor of this question: use the `next_cursor` of the page before, and the same parameters";

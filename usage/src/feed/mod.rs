@@ -24,7 +24,7 @@ use weir_service::time::now_unix_nano;
 
 use self::batch::Outcome;
 use crate::quota::Meters;
-use crate::store::{Batch, State, Store, StoreError};
+use crate::store::{Batch, Sources, State, Store, StoreError, watermark};
 
 /// How often what was read is written.
 const WRITE: Duration = Duration::from_millis(500);
@@ -47,7 +47,7 @@ pub(crate) struct Progress {
 
 #[derive(Debug, Default)]
 struct Known {
-    state: State,
+    sources: Sources,
     /// When it was last written or found to be up to date.
     at: Option<Instant>,
     faults: u64,
@@ -56,7 +56,7 @@ struct Known {
 impl Progress {
     /// Event time in unix nanoseconds up to which reports are complete.
     pub(crate) fn complete_until(&self) -> Option<u64> {
-        self.known.read().state.watermark(topic::SPANS, self.partitions.load(Ordering::Acquire))
+        watermark(&self.known.read().sources, topic::SPANS, self.partitions.load(Ordering::Acquire))
     }
 
     /// How long ago everything that had been read was written.
@@ -148,7 +148,7 @@ impl Feed {
         self.meters.load(&self.store).await?;
         let topics = [topic::SPANS, topic::CALLS, topic::METRICS].map(|name| self.bus.topic_spec(name));
         self.bus.ensure_topics(&topics).await?;
-        self.progress.known.write().state.sources.clone_from(&state.sources);
+        self.progress.known.write().sources.clone_from(&state.sources);
         loop {
             let (positions, count) = self.positions(&state).await?;
             let mut consumer = self.bus.consumer(&positions)?;
@@ -236,7 +236,7 @@ impl Feed {
                     let mut known = self.progress.known.write();
                     known.faults += batch.faults.len() as u64 + batch.gaps_found + batch.undecodable;
                     known.at = Some(Instant::now());
-                    known.state.sources.clone_from(&state.sources);
+                    known.sources.clone_from(&state.sources);
                     *batch = Batch::default();
                     return Ok(());
                 }

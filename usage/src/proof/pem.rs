@@ -1,25 +1,21 @@
 //! One private key in PEM (RFC 7468): what a file of `openssl genpkey` has, and what it reads.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const END: &str = "-----END PRIVATE KEY-----";
 const LINE: usize = 64;
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 pub(super) fn encode(der: &[u8]) -> String {
-    let mut text = String::new();
-    for three in der.chunks(3) {
-        let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
-        for at in 0..4 {
-            let digit = ALPHABET[(bits >> (18 - 6 * at) & 63) as usize];
-            text.push(if at <= three.len() { char::from(digit) } else { '=' });
-        }
-    }
+    let text = STANDARD.encode(der);
     let mut pem = format!("{BEGIN}\n");
-    while !text.is_empty() {
-        let rest = text.split_off(LINE.min(text.len()));
-        pem.push_str(&text);
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, behind) = rest.split_at(LINE.min(rest.len()));
+        pem.push_str(line);
         pem.push('\n');
-        text = rest;
+        rest = behind;
     }
     pem + END + "\n"
 }
@@ -29,20 +25,7 @@ pub(super) fn decode(pem: &str) -> Option<Vec<u8>> {
     let (_, rest) = pem.split_once(BEGIN)?;
     let (text, _) = rest.split_once(END)?;
     let text: String = text.split_ascii_whitespace().collect();
-    let digits = text.trim_end_matches('=');
-    if !text.len().is_multiple_of(4) || text.len() - digits.len() > 2 {
-        return None;
-    }
-    let mut der = Vec::with_capacity(text.len() / 4 * 3);
-    for four in digits.as_bytes().chunks(4) {
-        let mut bits = 0_u32;
-        for digit in four {
-            bits = bits << 6 | u32::try_from(ALPHABET.iter().position(|known| known == digit)?).ok()?;
-        }
-        bits <<= 6 * (4 - four.len());
-        der.extend(&bits.to_be_bytes()[1..four.len()]);
-    }
-    Some(der)
+    STANDARD.decode(text).ok()
 }
 
 #[cfg(test)]

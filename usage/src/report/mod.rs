@@ -50,8 +50,6 @@ pub struct Request {
     pub limit: usize,
     /// Only rows behind this one.
     pub after: Option<Key>,
-    /// Whether quantiles of durations are wanted.
-    pub quantiles: bool,
 }
 
 /// A row's start and name; what is not asked for is empty.
@@ -180,9 +178,7 @@ pub async fn make(
             break;
         }
     }
-    if request.quantiles {
-        add_quantiles(store, &picked, request.by, &mut rows).await?;
-    }
+    add_quantiles(store, &picked, request.by, &mut rows).await?;
     Ok(Report { rows, totals, has_more })
 }
 

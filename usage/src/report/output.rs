@@ -70,7 +70,7 @@ fn fields(row: &Row, request: &Request, prices: Option<&Prices>) -> Map<String, 
         json!(sums.energy_millijoules as f64 / 1e3),
         millis(row.quantiles.map(|(p50, _)| p50)),
         millis(row.quantiles.map(|(_, p99)| p99)),
-        row.amount.zip(currency).map(|(amount, _)| prices::round(amount, prices::ROW_DECIMALS)).into(),
+        row.amount.map(|amount| prices::round(amount, prices::ROW_DECIMALS)).into(),
         currency.into(),
     ];
     COLUMNS.iter().map(|name| (*name).to_owned()).zip(values).collect()

@@ -75,7 +75,6 @@ fn request(start: &str, end: &str, step: Step, by: By) -> Request {
         interface: None,
         limit: 1000,
         after: None,
-        quantiles: true,
     }
 }
 

@@ -20,7 +20,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool, SqlSafeStr as _, SqlitePool};
 
 pub use self::read::{Picked, Proven, RangeRow, Window};
-pub use self::state::State;
+pub use self::state::{Sources, State, watermark};
 pub use self::statement::{Billed, Issued};
 pub use self::write::{Batch, CellKey, Counter, CounterKey, Gaps, RangeKey};
 
@@ -140,6 +140,32 @@ macro_rules! write_in {
 }
 use write_in;
 
+/// Compares and sets the version, in a transaction that writes.
+macro_rules! set_version {
+    ($store:expr, $tx:ident, $known:expr) => {{
+        let sql = "UPDATE version SET number = number + 1 WHERE one = 1 AND number = $1";
+        let set = sqlx::query(sql).bind($known).execute(&mut *$tx).await.map_err(|error| $store.failed(error))?;
+        if set.rows_affected() != 1 {
+            return Err(StoreError::Conflict);
+        }
+    }};
+}
+use set_version;
+
+/// Names by their ids, as `$query` selects [`NAMES`] of them.
+macro_rules! read_names {
+    ($store:expr, $query:expr, $by:expr) => {{
+        let found = $query.fetch_all($by).await.map_err(|error| $store.failed(error))?;
+        found
+            .into_iter()
+            .map(|row| (row.get(0), Name { tenant: row.get(1), service: row.get(2), interface: row.get(3) }))
+    }};
+}
+use read_names;
+
+/// All names.
+const NAMES: &str = "SELECT id, tenant, service, interface FROM names";
+
 impl Store {
     /// Checks `usage.store` without opening it.
     pub fn check(address: &str) -> Result<(), String> {
@@ -191,11 +217,6 @@ impl Store {
         let options = options.application_name("weir-usage").disable_statement_logging();
         let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
         Ok(Self { db: Db::Postgres(pool.connect_lazy_with(options)), place })
-    }
-
-    /// File or address, without a password.
-    pub fn place(&self) -> &str {
-        &self.place
     }
 
     fn failed(&self, source: sqlx::Error) -> StoreError {

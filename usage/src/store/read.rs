@@ -8,7 +8,9 @@ use sqlx::{AssertSqlSafe, Row as _};
 use weir_calls::Durations;
 use weir_service::auth::{Scope, Tenants};
 
-use super::{DAY, HOUR, MONTH, State, Store, StoreError, on, placeholders, unsigned, write_in};
+use super::{
+    DAY, HOUR, MONTH, NAMES, State, Store, StoreError, on, placeholders, read_names, set_version, unsigned, write_in,
+};
 use crate::cell::{Name, Sums};
 use crate::proof::{Fault, FaultKind};
 use crate::report::pieces::Piece;
@@ -176,7 +178,7 @@ impl Store {
             Scope::All | Scope::AllBut(_) => Vec::new(),
         };
         let is_few = !tenants.is_all() && named.len() <= MOST_PARAMETERS;
-        let mut text = "SELECT id, tenant, service, interface FROM names".to_owned();
+        let mut text = NAMES.to_owned();
         if is_few {
             text = format!("{text} WHERE tenant IN ({})", placeholders(1, named.len().max(1)));
         }
@@ -191,13 +193,12 @@ impl Store {
                     query = query.bind(tenant);
                 }
             }
-            for row in query.fetch_all(pool).await.map_err(|error| self.failed(error))? {
-                let name = Name { tenant: row.get(1), service: row.get(2), interface: row.get(3) };
+            for (id, name) in read_names!(self, query, pool) {
                 let is_meant = window.service.is_none_or(|service| service == name.service)
                     && window.interface.is_none_or(|interface| interface == name.interface);
                 // What has no tenant is nobody's, and seen with all.
                 if is_meant && tenants.allows(Some(name.tenant.as_str()).filter(|tenant| !tenant.is_empty())) {
-                    picked.names.insert(row.get(0), name);
+                    picked.names.insert(id, name);
                 } else {
                     picked.is_all = false;
                 }
@@ -208,15 +209,8 @@ impl Store {
 
     /// All names: for what this room keeps itself, and never for an answer.
     pub(crate) async fn everyone(&self) -> Result<Picked, StoreError> {
-        let sql = "SELECT id, tenant, service, interface FROM names";
-        let mut picked = Picked { is_all: true, ..Picked::default() };
-        on!(self, pool => {
-            for row in sqlx::query(sql).fetch_all(pool).await.map_err(|error| self.failed(error))? {
-                let name = Name { tenant: row.get(1), service: row.get(2), interface: row.get(3) };
-                picked.names.insert(row.get(0), name);
-            }
-        });
-        Ok(picked)
+        let names = on!(self, pool => read_names!(self, sqlx::query(NAMES), pool).collect());
+        Ok(Picked { names, is_all: true })
     }
 
     /// The sums of each name in each of these stretches, all as of one moment. Names without usage are left out.
@@ -279,7 +273,6 @@ impl Store {
     /// from the first to the last that holds a call of it, by partition and order, and all faults. Ranges are of all
     /// tenants, so it is for those who may see all.
     pub async fn proof(&self, tenants: &Tenants, start: i64, end: i64) -> Result<Proven, StoreError> {
-        let mut picked = Picked { is_all: true, ..Picked::default() };
         if !tenants.is_all() {
             return Ok(Proven { rows: Vec::new(), ranges: Vec::new(), faults: Vec::new() });
         }
@@ -288,12 +281,7 @@ impl Store {
         on!(self, pool => {
             let mut tx = pool.begin_with(self.begin_read()).await.map_err(failed)?;
             check_kept!(self, tx, &pieces);
-            let names = sqlx::query("SELECT id, tenant, service, interface FROM names").fetch_all(&mut *tx).await;
-            for row in names.map_err(failed)? {
-                let name = Name { tenant: row.get(1), service: row.get(2), interface: row.get(3) };
-                picked.names.insert(row.get(0), name);
-            }
-            let picked = &picked;
+            let picked = &Picked { names: read_names!(self, sqlx::query(NAMES), &mut *tx).collect(), is_all: true };
             let sums = read_sums!(self, tx, picked, &[], pieces);
             let of_names = sums.into_iter().filter_map(|(id, sums)| Some((picked.name(id)?.clone(), sums))).collect();
             let sql = "SELECT r.topic, r.number, r.generation, r.first_offset, r.end_offset, r.spans, r.counted, \
@@ -352,22 +340,18 @@ impl Store {
                 return Ok(());
             }
             write_in!(self, pool, tx => {
-            let sql = "UPDATE version SET number = number + 1 WHERE one = 1 AND number = $1";
-            let set = sqlx::query(sql).bind(state.version).execute(&mut *tx).await.map_err(failed)?;
-            if set.rows_affected() != 1 {
-                return Err(StoreError::Conflict);
-            }
-            for (span, start) in &old {
-                let sql = "DELETE FROM cells WHERE span = $1 AND start = $2";
-                sqlx::query(sql).bind(*span).bind(*start).execute(&mut *tx).await.map_err(failed)?;
-            }
-            if !old.is_empty() {
-                let sql = "INSERT INTO version (one, number) VALUES (2, $1) \
-                     ON CONFLICT (one) DO UPDATE SET number = excluded.number";
-                sqlx::query(sql).bind(before).execute(&mut *tx).await.map_err(failed)?;
-                tracing::info!(before, starts = old.len(), "old hours of usage were removed; their months are kept");
-            }
-            sqlx::query("DELETE FROM counters WHERE time < $1").bind(stale).execute(&mut *tx).await.map_err(failed)?;
+                set_version!(self, tx, state.version);
+                for (span, start) in &old {
+                    let sql = "DELETE FROM cells WHERE span = $1 AND start = $2";
+                    sqlx::query(sql).bind(*span).bind(*start).execute(&mut *tx).await.map_err(failed)?;
+                }
+                if !old.is_empty() {
+                    let sql = "INSERT INTO version (one, number) VALUES (2, $1) \
+                         ON CONFLICT (one) DO UPDATE SET number = excluded.number";
+                    sqlx::query(sql).bind(before).execute(&mut *tx).await.map_err(failed)?;
+                    tracing::info!(before, starts = old.len(), "old hours of usage were removed; their months are kept");
+                }
+                sqlx::query("DELETE FROM counters WHERE time < $1").bind(stale).execute(&mut *tx).await.map_err(failed)?;
             });
         });
         state.version += 1;

@@ -6,7 +6,7 @@ use weir_bus::{Partition, Position};
 use weir_calls::Source;
 
 use super::write::{Counter, CounterKey, Gaps};
-use super::{Store, StoreError, on, unsigned};
+use super::{NAMES, Store, StoreError, on, read_names, unsigned};
 use crate::cell::Name;
 use crate::proof::FaultKind;
 
@@ -19,19 +19,20 @@ pub struct State {
     pub(super) next_fault: i64,
     /// The next record of each partition that is read.
     pub positions: Vec<Position>,
-    /// By source topic and partition: its generation, and how far its ranges have come.
-    pub sources: AHashMap<(String, i32), (i64, Source)>,
+    /// How far ranges have come.
+    pub sources: Sources,
     /// Offsets that no range has covered so far, `[from, to)`, of the same: a range that comes late fills its gap.
     pub gaps: AHashMap<(String, i32), Gaps>,
     pub(crate) counters: AHashMap<CounterKey, Counter>,
 }
 
-impl State {
-    /// The least watermark of so many partitions of a topic in unix nanoseconds; `None` where one has none yet.
-    pub fn watermark(&self, topic: &str, partitions: i32) -> Option<u64> {
-        let of = |number| Some(self.sources.get(&(topic.to_owned(), number))?.1.watermark_unix_nano);
-        (0..partitions).map(of).try_fold(u64::MAX, |least, one| Some(least.min(one?))).filter(|_| partitions > 0)
-    }
+/// By source topic and partition: its generation, and how far its ranges have come.
+pub type Sources = AHashMap<(String, i32), (i64, Source)>;
+
+/// The least watermark of so many partitions of a topic in unix nanoseconds; `None` where one has none yet.
+pub fn watermark(sources: &Sources, topic: &str, partitions: i32) -> Option<u64> {
+    let of = |number| Some(sources.get(&(topic.to_owned(), number))?.1.watermark_unix_nano);
+    (0..partitions).map(of).try_fold(u64::MAX, |least, one| Some(least.min(one?))).filter(|_| partitions > 0)
 }
 
 impl Store {
@@ -43,11 +44,7 @@ impl Store {
             let failed = |error| self.failed(error);
             let row = sqlx::query("SELECT number FROM version WHERE one = 1").fetch_one(&mut *tx).await;
             state.version = row.map_err(failed)?.get(0);
-            let names = sqlx::query("SELECT id, tenant, service, interface FROM names").fetch_all(&mut *tx).await;
-            for row in names.map_err(failed)? {
-                let name = Name { tenant: row.get(1), service: row.get(2), interface: row.get(3) };
-                state.names.insert(name, row.get(0));
-            }
+            state.names = read_names!(self, sqlx::query(NAMES), &mut *tx).map(|(id, name)| (name, id)).collect();
             let sql = "SELECT COALESCE(MAX(id), 0) FROM names";
             state.next_name = sqlx::query(sql).fetch_one(&mut *tx).await.map_err(failed)?.get::<i64, _>(0) + 1;
             let sql = "SELECT COALESCE(MAX(id), 0) FROM faults";

@@ -110,32 +110,32 @@ impl Store {
         let failed = |error| self.failed(error);
         on!(self, pool => {
             write_in!(self, pool, tx => {
-            let sql = "INSERT INTO statements (id, tenant, start, until, issued_at, cuts, document) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)";
-            let query = sqlx::query(sql).bind(issued.id).bind(&issued.tenant).bind(issued.start).bind(issued.end);
-            let cuts = serde_json::to_string(&issued.cuts).map_err(|error| self.damaged(error))?;
-            let done = query.bind(issued.issued_at).bind(cuts).bind(&issued.document).execute(&mut *tx).await;
-            match done {
-                Err(sqlx::Error::Database(error)) if error.is_unique_violation() => return Err(StoreError::Conflict),
-                other => _ = other.map_err(failed)?,
-            }
-            for (chunk, first) in lines.chunks(64).zip((0_i64..).step_by(64)) {
-                let sql = format!(
-                    "INSERT INTO statement_lines (statement, line, corrects, name, start, until, calls, errors, \
-                     request_bytes, response_bytes, input_tokens, output_tokens, gpu_micros, energy_millijoules) \
-                     VALUES {}",
-                    rows(chunk.len(), 14)
-                );
-                let mut query = sqlx::query(AssertSqlSafe(sql));
-                for (line, number) in chunk.iter().zip(first..) {
-                    query = query.bind(issued.id).bind(number).bind(line.corrects).bind(line.name);
-                    query = query.bind(line.start).bind(line.end);
-                    for field in line.sums.to_array() {
-                        query = query.bind(signed(field));
-                    }
+                let sql = "INSERT INTO statements (id, tenant, start, until, issued_at, cuts, document) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7)";
+                let query = sqlx::query(sql).bind(issued.id).bind(&issued.tenant).bind(issued.start).bind(issued.end);
+                let cuts = serde_json::to_string(&issued.cuts).map_err(|error| self.damaged(error))?;
+                let done = query.bind(issued.issued_at).bind(cuts).bind(&issued.document).execute(&mut *tx).await;
+                match done {
+                    Err(sqlx::Error::Database(error)) if error.is_unique_violation() => return Err(StoreError::Conflict),
+                    other => _ = other.map_err(failed)?,
                 }
-                query.execute(&mut *tx).await.map_err(failed)?;
-            }
+                for (chunk, first) in lines.chunks(64).zip((0_i64..).step_by(64)) {
+                    let sql = format!(
+                        "INSERT INTO statement_lines (statement, line, corrects, name, start, until, calls, errors, \
+                         request_bytes, response_bytes, input_tokens, output_tokens, gpu_micros, energy_millijoules) \
+                         VALUES {}",
+                        rows(chunk.len(), 14)
+                    );
+                    let mut query = sqlx::query(AssertSqlSafe(sql));
+                    for (line, number) in chunk.iter().zip(first..) {
+                        query = query.bind(issued.id).bind(number).bind(line.corrects).bind(line.name);
+                        query = query.bind(line.start).bind(line.end);
+                        for field in line.sums.to_array() {
+                            query = query.bind(signed(field));
+                        }
+                    }
+                    query.execute(&mut *tx).await.map_err(failed)?;
+                }
             });
         });
         Ok(())

@@ -8,7 +8,7 @@ use weir_bus::Position;
 use weir_calls::{Durations, Hdr, Source};
 
 use super::state::State;
-use super::{DAY, HOUR, MONTH, Store, StoreError, on, placeholders, rows, signed, unsigned, write_in};
+use super::{DAY, HOUR, MONTH, Store, StoreError, on, placeholders, rows, set_version, signed, unsigned, write_in};
 use crate::cell::{Name, Sums};
 use crate::proof::{Fault, FaultKind};
 use crate::report::pieces;
@@ -119,15 +119,15 @@ impl Batch {
     }
 
     /// The rows of all spans, what they have to be increased by; by span and start.
-    fn rows(&mut self, ids: &AHashMap<Name, i64>) -> Vec<Row> {
+    fn rows(&self, ids: &AHashMap<Name, i64>) -> Vec<Row> {
         let mut merged: BTreeMap<(i64, i64, i64), (Sums, Hdr)> = BTreeMap::new();
-        for (key, (sums, hdr)) in self.cells.drain() {
+        for (key, (sums, hdr)) in &self.cells {
             let Some(id) = ids.get(&key.name).copied() else { continue };
             let starts = [(HOUR, key.hour), (DAY, pieces::day_of(key.hour)), (MONTH, pieces::month_of(key.hour))];
             for (span, start) in starts {
                 let (to, durations) = merged.entry((span, start, id)).or_default();
-                to.add(&sums);
-                durations.merge(&hdr);
+                to.add(sums);
+                durations.merge(hdr);
             }
         }
         let row = |((span, start, name), (sums, added))| Row { span, start, name, sums, added, durations: Vec::new() };
@@ -154,135 +154,128 @@ impl Store {
             });
             ids.insert(key.name.clone(), id);
         }
-        // Kept whole until the commit: it may have to be tried again.
-        let kept = batch.cells.clone();
         let mut cells = batch.rows(&ids);
-        batch.cells = kept;
         let faults = batch.all_faults();
         let failed = |error| self.failed(error);
         on!(self, pool => {
             write_in!(self, pool, tx => {
-            let sql = "UPDATE version SET number = number + 1 WHERE one = 1 AND number = $1";
-            let set = sqlx::query(sql).bind(state.version).execute(&mut *tx).await.map_err(failed)?;
-            if set.rows_affected() != 1 {
-                return Err(StoreError::Conflict);
-            }
-            for chunk in fresh.chunks(CHUNK) {
-                let sql = format!("INSERT INTO names (id, tenant, service, interface) VALUES {}", rows(chunk.len(), 4));
-                let mut query = sqlx::query(AssertSqlSafe(sql));
-                for (id, name) in chunk {
-                    query = query.bind(*id).bind(&name.tenant).bind(&name.service).bind(&name.interface);
-                }
-                query.execute(&mut *tx).await.map_err(failed)?;
-            }
-            // Cells: what is there is read, added to and written, so that no sum overflows in SQL.
-            for of_start in cells.chunk_by_mut(|a, b| (a.span, a.start) == (b.span, b.start)) {
-                for chunk in of_start.chunks_mut(CHUNK) {
-                    let (span, start) = chunk.first().map_or((0, 0), |row| (row.span, row.start));
-                    let sql = format!(
-                        "SELECT name, calls, errors, request_bytes, response_bytes, input_tokens, output_tokens, \
-                         gpu_micros, energy_millijoules, durations FROM cells WHERE span = $1 AND start = $2 AND name IN ({})",
-                        placeholders(3, chunk.len())
-                    );
-                    let mut query = sqlx::query(AssertSqlSafe(sql)).bind(span).bind(start);
-                    for row in &*chunk {
-                        query = query.bind(row.name);
-                    }
-                    let there = query.fetch_all(&mut *tx).await.map_err(failed)?;
-                    for row in there {
-                        let name: i64 = row.get(0);
-                        let Some(at) = chunk.iter().position(|cell| cell.name == name) else { continue };
-                        let cell = &mut chunk[at];
-                        cell.sums.add(&Sums::from_array(std::array::from_fn(|at| unsigned(row.get(at + 1)))));
-                        cell.durations = row.get(9);
-                    }
-                    for cell in &mut *chunk {
-                        cell.durations = self.merged(&cell.durations, &cell.added)?;
-                    }
-                    let sql = format!(
-                        "INSERT INTO cells (span, start, name, calls, errors, request_bytes, response_bytes, \
-                         input_tokens, output_tokens, gpu_micros, energy_millijoules, durations) VALUES {} \
-                         ON CONFLICT (span, start, name) DO UPDATE SET calls = excluded.calls, \
-                         errors = excluded.errors, request_bytes = excluded.request_bytes, \
-                         response_bytes = excluded.response_bytes, input_tokens = excluded.input_tokens, \
-                         output_tokens = excluded.output_tokens, gpu_micros = excluded.gpu_micros, \
-                         energy_millijoules = excluded.energy_millijoules, durations = excluded.durations",
-                        rows(chunk.len(), 12)
-                    );
+                set_version!(self, tx, state.version);
+                for chunk in fresh.chunks(CHUNK) {
+                    let sql = format!("INSERT INTO names (id, tenant, service, interface) VALUES {}", rows(chunk.len(), 4));
                     let mut query = sqlx::query(AssertSqlSafe(sql));
-                    for cell in &*chunk {
-                        query = query.bind(cell.span).bind(cell.start).bind(cell.name);
-                        for field in cell.sums.to_array() {
-                            query = query.bind(signed(field));
-                        }
-                        query = query.bind(cell.durations.as_slice());
+                    for (id, name) in chunk {
+                        query = query.bind(*id).bind(&name.tenant).bind(&name.service).bind(&name.interface);
                     }
                     query.execute(&mut *tx).await.map_err(failed)?;
                 }
-            }
-            for (key, ranges) in &batch.ranges {
-                let [spans, counted, duplicates, rejected] = ranges.spans.map(signed);
-                let sql = "INSERT INTO ranges (topic, number, generation, watermark_hour, first_offset, end_offset, \
-                     spans, counted, duplicates, rejected) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
-                     ON CONFLICT (topic, number, generation, watermark_hour) DO UPDATE SET \
-                     first_offset = CASE WHEN excluded.first_offset < ranges.first_offset \
-                     THEN excluded.first_offset ELSE ranges.first_offset END, \
-                     end_offset = CASE WHEN excluded.end_offset > ranges.end_offset \
-                     THEN excluded.end_offset ELSE ranges.end_offset END, spans = ranges.spans + excluded.spans, \
-                     counted = ranges.counted + excluded.counted, \
-                     duplicates = ranges.duplicates + excluded.duplicates, \
-                     rejected = ranges.rejected + excluded.rejected";
-                let query = sqlx::query(sql).bind(&key.topic).bind(i64::from(key.partition)).bind(key.generation);
-                let query = query.bind(key.watermark_hour).bind(ranges.offsets.0).bind(ranges.offsets.1);
-                let query = query.bind(spans).bind(counted).bind(duplicates).bind(rejected);
-                query.execute(&mut *tx).await.map_err(failed)?;
-                for (hour, counted) in &ranges.hours {
-                    let sql = "INSERT INTO range_hours (hour, topic, number, generation, watermark_hour, counted) \
-                         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (hour, topic, number, generation, \
-                         watermark_hour) DO UPDATE SET counted = range_hours.counted + excluded.counted";
-                    let query = sqlx::query(sql).bind(*hour).bind(&key.topic).bind(i64::from(key.partition));
-                    let query = query.bind(key.generation).bind(key.watermark_hour).bind(signed(*counted));
-                    query.execute(&mut *tx).await.map_err(failed)?;
+                // Cells: what is there is read, added to and written, so that no sum overflows in SQL.
+                for of_start in cells.chunk_by_mut(|a, b| (a.span, a.start) == (b.span, b.start)) {
+                    for chunk in of_start.chunks_mut(CHUNK) {
+                        let (span, start) = chunk.first().map_or((0, 0), |row| (row.span, row.start));
+                        let sql = format!(
+                            "SELECT name, calls, errors, request_bytes, response_bytes, input_tokens, output_tokens, \
+                             gpu_micros, energy_millijoules, durations FROM cells WHERE span = $1 AND start = $2 AND name IN ({})",
+                            placeholders(3, chunk.len())
+                        );
+                        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(span).bind(start);
+                        for row in &*chunk {
+                            query = query.bind(row.name);
+                        }
+                        let there = query.fetch_all(&mut *tx).await.map_err(failed)?;
+                        for row in there {
+                            let name: i64 = row.get(0);
+                            let Some(at) = chunk.iter().position(|cell| cell.name == name) else { continue };
+                            let cell = &mut chunk[at];
+                            cell.sums.add(&Sums::from_array(std::array::from_fn(|at| unsigned(row.get(at + 1)))));
+                            cell.durations = row.get(9);
+                        }
+                        for cell in &mut *chunk {
+                            cell.durations = self.merged(&cell.durations, &cell.added)?;
+                        }
+                        let sql = format!(
+                            "INSERT INTO cells (span, start, name, calls, errors, request_bytes, response_bytes, \
+                             input_tokens, output_tokens, gpu_micros, energy_millijoules, durations) VALUES {} \
+                             ON CONFLICT (span, start, name) DO UPDATE SET calls = excluded.calls, \
+                             errors = excluded.errors, request_bytes = excluded.request_bytes, \
+                             response_bytes = excluded.response_bytes, input_tokens = excluded.input_tokens, \
+                             output_tokens = excluded.output_tokens, gpu_micros = excluded.gpu_micros, \
+                             energy_millijoules = excluded.energy_millijoules, durations = excluded.durations",
+                            rows(chunk.len(), 12)
+                        );
+                        let mut query = sqlx::query(AssertSqlSafe(sql));
+                        for cell in &*chunk {
+                            query = query.bind(cell.span).bind(cell.start).bind(cell.name);
+                            for field in cell.sums.to_array() {
+                                query = query.bind(signed(field));
+                            }
+                            query = query.bind(cell.durations.as_slice());
+                        }
+                        query.execute(&mut *tx).await.map_err(failed)?;
+                    }
                 }
-            }
-            for ((topic, number), (generation, source)) in &batch.sources {
-                let sql = "INSERT INTO sources (topic, number, generation, end_offset, watermark) \
-                     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (topic, number) DO UPDATE SET \
-                     generation = excluded.generation, end_offset = excluded.end_offset, \
-                     watermark = excluded.watermark";
-                let query = sqlx::query(sql).bind(topic).bind(i64::from(*number)).bind(*generation);
-                let watermark = i64::try_from(source.watermark_unix_nano).unwrap_or(i64::MAX);
-                query.bind(source.end_offset).bind(watermark).execute(&mut *tx).await.map_err(failed)?;
-            }
-            for (key, counter) in &batch.counters {
-                let sql = "INSERT INTO counters (series, start, value, time) VALUES ($1, $2, $3, $4) \
-                     ON CONFLICT (series) DO UPDATE SET start = excluded.start, value = excluded.value, \
-                     time = excluded.time";
-                let query = sqlx::query(sql).bind(&key.0).bind(counter.start);
-                query.bind(signed(counter.value)).bind(counter.time).execute(&mut *tx).await.map_err(failed)?;
-            }
-            for ((topic, number), (generation, _)) in &batch.gaps {
-                let sql = "DELETE FROM faults WHERE topic = $1 AND number = $2 AND generation = $3 AND kind = $4";
-                let query = sqlx::query(sql).bind(topic).bind(i64::from(*number)).bind(*generation);
-                query.bind(FaultKind::Gap.as_str()).execute(&mut *tx).await.map_err(failed)?;
-            }
-            for (id, (generation, fault)) in (state.next_fault..).zip(&faults) {
-                let sql = "INSERT INTO faults (id, topic, number, generation, kind, from_offset, to_offset, at) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-                let query = sqlx::query(sql).bind(id).bind(&fault.topic).bind(i64::from(fault.partition));
-                let query = query.bind(*generation).bind(fault.kind.as_str()).bind(fault.from_offset);
-                query.bind(fault.to_offset).bind(fault.at_unix).execute(&mut *tx).await.map_err(failed)?;
-            }
-            for position in &batch.positions {
-                let sql = "INSERT INTO positions (topic, number, next) VALUES ($1, $2, $3) \
-                     ON CONFLICT (topic, number) DO UPDATE SET next = excluded.next";
-                let partition = &position.partition;
-                let query = sqlx::query(sql).bind(&*partition.topic).bind(i64::from(partition.partition));
-                query.bind(position.offset).execute(&mut *tx).await.map_err(failed)?;
-            }
+                for (key, ranges) in &batch.ranges {
+                    let [spans, counted, duplicates, rejected] = ranges.spans.map(signed);
+                    let sql = "INSERT INTO ranges (topic, number, generation, watermark_hour, first_offset, end_offset, \
+                         spans, counted, duplicates, rejected) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+                         ON CONFLICT (topic, number, generation, watermark_hour) DO UPDATE SET \
+                         first_offset = CASE WHEN excluded.first_offset < ranges.first_offset \
+                         THEN excluded.first_offset ELSE ranges.first_offset END, \
+                         end_offset = CASE WHEN excluded.end_offset > ranges.end_offset \
+                         THEN excluded.end_offset ELSE ranges.end_offset END, spans = ranges.spans + excluded.spans, \
+                         counted = ranges.counted + excluded.counted, \
+                         duplicates = ranges.duplicates + excluded.duplicates, \
+                         rejected = ranges.rejected + excluded.rejected";
+                    let query = sqlx::query(sql).bind(&key.topic).bind(i64::from(key.partition)).bind(key.generation);
+                    let query = query.bind(key.watermark_hour).bind(ranges.offsets.0).bind(ranges.offsets.1);
+                    let query = query.bind(spans).bind(counted).bind(duplicates).bind(rejected);
+                    query.execute(&mut *tx).await.map_err(failed)?;
+                    for (hour, counted) in &ranges.hours {
+                        let sql = "INSERT INTO range_hours (hour, topic, number, generation, watermark_hour, counted) \
+                             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (hour, topic, number, generation, \
+                             watermark_hour) DO UPDATE SET counted = range_hours.counted + excluded.counted";
+                        let query = sqlx::query(sql).bind(*hour).bind(&key.topic).bind(i64::from(key.partition));
+                        let query = query.bind(key.generation).bind(key.watermark_hour).bind(signed(*counted));
+                        query.execute(&mut *tx).await.map_err(failed)?;
+                    }
+                }
+                for ((topic, number), (generation, source)) in &batch.sources {
+                    let sql = "INSERT INTO sources (topic, number, generation, end_offset, watermark) \
+                         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (topic, number) DO UPDATE SET \
+                         generation = excluded.generation, end_offset = excluded.end_offset, \
+                         watermark = excluded.watermark";
+                    let query = sqlx::query(sql).bind(topic).bind(i64::from(*number)).bind(*generation);
+                    let watermark = i64::try_from(source.watermark_unix_nano).unwrap_or(i64::MAX);
+                    query.bind(source.end_offset).bind(watermark).execute(&mut *tx).await.map_err(failed)?;
+                }
+                for (key, counter) in &batch.counters {
+                    let sql = "INSERT INTO counters (series, start, value, time) VALUES ($1, $2, $3, $4) \
+                         ON CONFLICT (series) DO UPDATE SET start = excluded.start, value = excluded.value, \
+                         time = excluded.time";
+                    let query = sqlx::query(sql).bind(&key.0).bind(counter.start);
+                    query.bind(signed(counter.value)).bind(counter.time).execute(&mut *tx).await.map_err(failed)?;
+                }
+                for ((topic, number), (generation, _)) in &batch.gaps {
+                    let sql = "DELETE FROM faults WHERE topic = $1 AND number = $2 AND generation = $3 AND kind = $4";
+                    let query = sqlx::query(sql).bind(topic).bind(i64::from(*number)).bind(*generation);
+                    query.bind(FaultKind::Gap.as_str()).execute(&mut *tx).await.map_err(failed)?;
+                }
+                for (id, (generation, fault)) in (state.next_fault..).zip(&faults) {
+                    let sql = "INSERT INTO faults (id, topic, number, generation, kind, from_offset, to_offset, at) \
+                         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+                    let query = sqlx::query(sql).bind(id).bind(&fault.topic).bind(i64::from(fault.partition));
+                    let query = query.bind(*generation).bind(fault.kind.as_str()).bind(fault.from_offset);
+                    query.bind(fault.to_offset).bind(fault.at_unix).execute(&mut *tx).await.map_err(failed)?;
+                }
+                for position in &batch.positions {
+                    let sql = "INSERT INTO positions (topic, number, next) VALUES ($1, $2, $3) \
+                         ON CONFLICT (topic, number) DO UPDATE SET next = excluded.next";
+                    let partition = &position.partition;
+                    let query = sqlx::query(sql).bind(&*partition.topic).bind(i64::from(partition.partition));
+                    query.bind(position.offset).execute(&mut *tx).await.map_err(failed)?;
+                }
             });
         });
-        state.take(batch, fresh);
+        state.take(batch, fresh, faults.len());
         Ok(())
     }
 
@@ -300,10 +293,10 @@ impl Store {
 
 impl State {
     /// What a batch made of it once it is written.
-    fn take(&mut self, batch: &mut Batch, fresh: Vec<(i64, Name)>) {
+    fn take(&mut self, batch: &mut Batch, fresh: Vec<(i64, Name)>, faults: usize) {
         self.version += 1;
         self.next_name += fresh.len() as i64;
-        self.next_fault += batch.all_faults().len() as i64;
+        self.next_fault += faults as i64;
         for (of, (_, gaps)) in std::mem::take(&mut batch.gaps) {
             self.gaps.insert(of, gaps);
         }

@@ -77,7 +77,6 @@ async fn measure(store: &Store, tenants: usize, hours: usize, folder: &std::path
         interface: None,
         limit: 10_000,
         after: None,
-        quantiles: true,
     };
     let by_tenant = By { tenant: true, service: false, interface: false };
     let mut more = Map::new();
