@@ -28,7 +28,7 @@ pub(crate) fn report(smoke: bool) -> anyhow::Result<Ready> {
     let folder = tempfile::tempdir()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let store = runtime.block_on(Store::open("sqlite", folder.path()))?;
-    let (tenants, hours) = if smoke { (20, 3) } else { (2000, 24) };
+    let (tenants, hours) = if smoke { (20, 3) } else { (2000, 4) };
     runtime.block_on(fill(&store, tenants, hours))?;
     Ok(Box::new(move || {
         let work = runtime.block_on(measure(&store, tenants, hours, folder.path()));
