@@ -149,8 +149,22 @@ pub async fn make(
     let window = Window { service: request.service.as_deref(), interface: request.interface.as_deref() };
     let picked = store.pick(tenants, window).await?;
     let stretches = buckets::of(request.start, request.end, request.step, &request.zone)?;
-    let all = grouped(store, &picked, request.start, request.end, prices, |_| Name::default()).await?;
-    let total = all.into_values().next().unwrap_or_default();
+    // What is cut into one stretch is read once.
+    let mut whole = match stretches.as_slice() {
+        [(start, end)] if (*start, *end) == (request.start, request.end) => {
+            Some(grouped(store, &picked, *start, *end, prices, |name| request.by.of(name)).await?)
+        }
+        _ => None,
+    };
+    let mut total = Group::default();
+    if let Some(groups) = &whole {
+        for group in groups.values() {
+            total.add(&group.sums, group.amount);
+        }
+    } else {
+        let all = grouped(store, &picked, request.start, request.end, prices, |_| Name::default()).await?;
+        total = all.into_values().next().unwrap_or_default();
+    }
     let key = Key { start: request.start, name: Name::default() };
     let totals = Row { key, end: request.end, sums: total.sums, quantiles: None, amount: total.amount };
     let mut rows: Vec<Row> = Vec::new();
@@ -162,7 +176,10 @@ pub async fn make(
         if request.after.as_ref().is_some_and(|after| start < after.start) {
             continue;
         }
-        let groups = grouped(store, &picked, start, end, prices, |name| request.by.of(name)).await?;
+        let groups = match whole.take() {
+            Some(groups) => groups,
+            None => grouped(store, &picked, start, end, prices, |name| request.by.of(name)).await?,
+        };
         for (name, group) in groups {
             let key = Key { start, name };
             if request.after.as_ref().is_some_and(|after| key <= *after) {

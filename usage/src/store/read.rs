@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ahash::AHashMap;
 use futures::TryStreamExt as _;
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::Row as _;
 use weir_calls::Durations;
 use weir_service::auth::{Scope, Tenants};
 
@@ -154,7 +154,7 @@ macro_rules! read_sums {
     ($store:expr, $tx:ident, $picked:expr, $ids:expr, $pieces:expr) => {{
         let mut sums: AHashMap<i64, Sums> = AHashMap::new();
         for (text, values) in $pieces.iter().flat_map(|piece| selects(SUMS, piece, $picked, $ids, " GROUP BY name")) {
-            let mut query = sqlx::query(AssertSqlSafe(text));
+            let mut query = sqlx::query($store.in_order(text));
             for value in values {
                 query = query.bind(value);
             }
@@ -187,7 +187,7 @@ impl Store {
             return Ok(picked);
         }
         on!(self, pool => {
-            let mut query = sqlx::query(AssertSqlSafe(text));
+            let mut query = sqlx::query(self.in_order(text));
             if is_few {
                 for tenant in &named {
                     query = query.bind(tenant);
@@ -245,7 +245,7 @@ impl Store {
         let mut merged: AHashMap<K, Durations> = AHashMap::new();
         on!(self, pool => {
             for (text, values) in pieces.iter().flat_map(|piece| selects("name, durations", piece, picked, &ids, "")) {
-                let mut query = sqlx::query(AssertSqlSafe(text));
+                let mut query = sqlx::query(self.in_order(text));
                 for value in values {
                     query = query.bind(value);
                 }

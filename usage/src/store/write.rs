@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ahash::AHashMap;
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::Row as _;
 use weir_bus::Position;
 use weir_calls::{Durations, Hdr, Source};
 
@@ -162,7 +162,7 @@ impl Store {
                 set_version!(self, tx, state.version);
                 for chunk in fresh.chunks(CHUNK) {
                     let sql = format!("INSERT INTO names (id, tenant, service, interface) VALUES {}", rows(chunk.len(), 4));
-                    let mut query = sqlx::query(AssertSqlSafe(sql));
+                    let mut query = sqlx::query(self.in_order(sql));
                     for (id, name) in chunk {
                         query = query.bind(*id).bind(&name.tenant).bind(&name.service).bind(&name.interface);
                     }
@@ -177,7 +177,7 @@ impl Store {
                              gpu_micros, energy_millijoules, durations FROM cells WHERE span = $1 AND start = $2 AND name IN ({})",
                             placeholders(3, chunk.len())
                         );
-                        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(span).bind(start);
+                        let mut query = sqlx::query(self.in_order(sql)).bind(span).bind(start);
                         for row in &*chunk {
                             query = query.bind(row.name);
                         }
@@ -202,7 +202,7 @@ impl Store {
                              energy_millijoules = excluded.energy_millijoules, durations = excluded.durations",
                             rows(chunk.len(), 12)
                         );
-                        let mut query = sqlx::query(AssertSqlSafe(sql));
+                        let mut query = sqlx::query(self.in_order(sql));
                         for cell in &*chunk {
                             query = query.bind(cell.span).bind(cell.start).bind(cell.name);
                             for field in cell.sums.to_array() {
