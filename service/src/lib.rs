@@ -11,6 +11,7 @@ pub mod audit;
 pub mod auth;
 pub mod config;
 pub mod file;
+pub mod globs;
 pub mod health;
 pub mod http;
 pub mod lock;

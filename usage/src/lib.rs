@@ -7,7 +7,6 @@
 mod api;
 pub mod cell;
 mod feed;
-mod globs;
 mod options;
 pub mod prices;
 pub mod proof;

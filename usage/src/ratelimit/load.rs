@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::file;
 use super::limits::Limits;
 use super::tally::Tallies;
-use crate::globs;
+use weir_service::globs;
 
 /// A greater file is a mistake.
 const MAX_FILE_BYTES: u64 = 16 << 20;

@@ -24,8 +24,8 @@ use serde::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
 use weir_service::config::{self, ConfigError};
 
-use crate::globs;
-pub use crate::globs::GlobError;
+use weir_service::globs;
+pub use weir_service::globs::GlobError;
 
 use super::period::{self, Per, Zone};
 use crate::cell::Sums;

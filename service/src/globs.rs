@@ -53,7 +53,7 @@ pub enum GlobError {
 }
 
 /// The files that the globs name, each once, by name.
-pub(crate) fn files(globs: &[String]) -> Result<BTreeSet<PathBuf>, GlobError> {
+pub fn files(globs: &[String]) -> Result<BTreeSet<PathBuf>, GlobError> {
     let mut found = BTreeSet::new();
     for glob in globs {
         let scan = Scan::new(glob)?;
