@@ -2,8 +2,7 @@
 
 use prost::Message as _;
 use weir_collector::options::TenantOptions;
-use weir_collector::otlp::{Signal, Tenants, split};
-use weir_proto::MAX_RECORD_BYTES;
+use weir_collector::otlp::{Signal, Sizes, Tenants, split};
 use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
 use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
 use weir_proto::otlp::collector::trace::v1::ExportTraceServiceRequest;
@@ -12,13 +11,16 @@ use weir_proto::otlp::metrics::v1::metric::Data;
 /// All signals.
 pub const SIGNALS: [Signal; 3] = [Signal::Logs, Signal::Traces, Signal::Metrics];
 
+/// Small, so that inputs need not be large to be split.
+const SIZES: Sizes = Sizes { batch: 1_000, alone: 10_000 };
+
 /// Splits a request; `false` where it is no protobuf.
 pub fn split_and_count(signal: Signal, request: &[u8]) -> bool {
     let tenants = Tenants::new(&TenantOptions::default(), weir_service::auth::Auth::off());
-    let Ok(split) = split(signal, &request.to_vec().into(), &tenants, MAX_RECORD_BYTES) else { return false };
+    let Ok(split) = split(signal, &request.to_vec().into(), &tenants, SIZES) else { return false };
     let mut found = 0;
     for record in split.records {
-        assert!(record.value.len() <= MAX_RECORD_BYTES);
+        assert!(record.value.len() <= SIZES.alone);
         found += count(signal, &record.value);
     }
     assert_eq!(found, split.accepted);

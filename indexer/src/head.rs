@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use weir_query::line::{Line, Source};
+
 use crate::Error;
-use crate::line::{Line, Source};
 use crate::snapshot::Lines;
 
 /// Lines of one source that came at once; never empty.

@@ -7,21 +7,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ahash::AHashMap;
 use bytes::Bytes;
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 use weir_bus::Message;
-use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
-use weir_proto::otlp::collector::trace::v1::ExportTraceServiceRequest;
 use weir_proto::otlp::common::v1::any_value::Value;
-use weir_proto::otlp::common::v1::{AnyValue, KeyValue};
 use weir_proto::otlp::logs::v1::LogRecord;
 use weir_proto::otlp::trace::v1::Span;
 use weir_proto::{Origin, attribute, header};
-
-use crate::fields;
-use crate::line::{Body, Line, LineId, Source};
+use weir_query::decode::{self, Sources};
+use weir_query::line::{Body, Line, LineId, Source};
 
 /// What a store keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,14 +25,6 @@ pub enum Signal {
     Logs,
     /// Spans, each as a line: see [`span_of`].
     Spans,
-}
-
-/// Sources that were seen, so that lines of one share it. At [`Sources::MOST`] or [`Sources::MOST_BYTES`] it forgets all
-/// and begins anew.
-#[derive(Debug, Default)]
-pub struct Sources {
-    by_bytes: AHashMap<Vec<u8>, Arc<Source>>,
-    bytes: usize,
 }
 
 /// How far each file was read, by partition.
@@ -112,40 +99,6 @@ impl Marks {
     }
 }
 
-impl Sources {
-    /// Most sources that are remembered.
-    pub const MOST: usize = 10_000;
-    /// Most memory that they take.
-    pub const MOST_BYTES: usize = 16 << 20;
-
-    fn get(&mut self, resource: Vec<KeyValue>, scope: String) -> Arc<Source> {
-        let mut key = scope.as_bytes().to_vec();
-        for pair in &resource {
-            key.push(0);
-            // A Vec takes all that is written to it.
-            let _ = pair.encode_length_delimited(&mut key);
-        }
-        if let Some(source) = self.by_bytes.get(&key) {
-            return source.clone();
-        }
-        if self.by_bytes.len() >= Self::MOST || self.bytes >= Self::MOST_BYTES {
-            self.by_bytes.clear();
-            self.bytes = 0;
-        }
-        let resource = attributes(resource);
-        let text = |name: &str| resource.iter().find(|(key, _)| key == name).map(|(_, value)| fields::text(value));
-        let source = Arc::new(Source {
-            tenant: text(attribute::TENANT).filter(|t| !t.is_empty()).unwrap_or_else(|| "default".to_owned()),
-            service: text("service.name").unwrap_or_default(),
-            resource,
-            scope,
-        });
-        self.bytes += key.len() + source.memory();
-        self.by_bytes.insert(key, source.clone());
-        source
-    }
-}
-
 /// The origin that a record's header names; a header that is none is as good as no header.
 pub fn origin(message: &Message) -> Option<Origin> {
     std::str::from_utf8(message.header(header::ORIGIN)?).ok()?.parse().ok()
@@ -165,26 +118,19 @@ pub fn decode(
 }
 
 fn logs(message: &Message, from: Option<u64>, sources: &mut Sources) -> Result<Decoded, prost::DecodeError> {
-    let request = ExportLogsServiceRequest::decode(message.value.clone())?;
     let mut decoded = Decoded::default();
-    let mut index = 0;
-    for resource_logs in request.resource_logs {
-        let resource = resource_logs.resource.map(|r| r.attributes).unwrap_or_default();
-        for scope_logs in resource_logs.scope_logs {
-            let scope = scope_logs.scope.map(|s| s.name).unwrap_or_default();
-            let source = sources.get(resource.clone(), scope);
-            for record in scope_logs.log_records {
-                let id = LineId { partition: message.partition.partition, offset: message.offset, index };
-                index += 1;
-                if from.is_some_and(|from| file_offset(&record).is_some_and(|offset| offset < from)) {
-                    decoded.duplicates += 1;
-                } else {
-                    decoded.lines.push(line(record, id, message.timestamp_ms, source.clone()));
-                }
-            }
+    decode::each_log_record(message.value.clone(), sources, |index, record, source| {
+        if from.is_some_and(|from| file_offset(&record).is_some_and(|offset| offset < from)) {
+            decoded.duplicates += 1;
+        } else {
+            decoded.lines.push(decode::log_record(record, id(message, index), message.timestamp_ms, source.clone()));
         }
-    }
+    })?;
     Ok(decoded)
+}
+
+fn id(message: &Message, index: u32) -> LineId {
+    LineId { partition: message.partition.partition, offset: message.offset, index }
 }
 
 fn file_offset(record: &LogRecord) -> Option<u64> {
@@ -195,58 +141,11 @@ fn file_offset(record: &LogRecord) -> Option<u64> {
     }
 }
 
-fn line(record: LogRecord, id: LineId, arrival_ms: i64, source: Arc<Source>) -> Line {
-    Line {
-        id,
-        time: time([record.time_unix_nano, record.observed_time_unix_nano], arrival_ms),
-        severity: u8::try_from(record.severity_number).ok().filter(|number| *number <= 24).unwrap_or(0),
-        severity_text: record.severity_text,
-        body: body(record.body),
-        trace_id: record.trace_id.into(),
-        span_id: record.span_id.into(),
-        attributes: attributes(record.attributes),
-        source,
-    }
-}
-
-/// The first time that is set, else the record's arrival. The greatest of all stays below the end of every search.
-fn time(times: [u64; 2], arrival_ms: i64) -> i64 {
-    let set = times.into_iter().find(|time| *time != 0);
-    let time = set.map_or(arrival_ms.max(0).saturating_mul(1_000_000), |time| i64::try_from(time).unwrap_or(i64::MAX));
-    time.min(i64::MAX - 1)
-}
-
-fn body(value: Option<AnyValue>) -> Body {
-    match value.and_then(|any| any.value) {
-        None => Body::Text(String::new()),
-        Some(Value::StringValue(text)) => Body::Text(text),
-        Some(Value::BytesValue(bytes)) => {
-            String::from_utf8(bytes).map_or_else(|error| Body::Bytes(error.into_bytes().into()), Body::Text)
-        }
-        Some(other) => Body::Json(fields::json(&other).to_string()),
-    }
-}
-
-fn attributes(pairs: Vec<KeyValue>) -> Vec<(String, Value)> {
-    pairs.into_iter().filter_map(|pair| Some((pair.key, pair.value?.value?))).collect()
-}
-
 fn spans(message: &Message, sources: &mut Sources) -> Result<Decoded, prost::DecodeError> {
-    let request = ExportTraceServiceRequest::decode(message.value.clone())?;
     let mut decoded = Decoded::default();
-    let mut index = 0;
-    for resource_spans in request.resource_spans {
-        let resource = resource_spans.resource.map(|r| r.attributes).unwrap_or_default();
-        for scope_spans in resource_spans.scope_spans {
-            let scope = scope_spans.scope.map(|s| s.name).unwrap_or_default();
-            let source = sources.get(resource.clone(), scope);
-            for span in scope_spans.spans {
-                let id = LineId { partition: message.partition.partition, offset: message.offset, index };
-                index += 1;
-                decoded.lines.push(span_line(span, id, message.timestamp_ms, source.clone()));
-            }
-        }
-    }
+    decode::each_span(message.value.clone(), sources, |index, span, source| {
+        decoded.lines.push(span_line(span, id(message, index), message.timestamp_ms, source.clone()));
+    })?;
     Ok(decoded)
 }
 
@@ -261,10 +160,10 @@ fn span_line(span: Span, id: LineId, arrival_ms: i64, source: Arc<Source>) -> Li
         ("span.status".to_owned(), Value::IntValue(span.status.map_or(0, |status| status.code).into())),
         ("span.duration_ns".to_owned(), Value::IntValue(i64::try_from(duration).unwrap_or(i64::MAX))),
     ];
-    found_by.extend(attributes(span.attributes));
+    found_by.extend(decode::attributes(span.attributes));
     Line {
         id,
-        time: time([span.start_time_unix_nano, span.end_time_unix_nano], arrival_ms),
+        time: decode::time([span.start_time_unix_nano, span.end_time_unix_nano], arrival_ms),
         severity: 0,
         severity_text: String::new(),
         body: Body::Bytes(bytes),
@@ -272,6 +171,7 @@ fn span_line(span: Span, id: LineId, arrival_ms: i64, source: Arc<Source>) -> Li
         span_id: span.span_id.into(),
         attributes: found_by,
         source,
+        span: None,
     }
 }
 
@@ -306,17 +206,6 @@ mod tests {
         marks.advance(0, &Origin { identity: "b".into(), start: 0, end: 1 }, i64::MAX);
         marks.forget(2_000);
         assert_eq!(marks.fate(0, &origin(0, 10)), Fate::Seen);
-    }
-
-    #[test]
-    fn sources_take_no_more_memory_than_they_should() {
-        let mut sources = Sources::default();
-        for n in 0..100 {
-            let value = Some(AnyValue { value: Some(Value::StringValue(format!("{n}{}", "x".repeat(500_000)))) });
-            sources.get(vec![KeyValue { key: "k".into(), value, ..KeyValue::default() }], String::new());
-            assert!(sources.bytes < Sources::MOST_BYTES + (2 << 20));
-        }
-        assert!(sources.by_bytes.len() < 100);
     }
 
     #[test]

@@ -5,10 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use crate::fields;
-use crate::line::{Line, LineId};
-use crate::query::Matcher;
-use crate::snapshot::{Candidate, Counted, Needs, Snapshot};
+use weir_query::Matcher;
+use weir_query::fields;
+use weir_query::line::{Line, LineId};
+
+use crate::snapshot::{Candidate, Counted, Exact, Needs, Snapshot};
 
 /// Most buckets of a histogram, fields of a listing, and distinct values counted of one field.
 pub const MAX_GROUPS: usize = 10_000;
@@ -38,6 +39,8 @@ pub struct Selection {
     pub matcher: Matcher,
     /// What a candidate must hold.
     pub needs: Needs,
+    /// The same query as the index counts it; `None` where it has to be decided line by line.
+    pub exact: Option<Exact>,
     /// Least event time, in nanoseconds since the epoch.
     pub start: i64,
     /// Event time behind the greatest.
@@ -86,7 +89,7 @@ impl Selection {
 
     /// Counts what the index knows without reading lines, where `take` says yes; gives back what is to be read.
     fn tally(&self, snapshot: &dyn Snapshot, mut take: impl FnMut(&Counted) -> bool) -> Result<Vec<Candidate>, Error> {
-        Ok(match self.matcher.exact() {
+        Ok(match &self.exact {
             Some(exact) => snapshot.tally(exact, &self.needs, self.start, self.end, &mut take)?,
             None => snapshot.candidates(&self.needs, self.start, self.end)?,
         })
@@ -306,7 +309,7 @@ fn values(line: &Line, name: &str) -> Vec<String> {
         "body" => one(&line.body.text()),
         "service" => one(&line.source.service),
         "tenant" => one(&line.source.tenant),
-        "severity" => one(crate::severity::shown(line)),
+        "severity" => one(weir_query::severity::shown(line)),
         "trace_id" => one(&hex::encode(&line.trace_id)),
         "span_id" => one(&hex::encode(&line.span_id)),
         "timestamp" => one(&weir_service::time::format(line.time)),

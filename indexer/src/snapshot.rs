@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::line::Line;
+use weir_query::line::Line;
 
 /// Lines of one source, in memory or on disk, with what is needed to pass over them unread.
 pub trait Lines: Send + Sync {
@@ -40,18 +40,18 @@ pub trait Snapshot: Send + Sync {
     fn indexed_until(&self) -> i64;
 }
 
-/// What a chunk must hold for a query to match in it; terms as [`crate::words`] and the store list them.
+/// What a chunk must hold for a query to match in it; terms as [`weir_query::words`] and the store list them.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Needs {
     /// No condition.
     Anything,
     /// Nothing can match.
     Nothing,
-    /// A word of the body, as [`crate::words`] cuts it (lowercase).
+    /// A word of the body, as [`weir_query::words`] cuts it (lowercase).
     Word(String),
     /// A word of the body that starts so.
     WordPrefix(String),
-    /// A word of the body that is like this pattern (lowercase; see [`crate::query`]).
+    /// A word of the body that is like this pattern (lowercase; see [`weir_query::Matcher`]).
     WordGlob(String),
     /// A field's whole value, lowercase: `service`, `tenant`, `trace_id`, `span_id`, `resource.X`, `attributes.X`, or
     /// `record` (`PARTITION-OFFSET` on the bus).

@@ -15,15 +15,16 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 use weir_proto::otlp::common::v1::KeyValue;
 use weir_proto::otlp::trace::v1::Span;
+use weir_query::fields;
+use weir_query::line::Source;
 use weir_service::auth::{Access, Tenants};
 use weir_service::http::{Parameter, Problem, Route, Routes};
 use weir_service::telemetry::whole;
 use weir_service::time;
 
+use crate::Error;
 use crate::api::params::{END, START, in_path};
-use crate::line::Source;
 use crate::store::{SourcedSpan, Store};
-use crate::{Error, fields};
 
 /// Requests that read the disk at once; others wait for at most [`LONGEST`].
 const AT_ONCE: usize = 8;
@@ -33,8 +34,9 @@ const LARGE_AT_ONCE: usize = 2;
 
 /// Longest time of a search.
 const LONGEST: Duration = Duration::from_secs(30);
-/// Most bytes of a trace's spans: in memory they are several times as much.
-const MOST_BYTES: usize = 16 << 20;
+/// Most bytes of a trace's spans, which one of the greatest size and others fit into: in memory they are several times
+/// as much.
+const MOST_BYTES: usize = 32 << 20;
 /// Bytes of the JSON of a trace, about: the resource is in it with every span.
 const MOST_JSON: usize = 64 << 20;
 
@@ -67,7 +69,7 @@ pub(crate) fn routes(spans: Arc<Store>) -> Routes {
         .with_state(&api)
 }
 
-/// Spans by start; a trace of more than 16 MiB, or 64 MiB of JSON, has `"truncated": true`. 400 where the id is none, 404
+/// Spans by start; a trace of more than 32 MiB, or 64 MiB of JSON, has `"truncated": true`. 400 where the id is none, 404
 /// where no span of it is known.
 async fn trace(
     State(api): State<Api>,

@@ -1,9 +1,8 @@
 //! A line as the API shows it.
 
 use serde_json::{Value, json};
-
-use crate::line::{Body, Line};
-use crate::{fields, severity};
+use weir_query::line::{Body, Line};
+use weir_query::{fields, severity};
 
 /// One hit. A body that is not UTF-8 is shown with replacement characters, and as it is, in hex, in `body_bytes`.
 pub(super) fn hit(line: &Line) -> Value {

@@ -7,13 +7,13 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use http::StatusCode;
 use serde_json::{Value, json};
+use weir_query::fields;
+use weir_query::line::{Line, LineId, Source};
 use weir_service::auth::Tenants;
 use weir_service::http::Problem;
 
 use super::params::{Params, cursor, in_path};
 use super::{Api, hit::hit};
-use crate::fields;
-use crate::line::{Line, LineId, Source};
 use crate::search::{self, Page, Paging, Selection};
 use crate::snapshot::{Needs, Snapshot};
 
@@ -25,9 +25,9 @@ type Answer = Result<Json<Value>, Problem>;
 
 /// The selection that the parameters ask for; its deadline is set when it runs.
 fn selection(params: &Params) -> Result<Selection, Problem> {
-    let (matcher, needs) = params.query()?;
+    let (matcher, needs, exact) = params.query()?;
     let (start, end) = params.range()?;
-    Ok(Selection { matcher, needs, start, end, deadline: Instant::now() })
+    Ok(Selection { matcher, needs, exact, start, end, deadline: Instant::now() })
 }
 
 pub(super) async fn search(State(api): State<Api>, tenants: Tenants, params: Params) -> Answer {
@@ -149,10 +149,10 @@ pub(super) fn around(
 ) -> Result<Option<Around>, search::Error> {
     let (start, end) = at.map_or((i64::MIN, i64::MAX), |at| (at, at.saturating_add(1)));
     let needs = Needs::Field("record".to_owned(), format!("{}-{}", id.partition, id.offset));
-    let there = Selection { needs, start, end, ..everything.clone() };
+    let there = Selection { needs, exact: None, start, end, ..everything.clone() };
     let one = Paging { limit: 1, oldest_first: false, after: None };
     let Some(line) = search::page(snapshot, &there, &one, &|line| line.id == id)?.lines.pop() else { return Ok(None) };
-    let of_source = Selection { needs: needs_of(&line.source), ..everything.clone() };
+    let of_source = Selection { needs: needs_of(&line.source), exact: None, ..everything.clone() };
     let beside = |limit, oldest_first| {
         let paging = Paging { limit, oldest_first, after: Some((line.time, line.id)) };
         search::page(snapshot, &of_source, &paging, &|other| other.source == line.source)

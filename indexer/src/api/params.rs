@@ -6,12 +6,13 @@ use std::ops::RangeInclusive;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Query};
 use http::request::Parts;
+use weir_query::Matcher;
 use weir_service::config::{Span, ValueError};
 use weir_service::http::{Parameter, Problem};
 
-use crate::query::{self, Matcher};
+use crate::query;
 use crate::search::Place;
-use crate::snapshot::Needs;
+use crate::snapshot::{Exact, Needs};
 
 /// The parameters of one request.
 pub(crate) struct Params {
@@ -66,11 +67,12 @@ impl Params {
         text.parse().ok().filter(|number| within.contains(number)).ok_or_else(wrong)
     }
 
-    pub(crate) fn query(&self) -> Result<(Matcher, Needs), Problem> {
+    /// The query, as lines, chunks and the index's own counts are asked.
+    pub(crate) fn query(&self) -> Result<(Matcher, Needs, Option<Exact>), Problem> {
         let wrong = |error: &dyn std::error::Error| Problem::parameter("query", error.to_string());
-        let parsed = query::parse(self.text("query").unwrap_or_default()).map_err(|error| wrong(&error))?;
+        let parsed = weir_query::parse(self.text("query").unwrap_or_default()).map_err(|error| wrong(&error))?;
         let matcher = Matcher::new(&parsed, self.now).map_err(|error| wrong(&error))?;
-        Ok((matcher, query::needs(&parsed)))
+        Ok((matcher, query::needs(&parsed), query::exact(&parsed)))
     }
 
     /// A duration in nanoseconds.
@@ -129,6 +131,6 @@ pub(crate) fn in_path(name: &str, text: Result<Path<String>, PathRejection>) -> 
     text.map(|Path(text)| text).map_err(|rejection| Problem::parameter(name, rejection.body_text()))
 }
 
-pub(super) fn cursor(line: &crate::line::Line) -> String {
+pub(super) fn cursor(line: &weir_query::line::Line) -> String {
     format!("{}_{}", line.time, line.id)
 }

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use opentelemetry::metrics::MeterProvider;
 use serde_json::Value;
 use tower::ServiceExt;
+use weir_query::line::{Body, Line, LineId, Source};
 
-use crate::line::{Body, Line, LineId, Source};
 use crate::search::{Paging, Selection, page};
 use crate::snapshot::{Candidate, Lines, Needs, Snapshot};
 
@@ -50,6 +50,7 @@ fn router() -> axum::Router {
         span_id: Bytes::new(),
         attributes: Vec::new(),
         source: source.clone(),
+        span: None,
     };
     let candidates = (0..6).map(|c| Arc::new(Some2(Arc::new((0..5).map(|n| line(n * 6 + c)).collect()))) as Candidate);
     let memory: Arc<dyn Snapshot> = Arc::new(Memory(candidates.collect()));
@@ -97,12 +98,13 @@ fn huge() -> (Memory, Selection) {
         span_id: Bytes::new(),
         attributes: Vec::new(),
         source: Arc::default(),
+        span: None,
     };
     let candidates = (0..3).map(|c| Arc::new(Some2(Arc::new((0..4).map(|n| line(n * 3 + c)).collect()))) as Candidate);
     let memory = Memory(candidates.collect());
-    let matcher = crate::query::Matcher::new(&crate::query::parse("").unwrap(), 0).unwrap();
+    let matcher = weir_query::Matcher::new(&weir_query::parse("").unwrap(), 0).unwrap();
     let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
-    (memory, Selection { matcher, needs: Needs::Anything, start: 0, end: 100, deadline })
+    (memory, Selection { matcher, needs: Needs::Anything, exact: None, start: 0, end: 100, deadline })
 }
 
 #[test]

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use prost::Message as _;
 use weir_proto::otlp::common::v1::AnyValue;
 use weir_proto::otlp::common::v1::any_value::Value;
+use weir_query::line::{Body, Line, LineId, Source};
 
 use crate::Error;
-use crate::line::{Body, Line, LineId, Source};
 
 const VERSION: u8 = 1;
 
@@ -86,6 +86,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Line>, Error> {
             span_id: Bytes::copy_from_slice(span_ids[i]),
             attributes,
             source: source.clone(),
+            span: None,
         });
     }
     Ok(lines)
@@ -368,6 +369,7 @@ mod tests {
                 span_id: if traced { vec![9; 8].into() } else { Bytes::new() },
                 attributes,
                 source: Arc::default(),
+                span: None,
             },
         )
     }

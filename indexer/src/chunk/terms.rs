@@ -13,7 +13,7 @@
 //! | `t` tenant | whose all lines are, as it is written |
 //!
 //! Fields are `tenant`, `service`, `trace_id`, `span_id`, `record` (`PARTITION-OFFSET` on the bus), `resource.X` and
-//! `attributes.X`, with the values that [`crate::fields`] finds in lists and maps. What all lines share is listed once;
+//! `attributes.X`, with the values that [`weir_query::fields`] finds in lists and maps. What all lines share is listed once;
 //! everything else with the number of lines that hold it. Queries take what is not listed for what is not there, so a
 //! change of this raises `FORMAT` in [`crate::store`].
 
@@ -23,10 +23,9 @@ use ahash::AHashMap;
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 use weir_proto::attribute;
 use weir_proto::otlp::common::v1::any_value::Value;
+use weir_query::line::{Line, Source};
+use weir_query::{fields, severity, words};
 use weir_service::auth::MAX_TENANT;
-
-use crate::line::{Line, Source};
-use crate::{fields, severity, words};
 
 /// Name under which the tokenizer is known to the indices.
 pub const TOKENIZER: &str = "weir_terms";
@@ -318,8 +317,8 @@ impl TokenStream for TermStream<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::line::{Body, LineId};
     use bytes::Bytes;
+    use weir_query::line::{Body, LineId};
 
     fn line(body: &str) -> Line {
         Line {
@@ -332,6 +331,7 @@ mod tests {
             span_id: Bytes::new(),
             attributes: vec![("code".into(), Value::IntValue(42)), ("ratio".into(), Value::DoubleValue(0.5))],
             source: std::sync::Arc::new(Source { tenant: "Acme".into(), ..Source::default() }),
+            span: None,
         }
     }
 

@@ -1,12 +1,13 @@
 //! Queries that the index can count by itself.
 
-use super::ast::{Query, Test};
+use weir_query::ast::{Query, Test};
+use weir_query::words;
+
 use crate::chunk::terms;
 use crate::snapshot::{Exact, Needs};
-use crate::words;
 
-/// The query as the index counts it; `None` where lines have to be looked at.
-pub(super) fn exact(query: &Query) -> Option<Exact> {
+/// The query as the index counts it; `None` where it has to be decided line by line.
+pub fn exact(query: &Query) -> Option<Exact> {
     match query {
         Query::All => Some(Exact::default()),
         Query::And(queries) => {

@@ -1,11 +1,8 @@
-//! The query grammar: text to tree, and the tree's two compilations: [`needs()`] for the index, [`Matcher`] for lines.
+//! What a query is to the index: what a chunk must hold ([`needs()`]), and what the index can count by itself ([`exact()`]).
+//! [`weir_query::Matcher`] decides line by line.
 
-pub mod ast;
 mod exact;
-mod matcher;
 mod needs;
-mod parse;
 
-pub use matcher::{CompileError, Matcher};
+pub use exact::exact;
 pub use needs::needs;
-pub use parse::{ParseError, parse};

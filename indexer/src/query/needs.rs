@@ -1,9 +1,11 @@
 //! What a chunk must hold for a query to match in it: always a superset of what the matcher takes.
 
-use super::ast::{Query, Test};
-use super::matcher::{levels, pieces, spans_words};
+use weir_query::ast::{Query, Test};
+use weir_query::pattern::{pieces, spans_words};
+use weir_query::severity::levels;
+use weir_query::words::{is_ideograph, words};
+
 use crate::snapshot::Needs;
-use crate::words::{is_ideograph, words};
 
 /// What the query needs.
 pub fn needs(query: &Query) -> Needs {

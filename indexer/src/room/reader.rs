@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_bus::{Bus, Consumer, Event, Message, Partition, Position, Producer, Record};
-use weir_proto::{header, topic};
+use weir_proto::{MAX_RECORD_BYTES, header, topic};
 use weir_service::Context;
 use weir_service::health::Part;
 use weir_service::telemetry::whole;
@@ -22,7 +22,7 @@ use crate::api::tail::Live;
 use crate::store::{Sealed, Store};
 use crate::{Error, Options, Partitions};
 
-/// Records are taken into the head in pieces of about this size: the memory of decoding, and of what the tail holds.
+/// Records are taken into the head in pieces of about this size, or one that is larger: the memory of decoding.
 const PIECE_BYTES: usize = 2 << 20;
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often the bus is asked how far it goes.
@@ -332,7 +332,8 @@ impl Reader {
         let mut record = Record {
             topic: topic::DEAD_LETTERS.into(),
             key: message.key.clone(),
-            value: message.value.clone(),
+            // A large one is cut: the topic takes no more.
+            value: message.value.slice(..message.value.len().min(MAX_RECORD_BYTES)),
             headers,
             ..Record::default()
         };

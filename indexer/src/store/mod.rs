@@ -29,6 +29,8 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use weir_bus::Message;
 use weir_proto::otlp::trace::v1::Span;
+use weir_query::decode::Sources;
+use weir_query::line::{Line, Source};
 use weir_service::auth::Tenants;
 
 pub(crate) use self::manifest::FORMAT;
@@ -37,8 +39,7 @@ pub use self::seal::{Sealed, Step};
 use self::window::{View, Window};
 use crate::Error;
 use crate::head::{Batch, Head};
-use crate::ingest::{self, Fate, Marks, Signal, Sources};
-use crate::line::{Line, Source};
+use crate::ingest::{self, Fate, Marks, Signal};
 use crate::snapshot::{Candidate, Counted, Exact, Lines as _, Needs, Snapshot};
 
 /// Lines of one signal, on disk below one folder.

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use weir_query::line::{Line, Source};
+
 use super::Store;
 use super::manifest::{FORMAT, Manifest, sync_folder};
 use super::window::{Window, Writer};
@@ -10,7 +12,6 @@ use crate::Error;
 use crate::chunk::{MAX_BYTES, MAX_LINES};
 use crate::head::Head;
 use crate::ingest::Signal;
-use crate::line::{Line, Source};
 
 /// Folder of the windows, in the store's.
 pub(super) const WINDOWS: &str = "windows";

@@ -13,9 +13,9 @@ use weir_proto::otlp::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use weir_proto::otlp::resource::v1::Resource;
 use weir_proto::otlp::trace::v1::{ResourceSpans, ScopeSpans};
 use weir_proto::{header, topic};
+use weir_query::Matcher;
 
 use super::*;
-use crate::query::Matcher;
 use crate::search::{self, Selection};
 
 const DAY: i64 = 86_400_000;
@@ -484,7 +484,7 @@ fn query() -> impl Strategy<Value = String> {
 }
 
 /// What a query gives, without any index.
-fn scan(lines: &[Line], matcher: &Matcher, start: i64, end: i64) -> Vec<(i64, crate::line::LineId)> {
+fn scan(lines: &[Line], matcher: &Matcher, start: i64, end: i64) -> Vec<(i64, weir_query::line::LineId)> {
     let within = lines.iter().filter(|line| (start..end).contains(&line.time) && matcher.matches(line));
     within.map(|line| (line.time, line.id)).collect()
 }
@@ -535,7 +535,7 @@ proptest! {
         let moment = store.snapshot(&everything());
         let hour = |n: i64| (NOW - n * 3_600_000) * 1_000_000;
         for (text, a, b) in queries {
-            let Ok(query) = crate::query::parse(&text) else { continue };
+            let Ok(query) = weir_query::parse(&text) else { continue };
             let Ok(matcher) = Matcher::new(&query, NOW) else { continue };
             let mut found = Vec::new();
             for candidate in moment.candidates(&crate::query::needs(&query), i64::MIN, i64::MAX).unwrap() {
@@ -548,8 +548,8 @@ proptest! {
 
             let (start, end) = (hour(a.max(b)), hour(a.min(b)));
             let deadline = std::time::Instant::now() + Duration::from_mins(1);
-            let needs = crate::query::needs(&query);
-            let asked = Selection { matcher: matcher.clone(), needs, start, end, deadline };
+            let (needs, exact) = (crate::query::needs(&query), crate::query::exact(&query));
+            let asked = Selection { matcher: matcher.clone(), needs, exact, start, end, deadline };
             let expected = scan(&plain, &matcher, start, end);
             prop_assert_eq!(search::count(moment.as_ref(), &asked).unwrap(), expected.len() as u64, "{}", text);
             let mut by_time = BTreeMap::<i64, u64>::new();

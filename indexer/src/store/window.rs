@@ -13,6 +13,7 @@ use tantivy::{
     DocAddress, DocId, Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, Searcher, SegmentReader,
     TantivyDocument, Term,
 };
+use weir_query::line::Line;
 
 use weir_service::auth::Scope;
 
@@ -20,7 +21,6 @@ use super::select;
 use crate::Error;
 use crate::chunk::codec;
 use crate::chunk::terms::{TOKENIZER, TermTokenizer, Terms};
-use crate::line::Line;
 use crate::snapshot::{Candidate, Counted, Exact, Lines, Needs};
 
 /// Memory of a writer before it closes a segment.

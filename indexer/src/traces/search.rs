@@ -9,6 +9,8 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use weir_proto::otlp::common::v1::any_value::Value as Attribute;
 use weir_proto::otlp::trace::v1::Span;
+use weir_query::Matcher;
+use weir_query::line::{Line, Source};
 use weir_service::auth::Tenants;
 use weir_service::http::{Parameter, Problem};
 use weir_service::time;
@@ -17,8 +19,6 @@ use super::{Api, LONGEST, code, nanos};
 use crate::Error;
 use crate::api::params::{END, LIMIT, Params, START};
 use crate::ingest::span_of;
-use crate::line::{Line, Source};
-use crate::query::Matcher;
 use crate::snapshot::Needs;
 use crate::store::Store;
 
@@ -79,7 +79,7 @@ impl Wanted {
             return Err(Problem::parameter("status", "use ok, error or unset"));
         }
         let limit = params.number("limit", 20, 1..=MOST)?;
-        let (matcher, needs) = params.query()?;
+        let (matcher, needs, _) = params.query()?;
         let (service, interface) =
             (params.text("service").map(str::to_owned), params.text("interface").map(str::to_owned));
         let field = |name: &str, value: &str| Needs::Field(name.to_owned(), value.to_lowercase());

@@ -9,6 +9,7 @@ use axum::extract::State;
 use http::StatusCode;
 use serde_json::{Value, json};
 use weir_proto::otlp::trace::v1::Span;
+use weir_query::line::Line;
 use weir_service::auth::Tenants;
 use weir_service::http::Problem;
 
@@ -16,7 +17,6 @@ use super::{Api, LONGEST, kind};
 use crate::Error;
 use crate::api::params::Params;
 use crate::ingest::span_of;
-use crate::line::Line;
 use crate::search::MAX_GROUP_BYTES;
 use crate::snapshot::Needs;
 use crate::store::Store;

@@ -5,9 +5,9 @@ use weir_proto::otlp::common::v1::any_value::Value;
 
 use super::Matcher;
 use crate::line::{Body, Line, LineId, Source};
-use crate::query::parse;
+use crate::parse;
 
-fn line(body: &str) -> Line {
+pub(super) fn line(body: &str) -> Line {
     Line {
         id: LineId { partition: 0, offset: 1, index: 2 },
         time: 1_700_000_000_000_000_000,
@@ -26,6 +26,7 @@ fn line(body: &str) -> Line {
             resource: vec![("k8s.pod.name".into(), Value::StringValue("ocr-7".into()))],
             scope: String::new(),
         }),
+        span: None,
     }
 }
 

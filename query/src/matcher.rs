@@ -1,4 +1,4 @@
-//! The one matcher: decides line by line, over the head, chunks and the live tail alike.
+//! The one matcher: decides line by line, over the head, chunks, the live tail and captures alike.
 //!
 //! | query | matches |
 //! |---|---|
@@ -11,28 +11,37 @@
 //!
 //! Fields: `body`, `service`, `tenant`, `severity`, `trace_id`, `span_id`, `timestamp`, `resource.X`, `attributes.X`; any
 //! other name is a resource or record attribute of that name.
+//!
+//! On a line that is a span ([`Line::span`]) these names mean the span's own, and an attribute of the name is written
+//! `attributes.X`:
+//!
+//! | field | of a span |
+//! |---|---|
+//! | `name`, `interface`, `status_message` | text |
+//! | `kind` | `internal`, `server`, `client`, `producer`, `consumer`, `unspecified` |
+//! | `status` | `ok`, `error`, `unset` |
+//! | `parent_span_id` | hexadecimal |
+//! | `duration`, `duration_ms` | by value: a number of milliseconds, or with units as in `duration:>1.5s` |
+//! | `timestamp`, `end_timestamp` | start and end |
+//!
+//! A duration or an end that cannot be read as one is in no span, but no error: a log record may have an attribute of
+//! that name with any text. The body of a span is empty, so no word is in it.
 
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 use weir_service::terminal::shown_text;
 
-use super::ast::{Bound, Query, Test};
-use super::exact::exact;
+use crate::ast::{Bound, Query, Test};
+use crate::error::CompileError;
+use crate::field::Field;
 use crate::line::Line;
-use crate::snapshot::Exact;
-use crate::words::{each_word, is_ideograph, words};
+use crate::pattern::{glob, spans_words, word_glob};
+use crate::span_field::{SpanField, SpanTest};
+use crate::words::{each_word, words};
 use crate::{fields, severity};
-
-/// A query that cannot be asked, and what would be right.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct CompileError(String);
 
 /// A compiled query.
 #[derive(Debug, Clone)]
-pub struct Matcher {
-    node: Node,
-    exact: Option<Exact>,
-}
+pub struct Matcher(Node);
 
 #[derive(Debug, Clone)]
 enum Node {
@@ -48,20 +57,8 @@ enum Node {
     Severity(u8, u8),
     Time(i64, i64),
     Value(Field, ValueTest),
-}
-
-#[derive(Debug, Clone)]
-enum Field {
-    Body,
-    Service,
-    Tenant,
-    TraceId,
-    SpanId,
-    Severity,
-    Timestamp,
-    Resource(String),
-    Attribute(String),
-    Either(String),
+    /// A name that means one thing on a span, and another on other lines.
+    SpanOr(SpanTest, Field, ValueTest),
 }
 
 #[derive(Debug, Clone)]
@@ -75,17 +72,12 @@ enum ValueTest {
 impl Matcher {
     /// Compiles a query; `now` (nanoseconds since the epoch) is what relative times in it mean.
     pub fn new(query: &Query, now: i64) -> Result<Self, CompileError> {
-        Ok(Self { node: compile(query, now)?, exact: exact(query) })
+        compile(query, now).map(Self)
     }
 
     /// Whether the line matches.
     pub fn matches(&self, line: &Line) -> bool {
-        self.node.matches(line)
-    }
-
-    /// The same query as the index counts it; `None` where it has to be decided line by line.
-    pub fn exact(&self) -> Option<&Exact> {
-        self.exact.as_ref()
+        self.0.matches(line)
     }
 }
 
@@ -96,7 +88,7 @@ fn compile(query: &Query, now: i64) -> Result<Node, CompileError> {
         Query::And(queries) => Node::And(list(queries)?),
         Query::Or(queries) => Node::Or(list(queries)?),
         Query::Not(query) => Node::Not(Box::new(compile(query, now)?)),
-        Query::Field(name, test) => match (field(name), test) {
+        Query::Field(name, test) => match (Field::of(name), test) {
             (Field::Body, Test::Is(text)) => match words(text) {
                 found if found.is_empty() => Node::Literal(text.to_lowercase()),
                 found => Node::Words(Phrase::new(found)),
@@ -104,137 +96,25 @@ fn compile(query: &Query, now: i64) -> Result<Node, CompileError> {
             (Field::Body, Test::Glob(pattern)) if spans_words(pattern) => Node::BodyGlob(glob(pattern, false)?),
             (Field::Body, Test::Glob(pattern)) => Node::WordGlob(word_glob(pattern)?),
             (Field::Severity, test @ (Test::Is(_) | Test::Range(..))) => {
-                let (low, high) = levels(test)?;
+                let (low, high) = severity::levels(test)?;
                 Node::Severity(low, high)
             }
-            (Field::Timestamp, Test::Is(text)) => time(text, now).map(|t| Node::Time(t, t))?,
-            (Field::Timestamp, Test::Range(low, high)) => Node::Time(
-                match low {
-                    Bound::Open => i64::MIN,
-                    Bound::Including(text) => time(text, now)?,
-                    Bound::Excluding(text) => time(text, now)?.saturating_add(1),
-                },
-                match high {
-                    Bound::Open => i64::MAX,
-                    Bound::Including(text) => time(text, now)?,
-                    Bound::Excluding(text) => time(text, now)?.saturating_sub(1),
-                },
-            ),
-            (field, Test::Is(text)) => Node::Value(field, ValueTest::Is(text.to_lowercase())),
-            (field, Test::Glob(pattern)) => Node::Value(field, ValueTest::Glob(glob(pattern, true)?)),
-            (field, Test::Exists) => Node::Value(field, ValueTest::Exists),
-            (field, Test::Range(low, high)) => Node::Value(field, ValueTest::Range(low.clone(), high.clone())),
+            (Field::Timestamp, Test::Is(_) | Test::Range(..)) => {
+                let (low, high) = test.interval(|text| time(text, now))?;
+                Node::Time(low, high)
+            }
+            (field, test) => match SpanField::of(name) {
+                Some(own) => Node::SpanOr(SpanTest::new(own, test, now), field, ValueTest::new(test)?),
+                None => Node::Value(field, ValueTest::new(test)?),
+            },
         },
     })
-}
-
-fn field(name: &str) -> Field {
-    match name {
-        "body" => Field::Body,
-        "service" => Field::Service,
-        "tenant" => Field::Tenant,
-        "severity" => Field::Severity,
-        "trace_id" => Field::TraceId,
-        "span_id" => Field::SpanId,
-        "timestamp" => Field::Timestamp,
-        _ => match (name.strip_prefix("resource."), name.strip_prefix("attributes.")) {
-            (Some(name), _) => Field::Resource(name.to_owned()),
-            (_, Some(name)) => Field::Attribute(name.to_owned()),
-            _ => Field::Either(name.to_owned()),
-        },
-    }
-}
-
-fn level(text: &str) -> Result<(u8, u8), CompileError> {
-    let wrong =
-        || CompileError(format!("`{text}` is no severity: use trace, debug, info, warn, error, fatal or 0 to 24"));
-    severity::range(text).ok_or_else(wrong)
-}
-
-/// Least and greatest number of the severities that a test takes; those that can be listed, where it is of another kind.
-pub(super) fn levels(test: &Test) -> Result<(u8, u8), CompileError> {
-    match test {
-        Test::Is(text) => level(text),
-        Test::Range(low, high) => Ok((
-            // A line without a severity is in no range that does not name 0.
-            edge(low, |(first, _)| first, |(_, last)| last.saturating_add(1), 1)?,
-            edge(high, |(_, last)| last, |(first, _)| first.saturating_sub(1), severity::MOST)?,
-        )),
-        Test::Glob(_) | Test::Exists => Ok((0, severity::MOST)),
-    }
-}
-
-fn edge(bound: &Bound, with: fn((u8, u8)) -> u8, without: fn((u8, u8)) -> u8, open: u8) -> Result<u8, CompileError> {
-    match bound {
-        Bound::Open => Ok(open),
-        Bound::Including(text) => level(text).map(with),
-        Bound::Excluding(text) => level(text).map(without),
-    }
 }
 
 fn time(text: &str, now: i64) -> Result<i64, CompileError> {
     weir_service::time::parse(text, now).map_err(|wrong| CompileError(format!("timestamp: {wrong}")))
 }
 
-/// Characters of a pattern with escapes undone: `Ok` stands for itself, `Err` is `*` or `?`.
-pub(super) fn pieces(pattern: &str) -> impl Iterator<Item = Result<char, char>> {
-    let mut chars = pattern.chars();
-    std::iter::from_fn(move || match chars.next()? {
-        '\\' => Some(Ok(chars.next().unwrap_or('\\'))),
-        wild @ ('*' | '?') => Some(Err(wild)),
-        c => Some(Ok(c)),
-    })
-}
-
-/// Whether a pattern has characters that no single word can hold.
-pub(super) fn spans_words(pattern: &str) -> bool {
-    pieces(pattern).filter_map(Result::ok).any(|c| !(c.is_alphanumeric() || c == '_') || is_ideograph(c))
-}
-
-fn glob(pattern: &str, whole: bool) -> Result<Regex, CompileError> {
-    build(pattern, &mut RegexBuilder::new(&expression(pattern, whole, either_case)))
-}
-
-/// Words are lowercase, each character by itself, and so are the pattern's: what the index looks for is then the same.
-fn word_glob(pattern: &str) -> Result<Regex, CompileError> {
-    let lower = |text: &mut String, c: char| {
-        for c in c.to_lowercase() {
-            text.push_str(&regex::escape(c.encode_utf8(&mut [0; 4])));
-        }
-    };
-    build(pattern, &mut RegexBuilder::new(&expression(pattern, true, lower)))
-}
-
-/// The characters with the same lower case, so that what matches has the lowercase words that the index looks for; a
-/// regular expression's own folding goes further (`s` and `ſ`).
-fn either_case(text: &mut String, c: char) {
-    let same = |other: &char| other.to_lowercase().eq(c.to_lowercase());
-    let forms = std::iter::once(c).chain(c.to_lowercase()).chain(c.to_uppercase()).filter(same);
-    text.push_str("(?:");
-    for (at, form) in forms.enumerate() {
-        text.push_str(if at == 0 { "" } else { "|" });
-        text.push_str(&regex::escape(form.encode_utf8(&mut [0; 4])));
-    }
-    text.push(')');
-}
-
-fn build(pattern: &str, builder: &mut RegexBuilder) -> Result<Regex, CompileError> {
-    let built = builder.dot_matches_new_line(true).size_limit(1 << 20).build();
-    built.map_err(|_| CompileError(format!("the pattern `{pattern}` is too large: use a shorter one")))
-}
-
-fn expression(pattern: &str, whole: bool, put: fn(&mut String, char)) -> String {
-    let mut text = String::from(if whole { "^" } else { "" });
-    for piece in pieces(pattern) {
-        match piece {
-            Ok(c) => put(&mut text, c),
-            Err('*') => text.push_str(".*"),
-            Err(_) => text.push('.'),
-        }
-    }
-    text.push_str(if whole { "$" } else { "" });
-    text
-}
 impl Node {
     fn matches(&self, line: &Line) -> bool {
         match self {
@@ -254,11 +134,15 @@ impl Node {
             Self::Severity(low, high) => (*low..=*high).contains(&severity::number(line)),
             Self::Time(low, high) => (*low..=*high).contains(&line.time),
             Self::Value(field, test) => value(field, test, line),
+            Self::SpanOr(own, field, test) => match &line.span {
+                Some(span) => own.passes(span, |text| test.is_there(text)),
+                None => value(field, test, line),
+            },
         }
     }
 }
 
-/// Words one behind the other.
+/// Words one behind the other; at least one.
 #[derive(Debug, Clone)]
 struct Phrase {
     words: Vec<String>,
@@ -296,17 +180,36 @@ impl Phrase {
     }
 }
 
+impl ValueTest {
+    fn new(test: &Test) -> Result<Self, CompileError> {
+        Ok(match test {
+            Test::Is(text) => Self::Is(text.to_lowercase()),
+            Test::Glob(pattern) => Self::Glob(glob(pattern, true)?),
+            Test::Exists => Self::Exists,
+            Test::Range(low, high) => Self::Range(low.clone(), high.clone()),
+        })
+    }
+
+    fn passes(&self, text: &str) -> bool {
+        match self {
+            Self::Is(wanted) => text.to_lowercase() == *wanted,
+            Self::Glob(pattern) => pattern.is_match(text),
+            Self::Exists => true,
+            Self::Range(low, high) => above(text, low) && below(text, high),
+        }
+    }
+
+    /// Whether a text that is not there where it is empty passes.
+    fn is_there(&self, text: &str) -> bool {
+        !text.is_empty() && self.passes(text)
+    }
+}
+
 fn value(field: &Field, test: &ValueTest, line: &Line) -> bool {
-    let passes = |text: &str| match test {
-        ValueTest::Is(wanted) => text.to_lowercase() == *wanted,
-        ValueTest::Glob(pattern) => pattern.is_match(text),
-        ValueTest::Exists => true,
-        ValueTest::Range(low, high) => above(text, low) && below(text, high),
-    };
-    let there = |text: &str| !text.is_empty() && passes(text);
+    let there = |text: &str| test.is_there(text);
     let among = |attributes, name: &str| match test {
         ValueTest::Exists => fields::has(attributes, name),
-        _ => fields::any(attributes, name, passes),
+        _ => fields::any(attributes, name, |text| test.passes(text)),
     };
     match field {
         Field::Body => there(&line.body.text()),
@@ -347,5 +250,7 @@ fn below(text: &str, bound: &Bound) -> bool {
     }
 }
 
+#[cfg(test)]
+mod span_tests;
 #[cfg(test)]
 mod tests;

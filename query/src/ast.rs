@@ -38,3 +38,26 @@ pub enum Bound {
     /// Without the value.
     Excluding(String),
 }
+
+impl Test {
+    /// Least and greatest number that the test takes, whose texts `read` makes numbers; all numbers, where it is a
+    /// pattern or asks whether the field is there.
+    pub(crate) fn interval<E>(&self, read: impl Fn(&str) -> Result<i64, E>) -> Result<(i64, i64), E> {
+        let (low, high) = match self {
+            Self::Is(text) => return read(text).map(|number| (number, number)),
+            Self::Range(low, high) => (low, high),
+            Self::Glob(_) | Self::Exists => return Ok((i64::MIN, i64::MAX)),
+        };
+        let low = match low {
+            Bound::Open => i64::MIN,
+            Bound::Including(text) => read(text)?,
+            Bound::Excluding(text) => read(text)?.saturating_add(1),
+        };
+        let high = match high {
+            Bound::Open => i64::MAX,
+            Bound::Including(text) => read(text)?,
+            Bound::Excluding(text) => read(text)?.saturating_sub(1),
+        };
+        Ok((low, high))
+    }
+}

@@ -1,6 +1,6 @@
 //! Reads Lucene's grammar as Elasticsearch users type it. Length and depth are bounded; errors name the byte at fault.
 
-use super::ast::{Bound, Query, Test};
+use crate::ast::{Bound, Query, Test};
 
 const MAX_BYTES: usize = 16 * 1024;
 const MAX_DEPTH: usize = 64;

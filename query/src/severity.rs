@@ -1,14 +1,16 @@
 //! OTLP severities by number and by name.
 
+use crate::ast::{Bound, Test};
+use crate::error::CompileError;
 use crate::line::Line;
 
 /// The greatest number.
-pub(crate) const MOST: u8 = 24;
+pub const MOST: u8 = 24;
 
 const NAMES: [&str; 6] = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
 
 /// First and last number of a name (`warn`, `WARNING`, `err`, `info2`) or number; `None` where it is no severity.
-pub(crate) fn range(text: &str) -> Option<(u8, u8)> {
+pub fn range(text: &str) -> Option<(u8, u8)> {
     if let Ok(number) = text.parse::<u8>() {
         return (number <= MOST).then_some((number, number));
     }
@@ -33,16 +35,44 @@ pub(crate) fn range(text: &str) -> Option<(u8, u8)> {
 }
 
 /// The number of a line: as it came, else what its text says, else 0.
-pub(crate) fn number(line: &Line) -> u8 {
+pub fn number(line: &Line) -> u8 {
     if line.severity > 0 { line.severity } else { range(&line.severity_text).map_or(0, |(first, _)| first) }
 }
 
 /// The severity as shown: the sender's text, else the name of the number, else empty.
-pub(crate) fn shown(line: &Line) -> &str {
+pub fn shown(line: &Line) -> &str {
     match line.severity {
         _ if !line.severity_text.is_empty() => &line.severity_text,
         1..=24 => NAMES[usize::from((line.severity - 1) / 4)],
         _ => "",
+    }
+}
+
+/// Least and greatest number of the severities that a test takes; all that can be listed, where it is a pattern or asks
+/// whether there is one.
+pub fn levels(test: &Test) -> Result<(u8, u8), CompileError> {
+    match test {
+        Test::Is(text) => level(text),
+        Test::Range(low, high) => Ok((
+            // A line without a severity is in no range that does not name 0.
+            edge(low, |(first, _)| first, |(_, last)| last.saturating_add(1), 1)?,
+            edge(high, |(_, last)| last, |(first, _)| first.saturating_sub(1), MOST)?,
+        )),
+        Test::Glob(_) | Test::Exists => Ok((0, MOST)),
+    }
+}
+
+fn level(text: &str) -> Result<(u8, u8), CompileError> {
+    let wrong =
+        || CompileError(format!("`{text}` is no severity: use trace, debug, info, warn, error, fatal or 0 to 24"));
+    range(text).ok_or_else(wrong)
+}
+
+fn edge(bound: &Bound, with: fn((u8, u8)) -> u8, without: fn((u8, u8)) -> u8, open: u8) -> Result<u8, CompileError> {
+    match bound {
+        Bound::Open => Ok(open),
+        Bound::Including(text) => level(text).map(with),
+        Bound::Excluding(text) => level(text).map(without),
     }
 }
 

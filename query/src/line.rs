@@ -1,4 +1,4 @@
-//! A log line as ingest, chunks, the matcher and the API all see it.
+//! A log record or a span as ingest, chunks, the matcher, captures and the API all see it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,12 +20,13 @@ pub struct Source {
     pub scope: String,
 }
 
-/// One log line.
+/// One log line, or one span.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
     /// Its place on the bus: unique, and the same after a restart.
     pub id: LineId,
-    /// Event time in nanoseconds since the epoch: the record's time, else its observed time, else its arrival.
+    /// Event time in nanoseconds since the epoch: the record's time, else its observed time, else its arrival; of a span
+    /// its start.
     pub time: i64,
     /// OTLP severity number, 0 (unknown) to 24.
     pub severity: u8,
@@ -41,6 +42,33 @@ pub struct Line {
     pub attributes: Vec<(String, Value)>,
     /// What it shares with the other lines of its source.
     pub source: Arc<Source>,
+    /// What it is besides, where it is a span; `None` for log records, and for the lines as which the indexer keeps spans.
+    pub span: Option<Box<OfSpan>>,
+}
+
+/// What a span has and a log record has not.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct OfSpan {
+    /// Its name.
+    pub name: String,
+    /// OTLP's number of its kind: see [`OfSpan::kind`].
+    pub kind: i32,
+    /// OTLP's number of its status: see [`OfSpan::status`].
+    pub status: i32,
+    /// What its status says; may be empty.
+    pub status_message: String,
+    /// Empty, or 8 bytes.
+    pub parent_span_id: Bytes,
+    /// Start as it came, in nanoseconds since the epoch; 0 where it has none.
+    pub start: i64,
+    /// End as it came, in nanoseconds since the epoch; 0 where it has none.
+    pub end: i64,
+    /// What a caller calls: see [`crate::decode::span`].
+    pub interface: String,
+    /// Attributes that its sender left out.
+    pub dropped_attributes: u32,
+    /// Names and attributes of its events, in order.
+    pub events: Vec<(String, Vec<(String, Value)>)>,
 }
 
 /// A body: text, bytes that are not UTF-8, or anything else as JSON.
@@ -57,7 +85,7 @@ pub enum Body {
 /// Place of a line on the bus: partition, offset of its record, number within the record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LineId {
-    /// Partition of `otlp_logs`.
+    /// Partition of `otlp_logs`, or of `otlp_spans`.
     pub partition: i32,
     /// Offset of the record.
     pub offset: i64,
@@ -101,13 +129,57 @@ impl Line {
         size_of::<Self>() + self.attributes.len() * size_of::<(String, Value)>() + self.content()
     }
 
-    /// Bytes of what it says: its body, its ids and its attributes.
+    /// Bytes of what it says: its body, its ids, its attributes, and what it has as a span.
     pub fn content(&self) -> usize {
         self.body.len()
             + self.severity_text.len()
             + self.trace_id.len()
             + self.span_id.len()
             + attribute_bytes(&self.attributes)
+            + self.span.as_ref().map_or(0, |span| span.memory())
+    }
+}
+
+impl OfSpan {
+    /// `internal`, `server`, `client`, `producer`, `consumer` or `unspecified`.
+    pub fn kind(&self) -> &'static str {
+        match self.kind {
+            1 => "internal",
+            2 => "server",
+            3 => "client",
+            4 => "producer",
+            5 => "consumer",
+            _ => "unspecified",
+        }
+    }
+
+    /// `ok`, `error` or `unset`.
+    pub fn status(&self) -> &'static str {
+        match self.status {
+            1 => "ok",
+            2 => "error",
+            _ => "unset",
+        }
+    }
+
+    /// How long it took, in nanoseconds: 0 where it ends before it begins, `None` where its start or its end is missing.
+    pub fn duration(&self) -> Option<i64> {
+        (self.start != 0 && self.end != 0).then(|| self.end.saturating_sub(self.start).max(0))
+    }
+
+    fn memory(&self) -> usize {
+        let event = |(name, attributes): &(String, Vec<(String, Value)>)| {
+            size_of::<(String, Vec<(String, Value)>)>()
+                + name.len()
+                + attributes.len() * size_of::<(String, Value)>()
+                + attribute_bytes(attributes)
+        };
+        size_of::<Self>()
+            + self.name.len()
+            + self.status_message.len()
+            + self.parent_span_id.len()
+            + self.interface.len()
+            + self.events.iter().map(event).sum::<usize>()
     }
 }
 

@@ -2,7 +2,10 @@
 //!
 //! A list has the field's name for each of its elements; a map has `name.key` for each of its values.
 
+use std::borrow::Cow;
+
 use weir_proto::otlp::common::v1::any_value::Value;
+use weir_proto::otlp::common::v1::{AnyValue, ArrayValue, KeyValue};
 
 /// Deepest nesting that is looked into.
 const DEPTH: usize = 16;
@@ -53,6 +56,39 @@ pub fn has(attributes: &[(String, Value)], name: &str) -> bool {
     attributes.iter().any(|(key, _)| key == name) || any(attributes, name, |_| true)
 }
 
+/// The value of the field `name`, as it came: that of the first attribute of this name, else what lies under it in maps;
+/// of a list of maps, the list of what its elements have under it.
+pub fn find<'a>(attributes: &'a [(String, Value)], name: &str) -> Option<Cow<'a, Value>> {
+    among(attributes.iter().map(|(key, value)| (key.as_str(), value)), name, DEPTH)
+}
+
+fn among<'a>(
+    pairs: impl Iterator<Item = (&'a str, &'a Value)> + Clone,
+    name: &str,
+    depth: usize,
+) -> Option<Cow<'a, Value>> {
+    let named = pairs.clone().find(|(key, _)| *key == name).map(|(_, value)| Cow::Borrowed(value));
+    let mut behind = pairs.filter_map(|(key, value)| Some((value, name.strip_prefix(key)?.strip_prefix('.')?)));
+    named.or_else(|| behind.find_map(|(value, rest)| inside(value, rest, depth)))
+}
+
+fn inside<'a>(value: &'a Value, name: &str, depth: usize) -> Option<Cow<'a, Value>> {
+    match value {
+        _ if depth == 0 => None,
+        Value::KvlistValue(list) => {
+            let pair = |pair: &'a KeyValue| Some((pair.key.as_str(), pair.value.as_ref()?.value.as_ref()?));
+            among(list.values.iter().filter_map(pair), name, depth - 1)
+        }
+        Value::ArrayValue(array) => {
+            let elements = array.values.iter().filter_map(|element| element.value.as_ref());
+            let found = elements.filter_map(|element| inside(element, name, depth - 1));
+            let values: Vec<_> = found.map(|value| AnyValue { value: Some(value.into_owned()) }).collect();
+            (!values.is_empty()).then_some(Cow::Owned(Value::ArrayValue(ArrayValue { values })))
+        }
+        _ => None,
+    }
+}
+
 /// `name` is `key`, or lies in the map that `key` holds.
 fn within(key: &str, name: &str) -> bool {
     name.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -73,7 +109,7 @@ pub fn text(value: &Value) -> String {
 /// A value as JSON; bytes as hex, numbers that JSON does not know as text.
 pub fn json(value: &Value) -> serde_json::Value {
     use serde_json::Value as Json;
-    let of = |v: &weir_proto::otlp::common::v1::AnyValue| v.value.as_ref().map_or(Json::Null, json);
+    let of = |v: &AnyValue| v.value.as_ref().map_or(Json::Null, json);
     match value {
         Value::StringValue(text) => text.as_str().into(),
         Value::BoolValue(value) => (*value).into(),

@@ -1,0 +1,79 @@
+//! What a caller calls, by the rule that call statistics begin with.
+
+use weir_proto::otlp::common::v1::any_value::Value;
+use weir_proto::otlp::trace::v1::{Span, span::SpanKind};
+
+/// Longest interface; what is behind it is cut off, between characters.
+const MAX_BYTES: usize = 256;
+
+/// The interface of a span. Of kinds SERVER and CONSUMER it is `http.request.method`, a space and `http.route`; else
+/// `rpc.service`, `/` and `rpc.method`; else the span's name. Only text that is not empty counts, and of attributes that
+/// are there twice the first. That is the rule of call statistics before their configuration renames anything or counts
+/// it as `other`. Of other kinds it is the span's name.
+pub(crate) fn of(span: &Span) -> String {
+    let mut interface = called(span).unwrap_or_else(|| span.name.clone());
+    interface.truncate(interface.floor_char_boundary(MAX_BYTES));
+    interface
+}
+
+fn called(span: &Span) -> Option<String> {
+    if span.kind != SpanKind::Server as i32 && span.kind != SpanKind::Consumer as i32 {
+        return None;
+    }
+    let text = |name: &str| {
+        let pair = span.attributes.iter().find(|pair| pair.key == name)?;
+        match pair.value.as_ref()?.value.as_ref()? {
+            Value::StringValue(text) if !text.is_empty() => Some(text.as_str()),
+            _ => None,
+        }
+    };
+    let joined = |first, between, second| Some([text(first)?, between, text(second)?].concat());
+    joined("http.request.method", " ", "http.route").or_else(|| joined("rpc.service", "/", "rpc.method"))
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_proto::otlp::common::v1::{AnyValue, KeyValue};
+
+    use super::*;
+
+    fn span(kind: SpanKind, attributes: &[(&str, Value)]) -> Span {
+        let pair = |(key, value): &(&str, Value)| KeyValue {
+            key: (*key).to_owned(),
+            value: Some(AnyValue { value: Some(value.clone()) }),
+            ..KeyValue::default()
+        };
+        Span {
+            name: "recognize".into(),
+            kind: kind as i32,
+            attributes: attributes.iter().map(pair).collect(),
+            ..Span::default()
+        }
+    }
+
+    #[test]
+    fn given_what_a_span_says_then_its_interface_is_route_or_method_or_name() {
+        let text = |text: &str| Value::StringValue(text.into());
+        let (method, route) = (("http.request.method", text("POST")), ("http.route", text("/v1/ocr")));
+        let (service, call) = (("rpc.service", text("ocr.V1")), ("rpc.method", text("Read")));
+        for (kind, attributes, interface) in [
+            (SpanKind::Server, &[][..], "recognize"),
+            (SpanKind::Server, &[method.clone(), route.clone()], "POST /v1/ocr"),
+            (SpanKind::Consumer, &[service.clone(), call.clone()], "ocr.V1/Read"),
+            (SpanKind::Server, &[service.clone(), call.clone(), route.clone(), method.clone()], "POST /v1/ocr"),
+            (SpanKind::Server, &[service.clone(), call.clone(), method.clone()], "ocr.V1/Read"),
+            (SpanKind::Server, &[method.clone(), service], "recognize"),
+            (SpanKind::Server, &[("http.route", text("")), method.clone(), route.clone()], "recognize"),
+            (SpanKind::Server, &[("http.request.method", Value::IntValue(1)), route.clone()], "recognize"),
+            (SpanKind::Client, &[method, route], "recognize"),
+        ] {
+            assert_eq!(of(&span(kind, attributes)), interface, "{kind:?} {attributes:?}");
+        }
+    }
+
+    #[test]
+    fn given_a_long_name_then_it_is_cut_between_characters() {
+        let long = Span { name: "显".repeat(100), ..Span::default() };
+        assert_eq!(of(&long), "显".repeat(85));
+    }
+}
