@@ -1,8 +1,13 @@
 //! Compiles weir's own messages, and Envoy's that it speaks, with protox, so that no `protoc` is needed.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files =
-        ["weir/v1/alerts.proto", "weir/v1/calls.proto", "weir/v1/search.proto", "envoy/service/ratelimit/v3/rls.proto"];
+    let files = [
+        "weir/v1/alert_states.proto",
+        "weir/v1/alerts.proto",
+        "weir/v1/calls.proto",
+        "weir/v1/search.proto",
+        "envoy/service/ratelimit/v3/rls.proto",
+    ];
     println!("cargo::rerun-if-changed=weir");
     println!("cargo::rerun-if-changed=envoy");
     let descriptors = protox::compile(files, ["."])?;

@@ -25,10 +25,11 @@ pub enum Error {
     /// The transaction was aborted; nothing of it is visible; it may be tried again.
     #[error("bus: transaction aborted: {0}")]
     Aborted(String),
-    /// A record is larger than the broker takes.
+    /// A record is larger than its topic takes.
     #[error(
-        "bus: a record of {bytes} bytes for {topic}, or what was sent with it, is larger than the broker takes; right \
-         would be a `max.message.bytes` of the topic of at least 1048588, which is Kafka's default"
+        "bus: a record of {bytes} bytes for {topic}, or what was sent with it, is larger than the topic takes; on Kafka, \
+         right would be a `max.message.bytes` of the topic of at least 1048588, which is the default, and 17825792 for \
+         single spans and log records of up to 16 MiB"
     )]
     TooLarge {
         /// Topic.

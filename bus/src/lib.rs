@@ -36,10 +36,18 @@ pub use error::Error;
 pub use options::{Broker, Options, Retention};
 pub use record::{Message, Partition, Position, Record};
 
-/// Greatest record that is taken (value, key and headers), uncompressed: [`weir_proto::MAX_RECORD_BYTES`] and a little.
+/// Greatest record (value, key and headers, uncompressed) of a topic that is not made for larger ones:
+/// [`weir_proto::MAX_RECORD_BYTES`] and a little, which Kafka's default takes.
 pub const MAX_MESSAGE_BYTES: usize = 1_040_000;
 
-/// About how much one [`Event::Batch`] holds at most.
+/// The same of a topic that is made for large ones: [`weir_proto::MAX_SINGLE_BYTES`] and a little. With
+/// [`BATCH_OVERHEAD`] it is 17 MiB.
+pub const MAX_LARGE_MESSAGE_BYTES: usize = (17 << 20) - BATCH_OVERHEAD;
+
+/// What a record may take beside its own bytes where Kafka measures it: the batch around it, and its lengths.
+const BATCH_OVERHEAD: usize = 8 << 10;
+
+/// About how much one [`Event::Batch`] holds at most, and one record more.
 const MAX_BATCH_BYTES: usize = 16 << 20;
 
 /// What came of [`Consumer::next`].
@@ -72,6 +80,9 @@ pub struct TopicSpec {
     /// Greatest size of one partition in bytes, as stored; the oldest records go first, about 1 MiB at a time. `None` is
     /// without limit, and on Kafka what its operator set.
     pub retention_bytes: Option<u64>,
+    /// Greatest record (value, key and headers, uncompressed), at most [`MAX_LARGE_MESSAGE_BYTES`]; `None` is
+    /// [`MAX_MESSAGE_BYTES`], and on Kafka what its operator set.
+    pub max_message_bytes: Option<usize>,
 }
 
 /// How far a group is behind in one partition.
@@ -277,8 +288,9 @@ impl Bus {
         self.options.topic_spec(name)
     }
 
-    /// Makes the topics that are not there, and grows the ones with fewer partitions. Retention is set as a topic is
-    /// made; on one that is there the embedded broker sets it anew, and Kafka's stays what its operator made of it.
+    /// Makes the topics that are not there, and grows the ones with fewer partitions. Retention and the greatest record
+    /// are set as a topic is made; on one that is there the embedded broker sets them anew, and Kafka's stay what its
+    /// operator made of them: see [`Producer::limit`].
     pub async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), Error> {
         match &self.broker {
             AnyBroker::Embedded(broker) => broker.ensure_topics(topics).await,
@@ -326,7 +338,8 @@ impl Bus {
 
 impl Producer {
     /// Puts a record in the queue; waits while it is full. Records of one key lie in the order of the calls. The outer
-    /// future is done when the record is queued, the [`Delivery`] when it is durable. A topic that is not there is made
+    /// future is done when the record is queued, the [`Delivery`] when it is durable. A record that is larger than its
+    /// topic takes is [`Error::TooLarge`], here or by its delivery. A topic that is not there is made
     /// with the partitions of [`Options`] (Kafka: if the broker allows it, with its own number).
     pub async fn send(&self, record: Record) -> Result<Delivery, Error> {
         let queued = self.metrics.queue(&record.topic, size(&record));
@@ -335,6 +348,26 @@ impl Producer {
             AnyProducer::Kafka(producer) => producer.send(record, queued).await,
             AnyProducer::Null(producer) => Ok(producer.send(record, queued)),
         }
+    }
+
+    /// Greatest record (value, key and headers, uncompressed) that a topic takes, as far as it is known; `None` where it
+    /// is not known yet. Kafka is asked for it when the topic is ensured, and again, in the background, every five
+    /// minutes and after a record was [`Error::TooLarge`]. What Kafka does not tell this client (no right to describe the
+    /// topic's configuration) is [`MAX_MESSAGE_BYTES`].
+    pub fn limit(&self, topic: &str) -> Option<usize> {
+        match &self.inner {
+            AnyProducer::Embedded(producer) => Some(producer.limit(topic)),
+            AnyProducer::Kafka(producer) => producer.limit(topic),
+            AnyProducer::Null(_) => Some(MAX_LARGE_MESSAGE_BYTES),
+        }
+    }
+
+    /// [`Producer::limit`], with Kafka asked now.
+    pub async fn read_limit(&self, topic: &str) -> Option<usize> {
+        if let AnyProducer::Kafka(producer) = &self.inner {
+            producer.read_limit(topic).await;
+        }
+        self.limit(topic)
     }
 
     /// Waits until all that was sent is durable or failed.
@@ -349,6 +382,7 @@ impl Producer {
 
 impl TransactionalProducer {
     /// Makes `records` and `positions` (of `consumer`, a member of a group) visible at once, durably, or not at all.
+    /// No record may be larger than [`MAX_MESSAGE_BYTES`], whatever its topic takes.
     /// After [`Error::Fenced`] nothing is visible, and the consumer's next event (or another program) says why; after
     /// [`Error::Aborted`] nothing is visible and the same may be tried again. After [`Error::Closed`] (see
     /// [`Bus::give_up`]) the group's position says which of both it is.
@@ -372,8 +406,8 @@ impl TransactionalProducer {
 }
 
 impl Consumer {
-    /// Waits up to `wait` for something to happen. A batch holds at most `max` messages (and about 16 MiB). Safe to
-    /// drop before it is done.
+    /// Waits up to `wait` for something to happen. A batch holds at most `max` messages (and about 16 MiB, or one
+    /// message more). Safe to drop before it is done.
     pub async fn next(&mut self, max: usize, wait: Duration) -> Result<Event, Error> {
         let event = match &mut self.inner {
             AnyConsumer::Embedded(consumer) => consumer.next(max, wait).await,

@@ -12,7 +12,7 @@ pub struct Record {
     pub partition: Option<i32>,
     /// Records of one key stay in order.
     pub key: Option<Bytes>,
-    /// At most [`weir_proto::MAX_RECORD_BYTES`] and a little.
+    /// With key and headers at most what its topic takes: see [`crate::Producer::limit`].
     pub value: Bytes,
     /// Name and value, in order; names may repeat.
     pub headers: Vec<(String, Bytes)>,

@@ -16,11 +16,11 @@ use crate::kubernetes::KubernetesOptions;
 use crate::limits::LimitOptions;
 use crate::otlp::CorsOptions;
 
-/// Greatest `max_line`: a line is one log record, and a bus record stays under 1 MB.
+/// Greatest `max_line`: lines of a file are batches of the bus, which stay under 1 MB.
 pub const MAX_LINE_LIMIT: u64 = 800_000;
 
 /// Least size of the spool: the largest export has room in it.
-const LEAST_SPOOL: u64 = 32 << 20;
+const LEAST_SPOOL: u64 = 48 << 20;
 
 /// Least interval between two passes over the machine or its GPUs.
 const LEAST_INTERVAL: Duration = Duration::from_secs(1);
@@ -333,7 +333,7 @@ impl Options {
             return wrong(format!("collector.tenant.clients: {right}"));
         }
         if self.otlp.spool.as_ref().is_some_and(|spool| spool.size.0 < LEAST_SPOOL) {
-            return wrong("collector.otlp.spool.size: must be at least 32MiB; spool: null switches it off".to_owned());
+            return wrong("collector.otlp.spool.size: must be at least 48MiB; spool: null switches it off".to_owned());
         }
         if let Some(kubernetes) = &self.kubernetes {
             kubernetes.check()?;

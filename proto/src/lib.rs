@@ -6,17 +6,19 @@
 //! | [`topic::SPANS`] | `ExportTraceServiceRequest` | source |
 //! | [`topic::METRICS`] | `ExportMetricsServiceRequest` | source |
 //! | [`topic::CALLS`] | [`weir::v1::CallDeltas`](v1::CallDeltas) | `<source topic>/<source partition>` |
+//! | [`topic::ALERTS`] | [`weir::v1::AlertState`](v1::AlertState), [`AlertRules`](v1::AlertRules), [`AlertProgress`](v1::AlertProgress) | fingerprint of the alert, `rules`, `progress` |
 //! | [`topic::DEAD_LETTERS`] | the record that could not be read, as it was | its key |
 //!
 //! Values of the first three are one OTLP export request in protobuf, exactly as the OpenTelemetry Collector's Kafka
 //! exporter writes them (`otlp_proto`), so any OpenTelemetry Collector can feed weir or read from it. All data of one
-//! record has one resource, so one tenant. A record stays under [`MAX_RECORD_BYTES`] before compression.
+//! record has one resource, so one tenant. A record stays under [`MAX_RECORD_BYTES`] before compression; one that holds a
+//! single span or log record may reach [`MAX_SINGLE_BYTES`], where its topic takes that.
 //!
 //! **How long records are kept.** weir makes the topics that are not there. The embedded broker keeps a record of any
 //! topic for a week, and 20 GB of each topic. On Kafka weir's own topics ([`topic::CALLS`], [`topic::DEAD_LETTERS`])
 //! are made with a retention of a week, since quiet partitions of spans write their watermarks to the first for ever;
 //! `otlp_*`, and what is there already, are kept as Kafka's operator wants. `bus.retention` of the configuration says
-//! otherwise. A reader that is behind by more than that has lost what was removed, and can tell by the offsets.
+//! otherwise, except that [`topic::ALERTS`] is kept for an hour wherever weir makes it. A reader that is behind by more than that has lost what was removed, and can tell by the offsets.
 //!
 //! **What makes two records the same.** A record that came from a file carries the header [`header::ORIGIN`], an
 //! [`Origin`]: the file's identity and the byte range that it holds. Ranges of one identity follow each other, so a
@@ -77,8 +79,12 @@ pub mod envoy {
     }
 }
 
-/// Greatest size of a record's value before compression.
+/// Greatest size of a record's value before compression, unless it is a single span or log record.
 pub const MAX_RECORD_BYTES: usize = 1_000_000;
+
+/// Greatest size of a value that holds one span or log record alone, with its resource: prompts and completions of
+/// models, of several MB, travel whole.
+pub const MAX_SINGLE_BYTES: usize = 16 << 20;
 
 /// Topics.
 pub mod topic {
@@ -90,10 +96,12 @@ pub mod topic {
     pub const METRICS: &str = "otlp_metrics";
     /// Call statistics, and the watermarks of partitions where nothing comes.
     pub const CALLS: &str = "weir_calls";
+    /// The state of alerts, and how far rules were evaluated; one partition.
+    pub const ALERTS: &str = "weir_alerts";
     /// Records that no reader could use, with their position and the reason in headers.
     pub const DEAD_LETTERS: &str = "weir_dead_letters";
     /// All of them.
-    pub const ALL: [&str; 5] = [LOGS, SPANS, METRICS, CALLS, DEAD_LETTERS];
+    pub const ALL: [&str; 6] = [LOGS, SPANS, METRICS, CALLS, ALERTS, DEAD_LETTERS];
 }
 
 /// Record headers.

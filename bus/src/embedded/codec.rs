@@ -26,10 +26,13 @@ pub(super) struct PartId {
     pub(super) partition: i32,
 }
 
-/// The stored form of a record.
+/// The stored form of a record. It takes no more memory than it is long.
 pub(crate) fn encode(record: &Record, timestamp_ms: i64) -> Bytes {
-    let mut out = BytesMut::with_capacity(crate::size(record) + 32);
-    out.put_u8(0);
+    let packed = packed(&record.value);
+    let value = packed.as_deref().unwrap_or(&record.value);
+    let head = crate::size(record) - record.value.len() + 32;
+    let mut out = BytesMut::with_capacity(head + value.len());
+    out.put_u8(if packed.is_some() { LZ4 } else { 0 });
     out.put_i64_le(timestamp_ms);
     out.put_u32_le(record.key.as_ref().map_or(NO_KEY, |key| key.len() as u32));
     out.put_u32_le(record.headers.len() as u32);
@@ -42,23 +45,22 @@ pub(crate) fn encode(record: &Record, timestamp_ms: i64) -> Bytes {
     if let Some(key) = &record.key {
         out.put_slice(key);
     }
-    if record.value.len() >= COMPRESS_FROM {
-        let plain = out.len();
+    if packed.is_some() {
         out.put_u32_le(record.value.len() as u32);
-        let start = out.len();
-        out.resize(start + lz4_flex::block::get_maximum_output_size(record.value.len()), 0);
-        match lz4_flex::block::compress_into(&record.value, &mut out[start..]) {
-            Ok(written) if written < record.value.len() - record.value.len() / 8 => {
-                out.truncate(start + written);
-                out[0] |= LZ4;
-                // The room asked for is the worst case; what is kept, in memory too, is the small form.
-                return Bytes::copy_from_slice(&out);
-            }
-            _ => out.truncate(plain),
-        }
     }
-    out.put_slice(&record.value);
+    out.put_slice(value);
     out.freeze()
+}
+
+/// The value compressed, where that is worth it.
+fn packed(value: &[u8]) -> Option<Vec<u8>> {
+    if value.len() < COMPRESS_FROM {
+        return None;
+    }
+    let mut out = vec![0; lz4_flex::block::get_maximum_output_size(value.len())];
+    let written = lz4_flex::block::compress_into(value, &mut out).ok()?;
+    out.truncate(written);
+    (written < value.len() - value.len() / 8).then_some(out)
 }
 
 /// A message from its stored form; `None` if it is damaged.
@@ -102,6 +104,7 @@ pub(super) mod meta {
         pub(in super::super) partitions: i32,
         pub(in super::super) retention_ms: Option<u64>,
         pub(in super::super) retention_bytes: Option<u64>,
+        pub(in super::super) max_message_bytes: Option<u64>,
     }
 
     /// Where a partition stands, under [`end_key`]; written with every batch of records.
@@ -171,11 +174,12 @@ pub(super) mod meta {
 
     impl Topic {
         pub(in super::super) fn encode(self) -> Vec<u8> {
-            let mut out = Vec::with_capacity(24);
+            let mut out = Vec::with_capacity(32);
             out.put_u32_le(self.id);
             out.put_i32_le(self.partitions);
             out.put_u64_le(self.retention_ms.unwrap_or(u64::MAX));
             out.put_u64_le(self.retention_bytes.unwrap_or(u64::MAX));
+            out.put_u64_le(self.max_message_bytes.unwrap_or(u64::MAX));
             out
         }
 
@@ -186,6 +190,8 @@ pub(super) mod meta {
                 partitions: data.try_get_i32_le().ok()?,
                 retention_ms: limit(data.try_get_u64_le().ok()?),
                 retention_bytes: limit(data.try_get_u64_le().ok()?),
+                // Not written by earlier versions.
+                max_message_bytes: data.try_get_u64_le().ok().and_then(limit),
             })
         }
     }
@@ -274,8 +280,16 @@ mod tests {
 
     #[test]
     fn the_brokers_facts_come_back_as_they_were() {
-        let topic = meta::Topic { id: 3, partitions: 4, retention_ms: None, retention_bytes: Some(9) };
+        let topic = meta::Topic {
+            id: 3,
+            partitions: 4,
+            retention_ms: None,
+            retention_bytes: Some(9),
+            max_message_bytes: Some(7),
+        };
         assert_eq!(meta::Topic::decode(&topic.encode()), Some(topic));
+        let earlier = &topic.encode()[..24];
+        assert_eq!(meta::Topic::decode(earlier), Some(meta::Topic { max_message_bytes: None, ..topic }));
         let end = meta::End { next: 5, low: 2, bytes: 77, appended_ms: 1 };
         assert_eq!(meta::End::decode(&end.encode()), Some(end));
         let id = PartId { topic: 258, partition: 1 };

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::writer::{Command, Prepared};
 use super::{Broker, Consumer, QUEUE_BYTES, QUEUE_RECORD, codec};
 use crate::metrics::Queued;
-use crate::{Delivery, Error, Position, Record};
+use crate::{Delivery, Error, MAX_LARGE_MESSAGE_BYTES, MAX_MESSAGE_BYTES, Position, Record};
 
 /// Sends records.
 #[derive(Clone, Debug)]
@@ -30,12 +30,17 @@ impl Producer {
     }
 
     pub(crate) async fn send(&self, record: Record, queued: Queued) -> Result<Delivery, Error> {
-        let record = prepare(record)?;
+        let most = self.broker.limit(&record.topic);
+        let record = prepare(record, most)?;
         let permit = self.broker.room_for(record.cost()).await?;
         let (reply, answer) = oneshot::channel();
         let command = Command::Send { record, permit, queued, reply };
         self.broker.0.commands.send(command).map_err(|_| Error::Closed)?;
         Ok(Box::pin(async move { answer.await.map_err(|_| Error::Closed)? }))
+    }
+
+    pub(crate) fn limit(&self, topic: &str) -> usize {
+        self.broker.limit(topic)
     }
 
     pub(crate) async fn flush(&self) -> Result<(), Error> {
@@ -62,7 +67,8 @@ impl TransactionalProducer {
         positions: &[Position],
     ) -> Result<(), Error> {
         let by = consumer.membership()?;
-        let records = records.into_iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
+        let records =
+            records.into_iter().map(|record| prepare(record, MAX_MESSAGE_BYTES)).collect::<Result<Vec<_>, _>>()?;
         let cost = records.iter().map(|record| u64::from(record.cost())).sum::<u64>().min(u64::from(QUEUE_BYTES));
         let permit = self.broker.room_for(cost as u32).await?;
         let (id, epoch, positions) = (self.id.clone(), self.epoch, positions.to_vec());
@@ -74,6 +80,11 @@ impl Broker {
     async fn room_for(&self, cost: u32) -> Result<OwnedSemaphorePermit, Error> {
         self.0.permits.clone().acquire_many_owned(cost).await.map_err(|_| Error::Closed)
     }
+
+    /// Greatest record of a topic.
+    fn limit(&self, topic: &str) -> usize {
+        self.0.shared.topics.largest(topic).map_or(MAX_MESSAGE_BYTES, |most| most.min(MAX_LARGE_MESSAGE_BYTES))
+    }
 }
 
 impl Prepared {
@@ -82,9 +93,9 @@ impl Prepared {
     }
 }
 
-fn prepare(record: Record) -> Result<Prepared, Error> {
+fn prepare(record: Record, most: usize) -> Result<Prepared, Error> {
     let bytes = crate::size(&record);
-    if bytes > crate::MAX_MESSAGE_BYTES {
+    if bytes > most {
         return Err(Error::TooLarge { topic: record.topic.to_string(), bytes });
     }
     let timestamp_ms = record.timestamp_ms.unwrap_or_else(now_ms);

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     fn topic(retention_ms: Option<u64>, retention_bytes: Option<u64>) -> Topic {
-        Topic { id: 0, partitions: 1, retention_ms, retention_bytes }
+        Topic { id: 0, partitions: 1, retention_ms, retention_bytes, max_message_bytes: None }
     }
 
     /// Ten records of 512 KiB, one second apart: five runs.

@@ -139,8 +139,11 @@ async fn a_damaged_size_or_name_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let bus = open(&folder).await;
     let producer = bus.producer().unwrap();
-    let large = producer.send(record("t", "k", vec![0; crate::MAX_MESSAGE_BYTES])).await;
-    assert!(matches!(large.err(), Some(Error::TooLarge { .. })));
+    for (topic, most) in [("t", crate::MAX_MESSAGE_BYTES), ("otlp_logs", crate::MAX_LARGE_MESSAGE_BYTES)] {
+        assert_eq!(producer.limit(topic), Some(most));
+        let large = producer.send(record(topic, "k", vec![0; most])).await;
+        assert!(matches!(large.err(), Some(Error::TooLarge { .. })), "{topic}");
+    }
     let named = producer.send(record("a b", "k", "")).await.unwrap().await;
     assert!(matches!(named, Err(Error::Options(_))));
     let nowhere = producer.send(Record { partition: Some(9), ..record("t", "k", "") }).await.unwrap().await;

@@ -10,6 +10,7 @@ use super::codec::PartId;
 use super::codec::meta::{self, End, Mark};
 use super::retention::Marks;
 use super::store::Store;
+use crate::options::largest;
 use crate::{Error, Partition};
 
 #[derive(Debug, Default)]
@@ -43,6 +44,14 @@ impl Topics {
     /// Number of partitions; 0 where there is no such topic.
     pub(super) fn count(&self, topic: &str) -> i32 {
         self.0.read().get(topic).map_or(0, |topic| topic.facts.partitions)
+    }
+
+    /// Greatest record that a topic takes, where it says so; of a topic that is not there, what it would be made with.
+    pub(super) fn largest(&self, topic: &str) -> Option<usize> {
+        match self.0.read().get(topic) {
+            Some(topic) => topic.facts.max_message_bytes.map(|most| usize::try_from(most).unwrap_or(usize::MAX)),
+            None => largest(topic),
+        }
     }
 
     pub(super) fn part(&self, partition: &Partition) -> Result<Arc<Part>, Error> {

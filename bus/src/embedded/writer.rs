@@ -347,7 +347,13 @@ impl Writer {
             let id = next.and_then(|id| <[u8; 4]>::try_from(id.as_ref()).ok()).map_or(0, u32::from_le_bytes);
             (id, Some(id.wrapping_add(1)))
         };
-        let facts = meta::Topic { id, partitions, retention_ms, retention_bytes: spec.retention_bytes };
+        let facts = meta::Topic {
+            id,
+            partitions,
+            retention_ms,
+            retention_bytes: spec.retention_bytes,
+            max_message_bytes: spec.max_message_bytes.map(|most| most as u64),
+        };
         if old.as_ref().is_some_and(|old| old.facts == facts) {
             return Ok(());
         }

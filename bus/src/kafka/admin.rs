@@ -1,5 +1,7 @@
 //! Topics, offsets and lag.
 
+use std::time::Duration;
+
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication, TopicResult};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -8,10 +10,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use super::consumer::{committed, config};
 use super::context::Context;
 use super::{ADMIN_TIMEOUT, Broker, kafka};
-use crate::{Error, Lag, Partition, TopicSpec};
+use crate::{BATCH_OVERHEAD, Error, Lag, MAX_LARGE_MESSAGE_BYTES, Partition, TopicSpec};
 
 impl Broker {
-    fn admin(&self) -> Result<AdminClient<DefaultClientContext>, Error> {
+    pub(super) fn admin(&self) -> Result<AdminClient<DefaultClientContext>, Error> {
         self.config(&[]).create().map_err(|error| kafka("cannot be opened", error))
     }
 
@@ -20,6 +22,8 @@ impl Broker {
         for spec in topics {
             self.or_given_up(self.ensure(&admin, spec)).await?;
         }
+        let names: Vec<_> = topics.iter().map(|spec| spec.name.as_str()).collect();
+        self.read_due_limits(&names).await;
         Ok(())
     }
 
@@ -68,7 +72,7 @@ impl Broker {
             match self.partitions(&spec.name).await {
                 Ok(count) if count >= spec.partitions => return Ok(()),
                 Ok(_) | Err(Error::Unknown(_)) if tokio::time::Instant::now() < deadline => {
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
                 }
                 Ok(_) => return Err(Error::Unknown(spec.name.clone())),
                 Err(error) => return Err(error),
@@ -148,11 +152,22 @@ fn timeouts() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT)).operation_timeout(Some(ADMIN_TIMEOUT))
 }
 
+/// Kafka's default of `segment.ms`.
+const SEGMENT_AGE: Duration = Duration::from_hours(7 * 24);
+/// Least age of a segment that a short retention asks for.
+const LEAST_SEGMENT_AGE: Duration = Duration::from_secs(1);
+
 /// What a topic is made with; what weir has no opinion on is as the operator wants it.
 fn limits(spec: &TopicSpec) -> Vec<(&'static str, String)> {
     let age = spec.retention.map(|limit| ("retention.ms", limit.as_millis().to_string()));
+    // Only whole segments are removed, so a retention below their age would keep a topic that is written all the time
+    // for the age of a segment.
+    let short = spec.retention.filter(|limit| *limit < SEGMENT_AGE);
+    let segment = short.map(|limit| ("segment.ms", (limit / 4).max(LEAST_SEGMENT_AGE).as_millis().to_string()));
     let size = spec.retention_bytes.map(|limit| ("retention.bytes", limit.to_string()));
-    age.into_iter().chain(size).collect()
+    let record = |most: usize| most.min(MAX_LARGE_MESSAGE_BYTES) + BATCH_OVERHEAD;
+    let record = spec.max_message_bytes.map(|most| ("max.message.bytes", record(most).to_string()));
+    age.into_iter().chain(segment).chain(size).chain(record).collect()
 }
 
 fn count(broker: &Broker, topic: &str) -> Result<i32, Error> {
@@ -175,6 +190,21 @@ fn offsets(broker: &Broker, partition: &Partition) -> Result<(i64, i64), Error> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_retention_shorter_than_a_segment_makes_segments_shorter() {
+        let spec = |hours| TopicSpec {
+            name: "t".to_owned(),
+            partitions: 1,
+            replication: -1,
+            retention: Some(Duration::from_hours(hours)),
+            retention_bytes: None,
+            max_message_bytes: None,
+        };
+        let hour = [("retention.ms", "3600000".to_owned()), ("segment.ms", "900000".to_owned())];
+        assert_eq!(limits(&spec(1)), hour);
+        assert_eq!(limits(&spec(168)), [("retention.ms", "604800000".to_owned())]);
+    }
 
     #[test]
     fn a_topic_that_is_there_and_one_that_may_not_be_made_are_told_from_a_failure() {

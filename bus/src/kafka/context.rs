@@ -12,7 +12,7 @@ use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::TopicPartitionList;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, oneshot};
 
 use super::kafka;
 use crate::metrics::{Queued, Reads};
@@ -38,6 +38,8 @@ pub(super) struct Sent {
     pub(super) reply: oneshot::Sender<Result<(Partition, i64), Error>>,
     /// Its room in the queue.
     pub(super) _permit: OwnedSemaphorePermit,
+    /// Where nothing may be in a batch with it: see [`super::producer`].
+    pub(super) _turn: Option<OwnedMutexGuard<()>>,
     /// `None` in a transaction, whose end alone says whether its records are there.
     pub(super) queued: Option<Queued>,
 }
@@ -108,7 +110,10 @@ impl ProducerContext for Context {
                 Ok((Partition::new(sent.topic, message.partition()), message.offset()))
             }
             Err((error, _)) => Err(match error.rdkafka_error_code() {
-                Some(Code::MessageSizeTooLarge) => Error::TooLarge { topic: sent.topic.to_string(), bytes: sent.bytes },
+                // The second: it would not fit into a segment of the topic.
+                Some(Code::MessageSizeTooLarge | Code::MessageBatchTooLarge) => {
+                    Error::TooLarge { topic: sent.topic.to_string(), bytes: sent.bytes }
+                }
                 Some(Code::PurgeQueue | Code::PurgeInflight) => Error::Closed,
                 _ => kafka(&format!("sending to {}", sent.topic), error.clone()),
             }),

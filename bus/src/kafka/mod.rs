@@ -13,6 +13,7 @@
 mod admin;
 mod consumer;
 mod context;
+mod limits;
 mod producer;
 mod transactions;
 
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::consumer::Consumer;
 use self::context::Context;
+use self::limits::Limits;
 pub(crate) use self::producer::Producer;
 pub(crate) use self::transactions::TransactionalProducer;
 use crate::{Error, Options};
@@ -42,6 +44,9 @@ struct Inner {
     /// Brokers and the user's properties.
     options: Options,
     reader: Mutex<Reader>,
+    limits: Limits,
+    /// Greatest record that this client's own properties let through, whatever the topic takes.
+    own_limit: usize,
     /// Cancelled when nobody waits for Kafka any more.
     given_up: CancellationToken,
 }
@@ -67,7 +72,8 @@ pub(crate) fn check(options: &Options) -> Result<(), Error> {
 impl Broker {
     fn new(options: Options) -> Self {
         let given_up = CancellationToken::new();
-        Self(Arc::new(Inner { options, reader: Mutex::default(), given_up }))
+        let own_limit = limits::of_properties(&options);
+        Self(Arc::new(Inner { options, reader: Mutex::default(), limits: Limits::default(), own_limit, given_up }))
     }
 
     /// Connects to nothing yet; the properties are those that [`check`] has seen.

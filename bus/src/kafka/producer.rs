@@ -1,23 +1,29 @@
 //! The idempotent producer: senders wait for room, librdkafka batches and retries.
+//!
+//! librdkafka fills batches of one size, whatever a topic takes. On a topic that takes less than that, records go one
+//! after the other, each when the one before is delivered, so that each is a batch of its own.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Mutex, Semaphore, oneshot};
 
 use super::context::{Context, Sent};
 use super::{Broker, kafka};
 use crate::metrics::Queued;
-use crate::{Delivery, Error, Record};
+use crate::{Delivery, Error, MAX_LARGE_MESSAGE_BYTES, MAX_MESSAGE_BYTES, Record};
 
 /// Bytes (uncompressed) that may be on their way.
 const QUEUE_BYTES: usize = 32 << 20;
 /// What a queued record costs beside its bytes; so the queue is bounded in records too.
 const QUEUE_RECORD: usize = 256;
+
+/// Of librdkafka's batches, in bytes before they are compressed.
+const BATCH_SIZE: (usize, &str) = (524_288, "524288");
 
 /// librdkafka's own queue is a little larger than ours, so it is ours that makes senders wait.
 const PROPERTIES: [(&str, &str); 12] = [
@@ -32,8 +38,9 @@ const PROPERTIES: [(&str, &str); 12] = [
     ("linger.ms", "5"),
     // Less than a full batch of a file, which is then a batch of its own: where it waited for more to come, and no more
     // could be on its way, that thread asked again and again too.
-    ("batch.size", "524288"),
-    ("message.max.bytes", "1048576"),
+    ("batch.size", BATCH_SIZE.1),
+    // `MAX_LARGE_MESSAGE_BYTES` and what is around it: 17 MiB. A record larger than `batch.size` is a batch of its own.
+    ("message.max.bytes", "17825792"),
     // Nothing is dropped while the broker is away.
     ("message.timeout.ms", "0"),
     ("queue.buffering.max.kbytes", "65536"),
@@ -53,6 +60,10 @@ struct Inner {
     room: Arc<Semaphore>,
     /// Of the room when nothing is on its way.
     bytes: usize,
+    /// Held by the record that is on its way to a topic which takes less than a batch.
+    turn: Arc<Mutex<()>>,
+    /// Of a batch.
+    batch: usize,
 }
 
 pub(super) fn client(broker: &Broker, context: Context) -> Result<Client, Error> {
@@ -64,7 +75,9 @@ impl Producer {
     pub(crate) fn new(broker: Broker, bytes: usize) -> Result<Self, Error> {
         let client = RwLock::new(client(&broker, Context::of("producer"))?);
         let bytes = bytes.clamp(1, QUEUE_BYTES);
-        Ok(Self(Arc::new(Inner { broker, client, room: Arc::new(Semaphore::new(bytes)), bytes })))
+        let batch = broker.0.options.properties.get("batch.size").and_then(|size| size.trim().parse().ok());
+        let (room, turn, batch) = (Arc::new(Semaphore::new(bytes)), Arc::default(), batch.unwrap_or(BATCH_SIZE.0));
+        Ok(Self(Arc::new(Inner { broker, client, room, bytes, turn, batch })))
     }
 
     pub(crate) async fn send(&self, record: Record, queued: Queued) -> Result<Delivery, Error> {
@@ -73,23 +86,38 @@ impl Producer {
 
     async fn send_and_wait(&self, record: Record, queued: Queued) -> Result<Delivery, Error> {
         let bytes = crate::size(&record);
-        if bytes > crate::MAX_MESSAGE_BYTES {
+        let usual = MAX_MESSAGE_BYTES.min(self.0.broker.0.own_limit);
+        if bytes > usual && bytes > self.most(&record.topic) {
             return Err(Error::TooLarge { topic: record.topic.to_string(), bytes });
         }
         let cost = (bytes + QUEUE_RECORD).min(self.0.bytes) as u32;
         let permit = self.0.room.clone().acquire_many_owned(cost).await.map_err(|_| Error::Closed)?;
+        let alone = self.0.broker.0.limits.known(&record.topic).is_some_and(|limit| limit < self.0.batch);
+        let turn = if alone { Some(self.0.turn.clone().lock_owned().await) } else { None };
         if self.0.broker.0.given_up.is_cancelled() {
             return Err(Error::Closed);
         }
         let (reply, answer) = oneshot::channel();
-        let mut sent =
-            Box::new(Sent { topic: record.topic.clone(), bytes, reply, _permit: permit, queued: Some(queued) });
+        let mut sent = Box::new(Sent {
+            topic: record.topic.clone(),
+            bytes,
+            reply,
+            _permit: permit,
+            _turn: turn,
+            queued: Some(queued),
+        });
         loop {
             let (error, back) = match enqueue(&self.0.client.read(), &record, sent) {
                 Ok(()) => {
-                    let broker = self.0.broker.clone();
+                    let (broker, topic) = (self.0.broker.clone(), record.topic);
                     let answer = async move { answer.await.map_err(|_| Error::Closed)? };
-                    return Ok(Box::pin(async move { broker.or_given_up(answer).await }));
+                    return Ok(Box::pin(async move {
+                        let answer = broker.or_given_up(answer).await;
+                        if let Err(Error::TooLarge { .. }) = answer {
+                            broker.0.limits.doubt(&topic, Instant::now());
+                        }
+                        answer
+                    }));
                 }
                 Err(refused) => refused,
             };
@@ -104,6 +132,20 @@ impl Producer {
                 _ => return Err(kafka(&format!("sending to {}", record.topic), error)),
             }
         }
+    }
+
+    pub(crate) fn limit(&self, topic: &str) -> Option<usize> {
+        self.0.broker.limit(topic)
+    }
+
+    pub(crate) async fn read_limit(&self, topic: &str) {
+        self.0.broker.read_limits(&[topic]).await;
+    }
+
+    /// Greatest record that is sent without asking whether the topic takes it: a batch of the usual size may be small
+    /// enough once it is compressed, which the broker alone knows.
+    fn most(&self, topic: &str) -> usize {
+        self.limit(topic).unwrap_or(MAX_LARGE_MESSAGE_BYTES).max(MAX_MESSAGE_BYTES).min(self.0.broker.0.own_limit)
     }
 
     /// An idempotent producer that can no longer keep its promise refuses all; a new one goes on. What was on its way

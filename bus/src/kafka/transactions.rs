@@ -187,8 +187,14 @@ impl Inner {
         for record in records {
             let (reply, _) = oneshot::channel();
             let permit = room.clone().try_acquire_owned().map_err(|_| KafkaError::Canceled)?;
-            let mut sent =
-                Box::new(Sent { topic: record.topic.clone(), bytes: 0, reply, _permit: permit, queued: None });
+            let mut sent = Box::new(Sent {
+                topic: record.topic.clone(),
+                bytes: 0,
+                reply,
+                _permit: permit,
+                _turn: None,
+                queued: None,
+            });
             loop {
                 let mut base: BaseRecord<'_, [u8], [u8], Box<Sent>> =
                     BaseRecord::with_opaque_to(&record.topic, sent).payload(&record.value);

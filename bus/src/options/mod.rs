@@ -5,13 +5,17 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::{Error, TopicSpec};
+use weir_proto::topic;
+
+use crate::{Error, MAX_LARGE_MESSAGE_BYTES, TopicSpec};
 
 /// A keyspace each in the embedded broker; far more than one machine has use for.
 const MAX_PARTITIONS: i32 = 1024;
 /// Shorter, and a restart would take what nobody has read.
 const LEAST_AGE: Duration = Duration::from_mins(1);
 const LEAST_SIZE: u64 = 16 << 20;
+/// `weir_alerts` restates each minute what still holds; an hour lets readers look back.
+const ALERTS_AGE: Duration = Duration::from_hours(1);
 /// Of one topic: a laptop's disk is not filled by what nobody set a limit to.
 const EMBEDDED_SIZE: u64 = 20_000_000_000;
 
@@ -35,6 +39,7 @@ pub struct Options {
 
 /// How long, and how much, topics are kept that weir makes: all of them in the embedded broker; on Kafka weir's own
 /// (`weir_calls`, `weir_dead_letters`) as they are made, while what is there already, and `otlp_*`, is its operator's.
+/// `weir_alerts` is kept for an hour whatever the age says.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
@@ -85,12 +90,16 @@ impl Options {
         let size = if is_embedded { size.or(Some(EMBEDDED_SIZE)) } else { size };
         // What others feed and read too is kept as Kafka's operator wants.
         let is_ours = is_embedded || !name.starts_with("otlp_");
+        // Its records are read in the order in which they were written, whatever their key.
+        let (partitions, age) =
+            if name == weir_proto::topic::ALERTS { (1, Some(ALERTS_AGE)) } else { (self.partitions, age) };
         TopicSpec {
             name: name.to_owned(),
-            partitions: self.partitions,
+            partitions,
             replication: self.replication,
             retention: age.filter(|_| is_ours),
-            retention_bytes: size.filter(|_| is_ours).map(|size| size / u64::from(self.partitions.unsigned_abs())),
+            retention_bytes: size.filter(|_| is_ours).map(|size| size / u64::from(partitions.unsigned_abs())),
+            max_message_bytes: largest(name),
         }
     }
 
@@ -116,6 +125,12 @@ impl Options {
     }
 }
 
+/// Greatest record of a topic of this name that weir makes; `None` where the usual will do.
+pub(crate) fn largest(topic: &str) -> Option<usize> {
+    // Those that hold spans and log records.
+    [topic::LOGS, topic::SPANS].contains(&topic).then_some(MAX_LARGE_MESSAGE_BYTES)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +148,19 @@ mod tests {
         assert_eq!((spec.retention, spec.retention_bytes), (week, None));
         let spec = kafka.topic_spec("otlp_logs");
         assert_eq!((spec.retention, spec.retention_bytes), (None, None));
+        for options in [embedded, kafka] {
+            let spec = options.topic_spec("weir_alerts");
+            assert_eq!((spec.partitions, spec.retention), (1, Some(Duration::from_hours(1))));
+        }
+    }
+
+    #[test]
+    fn topics_of_spans_and_log_records_are_made_for_large_ones() {
+        for (name, largest) in
+            [("otlp_logs", true), ("otlp_spans", true), ("otlp_metrics", false), ("weir_calls", false)]
+        {
+            assert_eq!(Options::default().topic_spec(name).max_message_bytes.is_some(), largest, "{name}");
+        }
     }
 
     #[test]

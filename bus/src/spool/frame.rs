@@ -18,10 +18,8 @@ use crate::{Error, Partition, Record};
 const MAGIC: [u8; 4] = [0xf7, 0xfe, 0xf9, 0xfb];
 /// What lies before the body.
 const HEAD: usize = 28;
-/// Of the body; a record has at most [`crate::MAX_MESSAGE_BYTES`].
-const MAX_BODY: usize = 2 << 20;
-/// No frame is larger.
-pub(super) const MAX_FRAME: usize = HEAD + MAX_BODY;
+/// Of the body; a record has at most [`crate::MAX_LARGE_MESSAGE_BYTES`].
+const MAX_BODY: usize = 18 << 20;
 /// A record without a time of its own.
 const NO_TIME: i64 = i64::MIN;
 
@@ -37,7 +35,7 @@ pub(super) struct Frame {
 pub(super) fn put(out: &mut Vec<u8>, number: u64, spooled_ms: u64, record: &Record) -> Result<(), Error> {
     let bytes = crate::size(record);
     let topic = u16::try_from(record.topic.len()).map_err(|_| Error::Unknown(record.topic.to_string()))?;
-    if bytes > crate::MAX_MESSAGE_BYTES {
+    if bytes > crate::MAX_LARGE_MESSAGE_BYTES {
         return Err(Error::TooLarge { topic: record.topic.to_string(), bytes });
     }
     let stored = codec::encode(record, record.timestamp_ms.unwrap_or(NO_TIME));
@@ -60,19 +58,37 @@ pub(super) fn put(out: &mut Vec<u8>, number: u64, spooled_ms: u64, record: &Reco
     Ok(())
 }
 
-/// The frame at the front, and its length; `None` if there is no whole frame of one of these numbers.
-pub(super) fn parse(bytes: &[u8], numbers: &Range<u64>) -> Option<(Frame, usize)> {
+/// What a frame's head says.
+struct Head {
+    sum: u32,
+    /// Of the frame.
+    length: usize,
+    number: u64,
+    spooled_ms: u64,
+}
+
+/// The head at the front; `None` if no frame of one of these numbers can begin so.
+fn head(bytes: &[u8], numbers: &Range<u64>) -> Option<Head> {
     let mut head = bytes.get(..HEAD)?;
     if !head.starts_with(&MAGIC) {
         return None;
     }
     head.advance(MAGIC.len());
-    let (sum, length) = (head.get_u32_le(), head.get_u32_le() as usize);
+    let (sum, body) = (head.get_u32_le(), head.get_u32_le() as usize);
     let (number, spooled_ms) = (head.get_u64_le(), head.get_u64_le());
-    if length > MAX_BODY || !numbers.contains(&number) {
-        return None;
-    }
-    let whole = bytes.get(..HEAD + length)?;
+    (body <= MAX_BODY && numbers.contains(&number)).then_some(Head { sum, length: HEAD + body, number, spooled_ms })
+}
+
+/// So many bytes tell whether a frame of one of these numbers is at the front: more than are there, where they end
+/// within it.
+pub(super) fn needed(bytes: &[u8], numbers: &Range<u64>) -> usize {
+    head(bytes, numbers).map_or(HEAD, |head| head.length)
+}
+
+/// The frame at the front, and its length; `None` if there is no whole frame of one of these numbers.
+pub(super) fn parse(bytes: &[u8], numbers: &Range<u64>) -> Option<(Frame, usize)> {
+    let Head { sum, length, number, spooled_ms } = head(bytes, numbers)?;
+    let whole = bytes.get(..length)?;
     let body = || Bytes::copy_from_slice(&whole[HEAD..]);
     (crc32fast::hash(&whole[8..]) == sum).then(|| (Frame { number, spooled_ms, body: body() }, whole.len()))
 }

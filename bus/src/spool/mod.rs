@@ -44,8 +44,9 @@ use crate::{AnyBroker, Bus, Delivery, Error, Producer, Record};
 
 /// Appends that wait for the disk; more wait for them.
 const QUEUE: usize = 256;
-/// Batches on their way to the bus at once.
+/// Batches on their way to the bus at once, and about how many bytes; of a batch with large records, that alone.
 const FLIGHT: usize = 4;
+const FLIGHT_BYTES: usize = 12 << 20;
 /// Before what the bus did not take is sent again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -232,7 +233,7 @@ impl Spool {
         let mut reader = Reader::new(self.shared.clone());
         let mut flight: VecDeque<Sent> = VecDeque::new();
         loop {
-            if flight.len() < FLIGHT {
+            if flight.len() < FLIGHT && flight.iter().map(|sent| sent.bytes).sum::<usize>() < FLIGHT_BYTES {
                 let reading = tokio::task::spawn_blocking(move || {
                     let batch = reader.batch();
                     (reader, batch)
@@ -267,7 +268,8 @@ impl Spool {
     }
 
     async fn send(&self, producer: &Producer, batch: Batch) -> Result<Sent, Error> {
-        let mut sent = Sent { records: Vec::new(), end: batch.end, oldest_ms: batch.oldest_ms };
+        let bytes = batch.records.iter().map(|(_, record)| crate::size(record)).sum();
+        let mut sent = Sent { records: Vec::new(), end: batch.end, oldest_ms: batch.oldest_ms, bytes };
         for (number, record) in batch.records {
             let on_its_way = self.shared.state.lock().on_their_way.remove(&number);
             let delivery = match on_its_way {
@@ -295,6 +297,8 @@ struct Sent {
     records: Vec<(u64, Record, Delivery)>,
     end: u64,
     oldest_ms: u64,
+    /// Of its records.
+    bytes: usize,
 }
 
 impl Shared {

@@ -6,10 +6,10 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::frame::{self, Frame, MAX_FRAME};
+use super::frame::{self, Frame};
 
-/// Read at once; more than one frame.
-const CHUNK: usize = 2 * MAX_FRAME;
+/// Read at once, about; a frame that is larger is read whole.
+const CHUNK: usize = 4 << 20;
 const ENDING: &str = "spool";
 const POSITION: &str = "position";
 /// Where parts are put that cannot be read, and records that the bus never takes.
@@ -61,9 +61,14 @@ impl Walk {
 
     /// What is left of the chunk, which is a whole frame's bytes or all up to the end.
     fn fill(&mut self) -> io::Result<&[u8]> {
-        let left = self.chunk.len() - self.used;
-        if left < MAX_FRAME && self.at + (left as u64) < self.end {
-            let want = (self.end - self.at).min(CHUNK as u64) as usize;
+        // Twice where the first bytes of a frame have to come first.
+        for _ in 0..2 {
+            let left = &self.chunk[self.used..];
+            let needed = frame::needed(left, &self.numbers);
+            if left.len() >= needed || self.at + left.len() as u64 >= self.end {
+                break;
+            }
+            let want = (self.end - self.at).min(CHUNK.max(needed) as u64) as usize;
             self.chunk.resize(want, 0);
             self.used = 0;
             let mut got = 0;

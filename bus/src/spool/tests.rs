@@ -221,11 +221,43 @@ async fn a_record_that_can_never_be_sent_is_refused_alone() {
     let folder = tempfile::tempdir().unwrap();
     let spool = open(folder.path());
     let mut large = record(0);
-    large.value = vec![0; 2 << 20].into();
+    large.value = vec![0; 17 << 20].into();
     let refused = spool.append(vec![Spooled { record: large, delivery: None }]).await.unwrap_err();
     assert!(matches!(refused, Refused::Record(_)), "{refused}");
     spool.append(spooled(1..3)).await.unwrap();
     assert_eq!(drained(&spool).await, [1, 2]);
+}
+
+#[tokio::test]
+async fn large_records_among_small_ones_are_read_back_whole_and_some_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    // What does not compress is as large on disk.
+    let noise = |seed: u64, length: usize| {
+        let mut state = seed + 1;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        };
+        bytes::Bytes::from((0..length).map(|_| next()).collect::<Vec<_>>())
+    };
+    let values: Vec<_> = [100, 16 << 20, 7, 9 << 20, 3 << 20, 1, 16 << 20, 50].into_iter().enumerate().collect();
+    let spool = open(folder.path());
+    for (seed, length) in &values {
+        let record = Record { value: noise(*seed as u64, *length), ..record(0) };
+        spool.append(vec![Spooled { record, delivery: None }]).await.unwrap();
+    }
+    drop(spool);
+    let mut reader = Reader::new(open(folder.path()).shared);
+    let mut found = 0;
+    while let Some(batch) = reader.batch().unwrap() {
+        assert!(batch.records.iter().map(|(_, record)| crate::size(record)).sum::<usize>() < 19 << 20);
+        for (_, record) in batch.records {
+            let (seed, length) = values[found];
+            assert!(record.value == noise(seed as u64, length), "record {found}");
+            found += 1;
+        }
+    }
+    assert_eq!(found, values.len());
 }
 
 #[tokio::test]

@@ -41,7 +41,8 @@ impl Bounds {
         files: 16 << 20,
         waiting: 8 << 20,
         exports: 192 << 20,
-        export: 16 << 20,
+        // A span or log record of the greatest size, and others beside it.
+        export: 32 << 20,
         queue: 32 << 20,
         samples: 8 << 20,
         windows: Windows { http1: 408 << 10, connection: 4 << 20, stream: 1 << 20 },

@@ -11,7 +11,7 @@ use super::body::{Budget, Encoding, RECORDS_OF_JSON, Share};
 use super::refusal::Refusal;
 use super::repair;
 use super::signal::Signal;
-use super::split::{Part, Split, SplitError, split};
+use super::split::{Part, Sizes, Split, SplitError, split};
 use super::store::Store;
 use super::tenant::Tenants;
 use super::wire::Malformed;
@@ -117,21 +117,27 @@ impl Intake {
         if self.store.is_away() {
             return Err(Refusal::Away);
         }
-        let signal = sent.signal;
+        let (signal, topic) = (sent.signal, sent.signal.topic());
+        let limit = self.store.limit(topic);
+        let most = limit.unwrap_or(weir_proto::MAX_SINGLE_BYTES);
+        let sizes = Sizes::of(signal, most);
         let inline = if sent.json { INLINE_JSON_BYTES } else { INLINE_BYTES };
         let (split, share) = if sent.body.len() <= inline && sent.encoding == Encoding::Identity {
-            open(sent)?
+            open(sent, sizes)?
         } else {
-            let opening = tokio::task::spawn_blocking(move || open(sent));
+            let opening = tokio::task::spawn_blocking(move || open(sent, sizes));
             opening.await.map_err(|_| Refusal::Internal)??
         };
-        let record = |part: Part| Record {
-            topic: signal.topic().into(),
-            key: Some(part.key),
-            value: part.value,
-            ..Record::default()
-        };
-        self.store.put(split.records.into_iter().map(record).collect()).await?;
+        // Who sends it again loses nothing; what the topic never takes would be lost.
+        if limit.is_none() && split.records.iter().any(|part| part.value.len() > weir_proto::MAX_RECORD_BYTES) {
+            return Err(Refusal::LimitUnknown(topic));
+        }
+        let record =
+            |part: Part| Record { topic: topic.into(), key: Some(part.key), value: part.value, ..Record::default() };
+        if let Err(refusal) = self.store.put(split.records.into_iter().map(record).collect()).await {
+            let has_changed = matches!(refusal, Refusal::Record(_)) && self.store.takes_less(topic, most).await;
+            return Err(if has_changed { Refusal::LimitUnknown(topic) } else { refusal });
+        }
         drop(share);
         for (outcome, count) in [("accepted", split.accepted), ("refused", split.refused)] {
             if count > 0 {
@@ -142,7 +148,7 @@ impl Intake {
     }
 }
 
-fn open(sent: Sent) -> Result<(Split, Share), Refusal> {
+fn open(sent: Sent, sizes: Sizes) -> Result<(Split, Share), Refusal> {
     let Sent { signal, encoding, json, body, tenants, mut share } = sent;
     let body = encoding.unpack(body, &mut share)?;
     // The records are a second copy, which lives until the bus has it.
@@ -153,11 +159,11 @@ fn open(sent: Sent) -> Result<(Split, Share), Refusal> {
     } else {
         (body, None)
     };
-    let (split, request) = match split(signal, &request, &tenants, weir_proto::MAX_RECORD_BYTES) {
+    let (split, request) = match split(signal, &request, &tenants, sizes) {
         Err(SplitError::Malformed(Malformed::Utf8 { .. })) => {
             let repaired = repair::strings(signal.request(), &request, 0)?.map_or(request, Bytes::from);
             share.grow(repaired.len())?;
-            (split(signal, &repaired, &tenants, weir_proto::MAX_RECORD_BYTES)?, repaired)
+            (split(signal, &repaired, &tenants, sizes)?, repaired)
         }
         split => (split?, request),
     };

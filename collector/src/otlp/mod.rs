@@ -6,13 +6,14 @@
 //! have a record within two seconds; it drains by itself, and while it holds anything, what comes is put behind it.
 //! Before the embedded bus, which is durable in this process, there is no spool.
 //!
-//! **Bounds.** A body is at most 16 MiB, as sent and unpacked; all bodies in flight share 192 MiB (less where memory is
+//! **Bounds.** A body is at most 32 MiB, as sent and unpacked; all bodies in flight share 192 MiB (less where memory is
 //! limited), and whoever finds no room, in memory or in the spool, or a bus that does not take it in time where there is
 //! no spool, is told to try again (429, 503; `RESOURCE_EXHAUSTED`, `UNAVAILABLE` with `RetryInfo`): back-pressure reaches
 //! the sender.
 //!
-//! **Records.** One resource each, so one tenant, under 1 MB: see [`split`]. The key is a hash of the resource, so that
-//! one source stays in order.
+//! **Records.** One resource each, so one tenant, under 1 MB; but a span or log record that is larger is a record alone,
+//! of up to 16 MiB, or what its topic takes ([`weir_bus::Producer::limit`]): see [`split`]. The key is a hash of the
+//! resource, so that one source stays in order.
 
 mod body;
 mod cors;
@@ -49,7 +50,7 @@ use weir_service::tls::{Tls, TlsError};
 pub use self::cors::{CorsOptions, Origin};
 pub use self::gate::Gate;
 pub use self::signal::Signal;
-pub use self::split::{Part, Split, SplitError, split};
+pub use self::split::{Part, Sizes, Split, SplitError, split};
 pub use self::tenant::{Foreign, Tenants};
 pub use self::wire::Malformed;
 

@@ -61,6 +61,8 @@ pub(super) enum Refusal {
     Late,
     #[error("the bus does not take it: {0}; try again")]
     Bus(weir_bus::Error),
+    #[error("how large a record {0} takes is not known yet, or has changed; try again")]
+    LimitUnknown(&'static str),
     #[error("the bus never takes it: {0}")]
     Record(String),
     #[error("internal error; try again")]
@@ -144,9 +146,13 @@ impl Refusal {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Busy | Self::Memory | Self::Full => StatusCode::TOO_MANY_REQUESTS,
             // 408 would be right for a slow one, but OTLP's senders take it for final.
-            Self::Slow(_) | Self::Spool(_) | Self::Away | Self::Late | Self::Bus(_) | Self::Internal => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Slow(_)
+            | Self::Spool(_)
+            | Self::Away
+            | Self::Late
+            | Self::Bus(_)
+            | Self::LimitUnknown(_)
+            | Self::Internal => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -166,7 +172,9 @@ impl Refusal {
             Self::TooLarge { .. } | Self::Busy | Self::Memory | Self::Full => Code::ResourceExhausted,
             Self::Slow(_) => Code::DeadlineExceeded,
             Self::Broken(_) => Code::Cancelled,
-            Self::Spool(_) | Self::Away | Self::Late | Self::Bus(_) | Self::Internal => Code::Unavailable,
+            Self::Spool(_) | Self::Away | Self::Late | Self::Bus(_) | Self::LimitUnknown(_) | Self::Internal => {
+                Code::Unavailable
+            }
         }
     }
 
@@ -183,6 +191,7 @@ impl Refusal {
             | Self::Away
             | Self::Late
             | Self::Bus(_)
+            | Self::LimitUnknown(_)
             | Self::Internal => Some(RETRY_AFTER),
             _ => None,
         }

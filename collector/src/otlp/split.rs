@@ -1,4 +1,4 @@
-//! One request into records of the bus: one resource each, under the size limit, the tenant set, bad data left out.
+//! One request into records of the bus: one resource each, within [`Sizes`], the tenant set, bad data left out.
 //!
 //! Pure, and done on the bytes: what is kept is as it was written, unknown fields included; nothing is decoded and
 //! encoded anew. One walk proves that the request is sound and says what is in it; a resource that is kept whole is not
@@ -23,6 +23,15 @@ const LENGTHS: usize = 12;
 /// Greatest number of records that one request becomes.
 const MAX_RECORDS: usize = 1 << 16;
 
+/// How large values may be, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Of several spans, log records or metrics.
+    pub batch: usize,
+    /// Of one span or log record, with its resource and scope.
+    pub alone: usize,
+}
+
 /// What became of a request.
 #[derive(Debug, Default)]
 pub struct Split {
@@ -32,8 +41,24 @@ pub struct Split {
     pub accepted: u64,
     /// Those left out.
     pub refused: u64,
-    /// Why the first of them was left out.
+    /// Why the first of them was left out; if some were too large, how many.
     pub reason: Option<String>,
+    /// What was left out for its size.
+    large: Large,
+}
+
+#[derive(Debug, Default)]
+struct Large {
+    count: u64,
+    /// Bytes of the first, and how many it may have.
+    first: (usize, usize),
+}
+
+/// Why a record is left out.
+enum Left {
+    For(String),
+    /// It has so many bytes with its resource, and may have so many.
+    Large(usize, usize),
 }
 
 /// One record of the bus.
@@ -46,14 +71,44 @@ pub struct Part {
 }
 
 impl Split {
-    fn note(&mut self, taken: Result<(), String>, count: u64) {
+    fn note(&mut self, taken: Result<(), Left>, count: u64) {
         match taken {
             Ok(()) => self.accepted += count,
-            Err(reason) => {
+            Err(Left::For(reason)) => {
                 self.refused += count;
                 self.reason.get_or_insert(reason);
             }
+            Err(Left::Large(bytes, limit)) => {
+                self.refused += count;
+                if self.large.count == 0 {
+                    self.large.first = (bytes, limit);
+                }
+                self.large.count += count;
+            }
         }
+    }
+
+    /// Adds what was too large to the reason.
+    fn finish(mut self, topic: &str) -> Self {
+        let Large { count, first: (bytes, limit) } = self.large;
+        if count > 0 {
+            let large = format!(
+                "{count} too large: the first has {bytes} bytes with its resource, more than the {limit} that {topic} \
+                 takes in one record"
+            );
+            self.reason = Some(self.reason.map_or(large.clone(), |reason| format!("{reason}; {large}")));
+        }
+        self
+    }
+}
+
+impl Sizes {
+    /// On a topic that takes values of so many bytes.
+    pub fn of(signal: Signal, topic: usize) -> Self {
+        let batch = weir_proto::MAX_RECORD_BYTES.min(topic);
+        // A metric can be split by its points, so none needs more.
+        let alone = if signal == Signal::Metrics { batch } else { weir_proto::MAX_SINGLE_BYTES.min(topic) };
+        Self { batch, alone }
     }
 }
 
@@ -68,27 +123,27 @@ pub enum SplitError {
     Foreign(#[from] Foreign),
 }
 
-/// Splits an export request in protobuf. `limit` is the greatest size of a value in bytes.
+/// Splits an export request in protobuf.
 ///
 /// Left out, and counted: spans whose ids are missing, zero or of the wrong length; log records whose ids are of the
 /// wrong length (an id of zeros is taken as none, as OTLP says); metrics without a name or data; and what is larger
-/// than `limit` on its own (a metric is split by its points). So that the values together stay within a few times the
-/// request, however it was made, what is repeated in each may be half of `limit`, and there may be 65,536 values.
-pub fn split(signal: Signal, request: &Bytes, tenants: &Tenants, limit: usize) -> Result<Split, SplitError> {
+/// than `sizes` on its own (a metric is split by its points). So that the values together stay within a few times the
+/// request, however it was made, what is repeated in each may be half of a batch, and there may be 65,536 values.
+pub fn split(signal: Signal, request: &Bytes, tenants: &Tenants, sizes: Sizes) -> Result<Split, SplitError> {
     let mut split = Split::default();
     for field in Fields::of(request) {
         let field = field?;
         match field.value {
             Value::Bytes(resource) if field.number == 1 => {
                 let seen = survey::of(signal, resource)?;
-                if !whole(request, &field, &seen, tenants, limit, &mut split)? {
-                    one_resource(signal, resource, tenants, limit, &mut split)?;
+                if !whole(request, &field, &seen, tenants, sizes.batch, &mut split)? {
+                    one_resource(signal, resource, tenants, sizes, &mut split)?;
                 }
             }
             _ => wire::check_field(signal.request(), &field, 0)?,
         }
     }
-    Ok(split)
+    Ok(split.finish(signal.topic()))
 }
 
 /// Takes a resource as it is, where all of it is kept and fits into one value: a slice of the request, or one copy with
@@ -139,9 +194,10 @@ fn one_resource(
     signal: Signal,
     bytes: &[u8],
     tenants: &Tenants,
-    limit: usize,
+    sizes: Sizes,
     split: &mut Split,
 ) -> Result<(), Foreign> {
+    let limit = sizes.batch;
     let (mut resource, mut behind) = (Vec::new(), Vec::new());
     for field in Fields::checked(bytes) {
         match field.number {
@@ -158,7 +214,7 @@ fn one_resource(
     let mut head = Vec::with_capacity(field_len(resource.len()));
     put_bytes(&mut head, 1, &resource);
     let key = key_of(&resource);
-    let mut packer = Packer { key, head, behind, limit, scopes: Vec::new(), records: Vec::new(), count: 0 };
+    let mut packer = Packer { key, head, behind, sizes, scopes: Vec::new(), records: Vec::new(), count: 0 };
     for scope in Fields::checked(bytes).filter(|field| field.number == 2) {
         let mut scope_head = Vec::new();
         for field in Fields::checked(scope.bytes()).filter(|field| field.number != 2) {
@@ -170,14 +226,15 @@ fn one_resource(
             let count = count(signal, record);
             if repeated > limit / 2 {
                 let reason = format!("resource and scope have {repeated} bytes, more than {}", limit / 2);
-                split.note(Err(reason), count);
+                split.note(Err(Left::For(reason)), count);
                 continue;
             }
             match verdict(signal, record) {
                 Verdict::Keep if signal == Signal::Metrics && packer.alone(&scope_head, record.len()) > limit => {
                     let room = limit.saturating_sub(packer.alone(&scope_head, 0) + LENGTHS);
                     let Some(pieces) = metric::pieces(record, room) else {
-                        split.note(Err(format!("metric with more than {} bytes beside its points", room / 2)), count);
+                        let reason = format!("metric with more than {} bytes beside its points", room / 2);
+                        split.note(Err(Left::For(reason)), count);
                         continue;
                     };
                     for piece in pieces {
@@ -193,7 +250,7 @@ fn one_resource(
                     let taken = packer.push(&scope_head, &record, count, split);
                     split.note(taken, count);
                 }
-                Verdict::Refuse(reason) => split.note(Err(reason), count),
+                Verdict::Refuse(reason) => split.note(Err(Left::For(reason)), count),
             }
         }
         packer.close_scope(&scope_head);
@@ -202,14 +259,14 @@ fn one_resource(
     Ok(())
 }
 
-/// Fills values up to the limit.
+/// Fills values up to the size of a batch; what is larger is alone in one.
 struct Packer {
     key: Bytes,
     /// The field `resource`.
     head: Vec<u8>,
     /// What follows the scopes, such as the schema's address.
     behind: Vec<u8>,
-    limit: usize,
+    sizes: Sizes,
     /// Finished scopes, each a whole field.
     scopes: Vec<u8>,
     /// Records of the open scope, each a whole field.
@@ -219,22 +276,44 @@ struct Packer {
 }
 
 impl Packer {
-    fn push(&mut self, scope: &[u8], record: &[u8], count: u64, split: &mut Split) -> Result<(), String> {
+    fn push(&mut self, scope: &[u8], record: &[u8], count: u64, split: &mut Split) -> Result<(), Left> {
         let size = field_len(record.len());
+        let full = || Err(Left::For(format!("more than {MAX_RECORDS} resources in one request")));
         if self.count == 0 && split.records.len() >= MAX_RECORDS {
-            return Err(format!("more than {MAX_RECORDS} resources in one request"));
+            return full();
         }
-        if self.size(scope, size) > self.limit {
+        if self.size(scope, size) > self.sizes.batch {
             let alone = self.alone(scope, record.len());
-            if alone > self.limit {
-                return Err(format!("{alone} bytes with its resource, more than the {} of one record", self.limit));
+            if alone > self.sizes.alone {
+                return Err(Left::Large(alone, self.sizes.alone));
             }
             self.close_scope(scope);
             self.flush(split);
+            if alone > self.sizes.batch {
+                if split.records.len() >= MAX_RECORDS {
+                    return full();
+                }
+                split.records.push(Part { key: self.key.clone(), value: self.value_of(scope, record) });
+                return Ok(());
+            }
         }
         put_bytes(&mut self.records, 2, record);
         self.count += count.max(1);
         Ok(())
+    }
+
+    /// A value that holds this record and nothing else, written at once: it may be large.
+    fn value_of(&self, scope: &[u8], record: &[u8]) -> Bytes {
+        let scope_length = scope.len() + field_len(record.len());
+        let inner = self.head.len() + field_len(scope_length) + self.behind.len();
+        let mut value = Vec::with_capacity(field_len(inner));
+        put_head(&mut value, 1, inner);
+        value.extend_from_slice(&self.head);
+        put_head(&mut value, 2, scope_length);
+        value.extend_from_slice(scope);
+        put_bytes(&mut value, 2, record);
+        value.extend_from_slice(&self.behind);
+        value.into()
     }
 
     /// Size of a value that holds this record and nothing else.

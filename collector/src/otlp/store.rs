@@ -18,6 +18,9 @@ const BUS_TIMEOUT: Duration = Duration::from_secs(9);
 /// With one, the bus is waited for so long before the spool takes over; the disk needs some of the rest.
 const BUS_PATIENCE: Duration = Duration::from_secs(2);
 
+/// A record's key, which is a hash in hexadecimal.
+const KEY_BYTES: usize = 16;
+
 /// The bus, and the spool before it, if there is one; cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
@@ -32,6 +35,16 @@ impl Store {
             show(spool, meter);
         }
         Self { producer, spool, gate: Gate::opened() }
+    }
+
+    /// Greatest value of a topic, as far as it is known.
+    pub(super) fn limit(&self, topic: &str) -> Option<usize> {
+        self.producer.limit(topic).map(without_key)
+    }
+
+    /// Whether a topic takes less than `limit`, as Kafka tells now.
+    pub(super) async fn takes_less(&self, topic: &str, limit: usize) -> bool {
+        self.producer.read_limit(topic).await.map(without_key).is_some_and(|now| now < limit)
     }
 
     pub(super) fn gate(&self) -> Gate {
@@ -53,12 +66,13 @@ impl Store {
             let sent = tokio::time::timeout(BUS_TIMEOUT, self.send(records)).await;
             return sent.map_err(|_| Refusal::Late)?;
         };
-        let left = if self.gate.is_open() && spool.is_empty() {
+        let (left, refused) = if self.gate.is_open() && spool.is_empty() {
             self.offer(records).await
         } else {
-            records.into_iter().map(|record| Spooled { record, delivery: None }).collect()
+            (records.into_iter().map(|record| Spooled { record, delivery: None }).collect(), None)
         };
-        Ok(spool.append(left).await?)
+        spool.append(left).await?;
+        refused.map_or(Ok(()), |error| Err(error.into()))
     }
 
     async fn send(&self, records: Vec<Record>) -> Result<(), Refusal> {
@@ -70,31 +84,34 @@ impl Store {
         Ok(())
     }
 
-    /// Gives records to the bus, and gives back those that it does not have in time.
-    async fn offer(&self, records: Vec<Record>) -> Vec<Spooled> {
+    /// Gives records to the bus, and gives back those that it does not have in time, and why it will never have another.
+    async fn offer(&self, records: Vec<Record>) -> (Vec<Spooled>, Option<weir_bus::Error>) {
         let deadline = Instant::now() + BUS_PATIENCE;
-        let (mut sent, mut left) = (Vec::with_capacity(records.len()), Vec::new());
+        let (mut sent, mut left, mut refused) = (Vec::with_capacity(records.len()), Vec::new(), None);
         let mut records = records.into_iter();
         for record in records.by_ref() {
-            let sending = tokio::time::timeout_at(deadline, self.producer.send(record.clone())).await;
-            let Ok(Ok(delivery)) = sending else {
-                left.push(record);
-                break;
-            };
-            sent.push((record, delivery));
+            match tokio::time::timeout_at(deadline, self.producer.send(record.clone())).await {
+                Ok(Ok(delivery)) => sent.push((record, delivery)),
+                Ok(Err(error @ weir_bus::Error::TooLarge { .. })) => refused = Some(error),
+                Ok(Err(_)) | Err(_) => {
+                    left.push(record);
+                    break;
+                }
+            }
         }
         left.extend(records);
         let mut spooled = Vec::new();
         for (record, mut delivery) in sent {
             match tokio::time::timeout_at(deadline, &mut delivery).await {
                 Ok(Ok(_)) => {}
+                Ok(Err(error @ weir_bus::Error::TooLarge { .. })) => refused = Some(error),
                 Ok(Err(_)) => spooled.push(Spooled { record, delivery: None }),
                 // It is in the producer's queue: to send it again now would make it come twice.
                 Err(_) => spooled.push(Spooled { record, delivery: Some(delivery) }),
             }
         }
         spooled.extend(left.into_iter().map(|record| Spooled { record, delivery: None }));
-        spooled
+        (spooled, refused)
     }
 
     /// Drains the spool from the moment that the bus is there, until stopped.
@@ -106,6 +123,11 @@ impl Store {
         }
         spool.drain(&self.producer, stop).await;
     }
+}
+
+/// Greatest value beside a key of ours.
+fn without_key(record: usize) -> usize {
+    record.saturating_sub(KEY_BYTES)
 }
 
 /// Shows how the spool is doing for as long as the process runs.

@@ -28,8 +28,8 @@ use weir_service::auth::Auth;
 use super::*;
 use crate::limits::{Bounds, LimitOptions, Limits};
 use crate::options::{OtlpOptions, TenantOptions};
-use crate::otlp::body::Budget;
-use crate::otlp::intake::Intake;
+use crate::otlp::body::{Budget, Encoding};
+use crate::otlp::intake::{Intake, Sent};
 use crate::otlp::refusal::{Refusal, RetryInfo, RpcStatus};
 use crate::otlp::store::Store;
 use crate::otlp::{CorsOptions, Error, Gate, Server, Signal, Tenants, listen};
@@ -314,11 +314,75 @@ async fn bad_data_is_refused_in_part_and_the_rest_arrives() {
     let same = ExportTraceServiceResponse::decode(answer.body).unwrap().partial_success.unwrap();
     assert_eq!((answer.status, same), (200, partial));
 
-    let huge = logs(vec![(&[], vec![line("small"), line(&"x".repeat(1_100_000))])]);
+    let huge = logs(vec![(&[], vec![line("small"), line(&"x".repeat(weir_proto::MAX_SINGLE_BYTES))])]);
     let answer = rig.post("/v1/logs", &[("content-type", JSON)], &serde_json::to_vec(&huge).unwrap()).await;
     let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!((answer.status, &json["partialSuccess"]["rejectedLogRecords"]), (200, &"1".into()));
+    let told = json["partialSuccess"]["errorMessage"].as_str().unwrap();
+    assert!(told.starts_with("1 too large: ") && told.contains("16777216 that otlp_logs takes"), "{told}");
     assert_eq!(rig.logs().await.iter().flat_map(bodies).collect::<Vec<_>>(), ["small"]);
+}
+
+/// A span that says so much of a prompt, in bytes that do not compress.
+fn prompt(id: u8, bytes: usize) -> Span {
+    let mut state = u64::from(id);
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b' ' + (state >> 58) as u8)
+    };
+    let prompt = std::iter::repeat_with(&mut next).take(bytes).collect::<String>();
+    let attributes =
+        vec![KeyValue { key: "gen_ai.input.messages".to_owned(), value: Some(text(&prompt)), ..KeyValue::default() }];
+    Span { attributes, ..span("chat", vec![1; 16], vec![id; 8]) }
+}
+
+#[tokio::test]
+async fn a_span_of_ten_megabytes_arrives_whole_and_one_of_more_than_sixteen_is_refused_alone() {
+    let rig = start().await;
+    let sent = [prompt(1, 10_000_000), prompt(2, 100), prompt(3, weir_proto::MAX_SINGLE_BYTES), prompt(4, 100)];
+    let request = spans(sent.to_vec());
+    let mut client = TraceServiceClient::new(rig.channel().await).send_compressed(CompressionEncoding::Gzip);
+    let partial = client.export(request).await.unwrap().into_inner().partial_success.unwrap();
+    assert_eq!(partial.rejected_spans, 1);
+    let told = partial.error_message;
+    assert!(told.starts_with("1 too large: ") && told.contains("16777216 that otlp_spans takes"), "{told}");
+    let read = rig.messages(Signal::Traces).await.into_iter();
+    let read: Vec<_> = read
+        .flat_map(|message| ExportTraceServiceRequest::decode(message.value).unwrap().resource_spans)
+        .map(|mut resource| resource.scope_spans.remove(0).spans)
+        .collect();
+    assert!(read == [vec![sent[0].clone()], vec![sent[1].clone(), sent[3].clone()]], "other spans came");
+
+    // As large as it may be: the span, with its resource.
+    let mut largest = prompt(5, weir_proto::MAX_SINGLE_BYTES - 1050);
+    largest.name = "x".repeat(900);
+    let answer = rig.post("/v1/traces", &[("content-type", PROTOBUF)], &spans(vec![largest]).encode_to_vec()).await;
+    assert_eq!((answer.status, answer.body.len()), (200, 0), "{answer:?}");
+    assert!(rig.messages(Signal::Traces).await.iter().any(|message| message.value.len() > (16 << 20) - 200));
+}
+
+#[tokio::test]
+async fn a_large_record_for_a_topic_of_which_nothing_is_known_is_to_be_sent_again() {
+    let (folder, nowhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let brokers = Some("127.0.0.1:1".to_owned());
+    let options = weir_bus::Options { broker: weir_bus::Broker::Kafka, brokers, ..weir_bus::Options::default() };
+    let away = Bus::open(&options, nowhere.path()).await.unwrap();
+    let spool = spool(folder.path(), 64 << 20).await;
+    let meter = opentelemetry::global::meter("test");
+    let tenants = Tenants::new(&TenantOptions::default(), Auth::off());
+    let store = Store::new(away.producer().unwrap(), Some(spool.clone()), &meter);
+    store.gate().set_open(false);
+    let intake = Intake::new(store, tenants.clone(), Budget::new(MAX_IN_FLIGHT, MAX_BODY), &meter);
+    let take = async |bytes| {
+        let body = spans(vec![prompt(1, bytes)]).encode_to_vec().into();
+        let (signal, encoding, tenants) = (Signal::Traces, Encoding::Identity, tenants.clone());
+        intake.take(Sent { signal, encoding, json: false, body, tenants, share: intake.enter().await.unwrap() }).await
+    };
+    let refusal = take(2_000_000).await.unwrap_err();
+    assert!(matches!(refusal, Refusal::LimitUnknown(_)) && refusal.http_status() == 503, "{refusal}");
+    assert!(refusal.http(false).headers().contains_key("retry-after"));
+    take(500_000).await.unwrap();
+    assert_eq!(spool.status().records, 1);
 }
 
 #[tokio::test]

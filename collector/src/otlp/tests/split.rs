@@ -9,16 +9,17 @@ use weir_service::auth::Auth;
 
 use super::*;
 use crate::options::TenantOptions;
-use crate::otlp::{Malformed, Part, Signal, Split, SplitError, Tenants, split};
+use crate::otlp::{Malformed, Part, Signal, Sizes, Split, SplitError, Tenants, split};
 
 const LIMIT: usize = 1000;
+const SIZES: Sizes = Sizes { batch: LIMIT, alone: LIMIT };
 
 fn by_default() -> Tenants {
     Tenants::new(&TenantOptions::default(), Auth::off())
 }
 
 fn split_logs(request: &ExportLogsServiceRequest, tenants: &Tenants) -> (Split, Vec<ExportLogsServiceRequest>) {
-    let split = split(Signal::Logs, &request.encode_to_vec().into(), tenants, LIMIT).unwrap();
+    let split = split(Signal::Logs, &request.encode_to_vec().into(), tenants, SIZES).unwrap();
     let read = split.records.iter().map(|part| ExportLogsServiceRequest::decode(part.value.clone()).unwrap()).collect();
     (split, read)
 }
@@ -28,7 +29,7 @@ fn split_metrics(metrics: Vec<Metric>) -> Split {
     let request = ExportMetricsServiceRequest {
         resource_metrics: vec![ResourceMetrics { scope_metrics, ..ResourceMetrics::default() }],
     };
-    split(Signal::Metrics, &request.encode_to_vec().into(), &by_default(), LIMIT).unwrap()
+    split(Signal::Metrics, &request.encode_to_vec().into(), &by_default(), SIZES).unwrap()
 }
 
 fn tenant_of(attributes: &[(&str, &str)], options: &TenantOptions) -> String {
@@ -74,7 +75,7 @@ fn a_resource_with_its_tenant_is_a_slice_of_the_request_and_any_other_is_the_sam
     let mut request = logs(vec![(named, vec![line("1"), line("2")]), (&[("service.name", "asr")], vec![line("3")])]);
     request.resource_logs[1].schema_url = "https://example.org".into();
     let bytes = Bytes::from(request.encode_to_vec());
-    let split = split(Signal::Logs, &bytes, &by_default(), LIMIT).unwrap();
+    let split = split(Signal::Logs, &bytes, &by_default(), SIZES).unwrap();
     assert_eq!((split.records.len(), split.accepted), (2, 3));
     let place = |part: &[u8]| bytes.as_ptr_range().contains(&part.as_ptr());
     assert!(place(&split.records[0].value) && !place(&split.records[1].value));
@@ -98,7 +99,7 @@ fn a_resource_behind_its_scopes_or_given_twice_is_read_as_protobuf_reads_it() {
     ] {
         let mut bytes = Vec::new();
         crate::otlp::wire::put_bytes(&mut bytes, 1, &parts.into_iter().flatten().copied().collect::<Vec<_>>());
-        let split = split(Signal::Logs, &bytes.into(), &by_default(), LIMIT).unwrap();
+        let split = split(Signal::Logs, &bytes.into(), &by_default(), SIZES).unwrap();
         let read = ExportLogsServiceRequest::decode(split.records[0].value.clone()).unwrap();
         assert_eq!(read.resource_logs[0].resource, Some(resource(attributes)));
         assert_eq!(bodies(&read), ["1"]);
@@ -111,7 +112,60 @@ fn what_is_too_large_alone_is_refused_and_the_rest_is_kept() {
     let (split, read) = split_logs(&request, &by_default());
     assert_eq!(read.iter().flat_map(bodies).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!((split.accepted, split.refused), (2, 1));
-    assert!(split.reason.unwrap().contains("more than the 1000"));
+    let expected = "1 too large: the first has 1075 bytes with its resource, more than the 1000 that otlp_logs takes in one \
+                    record";
+    assert_eq!(split.reason.unwrap(), expected);
+}
+
+#[test]
+fn one_that_is_larger_than_a_batch_is_alone_and_keeps_its_place() {
+    let sizes = Sizes { batch: LIMIT, alone: 4 * LIMIT };
+    let large = "x".repeat(3 * LIMIT);
+    let sent = ["a", "b", &large, "c", &large, &"y".repeat(4 * LIMIT), "d"];
+    let mut request = logs(vec![(&[("service.name", "ocr")], sent.map(line).to_vec())]);
+    request.resource_logs[0].schema_url = "https://example.org".into();
+    request.resource_logs[0].scope_logs[0].schema_url = "s".into();
+    let split = split(Signal::Logs, &request.encode_to_vec().into(), &by_default(), sizes).unwrap();
+    let read: Vec<_> =
+        split.records.iter().map(|part| ExportLogsServiceRequest::decode(part.value.clone()).unwrap()).collect();
+    let found: Vec<_> = read.iter().map(bodies).collect();
+    assert_eq!(found, [vec!["a", "b"], vec![&*large], vec!["c"], vec![&*large], vec!["d"]]);
+    assert_eq!((split.accepted, split.refused), (6, 1));
+    for (part, read) in split.records.iter().zip(&read) {
+        let resource = &read.resource_logs[0];
+        assert_eq!((&*resource.schema_url, &*resource.scope_logs[0].schema_url), ("https://example.org", "s"));
+        assert_eq!(tenants(resource.resource.as_ref()), ["default"]);
+        assert_eq!(part.key, split.records[0].key);
+    }
+}
+
+#[test]
+fn what_is_repeated_in_every_record_is_no_larger_for_large_ones() {
+    let wide = "x".repeat(LIMIT);
+    let request = logs(vec![(&[("a", &wide)], vec![line("a"), line("b")])]);
+    let sizes = Sizes { batch: LIMIT, alone: 4 * LIMIT };
+    let split = split(Signal::Logs, &request.encode_to_vec().into(), &by_default(), sizes).unwrap();
+    assert_eq!((split.accepted, split.refused), (0, 2));
+}
+
+#[test]
+fn sizes_are_those_of_the_topic_and_a_metric_needs_no_more_than_a_batch() {
+    for (signal, topic, batch, alone) in [
+        (Signal::Traces, 17_000_000, 1_000_000, 16 << 20),
+        (Signal::Logs, 2_000_000, 1_000_000, 2_000_000),
+        (Signal::Logs, 200_000, 200_000, 200_000),
+        (Signal::Metrics, 17_000_000, 1_000_000, 1_000_000),
+    ] {
+        assert_eq!(Sizes::of(signal, topic), Sizes { batch, alone }, "{signal:?} {topic}");
+    }
+}
+
+#[test]
+fn two_reasons_are_both_told() {
+    let bad = LogRecord { trace_id: vec![1; 8], ..line("bad") };
+    let request = logs(vec![(&[], vec![line(&"x".repeat(LIMIT)), bad, line(&"x".repeat(LIMIT))])]);
+    let reason = split_logs(&request, &by_default()).0.reason.unwrap();
+    assert!(reason.starts_with("trace_id has 8 bytes, not 16; 2 too large: "), "{reason}");
 }
 
 #[test]
@@ -120,7 +174,7 @@ fn what_is_repeated_in_every_record_cannot_make_a_request_many_times_its_size() 
     let lines = || (0..100).map(|n| line(&n.to_string())).collect::<Vec<_>>();
     let request = logs(vec![(&[("a", &wide)], lines()), (&[("a", &wide[200..])], lines())]);
     let bytes = request.encode_to_vec();
-    let split = split(Signal::Logs, &bytes.clone().into(), &by_default(), LIMIT).unwrap();
+    let split = split(Signal::Logs, &bytes.clone().into(), &by_default(), SIZES).unwrap();
     assert_eq!((split.accepted, split.refused), (100, 100));
     assert!(split.reason.unwrap().starts_with("resource and scope have 5"));
     assert!(split.records.iter().map(|part| part.value.len()).sum::<usize>() < 4 * bytes.len());
@@ -151,7 +205,7 @@ fn spans_without_sound_ids_are_refused() {
         Span { links: vec![link(16, 8)], ..good() },
         Span { links: vec![link(16, 8), link(16, 0)], ..good() },
     ]);
-    let split = split(Signal::Traces, &request.encode_to_vec().into(), &by_default(), LIMIT).unwrap();
+    let split = split(Signal::Traces, &request.encode_to_vec().into(), &by_default(), SIZES).unwrap();
     assert_eq!((split.accepted, split.refused), (2, 5));
     assert_eq!(split.reason.unwrap(), "trace_id has 0 bytes, not 16");
 }
@@ -214,7 +268,7 @@ fn values_nested_too_deep_are_refused() {
         let inner = std::mem::take(&mut bytes);
         crate::otlp::wire::put_bytes(&mut bytes, number, &inner);
     }
-    let error = split(Signal::Logs, &bytes.clone().into(), &by_default(), LIMIT).unwrap_err();
+    let error = split(Signal::Logs, &bytes.clone().into(), &by_default(), SIZES).unwrap_err();
     assert!(matches!(error, SplitError::Malformed(Malformed::Deep)), "{error}");
 }
 
@@ -266,7 +320,7 @@ proptest! {
         let cut = changed[..cut.index(changed.len())].to_vec();
         for bytes in [random, changed, cut] {
             for signal in Signal::ALL {
-                let Ok(split) = split(signal, &bytes.clone().into(), &by_default(), LIMIT) else { continue };
+                let Ok(split) = split(signal, &bytes.clone().into(), &by_default(), SIZES) else { continue };
                 for part in split.records {
                     let read = match signal {
                         Signal::Logs => ExportLogsServiceRequest::decode(part.value).map(|_| ()),

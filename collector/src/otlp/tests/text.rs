@@ -10,7 +10,7 @@ use super::*;
 use crate::decode::otlp_json;
 use crate::options::TenantOptions;
 use crate::otlp::wire::put_bytes;
-use crate::otlp::{Malformed, Signal, SplitError, Tenants, repair, split};
+use crate::otlp::{Malformed, Signal, Sizes, SplitError, Tenants, repair, split};
 
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/x-protobuf";
@@ -39,7 +39,7 @@ fn every_text_of_every_message_is_repaired_and_nothing_else() {
         assert_eq!(repair::strings(signal.request(), &sound, 0).unwrap(), None);
         let damaged = damaged(&sound, '\u{10ffff}');
         let tenants = Tenants::new(&TenantOptions::default(), Auth::off());
-        let split = split(signal, &Bytes::from(damaged.clone()), &tenants, 1 << 20);
+        let split = split(signal, &Bytes::from(damaged.clone()), &tenants, Sizes { batch: 1 << 20, alone: 1 << 20 });
         assert!(matches!(split, Err(SplitError::Malformed(Malformed::Utf8 { .. }))), "{split:?}");
         // The first three bytes are one character that is cut, the last is another.
         let expected = with_texts(signal, pick, "\u{fffd}\u{fffd}");
