@@ -5,6 +5,8 @@
 //! before anybody is told of it, again as soon as a receiver took a notification, and every few seconds; a restart takes
 //! it up, reads the series again from the bus, and evaluates from there on. A crash between a receiver's answer and the
 //! end of that write, a few milliseconds, tells the receiver again: at least once.
+//!
+//! After each evaluation what holds is handed to [`crate::publish`], without waiting, for readers of `weir_alerts`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
 use parking_lot::Mutex;
 use prost::Message as _;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +27,7 @@ use weir_service::telemetry::whole;
 
 use crate::notify::{self, Book, Notifier};
 use crate::options::Options;
+use crate::publish::Standing;
 use crate::room::set_aside;
 use crate::rules::{Alert, Evaluator, EvaluatorOptions, GroupStatus, LoadErrors, RuleFiles, RuleSet, State, Step};
 use crate::series::feed::Shared;
@@ -35,6 +39,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const RELOAD: Duration = Duration::from_secs(2);
 /// How often the state is written without a change.
 const SAVE: Duration = Duration::from_secs(5);
+/// Event time after which the standing is handed over without an evaluation, in milliseconds.
+const STANDING_MS: i64 = 1000;
 
 /// States whose alerts are counted.
 const COUNTED: [State; 2] = [State::Pending, State::Firing];
@@ -83,6 +89,8 @@ pub(crate) struct Run {
     files: Option<RuleFiles>,
     reading: Option<JoinHandle<(RuleFiles, Polled)>>,
     notifier: Notifier,
+    /// `None` before the first evaluation.
+    standing: watch::Sender<Option<Standing>>,
     external_url: String,
     shared: Shared,
     lateness: Duration,
@@ -91,6 +99,17 @@ pub(crate) struct Run {
     failures: Counter<u64>,
     reloads: Counter<u64>,
     refused: Counter<u64>,
+}
+
+/// What came of evaluating all ticks up to an event time.
+#[derive(Debug, Default)]
+struct Evaluated {
+    /// None of them is left out, as they are by a shutdown.
+    whole: bool,
+    /// At least one was evaluated.
+    stepped: bool,
+    /// An alert changed its state.
+    changed: bool,
 }
 
 /// Writes the state; one write at a time, each with the state as it is by then.
@@ -161,6 +180,7 @@ impl Engine {
             files: Some(files),
             reading: None,
             notifier,
+            standing: watch::Sender::new(None),
             external_url,
             shared,
             lateness: options.lateness.0,
@@ -220,6 +240,11 @@ impl Engine {
 }
 
 impl Run {
+    /// What holds after the latest evaluation.
+    pub(crate) fn standing(&self) -> watch::Receiver<Option<Standing>> {
+        self.standing.subscribe()
+    }
+
     /// Evaluates until `shutdown`, then writes the state.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         let mut look = tokio::time::interval(LOOK);
@@ -264,7 +289,11 @@ impl Run {
                 // The least interval of a group is longer than this.
                 if changed || until_ms.div_euclid(100) > last_ms.div_euclid(100) {
                     last_ms = until_ms;
-                    changed |= self.evaluate(until_ms, &shutdown).await;
+                    let evaluated = self.evaluate(until_ms, &shutdown).await;
+                    if evaluated.whole && (changed || evaluated.stepped || self.standing_is_old(until_ms)) {
+                        self.hand_over(until_ms);
+                    }
+                    changed |= evaluated.changed;
                 }
             }
             if changed || Instant::now() >= save_at {
@@ -293,9 +322,25 @@ impl Run {
         self.notifier.update(alerts.into_iter().map(alert).collect());
     }
 
-    /// Evaluates all ticks up to `until_ms`; true where an alert changed its state.
-    async fn evaluate(&self, until_ms: i64, shutdown: &CancellationToken) -> bool {
-        let mut changed = false;
+    fn standing_is_old(&self, until_ms: i64) -> bool {
+        let standing = self.standing.borrow();
+        standing.as_ref().is_none_or(|standing| until_ms.saturating_sub(standing.evaluated_ms) >= STANDING_MS)
+    }
+
+    /// Hands over what holds now that all ticks up to `until_ms` were evaluated.
+    fn hand_over(&self, until_ms: i64) {
+        let evaluator = self.engine.evaluator.lock();
+        let alerts = evaluator.notifiable().into_iter().map(|(alert, _)| alert).collect();
+        // After a restart event time may lie behind what the snapshot holds.
+        let evaluated_ms = evaluator.evaluated_ms().map_or(until_ms, |evaluated_ms| evaluated_ms.max(until_ms));
+        let standing = Standing { evaluated_ms, alerts, rules: evaluator.sound_alert_rules() };
+        drop(evaluator);
+        self.standing.send_replace(Some(standing));
+    }
+
+    /// Evaluates all ticks up to `until_ms`.
+    async fn evaluate(&self, until_ms: i64, shutdown: &CancellationToken) -> Evaluated {
+        let mut evaluated = Evaluated::default();
         while !shutdown.is_cancelled() {
             let (engine, shared) = (self.engine.clone(), self.shared.clone());
             let step = tokio::task::spawn_blocking(move || {
@@ -304,13 +349,15 @@ impl Run {
                 engine.count(&evaluator);
                 step
             });
-            let Ok(Some(step)) = step.await else { return changed };
+            let Ok(step) = step.await else { return evaluated };
+            let Some(step) = step else { return Evaluated { whole: true, ..evaluated } };
             self.evaluations.add(step.rules as u64, &[]);
             self.failures.add(step.failed as u64, &[]);
-            changed |= step.changed;
+            evaluated.stepped = true;
+            evaluated.changed |= step.changed;
             self.record(&step);
         }
-        changed
+        evaluated
     }
 
     fn record(&self, step: &Step) {

@@ -1,4 +1,4 @@
-//! The alerter as a room: opens, serves, runs and stops the fold, the series and the rules.
+//! The alerter as a room: opens, serves, runs and stops the fold, the series, the rules and what is published of them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use crate::engine::{self, Engine};
 use crate::fold::task::{Settings, Task};
 use crate::fold::{RewriteError, Rewrites};
 use crate::options::Options;
+use crate::publish::Publisher;
 use crate::series::feed::{Feed, Shared};
 use crate::series::store::Store;
 
@@ -59,6 +60,7 @@ pub struct Alerter {
     fold: Task,
     feed: Feed,
     engine: engine::Run,
+    publisher: Publisher,
     handle: Handle,
 }
 
@@ -92,12 +94,13 @@ impl Alerter {
         };
         let (meter, health) = (&context.meter, &context.health);
         let fold = Task::new(bus.clone(), settings, meter, health.part("alerter calls"));
-        let feed = Feed::new(bus, shared.clone(), options.history.0, meter, health.part("alerter series"));
+        let feed = Feed::new(bus.clone(), shared.clone(), options.history.0, meter, health.part("alerter series"));
         let late_after = options.late_after.0;
         let (engine, run) = Engine::open(&options, &folder, shared.clone(), meter).await?;
+        let publisher = Publisher::new(bus, run.standing());
         observe(&shared, meter);
         let handle = Handle { api: Api::new(shared, engine, late_after) };
-        Ok(Self { fold, feed, engine: run, handle })
+        Ok(Self { fold, feed, engine: run, publisher, handle })
     }
 
     /// The room's handle.
@@ -111,6 +114,7 @@ impl Alerter {
         tasks.spawn(self.fold.run(shutdown.clone()));
         tasks.spawn(self.feed.run(shutdown.clone()));
         tasks.spawn(self.engine.run(shutdown.clone()));
+        tasks.spawn(self.publisher.run(shutdown.clone()));
         // None of them ends before the shutdown, unless it is broken; then the room ends with it.
         let broken = tokio::select! {
             () = shutdown.cancelled() => None,

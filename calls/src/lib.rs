@@ -1,6 +1,8 @@
 //! Reading `weir_calls`: histograms of durations that merge, and ranges of a source partition that follow each other.
-//! What the series of the alerter and the cells of usage have in common.
+//! What the series of the alerter and the cells of usage have in common. [`alerts`] reads `weir_alerts`: whether an alert
+//! fires at an event time.
 
+pub mod alerts;
 mod durations;
 pub mod hdr;
 mod sources;

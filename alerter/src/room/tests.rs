@@ -5,6 +5,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use tower::ServiceExt as _;
 use weir_bus::{Event, Partition, Position, Record};
+use weir_calls::alerts::{Alerts, State::Firing, State::NotFiring, State::Unknown};
 use weir_proto::otlp::collector::trace::v1::ExportTraceServiceRequest;
 use weir_proto::otlp::common::v1::{AnyValue, KeyValue, any_value::Value};
 use weir_proto::otlp::resource::v1::Resource;
@@ -212,7 +213,8 @@ async fn a_page_is_sent_once_over_a_restart_and_resolved() {
     shutdown.cancel();
     running.await.unwrap().unwrap();
 
-    let stopped = weir_service::time::format(weir_service::time::now_unix_nano());
+    let stopped_nano = weir_service::time::now_unix_nano();
+    let stopped = weir_service::time::format(stopped_nano);
     let (handle, shutdown, running) = start_with(&bus, folder.path(), options).await;
     let firing = get(&handle, "/api/v1/alerts").await["alerts"].as_array().unwrap().clone();
     let firing: Vec<_> = firing.iter().filter(|alert| alert["state"] == "firing").collect();
@@ -226,6 +228,21 @@ async fn a_page_is_sent_once_over_a_restart_and_resolved() {
     tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap();
     let alerts = get(&handle, "/prometheus/api/v1/alerts").await;
     assert_eq!(alerts["data"]["alerts"][0]["state"], "firing", "{alerts}");
+    // Who follows the topic sees the same.
+    let follow = async {
+        loop {
+            let mut states = Alerts::default();
+            for message in all(&bus, topic::ALERTS).await {
+                states.apply(&message.key.unwrap(), &message.value).unwrap();
+            }
+            if let Some(until) = states.evaluated_until().filter(|until| *until >= stopped_nano) {
+                break ["Many", "Slow", "None"].map(|rule| states.firing(rule, None, until, Duration::ZERO));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let followed = tokio::time::timeout(Duration::from_secs(30), follow).await.unwrap();
+    assert_eq!(followed, [Firing, NotFiring, Unknown]);
     // The next page is of a new alert, not of the one that was told already.
     send(&bus, spans(200..300)).await;
     assert_eq!(next().await, ("Slow".to_owned(), "firing".to_owned()));
@@ -259,7 +276,8 @@ async fn while_the_bus_is_held_back_an_alert_neither_fires_nor_is_resolved() {
         let record = Record { topic: topic::CALLS.into(), value, ..Record::default() };
         bus.producer().unwrap().send(record).await.unwrap().await.unwrap();
     }
-    let Alerter { fold: _, feed, engine, handle } = Alerter::open(options, context(folder.path()), bus).await.unwrap();
+    let opened = Alerter::open(options, context(folder.path()), bus).await.unwrap();
+    let Alerter { fold: _, feed, engine, publisher: _, handle } = opened;
     let shutdown = CancellationToken::new();
     let running = [tokio::spawn(feed.run(shutdown.clone())), tokio::spawn(engine.run(shutdown.clone()))];
     let wait = async {

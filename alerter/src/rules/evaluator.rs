@@ -229,6 +229,22 @@ impl Evaluator {
             .collect()
     }
 
+    /// Names of the alert rules. A name is left out where the last evaluation of a rule of that name failed: the state
+    /// of its alerts is of an evaluation before.
+    pub fn sound_alert_rules(&self) -> BTreeSet<String> {
+        let (mut names, mut failed) = (BTreeSet::new(), BTreeSet::new());
+        for (rule, state) in self.groups.iter().flat_map(|group| group.group.rules.iter().zip(&group.rules)) {
+            if matches!(rule.kind, RuleKind::Alert { .. }) {
+                names.insert(rule.name().to_owned());
+                if matches!(state.health, Health::Failed(_)) {
+                    failed.insert(rule.name());
+                }
+            }
+        }
+        names.retain(|name| !failed.contains(name.as_str()));
+        names
+    }
+
     /// What a restart needs; the notifier's part is left empty.
     pub fn snapshot(&self) -> v1::AlertSnapshot {
         let nanos = |ms: i64| u64::try_from(ms).unwrap_or(0).saturating_mul(1_000_000);

@@ -76,6 +76,28 @@ fn an_alert_carries_labels_and_annotations_of_its_rule() {
 }
 
 #[test]
+fn a_name_of_an_alert_rule_is_sound_while_no_rule_of_that_name_fails() {
+    let yaml = r#"
+groups:
+  - name: g
+    limit: 1
+    rules:
+      - {alert: One, expr: 'p99{interface="/ocr"}'}
+      - {alert: Two, expr: 'p99{interface="/ocr"}'}
+      - {alert: Two, expr: p99}
+      - {record: 'x:one', expr: 'p99{interface="/ocr"}'}
+"#;
+    let mut store = p99(&[HIGH; 2]);
+    store.0.push(gauge(&[("__name__", "p99"), ("interface", "/asr")], &[(2000, HIGH)]));
+    let mut evaluator = evaluator(yaml);
+    let mut sound = |second: i64| {
+        evaluator.step(&store, second * 1000).unwrap();
+        evaluator.sound_alert_rules().into_iter().collect::<Vec<_>>().join(",")
+    };
+    assert_eq!((sound(1), sound(2)), ("One,Two".to_owned(), "One".to_owned()));
+}
+
+#[test]
 fn without_progress_of_event_time_nothing_fires_and_nothing_resolves() {
     let mut evaluator = evaluator(SLOW);
     let store = p99(&[HIGH, HIGH]);
