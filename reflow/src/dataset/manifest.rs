@@ -1,0 +1,215 @@
+//! What a dataset holds: its files, how far they reach on the bus, and the definitions that made them. What is listed is
+//! whole and never changes; what is not listed is not there.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::definition::Definition;
+use crate::row::all_heads;
+
+/// The manifest of a dataset, `manifest.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Of this format: 1.
+    pub format_version: u32,
+    /// The capture's name.
+    pub name: String,
+    /// Rises with every change.
+    pub version: u64,
+    /// RFC 3339.
+    pub updated: String,
+    /// Definitions by their fingerprint; those of the files, and the newest.
+    pub definitions: BTreeMap<String, Made>,
+    /// Fingerprint of the newest definition.
+    pub definition: String,
+    /// By partition (`TOPIC/NUMBER`), the next offset to be read: what lies before it is in the files, or was not taken.
+    pub positions: BTreeMap<String, i64>,
+    /// In the order in which they were listed.
+    pub files: Vec<Listed>,
+}
+
+/// A definition and the columns of its files.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Made {
+    /// As it was given.
+    pub definition: Definition,
+    /// Column names and types, in their order.
+    pub schema: Vec<SchemaColumn>,
+}
+
+/// A column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchemaColumn {
+    /// Its name.
+    pub name: String,
+    /// `string`, `int`, `float`, `bool`, `timestamp` or `json`.
+    #[serde(rename = "type")]
+    pub column: String,
+}
+
+/// A file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Its name, beside the manifest.
+    pub name: String,
+    /// Rows in it.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of its bytes in hexadecimal digits.
+    pub sha256: String,
+    /// When it was listed, RFC 3339.
+    pub created: String,
+    /// Fingerprint of the definition that made it.
+    pub definition: String,
+    /// By partition, the offsets `[first, end)` that its rows were taken from.
+    pub positions: BTreeMap<String, (i64, i64)>,
+}
+
+/// What a writer adds.
+#[derive(Debug, Clone, Default)]
+pub struct Step {
+    /// By partition, the offsets `[first, end)` that were gone through.
+    pub positions: BTreeMap<String, (i64, i64)>,
+    /// A file with what was taken of them.
+    pub file: Option<Listed>,
+}
+
+/// Another writer has gone through some of the offsets.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{partition} was gone through to {there} by another, and from {first} on here")]
+pub struct Overtaken {
+    /// Which.
+    pub partition: String,
+    /// The manifest's position.
+    pub there: i64,
+    /// The writer's.
+    pub first: i64,
+}
+
+impl Manifest {
+    /// Of a dataset that has nothing yet.
+    pub fn new(definition: &Definition) -> Self {
+        let mut new = Self {
+            format_version: 1,
+            name: definition.name.clone(),
+            version: 0,
+            updated: String::new(),
+            definitions: BTreeMap::new(),
+            definition: String::new(),
+            positions: BTreeMap::new(),
+            files: Vec::new(),
+        };
+        new.define(definition);
+        new
+    }
+
+    /// Takes a newer definition; `false` where it is the newest already.
+    pub fn define(&mut self, definition: &Definition) -> bool {
+        let fingerprint = definition.fingerprint();
+        if self.definition == fingerprint {
+            return false;
+        }
+        let column = |head: crate::row::Head| SchemaColumn { name: head.name, column: head.column.name().to_owned() };
+        let schema = all_heads(definition).into_iter().map(column).collect();
+        self.definitions.insert(fingerprint.clone(), Made { definition: definition.clone(), schema });
+        self.definition = fingerprint;
+        self.forget();
+        true
+    }
+
+    /// The newest definition.
+    pub fn newest(&self) -> Option<&Definition> {
+        self.definitions.get(&self.definition).map(|made| &made.definition)
+    }
+
+    /// Adds what a writer has, if it begins where this ends.
+    pub fn add(&mut self, step: Step) -> Result<(), Overtaken> {
+        for (partition, (first, _)) in &step.positions {
+            let there = self.positions.get(partition).copied().unwrap_or(*first);
+            if there != *first {
+                return Err(Overtaken { partition: partition.clone(), there, first: *first });
+            }
+        }
+        for (partition, (_, end)) in step.positions {
+            self.positions.insert(partition, end);
+        }
+        self.files.extend(step.file);
+        Ok(())
+    }
+
+    /// Takes files off the list, and gives them.
+    pub fn take_off(&mut self, mut is_gone: impl FnMut(&Listed) -> bool) -> Vec<Listed> {
+        let (gone, kept) = std::mem::take(&mut self.files).into_iter().partition(|file| is_gone(file));
+        self.files = kept;
+        self.forget();
+        gone
+    }
+
+    /// A file that is listed.
+    pub fn file(&self, name: &str) -> Option<&Listed> {
+        self.files.iter().find(|file| file.name == name)
+    }
+
+    /// Forgets definitions that nothing was made by.
+    fn forget(&mut self) {
+        let (files, newest) = (&self.files, &self.definition);
+        self.definitions.retain(|id, _| id == newest || files.iter().any(|file| file.definition == *id));
+    }
+}
+
+/// As [`Manifest::positions`] names a partition.
+pub fn partition_name(partition: &weir_bus::Partition) -> String {
+    format!("{}/{}", partition.topic, partition.partition)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(first: i64, end: i64) -> Step {
+        Step { positions: BTreeMap::from([("otlp_spans/0".to_owned(), (first, end))]), file: None }
+    }
+
+    fn manifest() -> Manifest {
+        let text = "{name: a, tenants: [acme], fields: {trace: trace_id}}";
+        Manifest::new(&serde_saphyr::from_str(text).unwrap())
+    }
+
+    #[test]
+    fn given_steps_that_follow_each_other_then_they_are_added_and_no_other() {
+        let mut manifest = manifest();
+        manifest.add(step(5, 9)).unwrap();
+        manifest.add(step(9, 12)).unwrap();
+        let overtaken = manifest.clone().add(step(9, 20)).unwrap_err();
+        assert_eq!((overtaken.there, overtaken.first), (12, 9));
+        manifest.clone().add(step(13, 20)).unwrap_err();
+        assert_eq!(manifest.positions["otlp_spans/0"], 12);
+    }
+
+    #[test]
+    fn given_another_definition_then_those_of_files_are_kept_with_it() {
+        let mut manifest = manifest();
+        let first = manifest.definition.clone();
+        let file = Listed {
+            name: "f".into(),
+            rows: 1,
+            bytes: 1,
+            sha256: String::new(),
+            created: String::new(),
+            definition: first.clone(),
+            positions: BTreeMap::new(),
+        };
+        manifest.files.push(file);
+        let mut other = manifest.newest().unwrap().clone();
+        other.query = "service:a".to_owned();
+        assert!(manifest.define(&other) && !manifest.define(&other));
+        assert_eq!(manifest.definitions.len(), 2);
+        assert_eq!(manifest.definitions[&first].schema[0].name, "trace");
+        assert_eq!(manifest.take_off(|_| true).len(), 1);
+        assert_eq!(manifest.definitions.keys().collect::<Vec<_>>(), [&manifest.definition]);
+        let text = serde_json::to_string(&manifest).unwrap();
+        assert_eq!(serde_json::from_str::<Manifest>(&text).unwrap(), manifest);
+    }
+}
