@@ -8,11 +8,13 @@ COPY .cargo .cargo
 COPY proto proto
 COPY bus bus
 COPY service service
+COPY query query
 COPY calls calls
 COPY collector collector
 COPY indexer indexer
 COPY alerter alerter
 COPY usage usage
+COPY reflow reflow
 COPY weir weir
 COPY tests tests
 RUN cargo build --release --locked -p weir && install -d -m 0755 /data

@@ -16,6 +16,7 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
     config.secrets(path)?;
     config.certificates(path)?;
     config.usage_files(path)?;
+    let captures = config.captures(path)?;
     let rules = config.rules(path)?;
     let bus = match config.bus.broker {
         Broker::Embedded => format!("embedded, in {}", config.data_dir.join("bus").display()),
@@ -28,7 +29,7 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
         out,
         "roles      {}",
         if config.bus.broker == Broker::Kafka {
-            "standalone, or collector, indexer, alerter and usage apart"
+            "standalone, or collector, indexer, alerter, usage and reflow apart"
         } else {
             "standalone"
         }
@@ -116,6 +117,15 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
             writeln!(out, "rate limit gRPC {}", or_off(usage.ratelimit.grpc.as_ref()))?;
         }
         None => writeln!(out, "usage      off")?,
+    }
+    match &config.reflow {
+        Some(reflow) => {
+            let files = if reflow.captures.is_empty() { "no file".to_owned() } else { reflow.captures.join(" ") };
+            let datasets = config.data_dir.join("datasets").display().to_string();
+            let store = reflow.store.as_deref().unwrap_or(&datasets);
+            writeln!(out, "captures   {captures} from {files}; datasets in {store}")?;
+        }
+        None => writeln!(out, "captures   off")?,
     }
     for section in config.idle_sections() {
         writeln!(out, "note       `{section}` is not run by this version")?;

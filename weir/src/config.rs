@@ -49,7 +49,7 @@ pub(crate) struct Config {
     #[serde(deserialize_with = "section")]
     pub(crate) telemetry: telemetry::Options,
     pub(crate) usage: Option<weir_usage::Options>,
-    pub(crate) reflow: Option<Reflow>,
+    pub(crate) reflow: Option<weir_reflow::Options>,
     pub(crate) tls: Option<TlsOptions>,
     pub(crate) auth: Option<auth::Options>,
 }
@@ -60,14 +60,6 @@ pub(crate) const TLS_SECTION: &str = "tls";
 /// A section whose keys are all commented out means its defaults.
 fn section<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
-}
-
-/// Section `reflow`: read, so that one file serves all versions; nothing here runs it.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Reflow {
-    #[serde(rename = "captures", default)]
-    _captures: Vec<String>,
 }
 
 impl Default for Config {
@@ -82,7 +74,7 @@ impl Default for Config {
             alerter: weir_alerter::Options::default(),
             telemetry: telemetry::Options::default(),
             usage: Some(weir_usage::Options::default()),
-            reflow: None,
+            reflow: Some(weir_reflow::Options::default()),
             tls: None,
             auth: None,
         }
@@ -158,6 +150,13 @@ impl Config {
         checked.map_err(|error| Wrong::Keys { path, message: format!("usage.{error}") })
     }
 
+    /// Number of captures in files, which must be sound before they run.
+    pub(crate) fn captures(&self, path: Option<&Path>) -> Result<usize, Wrong> {
+        let path = path.unwrap_or(Path::new("defaults")).to_owned();
+        let checked = self.reflow.as_ref().map_or(Ok(0), weir_reflow::Options::check_files);
+        checked.map_err(|error| Wrong::Keys { path, message: format!("reflow.{error}") })
+    }
+
     /// Whether the collector's certificates can be used, which they must before it starts.
     pub(crate) fn certificates(&self, path: Option<&Path>) -> Result<(), Wrong> {
         let path = path.unwrap_or(Path::new("defaults")).to_owned();
@@ -205,6 +204,7 @@ impl Config {
         }
         self.alerter.check().map_err(|error| format!("alerter.{error}"))?;
         self.usage.as_ref().map_or(Ok(()), weir_usage::Options::check).map_err(|error| format!("usage.{error}"))?;
+        self.reflow.as_ref().map_or(Ok(()), weir_reflow::Options::check).map_err(|error| format!("reflow.{error}"))?;
         Ok(())
     }
 
@@ -212,7 +212,6 @@ impl Config {
     pub(crate) fn idle_sections(&self) -> impl Iterator<Item = &'static str> {
         let oidc = self.auth.as_ref().and_then(|auth| auth.oidc.as_ref());
         let sections = [
-            (self.reflow.is_some(), "reflow"),
             (oidc.is_some_and(|oidc| oidc.client_id.is_some()), "auth.oidc.client_id"),
             (oidc.is_some_and(|oidc| oidc.redirect_url.is_some()), "auth.oidc.redirect_url"),
         ];
@@ -245,6 +244,7 @@ mod tests {
         config.collector.files.clear();
         config.collector.tenant.namespaces.clear();
         config.alerter.rules.clear();
+        config.reflow.as_mut().unwrap().captures.clear();
         assert_eq!(format!("{config:#?}"), format!("{defaults:#?}"));
     }
 

@@ -43,6 +43,18 @@ prices:
   - {per_call: '0.01', per_1k_input_tokens: '0.5', per_1k_output_tokens: '2'}
 ";
 
+/// The calls that the alert is about.
+const CAPTURES: &str = "\
+captures:
+  - name: slow-calls
+    source: spans
+    query: 'kind:server AND duration:>1s'
+    tenants: [acme, globex]
+    fields: {tenant: tenant, service: service, interface: interface, ms: duration_ms, status: status, trace: trace_id}
+    roll: {age: 10s}
+    format: jsonl
+";
+
 /// Where the demo's files lie; a folder of its own is removed at the end.
 #[derive(Debug)]
 pub(crate) struct Demo {
@@ -65,6 +77,7 @@ impl Demo {
         std::fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
         std::fs::write(demo.folder().join("rules.yaml"), RULES)?;
         std::fs::write(demo.folder().join("prices.yaml"), PRICES)?;
+        std::fs::write(demo.folder().join("captures.yaml"), CAPTURES)?;
         Ok(demo)
     }
 
@@ -87,6 +100,9 @@ impl Demo {
         config.alerter.rules.push(self.folder().join("rules.yaml").display().to_string());
         if let Some(usage) = &mut config.usage {
             usage.prices.get_or_insert_with(|| self.folder().join("prices.yaml"));
+        }
+        if let Some(reflow) = &mut config.reflow {
+            reflow.captures.push(self.folder().join("captures.yaml").display().to_string());
         }
     }
 
@@ -225,6 +241,8 @@ In another terminal:
       in about 20 seconds: the alert InterfaceSlow, pending and then firing
   {program} usage{url} --by tenant,service
       who called what, how often, how well, and for how much
+  {program} capture pull slow-calls{url} --out slow-calls
+      in about 20 seconds: the slow calls as a dataset, checked against its manifest
 
 Ctrl-C ends it.
 ",

@@ -53,6 +53,13 @@ enum Command {
     Alerter(Single),
     /// Show usage; with --config, run the statistics service: usage, quotas and rate limits
     Usage(Box<cli::usage::Args>),
+    /// Run the data service: captures of inference data
+    Reflow(Single),
+    /// List, show and pull what was captured
+    Capture {
+        #[command(subcommand)]
+        command: cli::capture::Command,
+    },
     /// Say what a configuration would run, and start nothing
     Check {
         /// Configuration
@@ -128,6 +135,8 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             Some(config) => serve_single(Role::Usage, Single { config, place: args.place }),
             None => cli::usage::dispatch(*args),
         },
+        Command::Reflow(single) => serve_single(Role::Reflow, single),
+        Command::Capture { command } => block_on(cli::capture::run(command)),
         Command::Check { config } => check::check(config.as_deref()),
         Command::Search(args) => block_on(cli::search::run(args)),
         Command::Tail(args) => block_on(cli::tail::run(args)),
@@ -166,6 +175,9 @@ fn serve(
     }
     if role.runs(Role::Usage) {
         configuration.usage_files(path)?;
+    }
+    if role.runs(Role::Reflow) {
+        configuration.captures(path)?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(run::run(role, configuration, path, place.ready_file.as_deref(), demo));

@@ -11,6 +11,8 @@ pub(crate) enum Role {
     Alerter,
     /// Usage reports, quotas and rate limits.
     Usage,
+    /// Captures of inference data.
+    Reflow,
 }
 
 impl Role {
@@ -22,6 +24,7 @@ impl Role {
             Self::Indexer => "indexer",
             Self::Alerter => "alerter",
             Self::Usage => "usage",
+            Self::Reflow => "reflow",
         }
     }
 
@@ -33,6 +36,7 @@ impl Role {
             Self::Indexer => "weir-indexer",
             Self::Alerter => "weir-alerter",
             Self::Usage => "weir-usage",
+            Self::Reflow => "weir-reflow",
         }
     }
 

@@ -14,6 +14,7 @@ use weir_bus::Bus;
 use weir_collector::Collector;
 use weir_collector::limits::LimitOptions;
 use weir_indexer::Indexer;
+use weir_reflow::Reflow;
 use weir_service::audit::Audit;
 use weir_service::auth::Auth;
 use weir_service::health::{Health, Part};
@@ -140,11 +141,16 @@ pub(crate) async fn run(
         rooms.push(Room::start("alerter", &shutdown, |stop| async move { Ok(room.run(stop).await?) }));
     }
     if let Some(options) = config.usage.filter(|_| role.runs(Role::Usage)) {
-        let room = Usage::open(options, context, bus.clone()).await?;
+        let room = Usage::open(options, context.clone(), bus.clone()).await?;
         let handle = room.handle();
         addresses.ratelimit_grpc = handle.ratelimit_grpc();
         routes = routes.merge(handle.routes());
         rooms.push(Room::start("usage", &shutdown, |stop| async move { Ok(room.run(stop).await?) }));
+    }
+    if let Some(options) = config.reflow.filter(|_| role.runs(Role::Reflow)) {
+        let room = Reflow::open(options, context, bus.clone()).await?;
+        routes = routes.merge(room.handle().routes());
+        rooms.push(Room::start("reflow", &shutdown, |stop| async move { Ok(room.run(stop).await?) }));
     }
     let mut server = bound.routes(routes).health(health.clone()).telemetry(telemetry.clone());
     server = server.auth(door.auth.clone()).tls(door.tls.clone());

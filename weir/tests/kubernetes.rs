@@ -41,8 +41,9 @@ fn names<'a>(manifests: &'a [Value], kind: &str) -> BTreeSet<&'a str> {
 }
 
 fn workloads(manifests: &[Value]) -> Vec<&Value> {
-    let all: Vec<_> = of_kind(manifests, "DaemonSet").chain(of_kind(manifests, "StatefulSet")).collect();
-    assert_eq!(all.len(), 4);
+    let all: Vec<_> =
+        ["DaemonSet", "StatefulSet", "Deployment"].iter().flat_map(|kind| of_kind(manifests, kind)).collect();
+    assert_eq!(all.len(), 5);
     all
 }
 
@@ -79,6 +80,7 @@ fn every_key_is_one_of_the_api() {
             "Service" => through::<core::Service>(manifest),
             "DaemonSet" => through::<apps::DaemonSet>(manifest),
             "StatefulSet" => through::<apps::StatefulSet>(manifest),
+            "Deployment" => through::<apps::Deployment>(manifest),
             "ClusterRole" => through::<rbac::ClusterRole>(manifest),
             "ClusterRoleBinding" => through::<rbac::ClusterRoleBinding>(manifest),
             "NetworkPolicy" => through::<networking::NetworkPolicy>(manifest),
@@ -217,6 +219,7 @@ fn every_configuration_is_one_that_the_program_takes() {
         let is_sent_to = name == "weir-collector";
         assert_eq!(of_map.pointer("/collector/otlp/tls/cert").is_some(), is_sent_to, "{of_map}");
         assert!(name != "weir-alerter" || told.contains("rules      1 from"), "{told}");
+        assert!(name != "weir-reflow" || told.contains("captures   1 from"), "{told}");
     }
 }
 
@@ -233,7 +236,7 @@ fn the_image_is_made_of_what_is_there() {
         assert!(ignored.lines().all(|line| line.trim_end_matches('/') != *source), "{source} is left out");
     }
     // Cargo reads the manifests of all members, whichever is built. A folder lies in one that is copied.
-    let members = manifest.lines().find_map(|line| line.strip_prefix("members = [")).unwrap();
+    let members = manifest.split("\nmembers = [").nth(1).and_then(|rest| rest.split(']').next()).unwrap();
     let members: BTreeSet<_> = members.split('"').skip(1).step_by(2).collect();
     let folders: BTreeSet<_> =
         copied.iter().copied().filter(|source| root().join(source).join("Cargo.toml").exists()).collect();

@@ -1,6 +1,7 @@
 //! Commands that ask a running weir over HTTP.
 
 pub(crate) mod alerts;
+pub(crate) mod capture;
 pub(crate) mod search;
 pub(crate) mod tail;
 mod target;

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::{Target, hit_line, plain, say};
 
-/// A line of the stream that is longer than this is no hit.
-const MAX_LINE: usize = 16 << 20;
+/// A line of the stream that is longer than this is no hit: a log record of 16 MiB is less, as JSON.
+const MAX_LINE: usize = 128 << 20;
 
 /// Arguments of `weir tail`.
 #[derive(Debug, clap::Args)]
@@ -45,6 +45,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 #[derive(Debug, Default)]
 struct Events {
     rest: Vec<u8>,
+    /// So much of the rest holds no end of a line.
+    searched: usize,
     name: String,
     data: String,
 }
@@ -60,9 +62,11 @@ impl Events {
         let mut events = Vec::new();
         self.rest.extend_from_slice(piece);
         let mut from = 0;
-        while let Some(length) = self.rest[from..].iter().position(|&b| b == b'\n') {
+        while let Some(end) = self.rest[self.searched..].iter().position(|&b| b == b'\n') {
+            let length = self.searched + end - from;
             let line = String::from_utf8_lossy(&self.rest[from..from + length]).into_owned();
             from += length + 1;
+            self.searched = from;
             let line = line.trim_end_matches('\r');
             if line.is_empty() {
                 let (name, data) = (std::mem::take(&mut self.name), std::mem::take(&mut self.data));
@@ -79,6 +83,7 @@ impl Events {
             }
         }
         self.rest.drain(..from);
+        self.searched = self.rest.len();
         if self.rest.len() + self.data.len() > MAX_LINE {
             bail!("the stream holds no hits");
         }

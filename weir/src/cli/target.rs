@@ -100,6 +100,16 @@ impl Weir {
         self.answer(if let Some(within) = within { request.timeout(within) } else { request }).await
     }
 
+    /// As [`Weir::get`], with headers, and as long as it takes.
+    pub(crate) async fn get_with(
+        &self,
+        path: &[&str],
+        headers: &[(header::HeaderName, String)],
+    ) -> anyhow::Result<reqwest::Response> {
+        let request = self.client.get(self.address(path, &[]));
+        self.answer(headers.iter().fold(request, |request, (name, value)| request.header(name, value))).await
+    }
+
     /// What weir answers; what it says is wrong becomes the error.
     async fn answer(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
         let settled = &self.settled;
