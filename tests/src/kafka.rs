@@ -178,7 +178,7 @@ impl Drop for Kafka {
     }
 }
 
-/// Small segments and frequent checks, so that a test sees retention; short sessions, so that it sees a lost member.
+/// Small segments (a record of 16 MiB fits into one) and frequent checks, so that a test sees retention; short sessions, so that it sees a lost member.
 fn properties(folder: &Path, port: u16, controller: u16) -> String {
     format!(
         "process.roles=broker,controller
@@ -200,7 +200,7 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 broker.session.timeout.ms=1500
 broker.heartbeat.interval.ms=300
-log.segment.bytes=1048576
+log.segment.bytes=18874368
 log.initial.task.delay.ms=500
 log.retention.check.interval.ms=500
 ",

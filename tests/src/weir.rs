@@ -31,6 +31,7 @@ pub struct Ready {
 pub struct Weir {
     role: &'static str,
     folder: PathBuf,
+    environment: Vec<(&'static str, String)>,
     child: Option<Child>,
 }
 
@@ -60,10 +61,22 @@ impl Weir {
     /// file and standard error lie in `folder`.
     pub fn new(role: &'static str, folder: &Path, config: &Value) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
-        let weir = Self { role, folder: folder.to_owned(), child: None };
+        let weir = Self { role, folder: folder.to_owned(), environment: Vec::new(), child: None };
         // JSON is YAML.
         std::fs::write(weir.folder.join("weir.yaml"), serde_json::to_vec_pretty(config)?)?;
         Ok(weir)
+    }
+
+    /// Adds variables to the environment of its next starts.
+    #[must_use]
+    pub fn with_environment(mut self, variables: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+        self.environment.extend(variables);
+        self
+    }
+
+    /// Where its state lies.
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.join("data")
     }
 
     /// Starts it, on the data that it left, without waiting.
@@ -73,6 +86,7 @@ impl Weir {
         let mut command = Command::new(binary()?);
         command.arg(self.role).arg("--config").arg(self.folder.join("weir.yaml"));
         command.arg("--data-dir").arg(self.folder.join("data")).arg("--ready-file").arg(self.folder.join("ready"));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.child = Some(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).spawn()?);
         Ok(())
     }

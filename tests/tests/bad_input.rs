@@ -79,7 +79,7 @@ async fn bodies_that_are_wrong_are_refused_and_others_arrive_beside_them() {
         ("no gzip", &[PROTOBUF, GZIP], wrong("plain"), 400),
         ("gzip that breaks off", &[PROTOBUF, GZIP], bomb[..1000].to_vec(), 413),
         ("a gzip bomb", &[PROTOBUF, GZIP], bomb, 413),
-        ("a body over the limit", &[PROTOBUF], vec![0; 17 << 20], 413),
+        ("a body over the limit", &[PROTOBUF], vec![0; 33 << 20], 413),
         ("JSON of the wrong shape", &[JSON], wrong(r#"{"resourceLogs": {"scopeLogs": 1}}"#), 400),
         ("no JSON", &[JSON], wrong("hello"), 400),
         ("JSON that breaks off", &[JSON], wrong(r#"{"resourceLogs": [{"#), 400),

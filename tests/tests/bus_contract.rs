@@ -38,6 +38,8 @@ on_both_brokers![
     cases::records_of_one_key_keep_their_order,
     cases::ten_thousand_small_records_arrive_once,
     cases::records_of_a_megabyte_come_back_byte_for_byte,
+    cases::records_of_sixteen_mebibytes_come_back_among_small_ones,
+    cases::a_topic_that_takes_less_says_so_and_keeps_what_it_has,
     cases::a_record_keeps_key_headers_and_time,
     cases::keys_choose_partitions_as_kafka_does,
     cases::a_seek_right_after_the_assignment_counts,

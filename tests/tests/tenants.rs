@@ -88,6 +88,21 @@ fn table() -> Vec<Case> {
         free("/api/v1/usage/key"),
         case("/api/v1/quotas/{tenant}", false, |t| format!("/api/v1/quotas/{}", TENANTS[t])),
         Case { is_open_to_writers: true, ..of_form("/json") },
+        plain("/api/v1/captures", true),
+        of_form("/api/v1/captures"),
+        case("/api/v1/captures/{name}", true, |t| format!("/api/v1/captures/q{}", TENANTS[t])),
+        Case {
+            method: Method::DELETE,
+            ..case("/api/v1/captures/{name}", true, |t| format!("/api/v1/captures/q{}", TENANTS[t]))
+        },
+        case("/api/v1/captures/{name}/files", false, |t| format!("/api/v1/captures/q{}/files", TENANTS[t])),
+        case("/api/v1/captures/{name}/files/{file}", true, |t| {
+            format!("/api/v1/captures/q{}/files/manifest.json", TENANTS[t])
+        }),
+        Case {
+            method: Method::POST,
+            ..case("/api/v1/captures/{name}/erase", false, |t| format!("/api/v1/captures/q{}/erase", TENANTS[t]))
+        },
         plain("/api/v1/collector/sources", false),
         plain("/metrics", false),
         free("/prometheus/api/v1/status/buildinfo"),
@@ -116,12 +131,18 @@ impl Site {
             {"alert": "OnlyGlobex", "expr": "weir_calls_total{tenant=\"globex\"} > 0"},
         ]});
         std::fs::write(&rules, json!({"groups": [group]}).to_string()).unwrap();
+        let captures = folder.path().join("captures.yaml");
+        let capture =
+            |tenant: &&str| json!({"name": format!("q{tenant}"), "tenants": [tenant], "fields": {"t": "trace_id"}});
+        let all: Vec<Value> = TENANTS.iter().map(capture).collect();
+        std::fs::write(&captures, json!({ "captures": all }).to_string()).unwrap();
         let file = folder.path().join("tokens.yaml");
         std::fs::write(&file, "").unwrap();
         let config = json!({
             "listen": "127.0.0.1:0",
             "collector": {"otlp": otlp, "host": null},
             "alerter": {"rules": [rules], "lateness": "1s"},
+            "reflow": {"captures": [captures]},
             "auth": {"tokens": file},
         });
         let mut weir = Weir::new("standalone", folder.path(), &config).unwrap();

@@ -44,15 +44,17 @@ fn dependencies(folder: &str) -> BTreeSet<String> {
 
 #[test]
 fn dependencies_run_one_way() {
-    let allowed: [(&str, &[&str]); 8] = [
+    let allowed: [(&str, &[&str]); 10] = [
         ("proto", &[]),
         ("bus", &["weir-proto"]),
         ("service", &[]),
+        ("query", &["weir-proto", "weir-service"]),
         ("collector", &["weir-proto", "weir-bus", "weir-service"]),
-        ("indexer", &["weir-proto", "weir-bus", "weir-service"]),
+        ("indexer", &["weir-proto", "weir-bus", "weir-service", "weir-query"]),
         ("calls", &["weir-proto"]),
         ("alerter", &["weir-proto", "weir-bus", "weir-service", "weir-calls"]),
         ("usage", &["weir-proto", "weir-bus", "weir-service", "weir-calls"]),
+        ("reflow", &["weir-proto", "weir-bus", "weir-service", "weir-query", "weir-calls"]),
     ];
     for (folder, may) in allowed {
         let weirs: Vec<_> = dependencies(folder).into_iter().filter(|name| name.starts_with("weir-")).collect();
@@ -64,10 +66,19 @@ fn dependencies_run_one_way() {
 
 #[test]
 fn a_heavy_library_has_one_home() {
-    let homes =
-        [("rdkafka", "bus"), ("fjall", "bus"), ("tantivy", "indexer"), ("kube", "collector"), ("sqlx", "usage")];
+    let homes = [
+        ("rdkafka", "bus"),
+        ("fjall", "bus"),
+        ("tantivy", "indexer"),
+        ("kube", "collector"),
+        ("sqlx", "usage"),
+        ("parquet", "reflow"),
+        ("object_store", "reflow"),
+    ];
     for (library, home) in homes {
-        for folder in ["proto", "bus", "service", "calls", "collector", "indexer", "alerter", "usage", "weir"] {
+        for folder in
+            ["proto", "bus", "service", "query", "calls", "collector", "indexer", "alerter", "usage", "reflow", "weir"]
+        {
             let has = dependencies(folder).contains(library);
             assert!(!has || folder == home, "{library} belongs in {home}/ alone, but {folder}/Cargo.toml names it");
         }

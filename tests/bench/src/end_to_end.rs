@@ -18,10 +18,12 @@ use weir_bus::Bus;
 use weir_collector::Collector;
 use weir_collector::options::{FileOptions, OtlpOptions};
 use weir_indexer::Indexer;
-use weir_indexer::query::{Matcher, ast::Query};
+use weir_indexer::query::exact;
 use weir_indexer::search::{self, Paging, Selection};
 use weir_indexer::snapshot::{Needs, Snapshot};
 use weir_indexer::store::Store;
+use weir_query::Matcher;
+use weir_query::ast::Query;
 use weir_service::Context;
 use weir_service::auth::Auth;
 use weir_service::health::Health;
@@ -233,7 +235,7 @@ fn sample() -> Vec<(Call, u64)> {
 fn everything() -> Selection {
     let matcher = Matcher::new(&Query::All, 0).unwrap_or_else(|_| unreachable!("everything can be asked for"));
     let deadline = Instant::now() + Duration::from_secs(30);
-    Selection { matcher, needs: Needs::Anything, start: i64::MIN, end: i64::MAX, deadline }
+    Selection { matcher, needs: Needs::Anything, exact: exact(&Query::All), start: i64::MIN, end: i64::MAX, deadline }
 }
 
 fn newest(snapshot: &dyn Snapshot) -> Result<Option<i64>, search::Error> {

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use weir_indexer::ingest::Signal;
-use weir_indexer::line::Line;
-use weir_indexer::query::{Matcher, needs, parse};
+use weir_indexer::query::{exact, needs};
 use weir_indexer::search::{self, Paging, Selection};
 use weir_indexer::snapshot::Snapshot;
 use weir_indexer::store::Store;
+use weir_query::line::Line;
+use weir_query::{Matcher, parse};
 use weir_service::auth::{Auth, Tenants};
 
 use self::corpus::Corpus;
@@ -174,7 +175,8 @@ fn page(moment: &dyn Snapshot, asked: &Selection) -> anyhow::Result<u64> {
 fn ask(text: &str, start: i64, end: i64) -> anyhow::Result<Selection> {
     let query = parse(text)?;
     let deadline = Instant::now() + Duration::from_mins(1);
-    Ok(Selection { matcher: Matcher::new(&query, 0)?, needs: needs(&query), start, end, deadline })
+    let (matcher, needs, exact) = (Matcher::new(&query, 0)?, needs(&query), exact(&query));
+    Ok(Selection { matcher, needs, exact, start, end, deadline })
 }
 
 /// The longest word with a digit: the likeliest id.

@@ -8,6 +8,7 @@ mod end_to_end;
 mod floor;
 mod indexer;
 mod real_lines;
+mod reflow;
 mod service;
 mod traces;
 mod usage;
@@ -106,6 +107,10 @@ const CASES: &[Case] = &[
     Case { room: "usage", name: "rows-postgres", floor: None, make: usage::rows_postgres },
     Case { room: "usage", name: "report", floor: None, make: usage::report },
     Case { room: "usage", name: "ratelimit", floor: None, make: usage::ratelimit },
+    Case { room: "reflow", name: "floor", floor: None, make: reflow::floor },
+    Case { room: "reflow", name: "captures", floor: Some("floor"), make: reflow::captures },
+    Case { room: "reflow", name: "redact", floor: None, make: reflow::redact },
+    Case { room: "reflow", name: "stalled", floor: None, make: reflow::stalled },
     Case { room: "end-to-end", name: "logs", floor: None, make: end_to_end::logs },
     Case { room: "end-to-end", name: "spans", floor: None, make: end_to_end::spans },
 ];

@@ -47,6 +47,67 @@ pub(crate) async fn records_of_a_megabyte_come_back_byte_for_byte(site: &Site) {
     assert!(matches!(larger.err(), Some(Error::TooLarge { .. })));
 }
 
+pub(crate) async fn records_of_sixteen_mebibytes_come_back_among_small_ones(site: &Site) {
+    let (bus, topic) = (site.open().await, unique("largest"));
+    let largest = weir_bus::MAX_LARGE_MESSAGE_BYTES;
+    let spec = weir_bus::TopicSpec { max_message_bytes: Some(largest), ..bus.topic_spec(&topic) };
+    bus.ensure_topics(std::slice::from_ref(&spec)).await.unwrap();
+    let producer = bus.producer().unwrap();
+    assert_eq!(until_limit(&producer, &topic).await, largest);
+    // In every partition, so that none waits for another; the last as large as there is, with its key.
+    let lengths = [10, 16 << 20, 20, 1_000_000, 9_000_000, 30, largest - 1];
+    let value = |partition: i32, n: usize| noise(partition as u64 * 10 + n as u64, lengths[n]);
+    let on = |partition| {
+        (0..lengths.len()).map(move |n| Record { partition: Some(partition), ..record("", "k", value(partition, n)) })
+    };
+    let records = (0..4).flat_map(on).map(|record| Record { topic: topic.as_str().into(), ..record });
+    send_all(&bus, records).await;
+    let mut consumer = bus.consumer(&beginning(&topic)).unwrap();
+    let (mut seen, mut count) = ([0; 4], 0);
+    while count < 4 * lengths.len() {
+        let batch = batch(&mut consumer).await;
+        assert!(batch.iter().map(|message| message.value.len()).sum::<usize>() < 34 << 20, "a batch is bounded");
+        for message in batch {
+            let partition = message.partition.partition;
+            let n = std::mem::replace(&mut seen[partition as usize], message.offset as usize + 1);
+            assert_eq!(message.offset as usize, n, "in order");
+            assert!(message.value == value(partition, n), "record {n} of {partition} differs");
+            count += 1;
+        }
+    }
+    let larger = producer.send(record(&topic, "k", noise(0, largest))).await;
+    assert!(matches!(larger.err(), Some(Error::TooLarge { .. })));
+}
+
+pub(crate) async fn a_topic_that_takes_less_says_so_and_keeps_what_it_has(site: &Site) {
+    let (bus, topic) = (site.open().await, unique("least"));
+    let spec = |most| weir_bus::TopicSpec { max_message_bytes: Some(most), ..bus.topic_spec(&topic) };
+    bus.ensure_topics(&[spec(100_000)]).await.unwrap();
+    let producer = bus.producer().unwrap();
+    assert_eq!(until_limit(&producer, &topic).await, 100_000);
+    send_all(&bus, [record(&topic, "k", noise(0, 99_000))]).await;
+    let refused = async |length| {
+        let sent = async { producer.send(record(&topic, "k", noise(1, length))).await?.await };
+        matches!(sent.await, Err(Error::TooLarge { .. }))
+    };
+    assert!(refused(300_000).await && refused(2_000_000).await);
+    // Many at once are not one batch that the topic does not take.
+    send_all(&bus, (0..30).map(|n| record(&topic, "k", noise(n, 99_000)))).await;
+    assert_eq!(read(&mut bus.consumer(&beginning(&topic)).unwrap(), 31).await.len(), 31);
+}
+
+/// What a topic takes, once that is known: a broker may have made it before all speak of it.
+async fn until_limit(producer: &weir_bus::Producer, topic: &str) -> usize {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(limit) = producer.limit(topic) {
+            return limit;
+        }
+        assert!(Instant::now() < deadline, "the limit of {topic} stays unknown");
+        tokio::time::sleep(TICK).await;
+    }
+}
+
 pub(crate) async fn a_record_keeps_key_headers_and_time(site: &Site) {
     let (bus, topic) = site.with_topic("parts").await;
     let headers =
@@ -304,13 +365,13 @@ pub(crate) async fn old_records_go_by_size(site: &Site) {
     let (bus, topic) = (site.open().await, unique("size"));
     let spec = weir_bus::TopicSpec { retention_bytes: Some(2 << 20), ..bus.topic_spec(&topic) };
     bus.ensure_topics(&[spec]).await.unwrap();
-    let records = (0..40).map(|n| record(&topic, "k", noise(n, 250_000)));
+    let records = (0..40).map(|n| record(&topic, "k", noise(n, 1_000_000)));
     let (partition, _) = send_all(&bus, records).await.remove(0);
-    // Kafka keeps a segment more than the limit: 1 MiB here.
-    let low = until_low(&bus, &partition, 26).await;
+    // Kafka keeps a segment more than the limit: 18 MiB here.
+    let low = until_low(&bus, &partition, 18).await;
     assert!(low < 40, "the newest stay");
     let first = batch(&mut bus.consumer(&beginning(&topic)).unwrap()).await.remove(0);
-    assert!(first.offset >= low && first.value == noise(first.offset as u64, 250_000));
+    assert!(first.offset >= low && first.value == noise(first.offset as u64, 1_000_000));
 }
 
 async fn until_low(bus: &weir_bus::Bus, partition: &Partition, at_least: i64) -> i64 {
