@@ -115,20 +115,9 @@ impl Alerter {
         tasks.spawn(self.feed.run(shutdown.clone()));
         tasks.spawn(self.engine.run(shutdown.clone()));
         tasks.spawn(self.publisher.run(shutdown.clone()));
-        // None of them ends before the shutdown, unless it is broken; then the room ends with it.
-        let broken = tokio::select! {
-            () = shutdown.cancelled() => None,
-            Some(Err(error)) = tasks.join_next() => Some(error),
-        };
-        shutdown.cancel();
-        let drained = async { while tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(DRAIN, drained).await.is_err() {
-            tracing::warn!("the alerter did not drain in time; what is not committed is read again at the next start");
-        }
-        match broken {
-            Some(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            _ => Ok(()),
-        }
+        let late = "the alerter did not drain in time; what is not committed is read again at the next start";
+        weir_service::tasks::run(tasks, shutdown, DRAIN, late).await;
+        Ok(())
     }
 }
 

@@ -116,20 +116,9 @@ impl Reflow {
         tasks.spawn(self.reader.run(shutdown.clone()));
         tasks.spawn(self.catalog.follow(shutdown.clone()));
         tasks.spawn(self.signals.run(shutdown.clone()));
-        // None of them ends before the shutdown, unless it is broken; then the room ends with it.
-        let broken = tokio::select! {
-            () = shutdown.cancelled() => None,
-            Some(Err(error)) = tasks.join_next() => Some(error),
-        };
-        shutdown.cancel();
-        let drained = async { while tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(DRAIN, drained).await.is_err() {
-            tracing::warn!("reflow did not drain in time; what is not listed is read again at the next start");
-        }
-        match broken {
-            Some(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            _ => Ok(()),
-        }
+        let late = "reflow did not drain in time; what is not listed is read again at the next start";
+        weir_service::tasks::run(tasks, shutdown, DRAIN, late).await;
+        Ok(())
     }
 }
 
@@ -176,7 +165,7 @@ async fn hash_key(path: Option<&Path>, store: &Store) -> Result<HmacKey, Error> 
             Err(_) => {}
         }
         let key = make()?;
-        write_secret(path, &key.to_hex()).map_err(failed)?;
+        weir_service::file::write_private(path, key.to_hex().as_bytes()).map_err(failed)?;
         tracing::info!(path = %path.display(), "a key of hashes was made");
         return Ok(key);
     }
@@ -204,13 +193,4 @@ async fn hash_key(path: Option<&Path>, store: &Store) -> Result<HmacKey, Error> 
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-/// A file that nobody else on the machine can read.
-fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
 }

@@ -16,6 +16,7 @@ pub mod health;
 pub mod http;
 pub mod lock;
 pub mod shutdown;
+pub mod tasks;
 pub mod telemetry;
 pub mod terminal;
 pub mod time;

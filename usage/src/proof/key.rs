@@ -2,8 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -123,22 +122,7 @@ fn create(path: &Path) -> Result<String, KeyError> {
     let mut seed = [0_u8; KEY_BYTES];
     SystemRandom::new().fill(&mut seed).map_err(|_| KeyError::Random)?;
     let text = pem::encode(&[PKCS8_HEAD.as_slice(), &seed].concat());
-    write_private(path, text.as_bytes()).map_err(|source| KeyError::Write { path: path.to_owned(), source })?;
+    weir_service::file::write_private(path, text.as_bytes())
+        .map_err(|source| KeyError::Write { path: path.to_owned(), source })?;
     Ok(text)
-}
-
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let beside = path.with_extension("new");
-    // One of a start that was cut short may have had other permissions.
-    match std::fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)?;
-    File::open(folder)?.sync_all()
 }
