@@ -36,7 +36,7 @@ const AHEAD: u64 = SECOND;
 /// Tenants whose interfaces are kept apart; all interfaces of one beyond are one.
 const TENANTS: usize = 10_000;
 /// Longest tenant, service or interface in bytes; the rest is cut off, so that a range's size is bounded by its spans.
-const NAME_BYTES: usize = 256;
+const NAME_BYTES: usize = weir_calls::interface::MAX_BYTES;
 
 #[derive(Debug, Default)]
 struct Slot {

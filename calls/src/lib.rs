@@ -5,6 +5,7 @@
 pub mod alerts;
 mod durations;
 pub mod hdr;
+pub mod interface;
 mod sources;
 
 pub use durations::{Durations, DurationsError};

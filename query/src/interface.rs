@@ -1,25 +1,13 @@
 //! What a caller calls, by the rule that call statistics begin with.
 
+use weir_calls::interface::{MAX_BYTES, NAMES, parts};
 use weir_proto::otlp::common::v1::any_value::Value;
 use weir_proto::otlp::trace::v1::{Span, span::SpanKind};
 
-/// Longest interface; what is behind it is cut off, between characters.
-const MAX_BYTES: usize = 256;
-
-/// The interface of a span. Of kinds SERVER and CONSUMER it is `http.request.method`, a space and `http.route`; else
-/// `rpc.service`, `/` and `rpc.method`; else the span's name. Only text that is not empty counts, and of attributes that
-/// are there twice the first. That is the rule of call statistics before their configuration renames anything or counts
-/// it as `other`. Of other kinds it is the span's name.
+/// The interface of a span: of kinds SERVER and CONSUMER by [`weir_calls::interface`], where only text that is not empty
+/// counts, and of attributes that are there twice the first; of other kinds the span's name.
 pub(crate) fn of(span: &Span) -> String {
-    let mut interface = called(span).unwrap_or_else(|| span.name.clone());
-    interface.truncate(interface.floor_char_boundary(MAX_BYTES));
-    interface
-}
-
-fn called(span: &Span) -> Option<String> {
-    if span.kind != SpanKind::Server as i32 && span.kind != SpanKind::Consumer as i32 {
-        return None;
-    }
+    let is_called = span.kind == SpanKind::Server as i32 || span.kind == SpanKind::Consumer as i32;
     let text = |name: &str| {
         let pair = span.attributes.iter().find(|pair| pair.key == name)?;
         match pair.value.as_ref()?.value.as_ref()? {
@@ -27,8 +15,10 @@ fn called(span: &Span) -> Option<String> {
             _ => None,
         }
     };
-    let joined = |first, between, second| Some([text(first)?, between, text(second)?].concat());
-    joined("http.request.method", " ", "http.route").or_else(|| joined("rpc.service", "/", "rpc.method"))
+    let names = if is_called { NAMES.map(text) } else { [None; 4] };
+    let mut interface = parts(names, &span.name).concat();
+    interface.truncate(interface.floor_char_boundary(MAX_BYTES));
+    interface
 }
 
 #[cfg(test)]

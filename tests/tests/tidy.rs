@@ -48,7 +48,7 @@ fn dependencies_run_one_way() {
         ("proto", &[]),
         ("bus", &["weir-proto"]),
         ("service", &[]),
-        ("query", &["weir-proto", "weir-service"]),
+        ("query", &["weir-proto", "weir-service", "weir-calls"]),
         ("collector", &["weir-proto", "weir-bus", "weir-service"]),
         ("indexer", &["weir-proto", "weir-bus", "weir-service", "weir-query"]),
         ("calls", &["weir-proto"]),

@@ -67,12 +67,7 @@ impl Rewrites {
 /// What a caller calls: method and route, or RPC service and method, or the span's name.
 pub(super) fn of(call: &Call<'_>, into: &mut String) {
     into.clear();
-    let (first, between, second) = match call.names {
-        [Some(method), Some(route), ..] => (method, " ", route),
-        [_, _, Some(service), Some(method)] => (service, "/", method),
-        _ => (call.name, "", ""),
-    };
-    for part in [first, between, second] {
+    for part in weir_calls::interface::parts(call.names, call.name) {
         into.push_str(part);
     }
 }

@@ -39,7 +39,10 @@ pub(super) struct Resource<'a> {
     pub(super) latest: u64,
 }
 
-const NAMES: [&[u8]; 4] = [b"http.request.method", b"http.route", b"rpc.service", b"rpc.method"];
+const NAMES: [&[u8]; 4] = {
+    let [method, route, service, rpc_method] = weir_calls::interface::NAMES;
+    [method.as_bytes(), route.as_bytes(), service.as_bytes(), rpc_method.as_bytes()]
+};
 const SUMS: [&[u8]; 4] = [
     b"http.request.body.size",
     b"http.response.body.size",
