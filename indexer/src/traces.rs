@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use weir_proto::otlp::common::v1::KeyValue;
 use weir_proto::otlp::trace::v1::Span;
 use weir_query::fields;
-use weir_query::line::Source;
+use weir_query::line::{self, Source};
 use weir_service::auth::{Access, Tenants};
 use weir_service::http::{Parameter, Problem, Route, Routes};
 use weir_service::telemetry::whole;
@@ -154,14 +154,14 @@ fn show(source: &Source, span: &Span) -> Value {
         "span_id": hex::encode(&span.span_id),
         "parent_span_id": hex::encode(&span.parent_span_id),
         "name": span.name,
-        "kind": kind(span.kind),
+        "kind": line::kind(span.kind),
         "service": source.service,
         "tenant": source.tenant,
         "scope": source.scope,
         "start": time::format(start),
         "end": time::format(end),
         "duration_ns": end.saturating_sub(start).max(0),
-        "status": {"code": code(status.code), "message": status.message},
+        "status": {"code": line::status(status.code), "message": status.message},
         "attributes": attributes(&span.attributes),
         "resource": resource,
         "events": span.events.iter().map(event).collect::<Vec<_>>(),
@@ -176,25 +176,6 @@ fn attributes(pairs: &[KeyValue]) -> Map<String, Value> {
 
 fn nanos(time: u64) -> i64 {
     i64::try_from(time).unwrap_or(i64::MAX)
-}
-
-fn kind(number: i32) -> &'static str {
-    match number {
-        1 => "internal",
-        2 => "server",
-        3 => "client",
-        4 => "producer",
-        5 => "consumer",
-        _ => "unspecified",
-    }
-}
-
-fn code(number: i32) -> &'static str {
-    match number {
-        1 => "ok",
-        2 => "error",
-        _ => "unset",
-    }
 }
 
 #[cfg(test)]

@@ -140,26 +140,36 @@ impl Line {
     }
 }
 
+/// The name of OTLP's number of a span's kind: `internal`, `server`, `client`, `producer`, `consumer` or `unspecified`.
+pub fn kind(number: i32) -> &'static str {
+    match number {
+        1 => "internal",
+        2 => "server",
+        3 => "client",
+        4 => "producer",
+        5 => "consumer",
+        _ => "unspecified",
+    }
+}
+
+/// The name of OTLP's number of a span's status: `ok`, `error` or `unset`.
+pub fn status(number: i32) -> &'static str {
+    match number {
+        1 => "ok",
+        2 => "error",
+        _ => "unset",
+    }
+}
+
 impl OfSpan {
-    /// `internal`, `server`, `client`, `producer`, `consumer` or `unspecified`.
+    /// As [`kind`] names it.
     pub fn kind(&self) -> &'static str {
-        match self.kind {
-            1 => "internal",
-            2 => "server",
-            3 => "client",
-            4 => "producer",
-            5 => "consumer",
-            _ => "unspecified",
-        }
+        kind(self.kind)
     }
 
-    /// `ok`, `error` or `unset`.
+    /// As [`status`] names it.
     pub fn status(&self) -> &'static str {
-        match self.status {
-            1 => "ok",
-            2 => "error",
-            _ => "unset",
-        }
+        status(self.status)
     }
 
     /// How long it took, in nanoseconds: 0 where it ends before it begins, `None` where its start or its end is missing.

@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use weir_proto::otlp::common::v1::any_value::Value as Attribute;
 use weir_proto::otlp::trace::v1::Span;
 use weir_query::Matcher;
-use weir_query::line::{Line, Source};
+use weir_query::line::{self, Line, Source};
 use weir_service::auth::Tenants;
 use weir_service::http::{Parameter, Problem};
 use weir_service::time;
 
-use super::{Api, LONGEST, code, nanos};
+use super::{Api, LONGEST, nanos};
 use crate::Error;
 use crate::api::params::{END, LIMIT, Params, START};
 use crate::ingest::span_of;
@@ -114,7 +114,10 @@ impl Wanted {
         (self.start..self.end).contains(&line.time)
             && (self.duration.0..=self.duration.1).contains(&duration)
             && self.service.as_ref().is_none_or(|service| *service == line.source.service)
-            && self.status.as_ref().is_none_or(|status| code(span.status.as_ref().map_or(0, |s| s.code)) == status)
+            && self
+                .status
+                .as_ref()
+                .is_none_or(|status| line::status(span.status.as_ref().map_or(0, |s| s.code)) == status)
             && self.interface.as_ref().is_none_or(|interface| is_interface(line, span, interface))
             && self.matcher.matches(line)
     }
@@ -190,7 +193,7 @@ fn summary(source: &Source, span: &Span) -> Value {
         "name": span.name,
         "start": time::format(nanos(span.start_time_unix_nano)),
         "duration_ns": span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano),
-        "status": code(span.status.as_ref().map_or(0, |status| status.code)),
+        "status": line::status(span.status.as_ref().map_or(0, |status| status.code)),
     })
 }
 

@@ -9,11 +9,11 @@ use axum::extract::State;
 use http::StatusCode;
 use serde_json::{Value, json};
 use weir_proto::otlp::trace::v1::Span;
-use weir_query::line::Line;
+use weir_query::line::{self, Line};
 use weir_service::auth::Tenants;
 use weir_service::http::Problem;
 
-use super::{Api, LONGEST, kind};
+use super::{Api, LONGEST};
 use crate::Error;
 use crate::api::params::Params;
 use crate::ingest::span_of;
@@ -62,7 +62,7 @@ pub(super) async fn services(State(api): State<Api>, tenants: Tenants, params: P
                 }
                 let names = services.entry(line.source.service.clone()).or_default();
                 let length = span.name.len();
-                if names.insert((span.name, kind(span.kind))) {
+                if names.insert((span.name, line::kind(span.kind))) {
                     operations += 1;
                     bytes += length;
                 }
