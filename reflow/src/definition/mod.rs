@@ -139,6 +139,13 @@ impl Source {
     }
 }
 
+impl Source {
+    /// That a record of a topic is of, which is one of them.
+    pub(crate) fn of(topic: &str) -> Self {
+        if topic == Self::Spans.topic() { Self::Spans } else { Self::Logs }
+    }
+}
+
 impl Format {
     /// How names of files end.
     pub fn ending(self) -> &'static str {

@@ -76,7 +76,7 @@ async fn read(making: &Making, inbox: &Inbox, places: &Places) -> Result<(), wei
             if !inbox.wants(&partition, first, end) {
                 continue;
             }
-            let source = if *partition.topic == *Source::Spans.topic() { Source::Spans } else { Source::Logs };
+            let source = Source::of(&partition.topic);
             let (batch, undecodable) = Batch::decode(source, first, run, &mut known);
             making.metrics.undecodable.add(undecodable, &[]);
             let Some(batch) = batch.map(Arc::new) else { continue };

@@ -1,16 +1,16 @@
 //! What a sink does with records on a thread that may block: decide, make rows, write them into the file that is open.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 use weir_bus::Partition;
 
 use super::batch::Offer;
-use super::metrics::{Metrics, of};
-use crate::capture::{Capture, Sampler, Signals};
+use super::metrics::of;
+use super::sink::Making;
+use crate::capture::{Capture, Sampler};
 use crate::dataset::{Finished, WriteError, Writer};
 use crate::redact::Counts;
 
@@ -18,14 +18,7 @@ use crate::redact::Counts;
 pub(super) struct Hands {
     pub(super) capture: Arc<Capture>,
     pub(super) sampler: Sampler,
-    pub(super) signals: Arc<dyn Signals>,
-    pub(super) metrics: Metrics,
-    /// Where files lie while they are written.
-    pub(super) folder: PathBuf,
-    /// Begins their names.
-    pub(super) prefix: String,
-    /// Files made so far, of all captures: no name is given twice.
-    pub(super) made: Arc<AtomicU64>,
+    making: Making,
     /// That the rows of a minute are divided among.
     pub(super) instances: i32,
     pub(super) open: Open,
@@ -41,6 +34,11 @@ pub(super) struct Open {
 }
 
 impl Hands {
+    pub(super) fn new(making: Making, capture: Arc<Capture>) -> Self {
+        let sampler = Sampler::new(capture.definition.sample.clone());
+        Self { capture, sampler, making, instances: 1, open: Open::default() }
+    }
+
     /// Goes through a batch from its record `at` on, until the file is full; gives the record to go on with, if any.
     pub(super) fn take(&mut self, offer: &Offer, at: usize) -> Result<Option<usize>, WriteError> {
         let batch = &offer.batch;
@@ -59,7 +57,7 @@ impl Hands {
                 if !self.capture.matches(line) {
                     continue;
                 }
-                match self.sampler.takes(line, self.signals.as_ref(), self.instances, now) {
+                match self.sampler.takes(line, self.making.signals.as_ref(), self.instances, now) {
                     Ok(()) => {
                         let row = self.capture.row(line, &mut counts);
                         self.writer(now)?.append(row)?;
@@ -81,23 +79,26 @@ impl Hands {
             open.1 = batch.end;
         }
         let capture = of(&self.capture.definition.name);
-        self.metrics.rows.add(rows, std::slice::from_ref(&capture));
+        self.making.metrics.rows.add(rows, std::slice::from_ref(&capture));
         for (why, count) in left {
-            self.metrics.left.add(count, &[capture.clone(), opentelemetry::KeyValue::new("reason", why.name())]);
+            self.making.metrics.left.add(count, &[capture.clone(), opentelemetry::KeyValue::new("reason", why.name())]);
         }
         for (pattern, count) in counts.iter().filter(|(_, count)| *count > 0) {
-            self.metrics.redacted.add(count, &[capture.clone(), opentelemetry::KeyValue::new("pattern", pattern)]);
+            self.making
+                .metrics
+                .redacted
+                .add(count, &[capture.clone(), opentelemetry::KeyValue::new("pattern", pattern)]);
         }
         Ok(stopped)
     }
 
     fn writer(&mut self, now: Instant) -> Result<&mut Writer, WriteError> {
         if self.open.file.is_none() {
-            let number = self.made.fetch_add(1, Ordering::Relaxed);
+            let number = self.making.made.fetch_add(1, Ordering::Relaxed);
             let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
             let ending = self.capture.definition.format.ending();
-            let name = format!("{time}-{}-{number}.{ending}", self.prefix);
-            let writer = Writer::create(&self.folder.join(name), &self.capture.definition)?;
+            let name = format!("{time}-{}-{number}.{ending}", self.making.run_name());
+            let writer = Writer::create(&self.making.folder.join(name), &self.capture.definition)?;
             self.open.file = Some((writer, now));
         }
         match &mut self.open.file {

@@ -23,7 +23,7 @@ use super::catch_up;
 use super::inbox::{Inbox, Offered, Told};
 use super::metrics::of;
 use super::sink::{Making, Sink};
-use crate::capture::Capture;
+use crate::catalog::Captures;
 use crate::definition::Source;
 
 /// The consumer group that shares out partitions. Its positions say how far it is behind; where reading goes on is what
@@ -38,9 +38,6 @@ const LOOK: Duration = Duration::from_millis(500);
 const RETRY: Duration = Duration::from_secs(1);
 /// A stop waits so long for sinks to finish, and then for what they still try.
 const FINISH: Duration = Duration::from_secs(6);
-
-/// All captures by name, as they are defined now.
-pub(crate) type Captures = BTreeMap<String, Arc<Capture>>;
 
 /// Where the reader is, by partition.
 pub(super) type Places = Arc<Mutex<BTreeMap<Partition, i64>>>;
@@ -107,8 +104,7 @@ impl Reader {
     async fn read(&mut self, shutdown: &CancellationToken) -> Result<(), weir_bus::Error> {
         loop {
             self.define().await;
-            let sources: BTreeSet<Source> =
-                self.inboxes.values().map(|running| running.inbox.capture().source()).collect();
+            let sources = self.sources();
             if sources.is_empty() {
                 self.health.ready();
                 tokio::select! {
@@ -125,6 +121,11 @@ impl Reader {
                 return Ok(());
             }
         }
+    }
+
+    /// What captures are taken from.
+    fn sources(&self) -> BTreeSet<Source> {
+        self.inboxes.values().map(|running| running.inbox.capture().source()).collect()
     }
 
     /// Reads as long as captures are of these sources; whether the shutdown came.
@@ -144,9 +145,7 @@ impl Reader {
                         return Ok(true);
                     }
                     self.define().await;
-                    let now: BTreeSet<Source> =
-                        self.inboxes.values().map(|running| running.inbox.capture().source()).collect();
-                    if now != *sources {
+                    if self.sources() != *sources {
                         return Ok(false);
                     }
                     continue;
@@ -191,7 +190,7 @@ impl Reader {
         if wanting.is_empty() {
             return;
         }
-        let source = if *partition.topic == *Source::Spans.topic() { Source::Spans } else { Source::Logs };
+        let source = Source::of(&partition.topic);
         let (batch, undecodable) = Batch::decode(source, first, run, known);
         self.making.metrics.undecodable.add(undecodable, &[]);
         let Some(batch) = batch.map(Arc::new) else { return };

@@ -18,7 +18,7 @@ use weir_service::telemetry::whole;
 use super::batch::Offer;
 use super::inbox::{Inbox, Told};
 use super::metrics::{Metrics, of};
-use super::open::{Hands, Open};
+use super::open::Hands;
 use crate::capture::{Capture, Sampler, Signals};
 use crate::dataset::manifest::{Overtaken, partition_name};
 use crate::dataset::{Finished, Listed, Manifest, Stamp, Step, Store, StoreError, WriteError};
@@ -52,6 +52,13 @@ pub(crate) struct Making {
     pub(crate) run: String,
     /// Files made since this start.
     pub(crate) made: Arc<AtomicU64>,
+}
+
+impl Making {
+    /// Of this instance and this start, in the names of files.
+    pub(super) fn run_name(&self) -> String {
+        format!("{}{}", self.instance, self.run)
+    }
 }
 
 /// Why a sink begins anew.
@@ -99,17 +106,7 @@ impl Sink {
         last: CancellationToken,
     ) -> Self {
         let name = capture.definition.name.clone();
-        let hands = Hands {
-            sampler: Sampler::new(capture.definition.sample.clone()),
-            signals: making.signals.clone(),
-            metrics: making.metrics.clone(),
-            folder: making.folder.clone(),
-            prefix: format!("{}{}", making.instance, making.run),
-            made: making.made.clone(),
-            instances: 1,
-            open: Open::default(),
-            capture,
-        };
+        let hands = Hands::new(making.clone(), capture);
         Self {
             making,
             name,
@@ -246,7 +243,7 @@ impl Sink {
             return Ok(());
         };
         let wanted = offer.batch.lines.iter().filter(|line| hands.capture.matches(line)).map(|line| line.time).max();
-        let (Some(wanted), signals) = (wanted, hands.signals.clone()) else { return Ok(()) };
+        let (Some(wanted), signals) = (wanted, self.making.signals.clone()) else { return Ok(()) };
         while signals.evaluated_until().is_none_or(|until| until < wanted) && offer.batch.read.elapsed() < ALERT_WAIT {
             tokio::select! {
                 () = tokio::time::sleep(ALERT_LOOK) => {}
@@ -262,16 +259,7 @@ impl Sink {
     async fn discard(&mut self) {
         if self.hands.is_none() {
             // They were lost with a thread: what they had open is cleared away at the next start.
-            let capture = self.inbox.capture();
-            let fresh = Self::new(
-                self.making.clone(),
-                capture,
-                self.inbox.clone(),
-                mpsc::channel(1).1,
-                self.stop.clone(),
-                self.last.clone(),
-            );
-            self.hands = fresh.hands;
+            self.hands = Some(Hands::new(self.making.clone(), self.inbox.capture()));
         }
         let _ = self.on_thread(Hands::discard).await;
         self.moved = None;
@@ -376,8 +364,7 @@ impl Sink {
 
     /// Adds a step to the manifest, whoever else writes to it.
     async fn step(&mut self, step: &Step) -> Result<(), Stop> {
-        loop {
-            let (mut manifest, stamp) = self.manifest().await?;
+        self.change(|manifest| {
             // A try before may have been written although its answer was lost.
             let is_there = match &step.file {
                 Some(file) => manifest.file(&file.name).is_some(),
@@ -385,10 +372,21 @@ impl Sink {
                     step.positions.iter().all(|(partition, (_, end))| manifest.positions.get(partition) == Some(end))
                 }
             };
-            if is_there {
+            if !is_there {
+                manifest.add(step.clone())?;
+            }
+            Ok(!is_there)
+        })
+        .await
+    }
+
+    /// Changes the manifest, whoever else does; as often as it takes. `change` says whether there is something to write.
+    async fn change(&mut self, mut change: impl FnMut(&mut Manifest) -> Result<bool, Overtaken>) -> Result<(), Stop> {
+        loop {
+            let (mut manifest, stamp) = self.manifest().await?;
+            if !change(&mut manifest)? {
                 return Ok(());
             }
-            manifest.add(step.clone())?;
             match self.making.store.replace_manifest(&self.name, &mut manifest, &stamp).await {
                 Ok(stamp) => {
                     self.manifest = Some((manifest, stamp));
@@ -426,48 +424,42 @@ impl Sink {
             let own = self.assigned.iter().filter(|partition| *partition.topic == *topic).count().max(1);
             hands.instances = count.unsigned_abs().div_ceil(own as u32) as i32;
         }
-        let manifest = loop {
-            let (mut manifest, stamp) = self.manifest().await?;
+        let mut ends = Vec::new();
+        for number in 0..count {
+            let partition = Partition::new(topic, number);
+            let (low, high) = self.making.bus.offsets(&partition).await?;
+            ends.push((partition, low, high));
+        }
+        let name = self.name.clone();
+        self.change(|manifest| {
             let is_new = manifest.positions.keys().all(|name| !name.starts_with(&format!("{topic}/")));
             let mut is_changed = manifest.define(&capture.definition);
-            for number in 0..count {
-                let partition = Partition::new(topic, number);
-                let name = partition_name(&partition);
-                let (low, high) = self.making.bus.offsets(&partition).await?;
-                match manifest.positions.get(&name) {
-                    Some(position) if *position <= high => continue,
-                    Some(_) => tracing::warn!(
-                        capture = self.name,
+            for (partition, low, high) in &ends {
+                let position = manifest.positions.get(&partition_name(partition));
+                if position.is_some_and(|position| position <= high) {
+                    continue;
+                }
+                if position.is_some() {
+                    tracing::warn!(
+                        capture = name,
                         topic,
-                        partition = number,
+                        partition = partition.partition,
                         "the topic was made again: a capture begins with its first record"
-                    ),
-                    None => {}
+                    );
                 }
                 // A partition that came later is read from its first record on.
                 let is_from_now = is_new && capture.definition.from == From::Now;
-                manifest.positions.insert(name, if is_from_now { high } else { low });
+                manifest.positions.insert(partition_name(partition), if is_from_now { *high } else { *low });
                 is_changed = true;
             }
-            if !is_changed {
-                break manifest;
-            }
-            match self.making.store.replace_manifest(&self.name, &mut manifest, &stamp).await {
-                Ok(stamp) => {
-                    self.manifest = Some((manifest.clone(), stamp));
-                    break manifest;
-                }
-                Err(StoreError::Changed) => self.manifest = None,
-                Err(error) => {
-                    self.manifest = None;
-                    return Err(error.into());
-                }
-            }
-        };
+            Ok(is_changed)
+        })
+        .await?;
+        let (manifest, _) = self.manifest().await?;
         let mut positions = BTreeMap::new();
         for partition in self.assigned.iter().filter(|partition| *partition.topic == *topic) {
             let Some(position) = manifest.positions.get(&partition_name(partition)).copied() else { continue };
-            let (low, _) = self.making.bus.offsets(partition).await?;
+            let low = ends.iter().find(|(known, ..)| known == partition).map_or(position, |(_, low, _)| *low);
             if position < low {
                 let lost = u64::try_from(low - position).unwrap_or(0);
                 self.making.metrics.lost.add(lost, &[of(&self.name)]);
@@ -489,19 +481,9 @@ impl Sink {
                 hands.sampler = Sampler::new(capture.definition.sample.clone());
             }
             let is_elsewhere = hands.capture.source() != capture.source();
-            hands.capture = capture;
+            hands.capture = capture.clone();
             if !is_elsewhere {
-                let (mut manifest, stamp) = self.manifest().await?;
-                if let Some(hands) = &self.hands
-                    && manifest.define(&hands.capture.definition)
-                {
-                    match self.making.store.replace_manifest(&self.name, &mut manifest, &stamp).await {
-                        Ok(stamp) => self.manifest = Some((manifest, stamp)),
-                        // It is written down with the next step.
-                        Err(_) => self.manifest = None,
-                    }
-                }
-                return Ok(());
+                return self.change(|manifest| Ok(manifest.define(&capture.definition))).await;
             }
         }
         self.manifest = None;
@@ -511,7 +493,7 @@ impl Sink {
     /// Removes files that a run before of this instance left without listing them.
     async fn clear_strays(&mut self) -> Result<(), Stop> {
         let (manifest, _) = self.manifest().await?;
-        let run = format!("{}{}", self.making.instance, self.making.run);
+        let run = self.making.run_name();
         for stored in self.making.store.list(&self.name).await? {
             let is_ours = stored.name.contains(&format!("-{}", self.making.instance)) && !stored.name.contains(&run);
             let is_old = stored.written.elapsed().is_ok_and(|age| age > STRAY_AFTER);
@@ -535,28 +517,17 @@ impl Sink {
             .checked_sub(jiff::SignedDuration::try_from(keep.0).unwrap_or(jiff::SignedDuration::MAX));
         let Ok(oldest) = oldest else { return Ok(()) };
         let is_old = |file: &Listed| file.created.parse::<jiff::Timestamp>().is_ok_and(|created| created < oldest);
-        loop {
-            // What another instance listed counts as well.
-            self.manifest = None;
-            let (mut manifest, stamp) = self.manifest().await?;
-            let gone = manifest.take_off(is_old);
-            if gone.is_empty() {
-                return Ok(());
-            }
-            match self.making.store.replace_manifest(&self.name, &mut manifest, &stamp).await {
-                Ok(stamp) => {
-                    self.manifest = Some((manifest, stamp));
-                    for file in gone {
-                        self.making.store.remove(&self.name, &file.name).await?;
-                    }
-                    return Ok(());
-                }
-                Err(StoreError::Changed) => {}
-                Err(error) => {
-                    self.manifest = None;
-                    return Err(error.into());
-                }
-            }
+        // What another instance listed counts as well.
+        self.manifest = None;
+        let mut gone = Vec::new();
+        self.change(|manifest| {
+            gone = manifest.take_off(is_old);
+            Ok(!gone.is_empty())
+        })
+        .await?;
+        for file in gone {
+            self.making.store.remove(&self.name, &file.name).await?;
         }
+        Ok(())
     }
 }
