@@ -72,8 +72,8 @@ pub struct Listed {
 pub struct Step {
     /// By partition, the offsets `[first, end)` that were gone through.
     pub positions: BTreeMap<String, (i64, i64)>,
-    /// A file with what was taken of them.
-    pub file: Option<Listed>,
+    /// A file with what was taken of them, and what made it.
+    pub file: Option<(Listed, Definition)>,
 }
 
 /// Another writer has gone through some of the offsets.
@@ -111,12 +111,19 @@ impl Manifest {
         if self.definition == fingerprint {
             return false;
         }
-        let column = |head: crate::row::Head| SchemaColumn { name: head.name, column: head.column.name().to_owned() };
-        let schema = all_heads(definition).into_iter().map(column).collect();
-        self.definitions.insert(fingerprint.clone(), Made { definition: definition.clone(), schema });
+        self.know(&fingerprint, definition);
         self.definition = fingerprint;
         self.forget();
         true
+    }
+
+    fn know(&mut self, fingerprint: &str, definition: &Definition) {
+        if self.definitions.contains_key(fingerprint) {
+            return;
+        }
+        let column = |head: crate::row::Head| SchemaColumn { name: head.name, column: head.column.name().to_owned() };
+        let schema = all_heads(definition).into_iter().map(column).collect();
+        self.definitions.insert(fingerprint.to_owned(), Made { definition: definition.clone(), schema });
     }
 
     /// The newest definition.
@@ -135,7 +142,11 @@ impl Manifest {
         for (partition, (_, end)) in step.positions {
             self.positions.insert(partition, end);
         }
-        self.files.extend(step.file);
+        if let Some((file, definition)) = step.file {
+            // A newer one may be there already, of this instance or of another.
+            self.know(&file.definition, &definition);
+            self.files.push(file);
+        }
         Ok(())
     }
 
@@ -201,10 +212,14 @@ mod tests {
             definition: first.clone(),
             positions: BTreeMap::new(),
         };
-        manifest.files.push(file);
-        let mut other = manifest.newest().unwrap().clone();
+        let made = manifest.newest().unwrap().clone();
+        let mut other = made.clone();
         other.query = "service:a".to_owned();
         assert!(manifest.define(&other) && !manifest.define(&other));
+        assert_eq!(manifest.definitions.len(), 1, "nothing was made by the first");
+        // It was open when another definition came.
+        manifest.add(Step { file: Some((file, made)), ..step(0, 1) }).unwrap();
+        assert_eq!(manifest.newest(), Some(&other));
         assert_eq!(manifest.definitions.len(), 2);
         assert_eq!(manifest.definitions[&first].schema[0].name, "trace");
         assert_eq!(manifest.take_off(|_| true).len(), 1);

@@ -17,7 +17,7 @@ pub enum Kept {
     /// All of it: nothing was written.
     All,
     /// Some rows, in a new file.
-    Some(Finished),
+    Some(Box<Finished>),
     /// Nothing.
     None,
 }
@@ -81,7 +81,7 @@ pub fn rewrite(
         std::fs::remove_file(&finished.path)?;
         return Ok(if kept == 0 { Kept::None } else { Kept::All });
     }
-    Ok(Kept::Some(finished))
+    Ok(Kept::Some(Box::new(finished)))
 }
 
 /// A row of all its cells.

@@ -35,7 +35,7 @@ pub enum WriteError {
 pub struct Writer {
     path: PathBuf,
     rows: u64,
-    fingerprint: String,
+    definition: Definition,
     format: FormatFile,
 }
 
@@ -55,8 +55,8 @@ pub struct Finished {
     pub bytes: u64,
     /// Of its bytes, in hexadecimal digits.
     pub sha256: String,
-    /// The definition that made it.
-    pub fingerprint: String,
+    /// What made it.
+    pub definition: Definition,
 }
 
 /// Hashes and counts what is written.
@@ -95,7 +95,7 @@ impl Writer {
             }
             Format::Jsonl | Format::Chat => FormatFile::Jsonl(Box::new(jsonl::File::new(to, &heads).map_err(failed)?)),
         };
-        Ok(Self { path: path.to_owned(), rows: 0, fingerprint: definition.fingerprint(), format })
+        Ok(Self { path: path.to_owned(), rows: 0, definition: definition.clone(), format })
     }
 
     /// One more row.
@@ -126,18 +126,18 @@ impl Writer {
 
     /// Ends the file and syncs it.
     pub fn finish(self) -> Result<Finished, WriteError> {
-        let Self { path, rows, fingerprint, format } = self;
+        let Self { path, rows, definition, format } = self;
         let failed = |source| WriteError::Io { path: path.clone(), source };
         let written = match format {
             FormatFile::Parquet(file) => file
-                .finish(&[("weir.definition", fingerprint.clone())])
+                .finish(&[("weir.definition", definition.fingerprint())])
                 .map_err(|source| WriteError::Parquet { path: path.clone(), source })?,
             FormatFile::Jsonl(file) => file.finish().map_err(failed)?,
         };
         let Hashed { to, hash, bytes } = written;
         let file = to.into_inner().map_err(|error| failed(error.into_error()))?;
         file.sync_all().map_err(failed)?;
-        Ok(Finished { path, rows, bytes, sha256: hex::encode(hash.finalize()), fingerprint })
+        Ok(Finished { path, rows, bytes, sha256: hex::encode(hash.finalize()), definition })
     }
 
     /// Where it lies.

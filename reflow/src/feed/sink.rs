@@ -325,21 +325,22 @@ impl Sink {
             if tokio::fs::try_exists(&finished.path).await.unwrap_or(true) {
                 self.making.store.put_file(&self.name, &name, &finished.path).await?;
             }
-            listed = Some(Listed {
+            let file = Listed {
                 name,
                 rows: finished.rows,
                 bytes: finished.bytes,
                 sha256: finished.sha256.clone(),
                 created: weir_service::time::format(weir_service::time::now_unix_nano()),
-                definition: finished.fingerprint.clone(),
+                definition: finished.definition.fingerprint(),
                 positions: named.clone(),
-            });
+            };
+            listed = Some((file, finished.definition.clone()));
         }
         let step = Step { positions: named, file: listed };
         match self.step(&step).await {
             Ok(()) => {}
             Err(stop @ Stop::Overtaken(_)) => {
-                if let Some(file) = &step.file {
+                if let Some((file, _)) = &step.file {
                     self.making.store.remove(&self.name, &file.name).await?;
                 }
                 return Err(stop);
@@ -348,7 +349,7 @@ impl Sink {
         }
         let ends = positions.iter().map(|(partition, (_, end))| (partition.clone(), *end)).collect();
         self.inbox.durable(&ends);
-        if let Some(file) = &step.file {
+        if let Some((file, _)) = &step.file {
             self.making.metrics.files.add(1, &[of(&self.name)]);
             self.making.metrics.bytes.add(file.bytes, &[of(&self.name)]);
             tracing::debug!(
@@ -367,7 +368,7 @@ impl Sink {
         self.change(|manifest| {
             // A try before may have been written although its answer was lost.
             let is_there = match &step.file {
-                Some(file) => manifest.file(&file.name).is_some(),
+                Some((file, _)) => manifest.file(&file.name).is_some(),
                 None => {
                     step.positions.iter().all(|(partition, (_, end))| manifest.positions.get(partition) == Some(end))
                 }
