@@ -1,14 +1,13 @@
 //! What a capture takes: rows of cells, and the columns that weir adds.
 
-use weir_query::line::LineId;
-
 use crate::definition::{Column, Definition, Format};
 
 /// One row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// Where it lay on the bus; with the dataset's source it is of one row alone.
-    pub place: LineId,
+    /// Where its parts lay on the bus, as line ids with spaces between them; with the dataset's source it is of one row
+    /// alone.
+    pub source: String,
     /// Whose it is.
     pub tenant: String,
     /// In hexadecimal digits; empty where there is none.
@@ -80,7 +79,7 @@ impl Row {
     pub fn added(&self) -> [Cell; 5] {
         let text = |text: &str| if text.is_empty() { Cell::Null } else { Cell::Text(text.to_owned()) };
         [
-            Cell::Text(self.place.to_string()),
+            text(&self.source),
             text(&self.tenant),
             text(&self.trace_id),
             Cell::Time(self.time),
@@ -90,7 +89,11 @@ impl Row {
 
     /// About the memory that it takes.
     pub fn memory(&self) -> usize {
-        size_of::<Self>() + self.tenant.len() + self.trace_id.len() + self.cells.iter().map(Cell::memory).sum::<usize>()
+        size_of::<Self>()
+            + self.source.len()
+            + self.tenant.len()
+            + self.trace_id.len()
+            + self.cells.iter().map(Cell::memory).sum::<usize>()
     }
 }
 

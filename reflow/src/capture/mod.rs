@@ -1,14 +1,18 @@
 //! A capture, compiled: which lines it wants, and the row that it makes of one.
 
+mod join;
+mod merge;
 mod sampler;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use weir_query::line::Line;
+use weir_query::line::{Line, LineId};
 use weir_query::{FieldPath, Found, Matcher};
 use weir_service::auth::AUDIT_TENANT;
 
+pub use self::join::Unfinished;
+pub(crate) use self::join::{Joined, Joins};
 pub use self::sampler::{Left, Sampler, Signals};
 use crate::chat;
 use crate::definition::{Column, Definition, Format, Source};
@@ -68,8 +72,16 @@ impl Capture {
         self.is_of(&line.source.tenant) && self.matcher.matches(line)
     }
 
-    /// The row of a line, with nothing in it that is to be redacted.
-    pub fn row(&self, line: &Line, counts: &mut Counts) -> Row {
+    /// Whether a line may be one part of a call, whose other parts are waited for.
+    pub(crate) fn joins(&self, line: &Line) -> bool {
+        self.definition.join.is_some()
+            && self.is_of(&line.source.tenant)
+            && !line.trace_id.is_empty()
+            && !line.span_id.is_empty()
+    }
+
+    /// The row of a line that lay at these places, with nothing in it that is to be redacted.
+    pub fn row(&self, line: &Line, places: &[LineId], counts: &mut Counts) -> Row {
         let mut cells = Vec::with_capacity(self.fields.len() + CHAT.len());
         if self.has_chat {
             let span = line.span.as_ref();
@@ -84,7 +96,7 @@ impl Capture {
             self.redact(at, cell, counts);
         }
         Row {
-            place: line.id,
+            source: places.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
             tenant: line.source.tenant.clone(),
             trace_id: hex::encode(&line.trace_id),
             time: line.time,

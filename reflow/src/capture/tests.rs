@@ -10,7 +10,7 @@ fn capture(text: &str) -> Result<Arc<Capture>, String> {
     Compiler(Arc::new(HmacKey::generate().unwrap())).compile(definition)
 }
 
-fn span(tenant: &str, attributes: &[(&str, Value)]) -> Line {
+pub(super) fn span(tenant: &str, attributes: &[(&str, Value)]) -> Line {
     let of = OfSpan { name: "chat".to_owned(), status: 2, start: 1_000, end: 250_001_000, ..OfSpan::default() };
     Line {
         id: LineId { partition: 1, offset: 2, index: 3 },
@@ -26,7 +26,7 @@ fn span(tenant: &str, attributes: &[(&str, Value)]) -> Line {
     }
 }
 
-fn text(text: &str) -> Value {
+pub(super) fn text(text: &str) -> Value {
     Value::StringValue(text.to_owned())
 }
 
@@ -66,7 +66,7 @@ fn given_a_span_then_its_row_has_the_columns_and_nothing_that_is_to_be_redacted(
     );
     line.span.as_mut().unwrap().dropped_attributes = 1;
     let mut counts = Counts::default();
-    let row = capture.row(&line, &mut counts);
+    let row = capture.row(&line, &[line.id], &mut counts);
     let hash = match &row.cells[1] {
         Cell::Text(hash) => hash.clone(),
         other => panic!("{other:?}"),
@@ -77,7 +77,7 @@ fn given_a_span_then_its_row_has_the_columns_and_nothing_that_is_to_be_redacted(
     assert_eq!((number, drop), (Cell::Null, Cell::Null), "a number that is a secret, and what is dropped");
     assert_eq!((&row.cells[3], &row.cells[4]), (&Cell::Float(250.0), &Cell::Null));
     assert!(row.is_incomplete && row.trace_id == "ab".repeat(16) && row.tenant == "acme");
-    assert_eq!(row.place.to_string(), "1-2-3");
+    assert_eq!(row.source, "1-2-3");
     assert!(counts.iter().any(|(name, count)| name == "phone_cn" && count == 2));
 }
 
@@ -97,13 +97,13 @@ fn given_a_chat_then_its_messages_are_written_as_trainers_read_them() {
             ("gen_ai.output.messages", message("assistant", "好的")),
         ],
     );
-    let row = capture.row(&line, &mut Counts::default());
+    let row = capture.row(&line, &[line.id], &mut Counts::default());
     let messages = serde_json::json!([
         {"role": "user", "content": "写信给 [email]"},
         {"role": "assistant", "content": "好的"},
     ]);
     assert_eq!(row.cells, [Cell::Json(messages), Cell::Null, Cell::Float(250.0)]);
-    let nothing = capture.row(&span("acme", &[]), &mut Counts::default());
+    let nothing = capture.row(&span("acme", &[]), &[], &mut Counts::default());
     assert_eq!(nothing.cells[0], Cell::Null);
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::capture::Unfinished;
 use crate::definition::Definition;
 use crate::row::all_heads;
 
@@ -25,6 +26,9 @@ pub struct Manifest {
     pub definition: String,
     /// By partition (`TOPIC/NUMBER`), the next offset to be read: what lies before it is in the files, or was not taken.
     pub positions: BTreeMap<String, i64>,
+    /// By partition, the calls that may have more parts: its position is that of the oldest of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unfinished: BTreeMap<String, Unfinished>,
     /// In the order in which they were listed.
     pub files: Vec<Listed>,
 }
@@ -72,6 +76,8 @@ pub struct Listed {
 pub struct Step {
     /// By partition, the offsets `[first, end)` that were gone through.
     pub positions: BTreeMap<String, (i64, i64)>,
+    /// Of the same partitions, what is not in a row yet.
+    pub unfinished: BTreeMap<String, Unfinished>,
     /// A file with what was taken of them, and what made it.
     pub file: Option<(Listed, Definition)>,
 }
@@ -99,6 +105,7 @@ impl Manifest {
             definitions: BTreeMap::new(),
             definition: String::new(),
             positions: BTreeMap::new(),
+            unfinished: BTreeMap::new(),
             files: Vec::new(),
         };
         new.define(definition);
@@ -134,13 +141,20 @@ impl Manifest {
     /// Adds what a writer has, if it begins where this ends.
     pub fn add(&mut self, step: Step) -> Result<(), Overtaken> {
         for (partition, (first, _)) in &step.positions {
-            let there = self.positions.get(partition).copied().unwrap_or(*first);
+            let there = self.reached(partition).unwrap_or(*first);
             if there != *first {
                 return Err(Overtaken { partition: partition.clone(), there, first: *first });
             }
         }
+        let mut unfinished = step.unfinished;
         for (partition, (_, end)) in step.positions {
-            self.positions.insert(partition, end);
+            self.unfinished.remove(&partition);
+            let mut position = end;
+            if let Some(open) = unfinished.remove(&partition) {
+                position = open.oldest();
+                self.unfinished.insert(partition.clone(), open);
+            }
+            self.positions.insert(partition, position);
         }
         if let Some((file, definition)) = step.file {
             // A newer one may be there already, of this instance or of another.
@@ -148,6 +162,29 @@ impl Manifest {
             self.files.push(file);
         }
         Ok(())
+    }
+
+    /// Up to where a partition was gone through.
+    pub fn reached(&self, partition: &str) -> Option<i64> {
+        let unfinished = self.unfinished.get(partition).map(|open| open.through);
+        unfinished.or_else(|| self.positions.get(partition).copied())
+    }
+
+    /// Begins a partition at this offset, whatever was gone through.
+    pub fn begin(&mut self, partition: &str, position: i64) {
+        self.unfinished.remove(partition);
+        self.positions.insert(partition.to_owned(), position);
+    }
+
+    /// Whether a step was added before.
+    pub fn has(&self, step: &Step) -> bool {
+        match &step.file {
+            Some((file, _)) => self.file(&file.name).is_some(),
+            None => step.positions.iter().all(|(partition, (_, end))| {
+                self.reached(partition) == Some(*end)
+                    && self.unfinished.get(partition) == step.unfinished.get(partition)
+            }),
+        }
     }
 
     /// Takes files off the list, and gives them.
@@ -180,7 +217,7 @@ mod tests {
     use super::*;
 
     fn step(first: i64, end: i64) -> Step {
-        Step { positions: BTreeMap::from([("otlp_spans/0".to_owned(), (first, end))]), file: None }
+        Step { positions: BTreeMap::from([("otlp_spans/0".to_owned(), (first, end))]), ..Step::default() }
     }
 
     fn manifest() -> Manifest {
@@ -197,6 +234,23 @@ mod tests {
         assert_eq!((overtaken.there, overtaken.first), (12, 9));
         manifest.clone().add(step(13, 20)).unwrap_err();
         assert_eq!(manifest.positions["otlp_spans/0"], 12);
+    }
+
+    #[test]
+    fn given_calls_that_may_have_more_parts_then_the_position_is_the_oldest_and_others_go_on_behind_all() {
+        let mut manifest = manifest();
+        let open = Unfinished { through: 9, parts: vec![(6, vec![0, 2]), (8, vec![1])] };
+        let with = Step { unfinished: BTreeMap::from([("otlp_spans/0".to_owned(), open)]), ..step(5, 9) };
+        assert!(!manifest.has(&with));
+        manifest.add(with.clone()).unwrap();
+        assert!(manifest.has(&with) && !manifest.has(&step(5, 9)));
+        assert_eq!((manifest.positions["otlp_spans/0"], manifest.reached("otlp_spans/0")), (6, Some(9)));
+        let overtaken = manifest.clone().add(step(6, 12)).unwrap_err();
+        assert_eq!((overtaken.there, overtaken.first), (9, 6));
+        let text = serde_json::to_string(&manifest).unwrap();
+        assert_eq!(serde_json::from_str::<Manifest>(&text).unwrap(), manifest);
+        manifest.add(step(9, 12)).unwrap();
+        assert_eq!((manifest.positions["otlp_spans/0"], manifest.unfinished.len()), (12, 0));
     }
 
     #[test]

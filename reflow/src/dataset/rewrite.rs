@@ -92,7 +92,7 @@ fn row_of(mut cells: Vec<Cell>) -> Row {
         _ => String::new(),
     };
     Row {
-        place: text(0).parse().unwrap_or(weir_query::line::LineId { partition: -1, offset: -1, index: 0 }),
+        source: text(0),
         tenant: text(1),
         trace_id: text(2),
         time: match added.get(3) {

@@ -2,7 +2,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use futures::TryStreamExt as _;
-use weir_query::line::LineId;
 
 use super::rewrite::{Kept, rewrite};
 use super::*;
@@ -32,7 +31,7 @@ fn row(n: u32) -> Row {
         ]
     };
     Row {
-        place: LineId { partition: 3, offset: 9, index: n },
+        source: format!("3-9-{n}"),
         tenant: tenant.to_owned(),
         trace_id: if n == 7 { "ab".repeat(16) } else { String::new() },
         time: 1_700_000_000_000_000_000,
@@ -128,7 +127,7 @@ async fn given_a_folder_then_files_are_put_whole_and_the_manifest_is_replaced_on
     let lost = store.replace_manifest("a", &mut manifest.clone(), &Stamp::default()).await.unwrap_err();
     assert!(matches!(lost, StoreError::Changed), "another wrote it first");
     let positions = BTreeMap::from([("otlp_spans/0".to_owned(), (0, 5))]);
-    manifest.add(Step { positions, file: None }).unwrap();
+    manifest.add(Step { positions, ..Step::default() }).unwrap();
     let second = store.replace_manifest("a", &mut manifest, &first).await.unwrap();
     let stale = store.replace_manifest("a", &mut manifest.clone(), &first).await.unwrap_err();
     assert!(matches!(stale, StoreError::Changed));

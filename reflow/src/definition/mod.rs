@@ -25,6 +25,10 @@ const MAX_TENANTS: usize = 1000;
 /// A row group is held in memory, and a file is sent in one piece or in parts: this is enough for both.
 const MAX_FILE: u64 = 4 << 30;
 
+/// How long parts of a call may be waited for.
+const LEAST_JOIN: Duration = Duration::from_secs(1);
+const MOST_JOIN: Duration = Duration::from_mins(10);
+
 /// One capture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,6 +49,9 @@ pub struct Definition {
     /// Which of the matching rows are taken; all, where it is not given.
     #[serde(default, skip_serializing_if = "Sample::is_all")]
     pub sample: Sample,
+    /// Parts of one call that come in different records become one row; each is a row, where it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join: Option<Join>,
     /// What is taken out of the fields.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub redact: Vec<redact::Rule>,
@@ -74,6 +81,14 @@ pub enum Source {
     Spans,
     /// `otlp_logs`.
     Logs,
+}
+
+/// Lines of one tenant, trace and span are one row. The query and the sample see all that they say together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Join {
+    /// So long after the first part others are waited for.
+    pub within: Span,
 }
 
 /// How files are written.
@@ -175,6 +190,9 @@ impl Definition {
             return Err(format!("fields: `{}` is what `format: chat` writes: name the field otherwise", field.name));
         }
         self.sample.check(self.source).map_err(|wrong| format!("sample.{wrong}"))?;
+        if self.join.is_some_and(|join| !(LEAST_JOIN..=MOST_JOIN).contains(&join.within.0)) {
+            return Err("join.within: is between 1s and 10m".to_owned());
+        }
         if self.roll.rows == 0 || self.roll.age.0 < Duration::from_secs(1) {
             return Err("roll: `rows` is at least 1, `age` at least 1s".to_owned());
         }

@@ -16,6 +16,7 @@ fields: {request: attributes.gen_ai.input.messages, ms: duration_ms, n: {from: a
 sample: {ratio: 0.1, by: trace, rows_per_minute: 60, slower_than: p99, while_firing: SlowInterface}
 redact: [{field: request, patterns: [phone_cn, id_cn, email]}, {field: n, method: hmac}]
 roll: {rows: 100000, size: 128MB, age: 10m}
+join: {within: 30s}
 format: parquet
 keep: 30d
 ";
@@ -55,6 +56,9 @@ fn given_what_cannot_work_then_its_key_is_named() {
         ("roll: {size: 1KB}", "roll.size: "),
         ("roll: {age: 10ms}", "roll: "),
         ("keep: 1s", "keep: "),
+        ("join: {within: 1ms}", "join.within: "),
+        ("join: {within: 1h}", "join.within: "),
+        ("join: {}", "within"),
         ("redakt: []", "redakt"),
     ] {
         let error = of(change).unwrap_err();

@@ -18,14 +18,25 @@ pub(crate) struct Batch {
     pub(crate) first: i64,
     /// Behind the last.
     pub(crate) end: i64,
-    /// Offsets and lines of each.
-    pub(crate) records: Vec<(i64, Range<usize>)>,
+    /// In order.
+    pub(crate) records: Vec<Record>,
     /// Of all records.
     pub(crate) lines: Vec<Line>,
     /// Bytes as they came.
     pub(crate) bytes: usize,
     /// When they were read.
     pub(crate) read: tokio::time::Instant,
+}
+
+/// A record, decoded.
+#[derive(Debug)]
+pub(crate) struct Record {
+    /// Its offset.
+    pub(crate) offset: i64,
+    /// Its own timestamp, in milliseconds since the epoch.
+    pub(crate) arrival_ms: i64,
+    /// Its lines, among those of the batch.
+    pub(crate) lines: Range<usize>,
 }
 
 impl Batch {
@@ -57,7 +68,8 @@ impl Batch {
                 Ok(lines) => {
                     let from = batch.lines.len();
                     batch.lines.extend(lines);
-                    batch.records.push((message.offset, from..batch.lines.len()));
+                    let lines = from..batch.lines.len();
+                    batch.records.push(Record { offset: message.offset, arrival_ms: message.timestamp_ms, lines });
                 }
                 Err(error) => {
                     undecodable += 1;

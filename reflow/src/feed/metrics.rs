@@ -11,6 +11,7 @@ pub(crate) struct Metrics {
     pub(crate) redacted: Counter<u64>,
     pub(crate) skipped: Counter<u64>,
     pub(crate) waits: Counter<u64>,
+    pub(crate) joined_early: Counter<u64>,
     pub(crate) files: Counter<u64>,
     pub(crate) bytes: Counter<u64>,
     pub(crate) errors: Counter<u64>,
@@ -32,6 +33,10 @@ impl Metrics {
             waits: counter(
                 "weir_reflow_waits",
                 "How often a capture fell behind, since its dataset could not be written",
+            ),
+            joined_early: counter(
+                "weir_reflow_joined_early",
+                "Calls that were ended before their time, since too many had parts to wait for",
             ),
             files: counter("weir_reflow_files", "Files that were listed"),
             bytes: counter("weir_reflow_bytes", "Their bytes"),

@@ -13,12 +13,13 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_bus::{Bus, Partition};
+use weir_query::line::Line;
 use weir_service::telemetry::whole;
 
 use super::batch::Offer;
 use super::inbox::{Inbox, Told};
 use super::metrics::{Metrics, of};
-use super::open::Hands;
+use super::open::{GoneThrough, Hands};
 use crate::capture::{Capture, Sampler, Signals};
 use crate::dataset::manifest::{Overtaken, partition_name};
 use crate::dataset::{Finished, Listed, Manifest, Stamp, Step, Store, StoreError, WriteError};
@@ -176,13 +177,18 @@ impl Sink {
                         let _ = answer.send(());
                     }
                     Some(Told::Defined(capture)) => {
+                        // Calls that may have more parts are rows of the definition under which they began.
+                        self.end_joins(true).await?;
                         self.list().await?;
                         self.define(capture).await?;
                     }
                     None => return self.list().await,
                 },
                 () = tokio::time::sleep_until(due) => {
-                    self.list().await?;
+                    self.end_joins(false).await?;
+                    if self.due_to_list().is_some_and(|due| due <= Instant::now()) {
+                        self.list().await?;
+                    }
                     self.keep_up().await?;
                 }
             }
@@ -191,12 +197,17 @@ impl Sink {
 
     /// When there is something to do although nothing comes.
     fn due(&self) -> Instant {
+        let joins = self.hands.as_ref().and_then(Hands::joins_due);
         let upkeep = self.upkeep.unwrap_or_else(Instant::now) + UPKEEP;
-        let Some(hands) = &self.hands else { return upkeep };
+        [self.due_to_list(), joins].into_iter().flatten().fold(upkeep, Instant::min)
+    }
+
+    /// When what was gone through is to be listed.
+    fn due_to_list(&self) -> Option<Instant> {
+        let hands = self.hands.as_ref()?;
         let age = hands.capture.definition.roll.age.0;
         let roll = hands.open.file.as_ref().map(|(_, began)| *began + age);
-        let idle = self.moved.map(|moved| moved + age.clamp(Duration::from_secs(5), IDLE));
-        roll.or(idle).map_or(upkeep, |due| due.min(upkeep))
+        roll.or_else(|| self.moved.map(|moved| moved + age.clamp(Duration::from_secs(5), IDLE)))
     }
 
     /// Gives the hands to a thread that may block.
@@ -242,7 +253,8 @@ impl Sink {
         else {
             return Ok(());
         };
-        let wanted = offer.batch.lines.iter().filter(|line| hands.capture.matches(line)).map(|line| line.time).max();
+        let is_wanted = |line: &&Line| hands.capture.joins(line) || hands.capture.matches(line);
+        let wanted = offer.batch.lines.iter().filter(is_wanted).map(|line| line.time).max();
         let (Some(wanted), signals) = (wanted, self.making.signals.clone()) else { return Ok(()) };
         while signals.evaluated_until().is_none_or(|until| until < wanted) && offer.batch.read.elapsed() < ALERT_WAIT {
             tokio::select! {
@@ -252,6 +264,20 @@ impl Sink {
                     return Err(Stop::Shutdown);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Takes calls whose other parts were waited for long enough, or all.
+    async fn end_joins(&mut self, all: bool) -> Result<(), Stop> {
+        let is_moved = self
+            .on_thread(move |hands| {
+                let ended = hands.end_joins(all);
+                ended.map(|()| hands.open.is_moved)
+            })
+            .await??;
+        if is_moved {
+            self.moved.get_or_insert_with(Instant::now);
         }
         Ok(())
     }
@@ -268,22 +294,16 @@ impl Sink {
     /// Ends what is open, puts it at its place and lists it; over every failure of the store, until the shutdown.
     async fn list(&mut self) -> Result<(), Stop> {
         let Some(hands) = &self.hands else { return Err(Stop::Broken) };
-        let is_moved = hands.open.positions.values().any(|(first, end)| first != end);
-        if !is_moved && hands.open.file.is_none() {
+        if !hands.open.is_moved && hands.open.file.is_none() {
             self.moved = None;
             return Ok(());
         }
-        let (finished, positions) = self
-            .on_thread(|hands| {
-                let finished = hands.finish();
-                (finished, std::mem::take(&mut hands.open.positions))
-            })
-            .await?;
+        let (finished, gone_through) = self.on_thread(|hands| (hands.finish(), hands.gone_through_now())).await?;
         let finished = finished?;
         self.moved = None;
         let mut pause = RETRY;
         loop {
-            let failed = match self.try_list(finished.as_ref(), &positions).await {
+            let failed = match self.try_list(finished.as_ref(), &gone_through).await {
                 Ok(()) => {
                     self.pause = RETRY;
                     return Ok(());
@@ -311,13 +331,11 @@ impl Sink {
         }
     }
 
-    async fn try_list(
-        &mut self,
-        finished: Option<&Finished>,
-        positions: &BTreeMap<Partition, (i64, i64)>,
-    ) -> Result<(), Stop> {
+    async fn try_list(&mut self, finished: Option<&Finished>, gone_through: &[GoneThrough]) -> Result<(), Stop> {
         let named: BTreeMap<String, (i64, i64)> =
-            positions.iter().map(|(partition, offsets)| (partition_name(partition), *offsets)).collect();
+            gone_through.iter().map(|of| (partition_name(&of.partition), of.offsets)).collect();
+        let open = gone_through.iter().filter_map(|of| Some((partition_name(&of.partition), of.unfinished.clone()?)));
+        let unfinished = open.collect();
         let mut listed = None;
         if let Some(finished) = finished {
             let name = finished.path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
@@ -336,7 +354,7 @@ impl Sink {
             };
             listed = Some((file, finished.definition.clone()));
         }
-        let step = Step { positions: named, file: listed };
+        let step = Step { positions: named, unfinished, file: listed };
         match self.step(&step).await {
             Ok(()) => {}
             Err(stop @ Stop::Overtaken(_)) => {
@@ -347,7 +365,7 @@ impl Sink {
             }
             Err(stop) => return Err(stop),
         }
-        let ends = positions.iter().map(|(partition, (_, end))| (partition.clone(), *end)).collect();
+        let ends = gone_through.iter().map(|of| (of.partition.clone(), of.offsets.1)).collect();
         self.inbox.durable(&ends);
         if let Some((file, _)) = &step.file {
             self.making.metrics.files.add(1, &[of(&self.name)]);
@@ -367,12 +385,7 @@ impl Sink {
     async fn step(&mut self, step: &Step) -> Result<(), Stop> {
         self.change(|manifest| {
             // A try before may have been written although its answer was lost.
-            let is_there = match &step.file {
-                Some((file, _)) => manifest.file(&file.name).is_some(),
-                None => {
-                    step.positions.iter().all(|(partition, (_, end))| manifest.positions.get(partition) == Some(end))
-                }
-            };
+            let is_there = manifest.has(step);
             if !is_there {
                 manifest.add(step.clone())?;
             }
@@ -436,8 +449,8 @@ impl Sink {
             let is_new = manifest.positions.keys().all(|name| !name.starts_with(&format!("{topic}/")));
             let mut is_changed = manifest.define(&capture.definition);
             for (partition, low, high) in &ends {
-                let position = manifest.positions.get(&partition_name(partition));
-                if position.is_some_and(|position| position <= high) {
+                let position = manifest.reached(&partition_name(partition));
+                if position.is_some_and(|position| position <= *high) {
                     continue;
                 }
                 if position.is_some() {
@@ -450,7 +463,7 @@ impl Sink {
                 }
                 // A partition that came later is read from its first record on.
                 let is_from_now = is_new && capture.definition.from == From::Now;
-                manifest.positions.insert(partition_name(partition), if is_from_now { *high } else { *low });
+                manifest.begin(&partition_name(partition), if is_from_now { *high } else { *low });
                 is_changed = true;
             }
             Ok(is_changed)
@@ -458,6 +471,9 @@ impl Sink {
         .await?;
         let (manifest, _) = self.manifest().await?;
         let mut positions = BTreeMap::new();
+        if let Some(hands) = &mut self.hands {
+            hands.forget_joins();
+        }
         for partition in self.assigned.iter().filter(|partition| *partition.topic == *topic) {
             let Some(position) = manifest.positions.get(&partition_name(partition)).copied() else { continue };
             let low = ends.iter().find(|(known, ..)| known == partition).map_or(position, |(_, low, _)| *low);
@@ -468,6 +484,9 @@ impl Sink {
                     capture = self.name, topic = %partition.topic, partition = partition.partition, offsets = lost,
                     "the bus no longer has what a capture was to be given: its retention is shorter than the capture was away"
                 );
+            }
+            if let Some((hands, open)) = self.hands.as_mut().zip(manifest.unfinished.get(&partition_name(partition))) {
+                hands.restore(partition, open);
             }
             positions.insert(partition.clone(), position);
         }
@@ -483,6 +502,7 @@ impl Sink {
             }
             let is_elsewhere = hands.capture.source() != capture.source();
             hands.capture = capture.clone();
+            hands.join_as_defined();
             if !is_elsewhere {
                 return self.change(|manifest| Ok(manifest.define(&capture.definition))).await;
             }

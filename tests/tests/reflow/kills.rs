@@ -27,7 +27,7 @@ const BUCKET: &str = "lake";
 const LARGE_ROWS: usize = 14;
 const LARGE_BYTES: usize = 900_000;
 
-const CAPTURES: [&str; 3] = ["calls", "traces", "same-traces"];
+const CAPTURES: [&str; 4] = ["calls", "traces", "same-traces", "pairs"];
 
 fn captures() -> Value {
     let of = |name: &str, query: &str, more: Value| {
@@ -43,6 +43,11 @@ fn captures() -> Value {
         of("calls", "service:ocr", json!({ "roll": { "rows": 40, "age": "1s" } })),
         of("traces", "service:chat", json!({ "format": "jsonl", "roll": { "rows": 60, "age": "1s" }, "sample": sample })),
         of("same-traces", "service:chat", json!({ "roll": { "rows": 500, "age": "2s" }, "sample": sample })),
+        // Of what each part says alone, nothing is taken.
+        of("pairs", "service:pairs AND attributes.request:* AND attributes.answer:*", json!({
+            "fields": { "span": "span_id", "request": "attributes.request", "answer": "attributes.answer" },
+            "join": { "within": "10s" }, "roll": { "rows": 50, "age": "1s" },
+        })),
         of("large", "service:large", json!({
             "fields": { "span": "span_id", "text": "attributes.text" }, "roll": { "rows": LARGE_ROWS, "age": "1h" },
         })),
@@ -66,6 +71,8 @@ struct Sent {
     calls: BTreeSet<String>,
     /// Spans of each trace.
     traces: BTreeMap<String, BTreeSet<String>>,
+    /// Of calls whose parts came apart.
+    pairs: BTreeSet<String>,
     /// Requests that were sent once more.
     again: u64,
 }
@@ -76,11 +83,23 @@ async fn feed(otlp: watch::Receiver<Option<String>>, seed: u64) -> Sent {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let (client, mut sent) = (client(), Sent::default());
     let mut later: BTreeMap<u64, Vec<Span>> = BTreeMap::new();
+    let mut answers: BTreeMap<u64, Vec<(u32, Span)>> = BTreeMap::new();
     let mut last = String::new();
     for n in 0.. {
         let is_over = otlp.borrow().is_none();
-        if is_over && later.is_empty() {
+        if is_over && later.is_empty() && answers.is_empty() {
             return sent;
+        }
+        let mut parts = answers.remove(&n).unwrap_or_default();
+        for _ in 0..if is_over { 0 } else { 5 } {
+            let part = |span: &Span, name: &str| Span {
+                attributes: super::spans::attributes(&json!({ name: span.id })),
+                ..span.clone()
+            };
+            let (instance, span) = (rng.random_range(0..8), Span::new(&mut rng, Duration::from_millis(5)));
+            parts.push((instance, part(&span, "request")));
+            answers.entry(n + rng.random_range(1..20)).or_default().push((instance, part(&span, "answer")));
+            sent.pairs.insert(span.id);
         }
         let calls: Vec<Span> = (0..20).map(|_| Span::new(&mut rng, Duration::from_millis(5))).collect();
         for _ in 0..if is_over { 0 } else { 10 } {
@@ -93,12 +112,13 @@ async fn feed(otlp: watch::Receiver<Option<String>>, seed: u64) -> Sent {
         let chats = later.remove(&n).unwrap_or_default();
         let (half, rest) = chats.split_at(chats.len() / 2);
         let mut instance = || rng.random_range(0..8);
-        let resources = [
+        let mut resources = vec![
             export("ocr", "acme", instance(), &calls),
             export("chat", "acme", instance(), half),
             export("chat", "acme", instance(), rest),
             export("ocr", "globex", instance(), &calls),
         ];
+        resources.extend(parts.into_iter().map(|(instance, part)| export("pairs", "acme", instance, &[part])));
         loop {
             if let Some(address) = otlp.borrow().clone() {
                 last = address;
@@ -192,6 +212,9 @@ async fn survives(mut weir: Weir, store: &Path, mut s3: Option<&mut S3>) {
     let wanted = sent.calls.len() as u64;
     let all = until(PATIENCE, || async { rows(&api, "calls").await.filter(|rows| *rows >= wanted) }).await;
     assert!(all.is_some(), "{:?} of {wanted} rows came", rows(&api, "calls").await);
+    let wanted = sent.pairs.len() as u64;
+    let all = until(PATIENCE, || async { rows(&api, "pairs").await.filter(|rows| *rows >= wanted) }).await;
+    assert!(all.is_some(), "{:?} of {wanted} pairs came", rows(&api, "pairs").await);
     assert!(weir.stop().await.unwrap().success());
     weir.start().await.unwrap();
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -199,9 +222,15 @@ async fn survives(mut weir: Weir, store: &Path, mut s3: Option<&mut S3>) {
     check_clean(&weir.data_dir());
 
     let (copies, ends) = on_bus(&weir.data_dir()).await;
-    let [calls, traces, same] = CAPTURES.map(|name| Dataset::read(&store.join(name)));
-    for dataset in [&calls, &traces, &same] {
-        assert_eq!(dataset.manifest["positions"], json!(ends), "it is behind");
+    let [calls, traces, same, pairs] = CAPTURES.map(|name| Dataset::read(&store.join(name)));
+    for dataset in [&calls, &traces, &same, &pairs] {
+        let mut reached = dataset.manifest["positions"].clone();
+        // Of calls that may have more parts, the position is that of the oldest.
+        for (partition, open) in dataset.manifest["unfinished"].as_object().into_iter().flatten() {
+            assert_eq!(reached[partition], open["parts"][0][0]);
+            reached[partition] = open["through"].clone();
+        }
+        assert_eq!(reached, json!(ends), "it is behind");
     }
     assert!(sent.calls.iter().all(|id| copies["ocr"].contains_key(id)), "what was acknowledged is on the bus");
     assert!(calls.count("span") == copies["ocr"], "a row for each copy on the bus");
@@ -210,15 +239,20 @@ async fn survives(mut weir: Weir, store: &Path, mut s3: Option<&mut S3>) {
         taken.iter().flat_map(|trace| &sent.traces[*trace]).map(|span| (span.clone(), copies["chat"][span])).collect();
     assert!(traces.count("span") == whole, "traces are whole");
     assert!(same.count("span") == whole, "another capture of the same ratio has the same traces");
+    assert!(pairs.count("span").into_iter().eq(sent.pairs.iter().map(|id| (id.clone(), 1))), "a row of each call");
+    assert!(pairs.rows.iter().all(|row| row["request"] == row["span"] && row["answer"] == row["span"]));
     let (count, all) = (taken.len() as f64, sent.traces.len() as f64);
     assert!((count - all * RATIO).abs() < 4.0 * (all * RATIO * (1.0 - RATIO)).sqrt(), "{count} of {all} traces");
     let rows = calls.rows.len();
     eprintln!(
-        "{kills} kills, {} requests sent again: {} calls in {rows} rows and {} files, {count} of {all} traces in {} files",
+        "{kills} kills, {} requests sent again: {} calls in {rows} rows and {} files, {count} of {all} traces in {} files, \
+         {} pairs in {}",
         sent.again,
         sent.calls.len(),
         calls.files,
-        traces.files
+        traces.files,
+        pairs.rows.len(),
+        pairs.files
     );
 }
 
