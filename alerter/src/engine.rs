@@ -132,6 +132,7 @@ impl Saver {
         let _one = self.writing.lock();
         let mut state = self.evaluator.lock().snapshot();
         state.notified = self.notifier.notified();
+        state.owed = self.notifier.owed();
         if let Err(error) = write_whole(&self.path, &state.encode_to_vec()) {
             tracing::error!(error = %whole(&error), path = %self.path.display(),
                 "the state of alerts cannot be written; after a restart they may be told of twice");
@@ -163,7 +164,7 @@ impl Engine {
         evaluator.restore(&state);
         let path = folder.join("silences");
         let silences = Arc::new(Book::open(&path).map_err(|source| Error::Snapshot { path, source })?);
-        let notifier = Notifier::new(&options.notify(), state.notified, silences.clone(), meter)?;
+        let notifier = Notifier::new(&options.notify(), state.notified, state.owed, silences.clone(), meter)?;
         let evaluator = Arc::new(Mutex::new(evaluator));
         let engine = Self { evaluator, counts: Arc::default(), bad_files: Arc::default(), silences };
         engine.count(&engine.evaluator.lock());

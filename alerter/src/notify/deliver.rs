@@ -57,6 +57,16 @@ impl std::fmt::Debug for Notifier {
     }
 }
 
+/// The pause that a receiver asks for, in milliseconds: so many seconds, or until a date.
+fn retry_after(value: &reqwest::header::HeaderValue) -> Option<i64> {
+    let text = value.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u32>() {
+        return Some(i64::from(seconds) * 1000);
+    }
+    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_millisecond();
+    Some(date.saturating_sub(now_ms()).max(0))
+}
+
 fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
@@ -67,6 +77,7 @@ impl Notifier {
     pub fn new(
         options: &Options,
         notified: Vec<v1::NotifiedGroup>,
+        owed: Vec<v1::OwedAlert>,
         silences: Arc<Book>,
         meter: &Meter,
     ) -> Result<Self, Error> {
@@ -78,7 +89,7 @@ impl Notifier {
             .connect_timeout(Duration::from_secs(5))
             .build()?;
         let shared = Shared {
-            groups: Mutex::new(Groups::new(options, notified).with_silences(silences)),
+            groups: Mutex::new(Groups::new(options, notified, owed).with_silences(silences)),
             changed: watch::Sender::new(0),
             wake: Notify::new(),
             client,
@@ -108,6 +119,11 @@ impl Notifier {
     /// What was told, for the snapshot.
     pub fn notified(&self) -> Vec<v1::NotifiedGroup> {
         self.shared.groups.lock().notified(now_ms())
+    }
+
+    /// What receivers are owed, for the snapshot.
+    pub fn owed(&self) -> Vec<v1::OwedAlert> {
+        self.shared.groups.lock().owed()
     }
 
     /// Changes whenever a receiver took a notification: a snapshot is then to be written at once.
@@ -153,19 +169,20 @@ impl Notifier {
             Ok(answer) => {
                 let status = answer.status();
                 let again = status.is_server_error() || status == reqwest::StatusCode::TOO_MANY_REQUESTS;
+                let after_ms = answer.headers().get(reqwest::header::RETRY_AFTER).and_then(retry_after);
                 tracing::warn!(receiver, group = delivery.group_key, %status, again, "a receiver did not take a notification");
-                if again { Outcome::Failed } else { Outcome::Refused }
+                if again { Outcome::Failed { after_ms } } else { Outcome::Refused }
             }
             Err(error) => {
                 // Without the address: it may hold a secret.
                 let error = whole(&error.without_url()).to_string();
                 tracing::warn!(receiver, group = delivery.group_key, error, "a receiver was not reached; trying again");
-                Outcome::Failed
+                Outcome::Failed { after_ms: None }
             }
         };
         let name = match outcome {
             Outcome::Taken => "taken",
-            Outcome::Failed => "failed",
+            Outcome::Failed { .. } => "failed",
             Outcome::Refused => "refused",
         };
         self.shared.sent.add(1, &[KeyValue::new("receiver", receiver.to_owned()), KeyValue::new("outcome", name)]);

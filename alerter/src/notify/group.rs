@@ -8,10 +8,13 @@ use weir_proto::v1;
 use super::book::Book;
 use super::matcher::LabelMatcher;
 use super::options::{Options, Route, WebhookConfig};
+use super::owed::Owed;
 
 /// First and longest pause after a failed delivery.
 const FIRST_RETRY_MS: i64 = 500;
 const LONGEST_RETRY_MS: i64 = 60_000;
+/// A receiver that asks for a longer pause is asked again after this.
+const LONGEST_ASKED_MS: i64 = 3_600_000;
 
 /// One alert that fires or was resolved lately. Times are event times in unix milliseconds.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,8 +110,10 @@ pub(super) struct DeliveryId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     Taken,
-    /// To be tried again soon.
-    Failed,
+    /// To be tried again soon, after the pause that the receiver asked for, if it did.
+    Failed {
+        after_ms: Option<i64>,
+    },
     /// Not to be tried again before the group's next turn.
     Refused,
 }
@@ -120,6 +125,7 @@ pub(super) struct Groups {
     webhooks: BTreeMap<String, Vec<WebhookConfig>>,
     by_key: BTreeMap<GroupKey, Group>,
     taken: BTreeMap<String, Taken>,
+    owed: Owed,
     silences: Arc<Book>,
 }
 
@@ -128,16 +134,26 @@ fn millis(span: weir_service::config::Span) -> i64 {
 }
 
 impl Groups {
-    pub(super) fn new(options: &Options, notified: Vec<v1::NotifiedGroup>) -> Self {
+    pub(super) fn new(options: &Options, notified: Vec<v1::NotifiedGroup>, owed: Vec<v1::OwedAlert>) -> Self {
         let mut made = Self {
             routes: Vec::new(),
             webhooks: options.receivers.iter().map(|r| (r.name.clone(), r.webhook_configs.clone())).collect(),
             by_key: BTreeMap::new(),
             taken: BTreeMap::new(),
+            owed: Owed::restore(owed),
             silences: Arc::default(),
         };
         made.flatten(&options.route, None);
-        for one in notified {
+        let targets: BTreeSet<String> = made
+            .routes
+            .iter()
+            .flat_map(|route| {
+                let targets = made.webhooks.get(&route.receiver).map_or(0, Vec::len);
+                (0..targets).map(|target| Self::target_name(route, target))
+            })
+            .collect();
+        // To receivers that are no longer there nothing is owed.
+        for one in notified.into_iter().filter(|one| targets.contains(&one.receiver)) {
             made.taken.insert(
                 taken_key(&one.receiver, &one.group_labels.clone().into_iter().collect()),
                 Taken {
@@ -197,8 +213,11 @@ impl Groups {
         true
     }
 
-    /// Takes all alerts that fire or were resolved lately; what is not among them is no longer known.
+    /// Takes all alerts that fire or were resolved lately. What is not among them has ended, and is known until everyone
+    /// who was told that it fires was told so.
     pub(super) fn update(&mut self, alerts: Vec<Alert>, now_ms: i64) {
+        let told = self.taken.values().flat_map(|taken| &taken.firing).copied().collect();
+        let alerts = self.owed.update(alerts, &told, now_ms);
         let mut sorted: BTreeMap<GroupKey, BTreeMap<Arc<Labels>, Alert>> = BTreeMap::new();
         for alert in alerts {
             let mut routes = Vec::new();
@@ -293,8 +312,9 @@ impl Groups {
         let name = taken_key(&Self::target_name(route, *target), &key.1);
         if let Some(state) = self.by_key.get_mut(key).and_then(|group| group.targets.get_mut(*target)) {
             state.in_flight = false;
-            if outcome == Outcome::Failed {
+            if let Outcome::Failed { after_ms } = outcome {
                 let pause = FIRST_RETRY_MS.saturating_mul(1 << state.failures.min(16)).min(LONGEST_RETRY_MS);
+                let pause = pause.max(after_ms.unwrap_or(0).min(LONGEST_ASKED_MS));
                 state.failures = state.failures.saturating_add(1);
                 state.retry_ms = Some(now_ms.saturating_add(pause));
             } else {
@@ -309,6 +329,11 @@ impl Groups {
         true
     }
 
+    /// What receivers are owed, for the snapshot.
+    pub(super) fn owed(&self) -> Vec<v1::OwedAlert> {
+        self.owed.messages()
+    }
+
     /// When something is next due; `None` where nothing is known.
     pub(super) fn next_ms(&self) -> Option<i64> {
         let retries = |group: &Group| group.targets.iter().filter(|t| !t.in_flight).filter_map(|t| t.retry_ms).min();
@@ -319,7 +344,10 @@ impl Groups {
     /// What concerns groups that are over, and that would be told of anew anyway, is left out.
     pub(super) fn notified(&mut self, now_ms: i64) -> Vec<v1::NotifiedGroup> {
         let longest = self.routes.iter().map(|route| route.repeat_interval_ms).max().unwrap_or(0);
-        self.taken.retain(|_, taken| now_ms.saturating_sub(taken.at_ms) <= longest.saturating_mul(2));
+        let owed = &self.owed;
+        self.taken.retain(|_, taken| {
+            now_ms.saturating_sub(taken.at_ms) <= longest.saturating_mul(2) || owed.knows_any(&taken.firing)
+        });
         self.taken
             .iter()
             .map(|(key, taken)| v1::NotifiedGroup {

@@ -11,6 +11,7 @@ mod deliver;
 mod group;
 mod matcher;
 mod options;
+mod owed;
 mod silence;
 #[cfg(test)]
 mod tests;

@@ -62,7 +62,7 @@ const ROUTE: &str = "{receiver: ops, group_by: [alertname], group_wait: 5s, grou
 
 #[test]
 fn a_group_waits_then_tells_of_changes_each_interval_and_repeats() {
-    let mut groups = Groups::new(&options(ROUTE, OPS), Vec::new());
+    let mut groups = Groups::new(&options(ROUTE, OPS), Vec::new(), Vec::new());
     groups.update(vec![slow("a", None)], 0);
     assert_eq!(take(&mut groups, 4_999), "");
     groups.update(vec![slow("a", None), slow("b", None)], 4_999);
@@ -81,7 +81,7 @@ fn a_group_waits_then_tells_of_changes_each_interval_and_repeats() {
 
 #[test]
 fn what_was_never_told_as_firing_is_not_told_as_resolved() {
-    let mut groups = Groups::new(&options(ROUTE, OPS), Vec::new());
+    let mut groups = Groups::new(&options(ROUTE, OPS), Vec::new(), Vec::new());
     groups.update(vec![slow("a", Some(1))], 0);
     assert_eq!(take(&mut groups, 10_000), "");
 }
@@ -89,10 +89,10 @@ fn what_was_never_told_as_firing_is_not_told_as_resolved() {
 #[test]
 fn after_a_restart_nothing_is_told_twice() {
     let options = options(ROUTE, OPS);
-    let mut groups = Groups::new(&options, Vec::new());
+    let mut groups = Groups::new(&options, Vec::new(), Vec::new());
     groups.update(vec![slow("a", None)], 0);
     assert_eq!(take(&mut groups, 5_000), "ops:a+");
-    let mut groups = Groups::new(&options, groups.notified(6_000));
+    let mut groups = Groups::new(&options, groups.notified(6_000), groups.owed());
     groups.update(vec![slow("a", None)], 10_000);
     assert_eq!(take(&mut groups, 20_000), "");
     groups.update(vec![slow("a", Some(1))], 20_000);
@@ -100,15 +100,82 @@ fn after_a_restart_nothing_is_told_twice() {
 }
 
 #[test]
+fn given_a_receiver_that_is_away_while_an_alert_ends_then_it_is_told_whenever_it_is_back() {
+    let options = options(ROUTE, OPS);
+    let mut groups = Groups::new(&options, Vec::new(), Vec::new());
+    groups.update(vec![slow("a", None)], 0);
+    assert_eq!(take(&mut groups, 5_000), "ops:a+");
+    groups.update(vec![slow("a", Some(60_000))], 60_000);
+    let mut now = 65_000;
+    for hour in 0..20 {
+        let due = groups.due(now);
+        assert_eq!(told(&due), "ops:a-", "{hour}");
+        groups.done(&due[0], Outcome::Failed { after_ms: None }, now);
+        // Evaluation has forgotten it, and the program was started again.
+        now += 3_600_000;
+        groups.update(Vec::new(), now);
+        groups = Groups::new(&options, groups.notified(now), groups.owed());
+        groups.update(Vec::new(), now);
+        assert_eq!(groups.due(now).len(), 0, "the group waits");
+        now += 5_000;
+    }
+    let due = groups.due(now);
+    assert_eq!((told(&due), due[0].alerts[0].ends_at_ms), ("ops:a-".to_owned(), Some(60_000)));
+    groups.done(&due[0], Outcome::Taken, now);
+    groups.update(Vec::new(), now);
+    assert_eq!((groups.owed().len(), groups.next_ms()), (0, None));
+    groups.update(vec![slow("a", None)], now + 10_000);
+    assert_eq!(take(&mut groups, now + 15_000), "ops:a+", "and of its next firing at once");
+}
+
+#[test]
+fn given_an_interval_longer_than_evaluation_remembers_then_what_ended_is_told() {
+    let route = ROUTE.replace("group_interval: 1m", "group_interval: 17m");
+    let mut groups = Groups::new(&options(&route, OPS), Vec::new(), Vec::new());
+    groups.update(vec![slow("a", None)], 0);
+    assert_eq!(take(&mut groups, 5_000), "ops:a+");
+    groups.update(vec![slow("a", Some(10_000))], 10_000);
+    groups.update(Vec::new(), 950_000);
+    assert_eq!(take(&mut groups, 1_025_000), "ops:a-");
+}
+
+#[test]
+fn given_two_receivers_then_the_one_that_took_it_is_not_told_again_while_the_other_is_away() {
+    let receivers = "[{name: ops, webhook_configs: [{url: 'http://h/1'}, {url: 'http://h/2'}]}]";
+    let mut groups = Groups::new(&options(ROUTE, receivers), Vec::new(), Vec::new());
+    groups.update(vec![slow("a", None)], 0);
+    assert_eq!(take(&mut groups, 5_000), "ops:a+ ops:a+");
+    groups.update(Vec::new(), 6_000);
+    let due = groups.due(65_000);
+    groups.done(&due[0], Outcome::Taken, 65_000);
+    groups.done(&due[1], Outcome::Failed { after_ms: None }, 65_000);
+    groups.update(Vec::new(), 65_100);
+    assert_eq!(take(&mut groups, 125_000), "ops:a-");
+    groups.update(Vec::new(), 126_000);
+    assert_eq!(take(&mut groups, 185_000), "");
+}
+
+#[test]
+fn given_a_pause_that_a_receiver_asks_for_then_it_is_kept() {
+    let mut groups = Groups::new(&options(ROUTE, OPS), Vec::new(), Vec::new());
+    groups.update(vec![slow("a", None)], 0);
+    let due = groups.due(5_000);
+    groups.done(&due[0], Outcome::Failed { after_ms: Some(30_000) }, 5_000);
+    assert_eq!(groups.next_ms(), Some(35_000));
+    assert_eq!(told(&groups.due(34_999)), "");
+    assert_eq!(told(&groups.due(35_000)), "ops:a+");
+}
+
+#[test]
 fn a_failed_delivery_is_tried_again_with_pauses_and_with_what_is_true_by_then() {
-    let mut groups = Groups::new(&options(ROUTE, OPS), Vec::new());
+    let mut groups = Groups::new(&options(ROUTE, OPS), Vec::new(), Vec::new());
     groups.update(vec![slow("a", None)], 0);
     let mut now = 5_000;
     for pause in [500, 1000, 2000, 4000] {
         let due = groups.due(now);
         assert_eq!(told(&due), "ops:a+");
         assert_eq!(told(&groups.due(now)), "", "one at a time");
-        assert!(!groups.done(&due[0], Outcome::Failed, now));
+        assert!(!groups.done(&due[0], Outcome::Failed { after_ms: None }, now));
         assert_eq!(groups.next_ms(), Some(now + pause));
         now += pause;
     }
@@ -118,7 +185,7 @@ fn a_failed_delivery_is_tried_again_with_pauses_and_with_what_is_true_by_then() 
 
 #[test]
 fn a_refused_delivery_waits_for_the_groups_next_turn() {
-    let mut groups = Groups::new(&options(ROUTE, OPS), Vec::new());
+    let mut groups = Groups::new(&options(ROUTE, OPS), Vec::new(), Vec::new());
     groups.update(vec![slow("a", None)], 0);
     let due = groups.due(5_000);
     groups.done(&due[0], Outcome::Refused, 5_000);
@@ -138,7 +205,7 @@ routes:
     let receivers = "[{name: ops, webhook_configs: [{url: 'http://h/'}]}, \
         {name: pager, webhook_configs: [{url: 'http://h/', send_resolved: false}]}, \
         {name: tickets, webhook_configs: [{url: 'http://h/'}]}]";
-    let mut groups = Groups::new(&options(route, receivers), Vec::new());
+    let mut groups = Groups::new(&options(route, receivers), Vec::new(), Vec::new());
     let of =
         |severity: &str, team: &str| alert(&[("interface", severity), ("severity", severity), ("team", team)], None);
     groups.update(vec![of("page", "a"), of("ticket", "b"), of("none", "a")], 0);
@@ -156,6 +223,7 @@ fn a_receiver_that_does_not_want_resolved_alerts_gets_none() {
     let mut groups = Groups::new(
         &options(ROUTE, "[{name: ops, webhook_configs: [{url: 'http://h/', send_resolved: false}]}]"),
         Vec::new(),
+        Vec::new(),
     );
     groups.update(vec![slow("a", None)], 0);
     assert_eq!(take(&mut groups, 5_000), "ops:a+");
@@ -170,7 +238,7 @@ fn of_a_silenced_alert_nobody_is_told_until_the_silence_is_over() {
     let silences = Arc::new(Book::default());
     let posted = r#"{"matchers":[{"name":"interface","value":"a"}],"endsAt":"1000"}"#;
     silences.put(serde_json::from_str(posted).unwrap(), 1).unwrap();
-    let mut groups = Groups::new(&options(ROUTE, OPS), Vec::new()).with_silences(silences);
+    let mut groups = Groups::new(&options(ROUTE, OPS), Vec::new(), Vec::new()).with_silences(silences);
     groups.update(vec![slow("a", None)], 0);
     assert_eq!(take(&mut groups, 5_000), "");
     groups.update(vec![slow("a", None), slow("b", None)], 6_000);
@@ -244,7 +312,7 @@ async fn a_webhook_gets_alertmanagers_json_until_it_answers_2xx() {
         &format!("[{{name: ops, webhook_configs: [{{url: '{url}', max_alerts: 2}}]}}]"),
     );
     let meter = opentelemetry::global::meter("test");
-    let notifier = Notifier::new(&options, Vec::new(), Arc::default(), &meter).unwrap();
+    let notifier = Notifier::new(&options, Vec::new(), Vec::new(), Arc::default(), &meter).unwrap();
     let mut changed = notifier.changed();
     let shutdown = CancellationToken::new();
     let running = tokio::spawn({
@@ -297,7 +365,7 @@ async fn a_webhook_that_hangs_keeps_no_other_waiting() {
             hole.local_addr().unwrap()
         ),
     );
-    let notifier = Notifier::new(&options, Vec::new(), Arc::default(), &opentelemetry::global::meter("test")).unwrap();
+    let notifier = Notifier::new(&options, Vec::new(), Vec::new(), Arc::default(), &opentelemetry::global::meter("test")).unwrap();
     let shutdown = CancellationToken::new();
     let running = tokio::spawn({
         let (notifier, shutdown) = (notifier.clone(), shutdown.clone());

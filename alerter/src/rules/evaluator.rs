@@ -8,6 +8,7 @@ use weir_proto::v1;
 use super::alert::{Alert, State};
 use super::file::{Group, Rule, RuleKind};
 use super::load::RuleSet;
+use super::orphans::{Orphans, stronger};
 use super::overlay::{Overlay, Recorded};
 use super::status::{GroupStatus, Health, RuleStatus};
 use crate::promql::{self, Number, STALE, Value};
@@ -80,13 +81,21 @@ struct GroupState {
 pub struct Evaluator {
     options: EvaluatorOptions,
     groups: Vec<GroupState>,
-    /// Resolved alerts of rules that are no longer there, with their group and rule.
-    orphans: Vec<(String, String, Alert)>,
+    orphans: Orphans,
     evaluated_ms: Option<i64>,
     /// Up to here, what was recorded before a restart is recorded again, and alerts stay as they are.
     again_until_ms: i64,
     /// How far back rules may see what is recorded again.
     again_back_ms: i64,
+}
+
+/// Rules before a change by their identity, each with its group's.
+type Kept = BTreeMap<String, Vec<(String, RuleState)>>;
+
+fn take(kept: &mut Kept, rule: &str, is_of: impl Fn(&str) -> bool) -> Option<RuleState> {
+    let rules = kept.get_mut(rule)?;
+    let at = rules.iter().position(|(group, _)| is_of(group))?;
+    Some(rules.remove(at).1)
 }
 
 impl Evaluator {
@@ -95,7 +104,7 @@ impl Evaluator {
         let mut made = Self {
             options,
             groups: Vec::new(),
-            orphans: Vec::new(),
+            orphans: Orphans::default(),
             evaluated_ms: None,
             again_until_ms: i64::MIN,
             again_back_ms: 0,
@@ -104,45 +113,40 @@ impl Evaluator {
         made
     }
 
-    /// Takes other rules. A rule of the same file, group, name and labels keeps its alerts; firing alerts of rules that
-    /// are no longer there are resolved.
+    /// Takes other rules. A rule of the same name and labels keeps its alerts, one of the same file and group first.
+    /// Firing alerts of rules that are no longer there are resolved, unless another makes them within a minute.
     pub fn replace(&mut self, rules: RuleSet) {
-        let mut kept: BTreeMap<(String, String), Vec<RuleState>> = BTreeMap::new();
+        let mut kept = Kept::default();
         for group in std::mem::take(&mut self.groups) {
-            for rule in group.rules.into_iter().rev() {
-                kept.entry((group.identity.clone(), rule.identity.clone())).or_default().push(rule);
+            for rule in group.rules {
+                kept.entry(rule.identity.clone()).or_default().push((group.identity.clone(), rule));
             }
         }
-        for group in rules.groups {
+        let mut in_place = |group: &Group| -> Vec<Option<RuleState>> {
             let identity = group.identity();
-            let rules = group.rules.iter().map(|rule| {
-                let key = (identity.clone(), rule.identity());
-                let old = kept.get_mut(&key).and_then(Vec::pop);
-                old.unwrap_or_else(|| RuleState { identity: key.1, ..RuleState::default() })
+            group.rules.iter().map(|rule| take(&mut kept, &rule.identity(), |group| group == identity)).collect()
+        };
+        let in_place: Vec<_> = rules.groups.iter().map(&mut in_place).collect();
+        for (group, in_place) in rules.groups.into_iter().zip(in_place) {
+            let rules = group.rules.iter().zip(in_place).map(|(rule, old)| {
+                let identity = rule.identity();
+                let old = old.or_else(|| take(&mut kept, &identity, |_| true));
+                old.unwrap_or_else(|| RuleState { identity, ..RuleState::default() })
             });
             let rules = rules.collect();
             let interval_ms = group.interval_ms.unwrap_or(self.options.interval_ms).max(1);
+            let identity = group.identity();
             self.groups.push(GroupState { rules, identity, interval_ms, evaluated_ms: self.evaluated_ms, group });
         }
-        for ((group, _), states) in kept {
-            for state in states {
-                for (_, alert) in state.alerts {
-                    self.orphan(group.clone(), state.identity.clone(), alert);
-                }
+        let time = self.evaluated_ms.unwrap_or(0);
+        for (group, state) in kept.into_values().flatten() {
+            for (_, alert) in state.alerts {
+                self.orphans.add(&group, &state.identity, alert, time);
             }
         }
         if self.evaluated_ms == Some(self.again_until_ms) {
             // Nothing went beyond the restart yet, so these rules too need what was recorded before it.
             self.wind_back();
-        }
-    }
-
-    fn orphan(&mut self, group: String, rule: String, mut alert: Alert) {
-        if alert.state == State::Firing {
-            alert.ceases(self.evaluated_ms.unwrap_or(alert.active_at_ms), 0);
-        }
-        if alert.state == State::Resolved {
-            self.orphans.push((group, rule, alert));
         }
     }
 
@@ -152,7 +156,7 @@ impl Evaluator {
         if self.groups.is_empty() {
             // Event time goes on, so that rules that come later do not begin in the past.
             self.evaluated_ms = self.evaluated_ms.max(Some(time_ms));
-            self.orphans.retain(|(_, _, alert)| !alert.is_over(time_ms));
+            self.orphans.step(time_ms);
             return None;
         }
         let oldest = time_ms.saturating_sub(self.options.catch_up_ms);
@@ -174,11 +178,12 @@ impl Evaluator {
         let mut overlay = Overlay::new(read);
         for group in &mut self.groups {
             if next(group) == tick {
-                group.evaluate(&mut overlay, &self.options, tick <= self.again_until_ms, &mut step);
+                let again = tick <= self.again_until_ms;
+                group.evaluate(&mut overlay, &self.options, again, &mut self.orphans, &mut step);
                 group.evaluated_ms = Some(tick);
             }
         }
-        self.orphans.retain(|(_, _, alert)| !alert.is_over(tick));
+        step.changed |= self.orphans.step(tick);
         self.evaluated_ms = self.evaluated_ms.max(Some(tick));
         Some(step)
     }
@@ -220,13 +225,16 @@ impl Evaluator {
     /// Firing and lately resolved alerts with their expression, as the notifier takes them.
     pub fn notifiable(&self) -> Vec<(Alert, String)> {
         let of_rules = self.groups.iter().flat_map(|group| group.group.rules.iter().zip(&group.rules));
-        let told = |alert: &&Alert| alert.state != State::Pending;
-        of_rules
-            .flat_map(|(rule, state)| {
-                state.alerts.values().filter(told).map(|a| (a.clone(), rule.query.text().to_owned()))
-            })
-            .chain(self.orphans.iter().map(|(_, _, alert)| (alert.clone(), String::new())))
-            .collect()
+        let of_rules = of_rules.flat_map(|(rule, state)| state.alerts.values().map(|alert| (alert, rule.query.text())));
+        // Two rules may make alerts of the same labels: to those who are told they are one.
+        let mut told: BTreeMap<&Labels, (&Alert, &str)> = BTreeMap::new();
+        for (alert, text) in of_rules.chain(self.orphans.alerts().map(|alert| (alert, ""))) {
+            if alert.state != State::Pending && told.get(&alert.labels).is_none_or(|(known, _)| stronger(alert, known))
+            {
+                told.insert(&alert.labels, (alert, text));
+            }
+        }
+        told.into_values().map(|(alert, text)| (alert.clone(), text.to_owned())).collect()
     }
 
     /// Names of the alert rules. A name is left out where the last evaluation of a rule of that name failed: the state
@@ -254,16 +262,16 @@ impl Evaluator {
                 .iter()
                 .flat_map(|rule| rule.alerts.values().map(|a| a.to_message(&group.identity, &rule.identity)))
         });
-        let orphans = self.orphans.iter().map(|(group, rule, alert)| alert.to_message(group, rule));
         v1::AlertSnapshot {
             evaluated_until_unix_nano: self.evaluated_ms.map_or(0, nanos),
-            alerts: of_rules.chain(orphans).collect(),
+            alerts: of_rules.chain(self.orphans.messages()).collect(),
             notified: Vec::new(),
+            owed: Vec::new(),
         }
     }
 
-    /// Takes over the alerts of a snapshot; evaluation goes on behind it. Firing alerts whose rule is no longer there
-    /// are resolved. Series of recording rules are not in the snapshot: those ticks that other rules may still see are
+    /// Takes over the alerts of a snapshot; evaluation goes on behind it. Of alerts whose rule is no longer there it
+    /// holds what [`Evaluator::replace`] says. Series of recording rules are not in the snapshot: those ticks that other rules may still see are
     /// evaluated once more, without the alerts.
     pub fn restore(&mut self, snapshot: &v1::AlertSnapshot) {
         if snapshot.evaluated_until_unix_nano > 0 {
@@ -274,17 +282,20 @@ impl Evaluator {
         }
         for message in &snapshot.alerts {
             let Some(alert) = Alert::from_message(message) else { continue };
-            let rule = self
+            // Of the same group first: rules of the same name and labels may be in several.
+            let mut rules: Vec<(bool, &mut RuleState)> = self
                 .groups
                 .iter_mut()
-                .filter(|group| group.identity == message.group)
-                .flat_map(|group| &mut group.rules)
-                .find(|rule| rule.identity == message.rule && !rule.alerts.contains_key(&alert.labels));
-            match rule {
-                Some(rule) => {
-                    rule.alerts.insert(alert.labels.clone(), alert);
-                }
-                None => self.orphan(message.group.clone(), message.rule.clone(), alert),
+                .flat_map(|group| {
+                    let is_here = group.identity == message.group;
+                    group.rules.iter_mut().map(move |rule| (!is_here, rule))
+                })
+                .filter(|(_, rule)| rule.identity == message.rule && !rule.alerts.contains_key(&alert.labels))
+                .collect();
+            rules.sort_by_key(|(is_elsewhere, _)| *is_elsewhere);
+            match rules.into_iter().next() {
+                Some((_, rule)) => drop(rule.alerts.insert(alert.labels.clone(), alert)),
+                None => self.orphans.add(&message.group, &message.rule, alert, self.evaluated_ms.unwrap_or(0)),
             }
         }
     }
@@ -336,7 +347,14 @@ impl Evaluator {
 
 impl GroupState {
     /// `again`: what was recorded before a restart is recorded once more.
-    fn evaluate(&mut self, overlay: &mut Overlay<'_>, options: &EvaluatorOptions, again: bool, step: &mut Step) {
+    fn evaluate(
+        &mut self,
+        overlay: &mut Overlay<'_>,
+        options: &EvaluatorOptions,
+        again: bool,
+        orphans: &mut Orphans,
+        step: &mut Step,
+    ) {
         let limit = if self.group.limit == 0 { MAX_PER_RULE } else { self.group.limit.min(MAX_PER_RULE) };
         for (rule, state) in self.group.rules.iter().zip(&mut self.rules) {
             let made = if again && matches!(rule.kind, RuleKind::Alert { .. }) {
@@ -345,7 +363,7 @@ impl GroupState {
                 step.rules += 1;
                 let asked = rule.query.at(overlay, step.time_ms.saturating_sub(self.group.query_offset_ms));
                 asked.and_then(|value| match &rule.kind {
-                    RuleKind::Alert { .. } => state.alert(rule, value, options, limit, step),
+                    RuleKind::Alert { .. } => state.alert(rule, value, options, limit, orphans, step),
                     RuleKind::Record(name) => record(rule, name, value, limit),
                 })
             };
@@ -423,6 +441,7 @@ impl RuleState {
         value: Value,
         options: &EvaluatorOptions,
         limit: usize,
+        orphans: &mut Orphans,
         step: &mut Step,
     ) -> Result<Made, promql::Error> {
         let RuleKind::Alert { name, for_ms, keep_firing_ms, annotations } = &rule.kind else {
@@ -458,9 +477,12 @@ impl RuleState {
             held.contains_key(labels) || (alert.state != State::Pending && !alert.is_over(time))
         });
         for (labels, (value, annotations)) in held {
+            let orphan = orphans.adopt(&labels);
             let alert = self.alerts.entry(labels.clone()).or_insert_with(|| {
-                step.changed = true;
-                Alert::begin(labels, time)
+                orphan.unwrap_or_else(|| {
+                    step.changed = true;
+                    Alert::begin(labels, time)
+                })
             });
             step.changed |= alert.state == State::Resolved;
             step.changed |= alert.holds(time, *for_ms);
@@ -470,16 +492,19 @@ impl RuleState {
         Ok(self.active(time))
     }
 
-    /// `ALERTS`, for those that are pending or firing at `time`, or were so then.
+    /// `ALERTS`, and `ALERTS_FOR_STATE` with the unix seconds since when it is so, for those that are pending or firing
+    /// at `time`, or were so then.
     fn active(&self, time: i64) -> Made {
         let active = |alert: &&Alert| alert.active_at_ms <= time && alert.resolved_at_ms.is_none_or(|at| time < at);
-        let series = self.alerts.values().filter(active).map(|alert| {
+        let series = self.alerts.values().filter(active).flat_map(|alert| {
             let fires = alert.fired_at_ms.is_some_and(|at| at <= time);
             let state = if fires { State::Firing } else { State::Pending };
-            let mut labels = (*alert.labels).clone();
+            let mut since = (*alert.labels).clone();
+            since.insert("__name__".to_owned(), "ALERTS_FOR_STATE".to_owned());
+            let mut labels = since.clone();
             labels.insert("__name__".to_owned(), "ALERTS".to_owned());
             labels.insert("alertstate".to_owned(), state.name().to_owned());
-            (Arc::new(labels), 1.0)
+            [(Arc::new(labels), 1.0), (Arc::new(since), (alert.active_at_ms as f64 / 1000.0).floor())]
         });
         series.collect()
     }

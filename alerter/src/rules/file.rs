@@ -98,7 +98,7 @@ struct GroupYaml {
     query_offset: Option<Millis>,
     limit: Option<usize>,
     #[serde(default)]
-    labels: Option<BTreeMap<String, String>>,
+    labels: Option<Texts>,
     #[serde(default)]
     rules: Option<Vec<Spanned<RuleYaml>>>,
 }
@@ -112,9 +112,12 @@ struct RuleYaml {
     #[serde(rename = "for")]
     hold: Option<Millis>,
     keep_firing_for: Option<Millis>,
-    labels: Option<BTreeMap<String, String>>,
-    annotations: Option<BTreeMap<String, String>>,
+    labels: Option<Texts>,
+    annotations: Option<Texts>,
 }
+
+/// Names and texts; one that is null is empty.
+type Texts = BTreeMap<String, Option<String>>;
 
 /// Reads a file's text; all that is wrong with its rules is told at once.
 pub(super) fn parse(file: &Path, text: &str) -> Result<Vec<Group>, Vec<LoadError>> {
@@ -128,14 +131,15 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Vec<Group>, Vec<LoadError
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         return Ok(Vec::new());
     }
-    let yaml: FileYaml = serde_saphyr::from_str(text).map_err(|error| {
+    // A file may be several documents.
+    let documents: Vec<FileYaml> = serde_saphyr::from_multiple(text).map_err(|error| {
         let line = error.location().map(|location| location.line());
         vec![at(line, "", "", Problem::from_yaml(&error))]
     })?;
     let mut errors = Vec::new();
     let mut groups = Vec::new();
     let mut names = BTreeSet::new();
-    for group in yaml.groups.unwrap_or_default() {
+    for group in documents.into_iter().flat_map(|document| document.groups.unwrap_or_default()) {
         if group.name.is_empty() {
             errors.push(at(None, "", "", Problem::Invalid("a group has no name".to_owned())));
         }
@@ -185,7 +189,7 @@ fn is_metric(name: &str) -> bool {
     name.starts_with(first) && name.chars().all(|c| first(c) || c.is_ascii_digit())
 }
 
-fn rule(yaml: RuleYaml, shared: &BTreeMap<String, String>, start: u64) -> Result<Rule, Vec<(u64, Problem)>> {
+fn rule(yaml: RuleYaml, shared: &Texts, start: u64) -> Result<Rule, Vec<(u64, Problem)>> {
     let mut problems = Vec::new();
     let mut wrong = |line: u64, text: &str| problems.push((line, Problem::Invalid(text.to_owned())));
     let expr_line = yaml.expr.as_ref().map_or(start, |expr| expr.referenced.line());
@@ -223,9 +227,10 @@ fn rule(yaml: RuleYaml, shared: &BTreeMap<String, String>, start: u64) -> Result
         }
     };
     let is_alert = yaml.alert.is_some();
-    let mut texts = |all: BTreeMap<String, String>, what: &str| {
+    let mut texts = |all: Texts, what: &str| {
         let mut made = BTreeMap::new();
         for (name, text) in all {
+            let text = text.unwrap_or_default();
             if !is_label(&name) {
                 problems.push((start, Problem::Invalid(format!("`{name}` is not a name for {what}"))));
                 continue;

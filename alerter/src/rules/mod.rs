@@ -11,6 +11,7 @@ mod evaluator;
 mod file;
 mod humanize;
 mod load;
+mod orphans;
 mod overlay;
 mod status;
 mod template;

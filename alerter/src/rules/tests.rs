@@ -232,11 +232,75 @@ fn other_rules_keep_the_alerts_of_those_that_stay_and_resolve_those_of_the_rest(
     assert_eq!(timeline(&mut evaluator, &store, 6..=7), "ff");
     let firing = evaluator.snapshot();
     evaluator.replace(rules("groups: []"));
-    let resolved = evaluator.notifiable();
-    assert_eq!((resolved[0].0.state, resolved[0].0.resolved_at_ms), (State::Resolved, Some(7000)));
     let mut restarted = Evaluator::new(rules("groups: []"), EvaluatorOptions::default());
     restarted.restore(&firing);
-    assert_eq!(restarted.notifiable()[0].0.state, State::Resolved);
+    for mut evaluator in [evaluator, restarted] {
+        evaluator.step(&store, 66_999);
+        assert_eq!(evaluator.notifiable()[0].0.state, State::Firing, "another rule may make it");
+        evaluator.step(&store, 67_000);
+        let resolved = evaluator.notifiable();
+        assert_eq!((resolved[0].0.state, resolved[0].0.resolved_at_ms), (State::Resolved, Some(67_000)));
+    }
+}
+
+#[test]
+fn given_a_firing_rule_that_moves_or_is_gone_for_a_moment_then_its_alert_fires_on() {
+    let store = p99(&[HIGH; 30]);
+    let moved = SLOW.replace("name: latency", "name: latencies");
+    let other = file::parse(Path::new("other.yaml"), SLOW).unwrap();
+    // Another rule that makes the same labels, and so the same alert.
+    let renamed = SLOW.replace("\"{{ $labels.interface }}\"}", "/ocr}");
+    assert_ne!(renamed, SLOW);
+    let other = RuleSet { groups: other, files: Vec::new() };
+    for (name, changed) in [("group", rules(&moved)), ("file", other), ("labels", rules(&renamed))] {
+        for gap in [0, 6] {
+            let mut evaluator = evaluator(SLOW);
+            timeline(&mut evaluator, &store, 1..=5);
+            if gap > 0 {
+                evaluator.replace(rules("groups: []"));
+                for second in 6..6 + gap {
+                    evaluator.step(&store, second * 1000);
+                    assert_eq!(evaluator.notifiable()[0].0.state, State::Firing);
+                }
+            }
+            evaluator.replace(changed.clone());
+            let firing = timeline(&mut evaluator, &store, 6 + gap..=20);
+            assert!(firing.bytes().all(|state| state == b'f'), "{name}: {firing}");
+            let told = evaluator.notifiable();
+            assert_eq!(told.len(), 1, "{name}");
+            assert_eq!((told[0].0.state, told[0].0.fired_at_ms), (State::Firing, Some(4000)), "{name}");
+        }
+    }
+}
+
+#[test]
+fn given_two_rules_of_the_same_labels_then_they_are_one_alert_that_fires_while_one_of_them_does() {
+    let yaml = "
+groups:
+  - name: g
+    rules:
+      - {alert: Slow, expr: p99 > 0.8}
+      - {alert: Slow, expr: p99 > 0.8 and p99 < 0.9}
+";
+    let mut evaluator = evaluator(yaml);
+    timeline(&mut evaluator, &p99(&[0.85, HIGH]), 1..=2);
+    let told = evaluator.notifiable();
+    assert_eq!((told.len(), told[0].0.state, told[0].1.as_str()), (1, State::Firing, "p99 > 0.8"));
+}
+
+#[test]
+fn given_a_pending_or_firing_alert_then_its_series_say_so_and_since_when() {
+    let mut evaluator = evaluator(SLOW);
+    let store = p99(&[LOW, HIGH, HIGH, HIGH, HIGH, LOW]);
+    let mut seen = Vec::new();
+    for second in 1..=6 {
+        let step = evaluator.step(&store, second * 1000).unwrap();
+        seen.push(step.recorded.iter().map(|one| (one.labels["__name__"].clone(), one.value)).collect::<Vec<_>>());
+    }
+    let both = vec![("ALERTS".to_owned(), 1.0), ("ALERTS_FOR_STATE".to_owned(), 2.0)];
+    assert_eq!(seen[1], both);
+    assert!(seen[4].ends_with(&both), "{:?}", seen[4]);
+    assert_eq!(seen[5].len(), 2, "both are ended");
 }
 
 #[test]
@@ -286,7 +350,7 @@ groups:
     assert!(shown[1].contains(r#""alertstate": "firing""#), "{shown:?}");
     assert_eq!(evaluator.step(&store, 3999), None);
     let step = evaluator.step(&store, 4000).unwrap();
-    assert!(step.recorded.len() == 2 && step.recorded.iter().all(|r| crate::promql::is_stale(r.value)));
+    assert!(step.recorded.len() == 3 && step.recorded.iter().all(|r| crate::promql::is_stale(r.value)));
 }
 
 #[test]
@@ -322,6 +386,12 @@ fn what_is_wrong_with_a_file_is_told_with_its_place() {
         let shown = errors(&SLOW.replacen(from, to, 1));
         assert!(shown.contains(expected), "{to}: {shown}");
     }
+    let two = format!("{SLOW}---\ngroups: [{{name: b, rules: [{{alert: A, expr: up, labels: {{a: null, b: }}}}]}}]\n");
+    let two = rules(&two);
+    let names: Vec<&str> = two.groups.iter().map(|group| group.name.as_str()).collect();
+    assert_eq!(names, ["latency", "b"], "all documents of a file are read");
+    let texts: Vec<&str> = two.groups[1].rules[0].labels.values().map(Text::source).collect();
+    assert_eq!(texts, ["", ""], "null is empty");
     assert_eq!(errors("# only words\n\n"), "loaded");
     assert_eq!(errors("groups:\n"), "loaded");
     assert_eq!(errors("groups: [{name: a, rules: [{record: b, expr: 1, labels: {c: 2}}]}]"), "loaded");
@@ -355,6 +425,27 @@ fn files_are_found_by_globs_and_a_folder_that_is_gone_is_an_error() {
     assert!(load_files(&[path("rules/one.yaml").display().to_string()]).is_err());
     assert!(load_files(&["a[".to_owned()]).is_err());
     assert_eq!(load_files(&[]).unwrap().groups.len(), 0);
+}
+
+#[test]
+fn given_a_volume_of_a_config_map_then_each_file_is_loaded_once_and_its_groups_stay_the_same_over_an_update() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let update = |version: &str, text: &str| {
+        std::fs::create_dir(path(version)).unwrap();
+        std::fs::write(path(version).join("a.yaml"), text).unwrap();
+        std::os::unix::fs::symlink(version, path("..data.new")).unwrap();
+        std::fs::rename(path("..data.new"), path("..data")).unwrap();
+    };
+    update("..2026_01", SLOW);
+    std::os::unix::fs::symlink("..data/a.yaml", path("a.yaml")).unwrap();
+    let mut files = RuleFiles::new(vec![path("**/*.yaml").display().to_string(), path("a.yaml").display().to_string()]);
+    let loaded = files.poll().unwrap().unwrap();
+    assert_eq!(loaded.files, [path("a.yaml")]);
+    update("..2026_02", &SLOW.replace("0.8", "0.7"));
+    std::fs::remove_dir_all(path("..2026_01")).unwrap();
+    let updated = files.poll().unwrap().unwrap();
+    assert_eq!(updated.groups[0].identity(), loaded.groups[0].identity());
 }
 
 #[test]
