@@ -365,7 +365,8 @@ async fn a_webhook_that_hangs_keeps_no_other_waiting() {
             hole.local_addr().unwrap()
         ),
     );
-    let notifier = Notifier::new(&options, Vec::new(), Vec::new(), Arc::default(), &opentelemetry::global::meter("test")).unwrap();
+    let notifier =
+        Notifier::new(&options, Vec::new(), Vec::new(), Arc::default(), &opentelemetry::global::meter("test")).unwrap();
     let shutdown = CancellationToken::new();
     let running = tokio::spawn({
         let (notifier, shutdown) = (notifier.clone(), shutdown.clone());

@@ -9,6 +9,7 @@ mod alert;
 mod duration;
 mod evaluator;
 mod file;
+mod go;
 mod humanize;
 mod load;
 mod orphans;

@@ -7,11 +7,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use gotmpl::{FuncMap, Template, TemplateError, Value};
 
-use super::{humanize, parse_duration};
+use super::{go, humanize, parse_duration};
 
 /// Stands behind every text: a stray `{{ end }}` ends a template early without an error, and so is seen.
 const END: char = '\u{1}';
@@ -46,7 +46,7 @@ impl Text {
         if !text.contains("{{") {
             return Ok(Self::plain(text));
         }
-        let body = with_go_numbers(text);
+        let body = go::rewritten(text);
         let template = Template::new("text").funcs(functions()).parse(&format!("{PREAMBLE}{body}{END}"))?;
         // What is not there shows only when it is run; what else fails may be for want of real labels.
         match template.execute_to_string(&data(&BTreeMap::new(), 0.0, "")) {
@@ -68,16 +68,6 @@ impl Text {
             Ok(text) => text.trim_end_matches(END).replace("<no value>", ""),
             Err(error) => format!("<error expanding template: {error}>"),
         }
-    }
-}
-
-/// The engine writes a bare float in full; Go, from a million on, with an exponent.
-fn with_go_numbers(text: &str) -> std::borrow::Cow<'_, str> {
-    static BARE: LazyLock<Option<regex::Regex>> =
-        LazyLock::new(|| regex::Regex::new(r"\{\{(-?\s*)(\$value|\.Value)(\s*-?)\}\}").ok());
-    match &*BARE {
-        Some(bare) => bare.replace_all(text, "{{${1}goNumber ${2}${3}}}"),
-        None => text.into(),
     }
 }
 
@@ -112,14 +102,16 @@ fn regex(pattern: &str) -> Result<regex::Regex, TemplateError> {
     regex::Regex::new(pattern).map_err(|error| TemplateError::Exec(error.to_string()))
 }
 
+/// Go's `strings.Title`: words begin behind everything that is no letter, digit or underscore; beyond ASCII, behind white
+/// space.
 fn title(text: &str) -> String {
     let mut start = true;
-    text.chars()
-        .flat_map(|c| {
-            let upper = std::mem::replace(&mut start, c.is_whitespace());
-            if upper { c.to_uppercase().collect::<Vec<_>>() } else { vec![c] }
-        })
-        .collect()
+    let mut titled = String::with_capacity(text.len());
+    for c in text.chars() {
+        let ends = if c.is_ascii() { !(c.is_ascii_alphanumeric() || c == '_') } else { c.is_whitespace() };
+        if std::mem::replace(&mut start, ends) { titled.extend(c.to_uppercase()) } else { titled.push(c) }
+    }
+    titled
 }
 
 type OfNumber = fn(f64) -> String;
@@ -137,10 +129,7 @@ fn functions() -> FuncMap {
     for (name, function) in numbers {
         map.insert(name.to_owned(), Arc::new(move |arguments: &[Value]| Ok(Value::from(function(number(arguments)?)))));
     }
-    map.insert(
-        "goNumber".to_owned(),
-        Arc::new(|arguments: &[Value]| Ok(Value::from(humanize::go(number(arguments)?)))),
-    );
+    go::add(&mut map);
     let texts: [(&str, OfText); 6] = [
         ("title", title),
         ("toUpper", str::to_uppercase),
@@ -247,6 +236,16 @@ mod tests {
             ("{{ with $labels.instance }}{{ . }}{{ end }}", "gpu-1.example.com:9400"),
             ("{{ $x := 5 }}{{ $x }}", "5"),
             ("{{ humanize1024 2048.0 }} {{ humanizeTimestamp 0.0 }}", "2ki 1970-01-01 00:00:00 +0000 UTC"),
+            ("{{ $labels.gone | toUpper }}|{{ toLower .Labels.gone }}|{{ title (index $labels \"gone\") }}|", "|||"),
+            ("{{ printf \"<%s> <%5v>\" $labels.gone $labels.gone }}", "<> <     >"),
+            ("{{ if $labels.gone }}a{{ else if eq $labels.gone \"\" }}b{{ end }}{{ len $labels.gone }}", "b0"),
+            ("{{ with $labels.gone }}x{{ else }}none{{ end }} {{ match \"^$\" $labels.gone }}", "none true"),
+            ("{{ \"$labels.gone\" }} {{ `$labels.gone` }}", "$labels.gone $labels.gone"),
+            ("{{ $l := $labels.instance }}{{ $l | stripPort }}", "gpu-1.example.com"),
+            ("{{ title \"gpu-node_1 über élan o'neil\" }}", "Gpu-Node_1 Über Élan O'Neil"),
+            ("{{ printf \"%v %v %d%% %s\" 1000000.0 $value 5 \"x\" }}", "1e+06 1234.5 5% x"),
+            ("{{ 2000000.0 | printf \"%10v|%v\" 0.00001 }}", "     1e-05|2e+06"),
+            ("{{ print 1000000.0 }} {{ print $value }}", "1e+06 1234.5"),
         ] {
             assert_eq!(render(text), expected, "{text}");
         }
