@@ -8,6 +8,7 @@
 //!
 //! After each evaluation what holds is handed to [`crate::publish`], without waiting, for readers of `weir_alerts`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,10 +28,13 @@ use weir_service::telemetry::whole;
 
 use crate::notify::{self, Book, Notifier};
 use crate::options::Options;
-use crate::publish::Standing;
+use crate::promql::STALE;
+use crate::publish::Standing as Published;
 use crate::room::set_aside;
 use crate::rules::{Alert, Evaluator, EvaluatorOptions, GroupStatus, LoadErrors, RuleFiles, RuleSet, State, Step};
 use crate::series::feed::Shared;
+use crate::series::progress::{Presence, Standing};
+use crate::series::read::Labels;
 use crate::series::store::Refused;
 
 /// How often the watermark is looked at.
@@ -90,10 +94,12 @@ pub(crate) struct Run {
     reading: Option<JoinHandle<(RuleFiles, Polled)>>,
     notifier: Notifier,
     /// `None` before the first evaluation.
-    standing: watch::Sender<Option<Standing>>,
+    standing: watch::Sender<Option<Published>>,
     external_url: String,
     shared: Shared,
     lateness: Duration,
+    /// Collectors that were shown as series.
+    shown: BTreeMap<Labels, f64>,
     saver: Saver,
     evaluations: Counter<u64>,
     failures: Counter<u64>,
@@ -185,6 +191,7 @@ impl Engine {
             external_url,
             shared,
             lateness: options.lateness.0,
+            shown: BTreeMap::new(),
             saver,
             evaluations: counter("weir_rule_evaluations", "Rules evaluated"),
             failures: counter("weir_rule_failures", "Rules whose evaluation failed"),
@@ -242,7 +249,7 @@ impl Engine {
 
 impl Run {
     /// What holds after the latest evaluation.
-    pub(crate) fn standing(&self) -> watch::Receiver<Option<Standing>> {
+    pub(crate) fn standing(&self) -> watch::Receiver<Option<Published>> {
         self.standing.subscribe()
     }
 
@@ -290,6 +297,7 @@ impl Run {
                 // The least interval of a group is longer than this.
                 if changed || until_ms.div_euclid(100) > last_ms.div_euclid(100) {
                     last_ms = until_ms;
+                    self.show_collectors(until_ms);
                     let evaluated = self.evaluate(until_ms, &shutdown).await;
                     if evaluated.whole && (changed || evaluated.stepped || self.standing_is_old(until_ms)) {
                         self.hand_over(until_ms);
@@ -334,7 +342,7 @@ impl Run {
         let alerts = evaluator.notifiable().into_iter().map(|(alert, _)| alert).collect();
         // After a restart event time may lie behind what the snapshot holds.
         let evaluated_ms = evaluator.evaluated_ms().map_or(until_ms, |evaluated_ms| evaluated_ms.max(until_ms));
-        let standing = Standing { evaluated_ms, alerts, rules: evaluator.sound_alert_rules() };
+        let standing = Published { evaluated_ms, alerts, rules: evaluator.sound_alert_rules() };
         drop(evaluator);
         self.standing.send_replace(Some(standing));
     }
@@ -359,6 +367,23 @@ impl Run {
             self.record(&step);
         }
         evaluated
+    }
+
+    /// Shows the collectors as series, so that rules can say that one is absent.
+    fn show_collectors(&mut self, time_ms: i64) {
+        let up = |standing: &Standing| if standing.state == Presence::Absent { 0.0 } else { 1.0 };
+        let collectors = self.shared.collectors();
+        let now: BTreeMap<Labels, f64> =
+            collectors.iter().map(|standing| (collector_labels(standing), up(standing))).collect();
+        let gone = self.shown.keys().filter(|labels| !now.contains_key(*labels)).map(|labels| (labels, STALE));
+        let mut refused = Refused::default();
+        let mut store = self.shared.store.write();
+        for (labels, value) in now.iter().map(|(labels, value)| (labels, *value)).chain(gone) {
+            store.record(labels, time_ms, value, &mut refused);
+        }
+        drop(store);
+        self.refused.add(refused.over_limit + refused.out_of_range + refused.unsupported, &[]);
+        self.shown = now;
     }
 
     fn record(&self, step: &Step) {
@@ -401,6 +426,11 @@ impl Run {
             }
         }
     }
+}
+
+fn collector_labels(standing: &Standing) -> Labels {
+    let labels = [("__name__", "weir_collector_up"), ("collector", &standing.id), ("host", &standing.host)];
+    Arc::new(labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
 
 /// The state of before. One that cannot be decoded is moved aside, since alerts told twice are better than none.

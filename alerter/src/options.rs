@@ -17,6 +17,8 @@ pub struct Options {
     pub rules: Vec<String>,
     /// How long a slot stays open behind the watermark.
     pub lateness: Span,
+    /// A collector that has said nothing for so long is absent: rules no longer wait for it.
+    pub absent_after: Span,
     /// Where alerts go.
     pub route: Route,
     /// Who can be told.
@@ -41,6 +43,7 @@ impl Default for Options {
         Self {
             rules: Vec::new(),
             lateness: seconds(1),
+            absent_after: seconds(300),
             route: Route::default(),
             receivers: Vec::new(),
             history: seconds(7200),
@@ -59,6 +62,9 @@ impl Options {
         let hour = Duration::from_hours(1);
         if self.lateness.0 > hour {
             return Err("lateness: more than 1h; a slot stays open for so long before rules see it".to_owned());
+        }
+        if self.absent_after.0 < Duration::from_secs(5) || self.absent_after.0 > 24 * hour {
+            return Err("absent_after: must be from 5s to 24h".to_owned());
         }
         if self.history.0 < Duration::from_mins(1) || self.history.0 > 24 * 7 * hour {
             return Err("history: must be from 1m to 7d".to_owned());
@@ -122,6 +128,7 @@ mod tests {
         for (text, key) in [
             ("{history: 1s}", "history"),
             ("{lateness: 2h}", "lateness"),
+            ("{absent_after: 1s}", "absent_after"),
             ("{series_limit: 0}", "series_limit"),
             ("{route: {receiver: ops}}", "route"),
             ("{external_url: not a url}", "external_url: «not a url» is not an http"),

@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use weir_bus::Bus;
 use weir_service::Context;
-use weir_service::file::write_whole;
 use weir_service::http::Routes;
 
 use crate::api::Api;
@@ -83,8 +82,11 @@ impl Alerter {
         options.check().map_err(Error::Options)?;
         let rewrites = Rewrites::new(&options.interfaces)?;
         let folder = context.data_dir.join("alerter");
-        let producer_id = identity(&folder)?;
-        let shared = Shared::new(Store::new(options.history.0.as_millis() as i64, options.series_limit));
+        // The same after a restart, which fences what is left of the start before.
+        let path = folder.join("id");
+        let producer_id = weir_service::file::identity(&path).map_err(|source| Error::State { path, source })?;
+        let store = Store::new(options.history.0.as_millis() as i64, options.series_limit);
+        let shared = Shared::new(store, options.absent_after.0);
         let settings = Settings {
             interfaces_per_tenant: options.interfaces_per_tenant,
             rewrites,
@@ -119,25 +121,6 @@ impl Alerter {
         weir_service::tasks::run(tasks, shutdown, DRAIN, late).await;
         Ok(())
     }
-}
-
-/// What tells this alerter from all others, made at its first start: a restart fences what is left of the one before.
-fn identity(folder: &Path) -> Result<String, Error> {
-    let path = folder.join("id");
-    let failed = |source| Error::State { path: path.clone(), source };
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    match std::fs::read_to_string(&path) {
-        Ok(text) if text.trim().len() == 16 => Ok(text.trim().to_owned()),
-        Ok(_) => make_identity(&path).map_err(failed),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => make_identity(&path).map_err(failed),
-        Err(error) => Err(failed(error)),
-    }
-}
-
-fn make_identity(path: &Path) -> std::io::Result<String> {
-    let id = hex::encode(rand::random::<[u8; 8]>());
-    write_whole(path, id.as_bytes())?;
-    Ok(id)
 }
 
 /// Moves a damaged file aside, so that what is written next does not take it away.

@@ -17,6 +17,7 @@
 
 mod embedded;
 mod error;
+mod handed;
 mod kafka;
 mod metrics;
 mod murmur2;
@@ -33,6 +34,7 @@ use metrics::{Metrics, Operation, Reads};
 use opentelemetry::metrics::Meter;
 
 pub use error::Error;
+pub use handed::HandedOver;
 pub use options::{Broker, Options, Retention};
 pub use record::{Message, Partition, Position, Record};
 
@@ -220,6 +222,11 @@ impl Bus {
             AnyBroker::Kafka(broker) => broker.give_up(),
             AnyBroker::Null => {}
         }
+    }
+
+    /// What producers of this bus have sent to a topic.
+    pub fn handed_over(&self, topic: &str) -> HandedOver {
+        self.metrics.handed_over(topic)
     }
 
     /// A producer.

@@ -10,6 +10,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 use parking_lot::{Mutex, RwLock};
 
+use crate::handed::{Handed, HandedOver};
 use crate::{Message, Partition, Position};
 
 /// Topics, and partitions of readers, that are told apart; what goes beyond is summed up as `other`.
@@ -51,6 +52,7 @@ struct Topic {
     received: Flow,
     queued: Flow,
     failed: AtomicU64,
+    handed: Handed,
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +66,10 @@ struct Flow {
 pub(crate) struct Queued {
     topic: Arc<Topic>,
     bytes: u64,
-    sent: bool,
+    number: u64,
+    is_sent: bool,
+    /// Partition and offset, where they are told.
+    place: Option<(i32, i64)>,
 }
 
 /// How far one consumer has read.
@@ -120,7 +125,13 @@ impl Metrics {
     pub(crate) fn queue(&self, topic: &Arc<str>, bytes: usize) -> Queued {
         let (topic, bytes) = (self.topic(topic), bytes as u64);
         topic.queued.add(bytes);
-        Queued { topic, bytes, sent: false }
+        let number = topic.handed.begin();
+        Queued { topic, bytes, number, is_sent: false, place: None }
+    }
+
+    /// What was sent to a topic.
+    pub(crate) fn handed_over(&self, topic: &str) -> HandedOver {
+        self.topics.read().get(topic).map(|topic| topic.handed.now()).unwrap_or_default()
     }
 
     /// Messages were handed to a reader.
@@ -230,17 +241,24 @@ fn each_topic(metrics: &Weak<Metrics>, of: fn(&Topic) -> &AtomicU64, mut tell: i
 }
 
 impl Queued {
+    /// It is durable, at this partition and offset.
+    pub(crate) fn sent_to(mut self, partition: i32, offset: i64) {
+        self.place = Some((partition, offset));
+        self.sent();
+    }
+
     /// It is durable.
     pub(crate) fn sent(mut self) {
         self.topic.sent.add(self.bytes);
-        self.sent = true;
+        self.is_sent = true;
     }
 }
 
 impl Drop for Queued {
     fn drop(&mut self) {
         self.topic.queued.take(self.bytes);
-        if !self.sent {
+        self.topic.handed.end(self.number, self.place);
+        if !self.is_sent {
             self.topic.failed.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -21,9 +21,9 @@ pub(crate) struct Consumer {
 
 impl Producer {
     pub(crate) fn send(&self, record: Record, queued: Queued) -> Delivery {
-        queued.sent();
         let offset = self.next.fetch_add(1, Ordering::Relaxed);
         let partition = Partition::new(record.topic, record.partition.unwrap_or(0));
+        queued.sent_to(partition.partition, offset);
         Box::pin(std::future::ready(Ok((partition, offset))))
     }
 }

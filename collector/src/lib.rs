@@ -21,6 +21,7 @@ pub mod naming;
 pub mod options;
 pub mod otlp;
 pub mod points;
+mod progress;
 mod room;
 pub mod samples;
 pub mod severity;

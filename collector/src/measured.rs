@@ -36,6 +36,11 @@ impl Measured {
         }
     }
 
+    /// Where samples wait.
+    pub(crate) fn samples(&self) -> Samples {
+        self.samples.clone()
+    }
+
     /// Measures until it is stopped; nothing is sent before `there` is cancelled, since the topics may not be there.
     pub(crate) async fn run(self, there: CancellationToken, stop: CancellationToken) {
         let Self { gpu, watch, host, naming, samples, producer } = self;

@@ -24,6 +24,7 @@ use crate::limits::Limits;
 use crate::measured::Measured;
 use crate::metrics::{Metrics, observe};
 use crate::naming::Naming;
+use crate::progress::Progress;
 use crate::{Error, Options, otlp};
 
 /// Files, OTLP and what is measured here onto the bus.
@@ -38,6 +39,7 @@ pub struct Collector {
     server: otlp::Server,
     limits: Limits,
     measured: Measured,
+    progress: Progress,
     /// Asks for as long as it is held.
     kubernetes: Option<Kubernetes>,
     /// Held as long as the room is there: one collector to a data folder.
@@ -123,11 +125,25 @@ impl Collector {
             otlp::Server::bind(&options.otlp, &options.tenant, producer, spool, context.auth.clone(), &context.meter);
         let server = server.await?;
         let server = server.within(&limits);
+        let progress = Progress::open(&bus, &folder, naming.host().to_owned(), server.store(), measured.samples())?;
         let (changed, changes) = watch::channel(options);
         let (grpc, http, scheme) = (server.grpc_addr(), server.http_addr(), server.scheme());
         let handle = Handle { grpc, http, scheme, sources, naming, tenants: server.tenants(), changes: changed };
         let health = context.health.part("collector");
-        Ok(Self { handle, bus, health, following, source, changes, server, limits, measured, kubernetes, lock })
+        Ok(Self {
+            handle,
+            bus,
+            health,
+            following,
+            source,
+            changes,
+            server,
+            limits,
+            measured,
+            progress,
+            kubernetes,
+            lock,
+        })
     }
 
     /// Says how memory that is free is given back to the system, which is done when there is little left of its limit.
@@ -144,7 +160,20 @@ impl Collector {
 
     /// Runs until it is cancelled, then drains within ten seconds.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self { handle, bus, health, following, source, changes, server, limits, measured, kubernetes, lock } = self;
+        let Self {
+            handle,
+            bus,
+            health,
+            following,
+            source,
+            changes,
+            server,
+            limits,
+            measured,
+            progress,
+            kubernetes,
+            lock,
+        } = self;
         // Whatever ends first by itself ends the room.
         let stop = shutdown.child_token();
         // A sender gets an answer though the bus is away: what it sends is in the spool.
@@ -174,7 +203,9 @@ impl Collector {
             stop.cancel();
             result.map_err(|_| Error::Stopped("the OTLP server"))?.map_err(Error::from)
         };
-        let (files, serving, _, ()) = tokio::join!(files, serving, measuring, limits.run(stop.clone()));
+        let (files, serving, _, (), ()) =
+            tokio::join!(files, serving, measuring, limits.run(stop.clone()), progress.run(&stop));
+        progress.end().await;
         drop((handle, kubernetes, lock));
         files.and(serving)
     }
@@ -182,7 +213,7 @@ impl Collector {
 
 /// Makes the topics that the collector writes to, as soon as the bus is there.
 async fn make_topics(bus: &Bus, health: &Part, shutdown: &CancellationToken) {
-    let topics = [topic::LOGS, topic::SPANS, topic::METRICS].map(|name| bus.topic_spec(name));
+    let topics = [topic::LOGS, topic::SPANS, topic::METRICS, topic::PROGRESS].map(|name| bus.topic_spec(name));
     let mut wait = Duration::from_millis(100);
     while let Err(error) = bus.ensure_topics(&topics).await {
         tracing::warn!(error = %whole(&error), "the topics cannot be made; trying again");

@@ -53,6 +53,8 @@ struct Sample {
     /// Points, or log records.
     count: u64,
     record: Record,
+    /// When it was put here, in nanoseconds since the epoch.
+    since: u64,
 }
 
 impl Samples {
@@ -102,10 +104,11 @@ impl Samples {
             return;
         }
         let mut out = Vec::new();
+        let since = u64::try_from(weir_service::time::now_unix_nano()).unwrap_or(0);
         {
             let mut waiting = self.shared.waiting.lock();
             waiting.bytes += record.value.len();
-            waiting.samples.push_back(Sample { source, count, record });
+            waiting.samples.push_back(Sample { source, count, record, since });
             while waiting.bytes > self.shared.limit
                 && waiting.samples.len() > 1
                 && let Some(oldest) = waiting.samples.pop_front()
@@ -122,6 +125,11 @@ impl Samples {
 
     fn drop_points(&self, source: &'static str, count: u64) {
         self.shared.dropped.add(count, &[KeyValue::new("source", source)]);
+    }
+
+    /// When the oldest that waits was put here, in nanoseconds since the epoch.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        self.shared.waiting.lock().samples.front().map(|sample| sample.since)
     }
 
     /// Takes all that waits.
@@ -161,7 +169,7 @@ impl Samples {
         let mut failing = false;
         loop {
             while flight.len() < IN_FLIGHT
-                && let Some(Sample { source, count, record }) = self.pop()
+                && let Some(Sample { source, count, record, .. }) = self.pop()
             {
                 let producer = producer.clone();
                 flight.push(async move {

@@ -227,3 +227,88 @@ async fn an_alert_neither_fires_nor_resolves_while_the_bus_is_held_back() {
     webhook.wait("resolved", 1, PATIENCE).await.unwrap();
     fast.abort();
 }
+
+/// 200 slow calls a second, sent twice a second with the times at which they ended, each request until it is taken:
+/// what an SDK does while its collector is away.
+async fn steady(otlp: String) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::new();
+    let mut every = tokio::time::interval(Duration::from_millis(500));
+    let mut requests = tokio::task::JoinSet::new();
+    for batch in 0_u64.. {
+        let tick = every.tick().await;
+        let now = weir_service::time::now_unix_nano() - i64::try_from(tick.elapsed().as_nanos()).unwrap();
+        let span = |n: u64| {
+            let end = now - i64::try_from(n).unwrap() * 5_000_000;
+            json!({
+                "traceId": format!("{batch:032x}"), "spanId": format!("{:016x}", batch * 100 + n + 1), "kind": 2,
+                "name": "POST /v1", "startTimeUnixNano": (end - 1_500_000_000).to_string(),
+                "endTimeUnixNano": end.to_string(),
+            })
+        };
+        let spans: Vec<Value> = (0..100).map(span).collect();
+        let service = json!([{ "key": "service.name", "value": { "stringValue": "ocr" } }]);
+        let body = json!({ "resourceSpans": [{
+            "resource": { "attributes": service }, "scopeSpans": [{ "spans": spans }],
+        }] });
+        let (client, url) = (client.clone(), format!("{otlp}/v1/traces"));
+        requests.spawn(async move {
+            loop {
+                let sent = client.post(&url).json(&body).timeout(Duration::from_secs(5)).send().await;
+                if sent.is_ok_and(|answer| answer.status() == 200) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn given_a_collector_that_stands_still_then_no_alert_fires_or_resolves_and_the_pipeline_says_who_is_late() {
+    // Longer than the rules look back and wait together.
+    let hold = Duration::from_secs(15);
+    let folder = tempfile::tempdir().unwrap();
+    let webhook = Webhook::start().await.unwrap();
+    let kafka = match Kafka::start().await {
+        Ok(kafka) => kafka,
+        Err(error) => return weir_tests::skip("given_a_collector_that_stands_still", &format!("{error:#}")),
+    };
+    let dropped = "      - {alert: CallsDropped, expr: 'sum(rate(weir_calls_total[3s])) < 100', for: 3s}\n";
+    let config = config(
+        folder.path(),
+        Some((&webhook, rule("3s", "1s") + dropped)),
+        &json!({ "broker": "kafka", "brokers": kafka.brokers() }),
+    );
+    let mut collector = Weir::new("collector", &folder.path().join("collector"), &config).unwrap();
+    let mut alerter = Weir::new("alerter", &folder.path().join("alerter"), &config).unwrap();
+    let address = collector.start().await.unwrap().otlp_http.unwrap();
+    let api = Api::new(&alerter.start().await.unwrap().http).unwrap();
+    let slow = tokio::spawn(steady(address));
+    webhook.wait("firing", 1, PATIENCE).await.unwrap();
+    // Until the collector says how far it is, which it does not at once.
+    let said = until(PATIENCE, || async {
+        let (_, answer) = api.get("/prometheus/api/v1/query?query=weir_collector_up", &[]).await.ok()?;
+        (answer["data"]["result"][0]["value"][1] == "1").then_some(())
+    });
+    assert!(said.await.is_some());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+
+    let started = webhook.caught().len();
+    collector.signal(Signal::STOP).unwrap();
+    tokio::time::sleep(hold).await;
+    let (_, answer) = api.get("/api/v1/alerts", &[]).await.unwrap();
+    assert_eq!(answer["pipeline"]["late"][0]["state"], "late", "{answer}");
+    collector.signal(Signal::CONT).unwrap();
+    // What was held back comes, and is evaluated as if it had never been late.
+    let caught_up = until(PATIENCE, || async {
+        let (_, answer) = api.get("/api/v1/alerts", &[]).await.ok()?;
+        let is_near = answer["pipeline"]["lag_seconds"].as_f64()? < 3.0;
+        (is_near && answer["pipeline"]["late"] == json!([])).then_some(())
+    });
+    assert!(caught_up.await.is_some());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(states(&api).await, ["firing"], "{}", api.alerts().await.unwrap());
+    assert_eq!(webhook.caught().len(), started, "{:?}", webhook.caught());
+    slow.abort();
+}

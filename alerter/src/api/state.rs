@@ -13,6 +13,7 @@ use super::answer::{Answer, Failure, float, success};
 use super::parameters::Asked;
 use crate::pipeline::Pipeline;
 use crate::rules::{Alert, GroupStatus, Health, RuleKind, RuleStatus, State, Text};
+use crate::series::progress::{Presence, Standing};
 
 fn time(unix_ms: i64) -> String {
     weir_service::time::format(unix_ms.saturating_mul(1_000_000))
@@ -24,6 +25,14 @@ impl Api {
         let now = u64::try_from(weir_service::time::now_unix_nano()).unwrap_or(0);
         let watermark = self.sight.watermark();
         let last_call = self.sight.last_call_unix_nano();
+        let waited = |standing: &Standing| standing.state != Presence::Live;
+        let late: Vec<Value> = self
+            .sight
+            .collectors()
+            .iter()
+            .filter(|standing| waited(standing))
+            .map(|standing| json!({"collector": standing.id, "host": standing.host, "state": standing.state.name()}))
+            .collect();
         let state = Pipeline::of(watermark, last_call, now, self.late_after);
         json!({
             "state": state.name(),
@@ -31,6 +40,7 @@ impl Api {
             "lag_seconds": watermark.map(|nano| now.saturating_sub(nano) as f64 / 1e9),
             "last_call": (last_call > 0).then(|| weir_service::time::format(last_call as i64)),
             "evaluated_until": self.sight.evaluated_ms().map(time),
+            "late": late,
         })
     }
 }

@@ -31,7 +31,7 @@ async fn send(request: http::Request<Body>) -> (StatusCode, Value) {
         series: vec![v1::CallSeries { tenant, service, interface, slots: vec![slot] }],
         ..v1::CallDeltas::default()
     };
-    let shared = Shared::new(Store::new(3_600_000, 10));
+    let shared = Shared::new(Store::new(3_600_000, 10), Duration::from_mins(5));
     shared.store.write().add_calls(&range, &mut Refused::default());
     let folder = tempfile::tempdir().unwrap();
     let meter = opentelemetry::global::meter("test");
@@ -139,7 +139,7 @@ async fn series_labels_and_values_are_listed() {
 async fn a_silence_is_made_shown_and_ended_in_alertmanagers_shapes() {
     let folder = tempfile::tempdir().unwrap();
     let meter = opentelemetry::global::meter("test");
-    let shared = Shared::new(Store::new(3_600_000, 10));
+    let shared = Shared::new(Store::new(3_600_000, 10), Duration::from_mins(5));
     let (engine, _run) = Engine::open(&Options::default(), folder.path(), shared.clone(), &meter).await.unwrap();
     let api = Api::new(shared, engine, Duration::from_secs(30));
     let ask = async |method: &str, path: &str, body: &Value| {

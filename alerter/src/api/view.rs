@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::notify::{Book, Silence, SilenceMatcher};
 use crate::rules::{GroupStatus, Health, Rule};
 use crate::series::feed::Shared;
+use crate::series::progress::Standing;
 use crate::series::read::{Labels, MatchOp, Matcher, Read, Series};
 
 /// The label, and the matcher, that says whose something is.
@@ -41,6 +42,11 @@ impl Sight {
     /// How far event time has come, of all tenants' calls together.
     pub(super) fn watermark(&self) -> Option<u64> {
         self.shared.watermark()
+    }
+
+    /// The collectors that say how far they are.
+    pub(super) fn collectors(&self) -> Vec<Standing> {
+        self.shared.collectors()
     }
 
     /// When a call ended last, of whomever.

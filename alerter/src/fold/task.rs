@@ -42,6 +42,9 @@ const PENDING_BYTES: usize = 4 << 20;
 const WINDOW: Duration = Duration::from_mins(10);
 const IDS: usize = 2_000_000;
 
+/// An idle watermark stays so far behind the wall clock, or less where less is late.
+const ON_ITS_WAY: Duration = Duration::from_secs(1);
+
 /// What the fold is to do.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -311,7 +314,9 @@ impl Member<'_> {
             return Ok(false);
         }
         self.idle.done(now);
-        let watermark = wall.saturating_sub(self.task.settings.lateness.as_nanos() as u64);
+        // What is late is waited for by who reads the watermark; this is for what is on its way to the bus.
+        let behind = self.task.settings.lateness.min(ON_ITS_WAY);
+        let watermark = wall.saturating_sub(behind.as_nanos() as u64);
         let mut advanced = false;
         for (partition, source) in &mut self.sources {
             if source.next > source.first || !source.ended.is_empty() || now - source.last_came < QUIET {

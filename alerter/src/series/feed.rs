@@ -1,16 +1,18 @@
-//! Feeds the store from the bus: all of `weir_calls` and `otlp_metrics`, by every alerter for itself.
+//! Feeds the store from the bus: all of `weir_calls` and `otlp_metrics`, by every alerter for itself, and with them how
+//! far the collectors are (`weir_progress`).
 //!
 //! Nothing is committed: series are in memory, and a start reads the history again, found by the records' times. The
 //! positions are the store's own: the ranges of a source partition must follow each other, one that was seen before is
 //! dropped and a gap is counted. The store is whole when what lay on the bus at the start has been read.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use prost::Message as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -21,10 +23,13 @@ use weir_proto::{topic, v1};
 use weir_service::health::Part as Health;
 use weir_service::telemetry::whole;
 
+use super::progress::{Collectors, Standing};
 use super::read::{Matcher, Read, Series};
 use super::store::{Refused, Store};
 use crate::fold::{arrival, first};
 
+/// What is read, all of it.
+const READ: [&str; 3] = [topic::CALLS, topic::METRICS, topic::PROGRESS];
 /// How often new partitions are looked for.
 const LOOK: Duration = Duration::from_secs(10);
 /// How long a partition may be silent before what it holds counts as read.
@@ -39,23 +44,45 @@ pub struct Shared {
     partitions: Arc<AtomicI32>,
     /// Ranges with spans read so far, whoever wrote them.
     pub(crate) written: Arc<AtomicU64>,
+    collectors: Arc<Mutex<Collectors>>,
+    absent_after: Duration,
 }
 
 impl Shared {
-    /// An empty store.
-    pub fn new(store: Store) -> Self {
+    /// An empty store; a collector that is silent for longer than `absent_after` is not waited for.
+    pub fn new(store: Store, absent_after: Duration) -> Self {
         Self {
             store: Arc::new(RwLock::new(store)),
             whole: Arc::default(),
             partitions: Arc::default(),
             written: Arc::default(),
+            collectors: Arc::default(),
+            absent_after,
         }
     }
 
-    /// Event time in unix nanoseconds up to which all calls are here; `None` until the history has been read.
+    /// Event time in unix nanoseconds up to which everything is here: the least of what the collectors say, and of the
+    /// partitions of spans that none of them writes to. `None` until that is known of all of them.
     pub fn watermark(&self) -> Option<u64> {
-        let whole = self.whole.load(Ordering::Acquire);
-        whole.then(|| self.store.read().watermark(topic::SPANS, self.partitions.load(Ordering::Acquire)))?
+        if !self.whole.load(Ordering::Acquire) {
+            return None;
+        }
+        let (now, partitions) = (Instant::now(), self.partitions.load(Ordering::Acquire));
+        let collectors = self.collectors.lock();
+        let others = |partition: &i32| !collectors.writes_to(topic::SPANS, *partition, now, self.absent_after);
+        let others: Vec<i32> = (0..partitions).filter(others).collect();
+        let said = collectors.complete(now, self.absent_after);
+        drop(collectors);
+        let others = self.store.read().watermark(topic::SPANS, &others);
+        match said {
+            Some(said) => Some(said?.min(others?)),
+            None => others.filter(|_| partitions > 0),
+        }
+    }
+
+    /// The collectors that say how far they are.
+    pub fn collectors(&self) -> Vec<Standing> {
+        self.collectors.lock().standings(Instant::now(), self.absent_after)
     }
 }
 
@@ -117,15 +144,17 @@ impl Feed {
 
     /// Reads on from `positions` until there are new partitions, which are added.
     async fn read(&self, positions: &mut Vec<Position>) -> Result<(), Error> {
-        let topics = [topic::SPANS, topic::CALLS, topic::METRICS].map(|name| self.bus.topic_spec(name));
+        let topics = [topic::SPANS, topic::CALLS, topic::METRICS, topic::PROGRESS];
+        let topics = topics.map(|name| self.bus.topic_spec(name));
         self.bus.ensure_topics(&topics).await?;
         let mut goals = Vec::new();
-        for name in [topic::CALLS, topic::METRICS] {
+        for name in READ {
             for number in 0..self.bus.partitions(name).await? {
                 let partition = Partition::new(name, number);
                 let (low, high) = self.bus.offsets(&partition).await?;
                 if !positions.iter().any(|position| position.partition == partition) {
-                    let offset = self.since(&partition, low, high).await?;
+                    // What a collector said last stands, however long ago it was.
+                    let offset = if name == topic::PROGRESS { low } else { self.since(&partition, low, high).await? };
                     positions.push(Position { partition: partition.clone(), offset });
                 }
                 goals.push(Position { partition, offset: high });
@@ -148,6 +177,7 @@ impl Feed {
                 }
                 tokio::task::yield_now().await;
             }
+            self.reached(positions);
             if !self.shared.whole.load(Ordering::Acquire) {
                 // The last offsets may be no records, so it is enough that a partition gave nothing for a while.
                 let read = |goal: &Position| {
@@ -167,18 +197,37 @@ impl Feed {
             }
             if Instant::now() >= look {
                 look = Instant::now() + LOOK;
-                let calls = self.bus.partitions(topic::CALLS).await?;
-                let metrics = self.bus.partitions(topic::METRICS).await?;
+                let mut there = 0;
+                for name in READ {
+                    there += usize::try_from(self.bus.partitions(name).await?).unwrap_or(0);
+                }
                 self.shared.partitions.store(self.bus.partitions(topic::SPANS).await?, Ordering::Release);
-                if usize::try_from(calls + metrics).unwrap_or(0) > count {
+                if there > count {
                     return Ok(());
                 }
             }
         }
     }
 
+    /// Lets what collectors said count where all before it was read.
+    fn reached(&self, positions: &[Position]) {
+        let metrics: BTreeMap<i32, i64> = positions
+            .iter()
+            .filter(|position| *position.partition.topic == *topic::METRICS)
+            .map(|position| (position.partition.partition, position.offset))
+            .collect();
+        let store = self.shared.store.read();
+        self.shared.collectors.lock().read(|topic, partition| match topic {
+            topic::METRICS => metrics.get(&partition).copied(),
+            _ => store.end_offset(topic, partition),
+        });
+    }
+
     fn take(&self, message: &Message) {
         let mut refused = Refused::default();
+        if *message.partition.topic == *topic::PROGRESS {
+            return self.take_progress(message);
+        }
         if *message.partition.topic == *topic::CALLS {
             let Ok(range) = v1::CallDeltas::decode(&message.value[..]) else { return self.undecodable(message) };
             if range.spans > 0 {
@@ -215,6 +264,16 @@ impl Feed {
                 self.refused.add(count, &[KeyValue::new("reason", reason)]);
             }
         }
+    }
+
+    fn take_progress(&self, message: &Message) {
+        let id = message.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+        let Ok(said) = v1::CollectorProgress::decode(&message.value[..]) else { return self.undecodable(message) };
+        // What lay there before this start was said when it was said.
+        let wall = u64::try_from(weir_service::time::now_unix_nano()).unwrap_or(0);
+        let is_history = !self.shared.whole.load(Ordering::Acquire);
+        let age = Duration::from_nanos(if is_history { wall.saturating_sub(said.at_unix_nano) } else { 0 });
+        self.shared.collectors.lock().take(&id, said, Instant::now(), age);
     }
 
     /// Every alerter reads these topics, so none of them makes dead letters of their records.

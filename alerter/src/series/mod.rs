@@ -9,6 +9,7 @@ pub mod feed;
 mod matching;
 mod metrics;
 mod names;
+pub mod progress;
 pub mod read;
 pub mod store;
 #[cfg(test)]

@@ -262,11 +262,16 @@ impl Store {
         self.count = Calls::SERIES * self.calls.len() + self.numbers.values().map(|family| family.len()).sum::<usize>();
     }
 
-    /// Event time in unix nanoseconds up to which all calls are here, the least of all partitions of the topic;
-    /// `None` while one of them was not heard of.
-    pub fn watermark(&self, topic: &str, partitions: i32) -> Option<u64> {
-        let of = |partition| Some(self.sources.get(&(topic.to_owned(), partition))?.watermark_unix_nano);
-        (0..partitions).map(of).try_fold(u64::MAX, |least, one| Some(least.min(one?))).filter(|_| partitions > 0)
+    /// Event time in unix nanoseconds up to which all calls of these partitions are here, the least of them; `None`
+    /// while one of them was not heard of, the end of time where there are none.
+    pub fn watermark(&self, topic: &str, partitions: &[i32]) -> Option<u64> {
+        let of = |partition: &i32| Some(self.sources.get(&(topic.to_owned(), *partition))?.watermark_unix_nano);
+        partitions.iter().map(of).try_fold(u64::MAX, |least, one| Some(least.min(one?)))
+    }
+
+    /// Behind the last span of a partition whose calls are here.
+    pub fn end_offset(&self, topic: &str, partition: i32) -> Option<i64> {
+        self.sources.get(&(topic.to_owned(), partition)).map(|source| source.end_offset)
     }
 
     /// The end of the last second, at most the watermark, in which a call ended; zero where there was none.

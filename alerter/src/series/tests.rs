@@ -91,9 +91,9 @@ fn what_is_older_than_the_history_goes_but_stays_in_the_total() {
 fn the_watermark_is_the_least_and_waits_for_all_partitions() {
     let (mut store, mut refused) = (store(), Refused::default());
     store.add_calls(&range(0, 1, &[T]), &mut refused);
-    assert_eq!(store.watermark("otlp_spans", 2), None);
+    assert_eq!(store.watermark("otlp_spans", &[0, 1]), None);
     store.add_calls(&v1::CallDeltas { source_partition: 1, ..range(0, 1, &[T + 5]) }, &mut refused);
-    assert_eq!(store.watermark("otlp_spans", 2), Some((T + 1) * 1_000_000_000));
+    assert_eq!(store.watermark("otlp_spans", &[0, 1]), Some((T + 1) * 1_000_000_000));
 }
 
 #[test]

@@ -284,7 +284,7 @@ impl Writer {
         for done in batch.done {
             match done {
                 Done::Sent(reply, partition, offset, _permit, queued) => {
-                    queued.sent();
+                    queued.sent_to(partition.partition, offset);
                     answer(reply, Ok((partition, offset)));
                 }
                 Done::Plain(reply, _permit) => answer(reply, Ok(())),

@@ -106,7 +106,7 @@ impl ProducerContext for Context {
         let answer = match result {
             Ok(message) => {
                 self.works();
-                sent.queued.into_iter().for_each(Queued::sent);
+                sent.queued.into_iter().for_each(|queued| queued.sent_to(message.partition(), message.offset()));
                 Ok((Partition::new(sent.topic, message.partition()), message.offset()))
             }
             Err((error, _)) => Err(match error.rdkafka_error_code() {

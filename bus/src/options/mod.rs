@@ -16,6 +16,8 @@ const LEAST_AGE: Duration = Duration::from_mins(1);
 const LEAST_SIZE: u64 = 16 << 20;
 /// `weir_alerts` restates each minute what still holds; an hour lets readers look back.
 const ALERTS_AGE: Duration = Duration::from_hours(1);
+/// `weir_progress` is compacted where the broker does that; what a collector said an hour ago nobody needs.
+const PROGRESS_AGE: Duration = Duration::from_hours(1);
 /// Of one topic: a laptop's disk is not filled by what nobody set a limit to.
 const EMBEDDED_SIZE: u64 = 20_000_000_000;
 
@@ -91,8 +93,11 @@ impl Options {
         // What others feed and read too is kept as Kafka's operator wants.
         let is_ours = is_embedded || !name.starts_with("otlp_");
         // Its records are read in the order in which they were written, whatever their key.
-        let (partitions, age) =
-            if name == weir_proto::topic::ALERTS { (1, Some(ALERTS_AGE)) } else { (self.partitions, age) };
+        let (partitions, age) = match name {
+            topic::ALERTS => (1, Some(ALERTS_AGE)),
+            topic::PROGRESS => (1, Some(PROGRESS_AGE)),
+            _ => (self.partitions, age),
+        };
         TopicSpec {
             name: name.to_owned(),
             partitions,

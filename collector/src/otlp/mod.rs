@@ -51,11 +51,11 @@ pub use self::cors::{CorsOptions, Origin};
 pub use self::gate::Gate;
 pub use self::signal::Signal;
 pub use self::split::{Part, Sizes, Split, SplitError, split};
+pub(crate) use self::store::Store;
 pub use self::tenant::{Foreign, Tenants};
 pub use self::wire::Malformed;
 
 use self::intake::Intake;
-use self::store::Store;
 use crate::limits::{Limits, Windows};
 use crate::options::{OtlpOptions, TenantOptions};
 
@@ -122,6 +122,11 @@ impl Server {
     /// Open, unless it is closed.
     pub fn gate(&self) -> Gate {
         self.intake.store().gate()
+    }
+
+    /// Where records go.
+    pub(crate) fn store(&self) -> Store {
+        self.intake.store().clone()
     }
 
     /// Who decides the tenants.

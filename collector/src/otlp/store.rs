@@ -11,6 +11,7 @@ use weir_bus::{Producer, Record};
 
 use super::Gate;
 use super::refusal::Refusal;
+use crate::progress::Arrivals;
 
 /// Without a spool the bus must have it within this time: exporters give up after ten seconds, and then send it again.
 const BUS_TIMEOUT: Duration = Duration::from_secs(9);
@@ -23,10 +24,11 @@ const KEY_BYTES: usize = 16;
 
 /// The bus, and the spool before it, if there is one; cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Store {
+pub(crate) struct Store {
     producer: Producer,
     spool: Option<Spool>,
     gate: Gate,
+    arrivals: Arrivals,
 }
 
 impl Store {
@@ -34,7 +36,16 @@ impl Store {
         if let Some(spool) = &spool {
             show(spool, meter);
         }
-        Self { producer, spool, gate: Gate::opened() }
+        Self { producer, spool, gate: Gate::opened(), arrivals: Arrivals::default() }
+    }
+
+    /// When the oldest came that the bus does not have, in nanoseconds since the epoch.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        let spooled = self.spool.as_ref().filter(|spool| !spool.is_empty()).map(|spool| {
+            let now = weir_service::time::now_unix_nano();
+            u64::try_from(now).unwrap_or(0).saturating_sub(spool.status().oldest.as_nanos() as u64)
+        });
+        self.arrivals.oldest().into_iter().chain(spooled).min()
     }
 
     /// Greatest value of a topic, as far as it is known.
@@ -59,6 +70,7 @@ impl Store {
     /// Done when all of it is durable, on the bus or in the spool. What is in the spool goes first, so whoever comes
     /// while there is anything in it is put behind.
     pub(super) async fn put(&self, records: Vec<Record>) -> Result<(), Refusal> {
+        let _arrival = self.arrivals.begin();
         let Some(spool) = &self.spool else {
             if !self.gate.is_open() {
                 return Err(Refusal::Away);

@@ -1,0 +1,221 @@
+//! How far the collectors have handed over what they had: what rules wait for.
+//!
+//! A collector says a time, and where what came to it before lies on the bus. The time counts once all of that was read.
+//! One that falls silent holds the time back until it returns, stops cleanly, or is absent. Partitions that no collector
+//! of weir writes to are somebody else's: of these the ranges of calls and their own pace say how far they are.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use weir_proto::v1;
+
+/// Collectors that are known; more are waited for by nobody.
+const MOST: usize = 10_000;
+/// One that says nothing for longer is told as late.
+const LATE: Duration = Duration::from_secs(5);
+
+/// All collectors that say how far they are.
+#[derive(Debug, Default)]
+pub struct Collectors {
+    by_id: BTreeMap<String, Collector>,
+}
+
+#[derive(Debug)]
+struct Collector {
+    host: String,
+    /// Up to when all that it had was read, in nanoseconds since the epoch.
+    complete: Option<u64>,
+    /// What it said first that was not read to its end, and what it said last.
+    pending: Option<Said>,
+    newest: Option<Said>,
+    /// Partitions that it writes to.
+    ends: BTreeMap<(String, i32), i64>,
+    heard: Instant,
+}
+
+#[derive(Debug, Clone)]
+struct Said {
+    complete: u64,
+    ends: BTreeMap<(String, i32), i64>,
+}
+
+/// A collector, for those who ask what is late.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Its id.
+    pub id: String,
+    /// Its machine.
+    pub host: String,
+    /// How it is.
+    pub state: Presence,
+}
+
+/// Whether a collector is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// It says how far it is.
+    Live,
+    /// It is silent, and is waited for.
+    Late,
+    /// It has been silent for so long that nobody waits.
+    Absent,
+}
+
+impl Collectors {
+    /// One said how far it is; heard `now`, or before, where what it says is older than that.
+    pub fn take(&mut self, id: &str, said: v1::CollectorProgress, now: Instant, age: Duration) {
+        if said.gone {
+            self.by_id.remove(id);
+            return;
+        }
+        if self.by_id.len() >= MOST && !self.by_id.contains_key(id) {
+            return;
+        }
+        let heard = now.checked_sub(age).unwrap_or(now);
+        let ends: BTreeMap<_, _> =
+            said.ends.into_iter().map(|end| ((end.topic, end.partition), end.end_offset)).collect();
+        let collector = self.by_id.entry(id.to_owned()).or_insert_with(|| Collector {
+            host: String::new(),
+            complete: None,
+            pending: None,
+            newest: None,
+            ends: BTreeMap::new(),
+            heard,
+        });
+        collector.host = said.host;
+        collector.heard = collector.heard.max(heard);
+        collector.ends.clone_from(&ends);
+        let said = Said { complete: said.complete_unix_nano, ends };
+        if collector.pending.is_none() {
+            collector.pending = Some(said);
+        } else {
+            collector.newest = Some(said);
+        }
+    }
+
+    /// Goes on with what was read: `reached` says up to which offset a partition was.
+    pub fn read(&mut self, reached: impl Fn(&str, i32) -> Option<i64>) {
+        let is_read = |said: &Said| {
+            said.ends.iter().all(|((topic, partition), end)| reached(topic, *partition).is_some_and(|at| at >= *end))
+        };
+        for collector in self.by_id.values_mut() {
+            while let Some(said) = collector.pending.take_if(|said| is_read(said)) {
+                collector.complete = collector.complete.max(Some(said.complete));
+                collector.pending = collector.newest.take();
+            }
+        }
+    }
+
+    /// Up to when everything of all collectors that are waited for was read. `None` where there are none;
+    /// `Some(None)` where one has not been read as far as it said yet.
+    pub fn complete(&self, now: Instant, absent_after: Duration) -> Option<Option<u64>> {
+        let waited = self.by_id.values().filter(|collector| now.duration_since(collector.heard) < absent_after);
+        waited.map(|collector| collector.complete).min()
+    }
+
+    /// Whether a collector that is waited for writes to this partition.
+    pub fn writes_to(&self, topic: &str, partition: i32, now: Instant, absent_after: Duration) -> bool {
+        let key = (topic.to_owned(), partition);
+        let mut waited = self.by_id.values().filter(|collector| now.duration_since(collector.heard) < absent_after);
+        waited.any(|collector| collector.ends.contains_key(&key))
+    }
+
+    /// All of them.
+    pub fn standings(&self, now: Instant, absent_after: Duration) -> Vec<Standing> {
+        let standing = |(id, collector): (&String, &Collector)| Standing {
+            id: id.clone(),
+            host: collector.host.clone(),
+            state: match now.duration_since(collector.heard) {
+                silent if silent >= absent_after => Presence::Absent,
+                silent if silent >= LATE => Presence::Late,
+                _ => Presence::Live,
+            },
+        };
+        self.by_id.iter().map(standing).collect()
+    }
+}
+
+impl Presence {
+    /// `live`, `late` or `absent`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Late => "late",
+            Self::Absent => "absent",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ABSENT: Duration = Duration::from_mins(5);
+
+    fn said(complete: u64, ends: &[(i32, i64)]) -> v1::CollectorProgress {
+        let end = |(partition, end_offset): &(i32, i64)| v1::PartitionEnd {
+            topic: "otlp_spans".to_owned(),
+            partition: *partition,
+            end_offset: *end_offset,
+        };
+        v1::CollectorProgress {
+            complete_unix_nano: complete,
+            ends: ends.iter().map(end).collect(),
+            ..v1::CollectorProgress::default()
+        }
+    }
+
+    #[test]
+    fn given_what_a_collector_says_then_it_counts_once_all_before_it_was_read() {
+        let (mut collectors, now) = (Collectors::default(), Instant::now());
+        assert_eq!(collectors.complete(now, ABSENT), None);
+        collectors.take("a", said(10, &[(0, 5), (1, 2)]), now, Duration::ZERO);
+        collectors.read(|_, _| Some(4));
+        assert_eq!(collectors.complete(now, ABSENT), Some(None));
+        // What it says later does not put off what it said first.
+        for later in 11..20 {
+            collectors.take("a", said(later, &[(0, 100), (1, 2)]), now, Duration::ZERO);
+        }
+        collectors.read(|_, partition| Some(if partition == 0 { 5 } else { 2 }));
+        assert_eq!(collectors.complete(now, ABSENT), Some(Some(10)));
+        collectors.read(|_, _| Some(100));
+        assert_eq!(collectors.complete(now, ABSENT), Some(Some(19)));
+        collectors.take("a", said(21, &[(0, 7), (2, 1)]), now, Duration::ZERO);
+        collectors.read(|_, partition| (partition < 2).then_some(100));
+        assert_eq!(collectors.complete(now, ABSENT), Some(Some(19)), "of that partition nothing was read");
+        assert!(collectors.writes_to("otlp_spans", 2, now, ABSENT));
+        assert!(!collectors.writes_to("otlp_spans", 1, now, ABSENT));
+        assert!(!collectors.writes_to("otlp_metrics", 0, now, ABSENT));
+    }
+
+    #[test]
+    fn given_one_that_is_silent_then_it_holds_the_time_until_it_returns_is_absent_or_has_stopped() {
+        let (mut collectors, start) = (Collectors::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        for (id, second) in [("a", 0), ("b", 0), ("b", 299), ("b", 301)] {
+            collectors.take(id, said(100 + second, &[]), at(second), Duration::ZERO);
+            collectors.read(|_, _| None);
+        }
+        let states = |collectors: &Collectors, second| -> Vec<&str> {
+            collectors.standings(at(second), ABSENT).iter().map(|standing| standing.state.name()).collect()
+        };
+        assert_eq!(collectors.complete(at(299), ABSENT), Some(Some(100)));
+        assert_eq!(states(&collectors, 299), ["late", "live"]);
+        assert_eq!(collectors.complete(at(301), ABSENT), Some(Some(401)));
+        assert_eq!(states(&collectors, 301), ["absent", "live"]);
+        collectors.take("a", said(402, &[]), at(302), Duration::ZERO);
+        collectors.read(|_, _| None);
+        assert_eq!(collectors.complete(at(302), ABSENT), Some(Some(401)), "it is back");
+        collectors.take("b", v1::CollectorProgress { gone: true, ..said(500, &[]) }, at(303), Duration::ZERO);
+        assert_eq!(collectors.complete(at(303), ABSENT), Some(Some(402)));
+    }
+
+    #[test]
+    fn given_something_said_long_before_this_start_then_it_is_as_old_as_it_is() {
+        let (mut collectors, now) = (Collectors::default(), Instant::now() + ABSENT * 3);
+        collectors.take("a", said(1, &[]), now, ABSENT * 2);
+        assert_eq!(collectors.complete(now, ABSENT), None);
+        assert_eq!(collectors.standings(now, ABSENT)[0].state, Presence::Absent);
+    }
+}
