@@ -152,10 +152,17 @@ mod tests {
         let file = folder.path().join("a.yaml");
         let options = Options { rules: vec![file.display().to_string()], ..Options::default() };
         assert!(options.check_rules().unwrap_err().to_string().ends_with("a.yaml: is not there"));
-        std::fs::write(&file, "groups: [{name: g, rules: [{record: a, expr: 1}, {alert: B, expr: 'deriv(a[1m])'}]}]")
-            .unwrap();
+        std::fs::write(
+            &file,
+            "groups: [{name: g, rules: [{record: a, expr: 1}, {alert: B, expr: 'mad_over_time(a[1m])'}]}]",
+        )
+        .unwrap();
         assert!(
-            options.check_rules().unwrap_err().to_string().contains("a.yaml:1: group `g`: rule `B`: function `deriv`")
+            options
+                .check_rules()
+                .unwrap_err()
+                .to_string()
+                .contains("a.yaml:1: group `g`: rule `B`: function `mad_over_time`")
         );
         std::fs::write(&file, "groups: [{name: g, rules: [{record: a, expr: 1}]}]").unwrap();
         assert_eq!(options.check_rules().unwrap(), 1);

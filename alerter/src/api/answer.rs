@@ -94,6 +94,8 @@ pub(super) fn instant(value: &promql::Value, time_ms: i64) -> Json_ {
             };
             json!({"resultType": "vector", "result": samples.iter().map(sample).collect::<Vec<_>>()})
         }
+        promql::Value::Matrix(ranges) => matrix(ranges),
+        promql::Value::Text(text) => json!({"resultType": "string", "result": [seconds(time_ms), text]}),
     }
 }
 

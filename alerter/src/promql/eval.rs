@@ -1,227 +1,234 @@
 //! The evaluator: all that a query needs is read once, then each step looks at its windows.
 
-use std::cell::Cell;
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::cell::{Cell, OnceCell};
 
-use super::plan::{Node, Plan, Selector};
-use super::value::{Histogram, Number, Sample, Value, is_stale};
+use super::face::{By, Face, Groups, Item, drop_names, same_labels, unique};
+use super::plan::{Node, Plan, Selector, Source};
+use super::value::{Number, Range};
+use super::window::{Loaded, Window};
 use super::{Error, MAX_SAMPLES, MAX_SERIES};
-use crate::series::read::{Data, Labels, Read};
-use weir_calls::Hdr;
+use crate::series::read::Read;
+
+/// What one evaluation of a subquery, and a point that it gives, count for in samples: they cost more to make than to
+/// read.
+const SUBQUERY_COST: u64 = 10;
 
 /// A plan with its data for a range of times.
 pub(super) struct Evaluation<'a> {
     plan: &'a Plan,
+    start_ms: i64,
+    end_ms: i64,
     loaded: Vec<Vec<Loaded>>,
+    /// What each subquery gives at all times that may be asked for; made when it is first needed.
+    subqueries: Vec<OnceCell<Vec<Loaded>>>,
     /// Samples that may still be touched.
     left: Cell<u64>,
 }
 
-struct Loaded {
-    labels: Labels,
-    data: LoadedData,
-}
-
-enum LoadedData {
-    /// Seconds and the total behind each, so that any window's increase is one subtraction.
-    Counter {
-        before: f64,
-        totals: Vec<(i64, f64)>,
-        lasts: bool,
-    },
-    Gauge(Vec<(i64, f64)>),
-    Histogram(Vec<(i64, Arc<Hdr>)>),
-}
-
-/// The samples of one series in `(end_ms - range_ms, end_ms]`.
-pub(super) struct Window<'a> {
-    pub(super) labels: &'a Labels,
-    pub(super) samples: Samples<'a>,
-    pub(super) end_ms: i64,
-    pub(super) range_ms: i64,
-}
-
-pub(super) enum Samples<'a> {
-    /// Unix seconds and running totals; the total at the end, and what was added.
-    Counter {
-        totals: &'a [(i64, f64)],
-        total: f64,
-        increase: f64,
-        /// Whether there is a value although there may be no totals.
-        lasts: bool,
-    },
-    Gauge(&'a [(i64, f64)]),
-    Histogram(&'a [(i64, Arc<Hdr>)]),
-}
-
-pub(super) fn without_name(labels: &Labels) -> Labels {
-    if !labels.contains_key("__name__") {
-        return labels.clone();
-    }
-    let mut labels = (**labels).clone();
-    labels.remove("__name__");
-    Arc::new(labels)
-}
-
-fn up_to<T>(samples: &[(i64, T)], unit_ms: i64, end_ms: i64) -> usize {
-    samples.partition_point(|sample| sample.0.saturating_mul(unit_ms) <= end_ms)
+/// What an expression gives at one time.
+pub(super) enum Evaluated {
+    Scalar(f64),
+    Vector(Vec<Item>),
 }
 
 impl<'a> Evaluation<'a> {
     pub(super) fn load(plan: &'a Plan, read: &dyn Read, start_ms: i64, end_ms: i64) -> Result<Self, Error> {
-        let made = Self { plan, loaded: Vec::new(), left: Cell::new(MAX_SAMPLES) };
-        let mut loaded = Vec::with_capacity(plan.selectors.len());
+        let mut made = Self {
+            plan,
+            start_ms,
+            end_ms,
+            loaded: Vec::with_capacity(plan.selectors.len()),
+            subqueries: plan.subqueries.iter().map(|_| OnceCell::new()).collect(),
+            left: Cell::new(MAX_SAMPLES),
+        };
         for selector in &plan.selectors {
-            let from = start_ms.saturating_sub(selector.offset_ms).saturating_sub(selector.back_ms);
-            let series = read.select(&selector.matchers, from, end_ms.saturating_sub(selector.offset_ms));
+            let (first, last) = made.reach(selector.within);
+            let from = selector.anchor.time(first, start_ms, end_ms).saturating_sub(selector.back_ms);
+            let series = read.select(&selector.matchers, from, selector.anchor.time(last, start_ms, end_ms));
             if series.len() > MAX_SERIES {
                 return Err(Error::Limit { what: "series of one selector", limit: MAX_SERIES as u64 });
             }
             let mut all = Vec::with_capacity(series.len());
             for one in series {
-                let data = match one.data {
-                    Data::Counter { before, deltas, lasts } => {
-                        let mut total = before;
-                        let totals = deltas.into_iter().map(|(second, delta)| {
-                            total += delta;
-                            (second, total)
-                        });
-                        LoadedData::Counter { before, totals: totals.collect(), lasts }
-                    }
-                    Data::Gauge(samples) => LoadedData::Gauge(samples),
-                    Data::Histogram(slots) => LoadedData::Histogram(slots),
-                };
-                made.charge(match &data {
-                    LoadedData::Counter { totals, .. } => totals.len(),
-                    LoadedData::Gauge(samples) => samples.len(),
-                    LoadedData::Histogram(slots) => slots.len(),
-                })?;
-                all.push(Loaded { labels: one.labels, data });
+                let one = Loaded::new(one, selector.is_instant);
+                made.charge(one.len() as u64)?;
+                all.push(one);
             }
-            loaded.push(all);
+            made.loaded.push(all);
         }
-        Ok(Self { loaded, ..made })
+        Ok(made)
+    }
+
+    /// The first and last time at which what is inside of a subquery, or of none, is evaluated; with a subquery, the
+    /// first time itself is left out.
+    fn reach(&self, within: Option<usize>) -> (i64, i64) {
+        let Some(subquery) = within.and_then(|at| self.plan.subqueries.get(at)) else {
+            return (self.start_ms, self.end_ms);
+        };
+        let (first, last) = self.reach(subquery.within);
+        let anchor = |time| subquery.anchor.time(time, self.start_ms, self.end_ms);
+        (anchor(first).saturating_sub(subquery.range_ms), anchor(last))
     }
 
     pub(super) fn selector(&self, at: usize) -> &Selector {
         &self.plan.selectors[at]
     }
 
-    fn charge(&self, samples: usize) -> Result<(), Error> {
-        let left = self.left.get().checked_sub(samples as u64 + 1);
+    fn charge(&self, samples: u64) -> Result<(), Error> {
+        let left = self.left.get().checked_sub(samples.saturating_add(1));
         self.left.set(left.ok_or(Error::Limit { what: "samples", limit: MAX_SAMPLES })?);
         Ok(())
     }
 
     /// The whole query at one time; labels are checked to be unique.
-    pub(super) fn top(&self, time: i64) -> Result<Value, Error> {
+    pub(super) fn top(&self, time: i64) -> Result<Evaluated, Error> {
         let value = self.value(&self.plan.root, time)?;
-        if let Value::Vector(samples) = &value {
-            let mut seen = BTreeSet::new();
-            if let Some(twice) = samples.iter().find(|sample| !seen.insert(&sample.labels)) {
-                return Err(Error::Data(format!("the result has two series with the labels {:?}", twice.labels)));
-            }
+        if let Evaluated::Vector(items) = &value {
+            unique(items)?;
         }
         Ok(value)
     }
 
-    pub(super) fn value(&self, node: &Node, time: i64) -> Result<Value, Error> {
-        match node {
-            Node::Number(number) => Ok(Value::Scalar(*number)),
-            Node::Selector(at) => self.instant(*at, time).map(Value::Vector),
-            Node::Range(_) => Err(Error::Type("a range vector must be the argument of a function".to_owned())),
-            Node::Negate(of) => Ok(match self.value(of, time)? {
-                Value::Scalar(value) => Value::Scalar(-value),
-                Value::Vector(mut samples) => {
-                    for sample in &mut samples {
-                        match &mut sample.value {
+    pub(super) fn value(&self, node: &Node, time: i64) -> Result<Evaluated, Error> {
+        Ok(match node {
+            Node::Number(number) => Evaluated::Scalar(*number),
+            Node::Text(_) | Node::Range(_) => {
+                let what = node.kind().name();
+                return Err(Error::Type(format!("{what} must be the argument of a function")));
+            }
+            Node::Selector(at) => Evaluated::Vector(self.instant(*at, time)?),
+            Node::Negate(of) => match self.value(of, time)? {
+                Evaluated::Scalar(value) => Evaluated::Scalar(-value),
+                Evaluated::Vector(mut items) => {
+                    for item in &mut items {
+                        match &mut item.value {
                             Number::Float(value) => *value = -*value,
                             Number::Histogram(histogram) => histogram.scale = -histogram.scale,
                         }
-                        sample.labels = without_name(&sample.labels);
                     }
-                    Value::Vector(samples)
+                    drop_names(&mut items)?;
+                    Evaluated::Vector(items)
                 }
-            }),
-            Node::Aggregate { op, grouping, of } => {
-                super::aggregate::aggregate(*op, grouping, self.vector(of, time)?).map(Value::Vector)
-            }
-            Node::Call(function, arguments) => self.call(*function, arguments, time),
+            },
+            Node::Aggregate(aggregate) => Evaluated::Vector(self.aggregate(aggregate, time)?),
+            Node::Relabel(relabel) => Evaluated::Vector(relabel.apply(self.vector(&relabel.of, time)?)?),
+            Node::Call(function, arguments) => self.call(*function, arguments, time)?,
             Node::Binary(binary) => {
                 let (lhs, rhs) = (self.value(&binary.lhs, time)?, self.value(&binary.rhs, time)?);
-                super::binary::apply(binary, lhs, rhs)
+                super::binary::apply(binary, lhs, rhs)?
             }
-        }
+        })
     }
 
-    pub(super) fn vector(&self, node: &Node, time: i64) -> Result<Vec<Sample>, Error> {
+    pub(super) fn vector(&self, node: &Node, time: i64) -> Result<Vec<Item>, Error> {
         match self.value(node, time)? {
-            Value::Vector(samples) => Ok(samples),
-            Value::Scalar(_) => Err(Error::Type("an instant vector is needed here".to_owned())),
+            Evaluated::Vector(items) => Ok(items),
+            Evaluated::Scalar(_) => Err(Error::Type("an instant vector is needed here".to_owned())),
         }
     }
 
     pub(super) fn scalar(&self, node: &Node, time: i64) -> Result<f64, Error> {
         match self.value(node, time)? {
-            Value::Scalar(value) => Ok(value),
-            Value::Vector(_) => Err(Error::Type("a scalar is needed here".to_owned())),
+            Evaluated::Scalar(value) => Ok(value),
+            Evaluated::Vector(_) => Err(Error::Type("a scalar is needed here".to_owned())),
         }
     }
 
-    fn instant(&self, at: usize, time: i64) -> Result<Vec<Sample>, Error> {
-        let windows = self.windows(at, time)?;
-        let mut samples = Vec::with_capacity(windows.len());
-        for window in windows {
-            let value = match &window.samples {
-                // What was never added to is not there yet.
-                Samples::Counter { total, totals, lasts, .. } => {
-                    ((*lasts && *total != 0.0) || !totals.is_empty()).then_some(Number::Float(*total))
-                }
-                Samples::Gauge(values) => {
-                    values.last().filter(|last| !is_stale(last.1)).map(|last| Number::Float(last.1))
-                }
-                Samples::Histogram(slots) => {
-                    slots.last().map(|last| Number::Histogram(Histogram { hdr: last.1.clone(), scale: 1.0 }))
-                }
-            };
-            samples.extend(value.map(|value| Sample { labels: window.labels.clone(), value }));
-        }
-        Ok(samples)
+    fn instant(&self, at: usize, time: i64) -> Result<Vec<Item>, Error> {
+        let mut items = Vec::with_capacity(self.loaded[at].len());
+        self.windows(Source::Selector(at), time, |window| {
+            let item = |(_, value)| Item { face: Face::new(window.labels.clone()), value };
+            items.extend(window.latest().map(item));
+            Ok(())
+        })?;
+        Ok(items)
     }
 
-    /// The windows of a selector at a time: one for each series loaded, in that order.
-    pub(super) fn windows(&self, at: usize, time: i64) -> Result<Vec<Window<'_>>, Error> {
-        let selector = self.selector(at);
-        let end_ms = time.saturating_sub(selector.offset_ms);
-        let start_ms = end_ms.saturating_sub(selector.back_ms);
-        let mut windows = Vec::with_capacity(self.loaded[at].len());
-        for loaded in &self.loaded[at] {
-            let samples = match &loaded.data {
-                LoadedData::Counter { before, totals, lasts } => {
-                    let (from, to) = (up_to(totals, 1000, start_ms), up_to(totals, 1000, end_ms));
-                    let total = |until: usize| until.checked_sub(1).map_or(*before, |last| totals[last].1);
-                    Samples::Counter {
-                        totals: &totals[from..to],
-                        total: total(to),
-                        increase: total(to) - total(from),
-                        lasts: *lasts,
-                    }
-                }
-                LoadedData::Gauge(values) => {
-                    Samples::Gauge(&values[up_to(values, 1, start_ms)..up_to(values, 1, end_ms)])
-                }
-                LoadedData::Histogram(slots) => {
-                    Samples::Histogram(&slots[up_to(slots, 1000, start_ms)..up_to(slots, 1000, end_ms)])
-                }
-            };
-            self.charge(match &samples {
-                Samples::Counter { .. } => 1,
-                Samples::Gauge(values) => values.len(),
-                Samples::Histogram(slots) => slots.len(),
-            })?;
-            windows.push(Window { labels: &loaded.labels, samples, end_ms, range_ms: selector.back_ms });
+    /// Passes the windows of a range vector at a time: one for each series, in the order in which they were read.
+    pub(super) fn windows<'s>(
+        &'s self,
+        source: Source,
+        time: i64,
+        mut take: impl FnMut(Window<'s>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let (series, anchor, range_ms): (&[Loaded], _, _) = match source {
+            Source::Selector(at) => {
+                let selector = self.selector(at);
+                (&self.loaded[at], selector.anchor, selector.back_ms)
+            }
+            Source::Subquery(at) => {
+                let subquery = &self.plan.subqueries[at];
+                (self.subquery(at)?, subquery.anchor, subquery.range_ms)
+            }
+        };
+        let end_ms = anchor.time(time, self.start_ms, self.end_ms);
+        for one in series {
+            let window = one.window(end_ms, range_ms);
+            self.charge(window.len() as u64)?;
+            take(window)?;
         }
-        Ok(windows)
+        Ok(())
+    }
+
+    /// How many series a range vector may have at most.
+    pub(super) fn series(&self, source: Source) -> usize {
+        match source {
+            Source::Selector(at) => self.loaded[at].len(),
+            Source::Subquery(_) => 0,
+        }
+    }
+
+    /// A range vector as an answer of its own, in the order of its labels.
+    pub(super) fn matrix(&self, source: Source, time: i64) -> Result<Vec<Range>, Error> {
+        let mut ranges = Vec::with_capacity(self.series(source));
+        self.windows(source, time, |window| {
+            let points = window.points();
+            if !points.is_empty() {
+                ranges.push(Range { labels: window.labels.clone(), points });
+            }
+            Ok(())
+        })?;
+        ranges.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(ranges)
+    }
+
+    fn subquery(&self, at: usize) -> Result<&[Loaded], Error> {
+        if let Some(done) = self.subqueries[at].get() {
+            return Ok(done);
+        }
+        let made = self.run(at)?;
+        Ok(self.subqueries[at].get_or_init(|| made))
+    }
+
+    fn run(&self, at: usize) -> Result<Vec<Loaded>, Error> {
+        let subquery = &self.plan.subqueries[at];
+        let (first, last) = self.reach(Some(at));
+        let step = subquery.step_ms.unwrap_or(self.plan.resolution_ms).max(1);
+        let mut groups: Groups<'_, Vec<(i64, f64)>> = Groups::new(By::All);
+        let mut time = first.div_euclid(step).saturating_add(1).saturating_mul(step);
+        // Before any work is done, because each step may be slow.
+        let steps = last.saturating_sub(time).max(0) as u64 / step as u64;
+        if steps > self.left.get() / SUBQUERY_COST {
+            return Err(Error::Limit { what: "samples; use a longer step in the subquery", limit: MAX_SAMPLES });
+        }
+        while time <= last {
+            self.charge(SUBQUERY_COST)?;
+            for item in self.vector(&subquery.of, time)? {
+                let Number::Float(value) = item.value else {
+                    let text = "a subquery is of numbers, not histograms: put histogram_quantile() or another function \
+                                that gives numbers inside of it";
+                    return Err(Error::Data(text.to_owned()));
+                };
+                self.charge(SUBQUERY_COST)?;
+                let samples = groups.entry(&item.face, Vec::new);
+                if samples.last().is_some_and(|last| last.0 == time) {
+                    return Err(same_labels(&item.face));
+                }
+                samples.push((time, value));
+            }
+            let Some(next) = time.checked_add(step) else { break };
+            time = next;
+        }
+        Ok(groups.into_entries().map(|(face, samples)| Loaded::of_samples(face, samples)).collect())
     }
 }

@@ -1,8 +1,8 @@
 //! PromQL over whatever implements [`Read`]: pure, no I/O, no clock; the same data and time give the same answer.
 //!
-//! Supported: selectors with all four matchers and `offset`; arithmetic, comparison (`bool` too) and set operators with
-//! `on`, `ignoring`, `group_left`, `group_right`; `sum avg min max count group` with `by` and `without`; the functions
-//! of [`FUNCTIONS`]. Anything else is refused by [`Query::parse`] by name, never ignored.
+//! All of Prometheus 3 that is not experimental: selectors with `offset` and `@`, subqueries, all operators and
+//! aggregations, and the functions of [`FUNCTIONS`]. What is experimental there, or new to us, is refused by
+//! [`Query::parse`] by name, never ignored. `tests/scripts.rs` runs Prometheus' own scripts and lists what is left out.
 //!
 //! Where this differs from Prometheus:
 //! * `rate` and `increase` over counters kept as increases are exact: the sum of what was added in `(t - range, t]`,
@@ -12,22 +12,39 @@
 //! * A histogram sample is what ended within one second, not a running total; as an instant vector it is the latest.
 //!   `histogram_quantile` takes the quantile of merged HDR histograms in seconds, and interpolates in classic `le`
 //!   buckets as Prometheus does.
-//! * Operations that Prometheus answers by silently dropping histograms are errors.
+//! * Operations that Prometheus answers by silently dropping histograms are errors. A subquery is of numbers alone.
+//! * There are no annotations beside an answer.
 
 mod aggregate;
 mod binary;
 mod buckets;
+mod call;
+mod date;
 mod eval;
+mod face;
 mod functions;
+mod lower;
+mod math;
+#[cfg(test)]
+pub(crate) mod notation;
+mod numeric;
+mod over_time;
 mod plan;
+mod relabel;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tokens;
 mod value;
+mod window;
 
-pub use functions::FUNCTIONS;
+pub use functions::{FUNCTIONS, Kind};
 pub use value::{Histogram, Number, Range, STALE, Sample, Value, is_stale};
 
-use crate::series::read::{Matcher, Read};
+use ahash::AHashMap;
+use eval::{Evaluated, Evaluation};
+use plan::Node;
+
+use crate::series::read::{Labels, Matcher, Read};
 
 /// How far an instant selector looks back for the latest sample, in milliseconds.
 pub const LOOKBACK_MS: i64 = 300_000;
@@ -84,7 +101,14 @@ pub struct Query {
 impl Query {
     /// Reads and checks a query; everything that is not supported is refused here.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        Ok(Self { text: text.to_owned(), plan: plan::parse(text)? })
+        Ok(Self { text: text.to_owned(), plan: lower::parse(text)? })
+    }
+
+    /// The same query with another step for subqueries that name none; else that is a minute.
+    #[must_use]
+    pub fn with_resolution(mut self, step_ms: i64) -> Self {
+        self.plan.resolution_ms = step_ms;
+        self
     }
 
     /// As it was written.
@@ -92,14 +116,31 @@ impl Query {
         &self.text
     }
 
-    /// The answer at one time, in unix milliseconds. A vector is in the order of its labels.
+    /// What it gives.
+    pub fn kind(&self) -> Kind {
+        self.plan.root.kind()
+    }
+
+    /// The answer at one time, in unix milliseconds. A vector is in the order of its labels, or in that of its values
+    /// where the query ends in `sort`, `sort_desc`, `topk` or `bottomk`.
     pub fn at(&self, read: &dyn Read, time_ms: i64) -> Result<Value, Error> {
-        let loaded = eval::Evaluation::load(&self.plan, read, time_ms, time_ms)?;
-        let mut value = loaded.top(time_ms)?;
-        if let Value::Vector(samples) = &mut value {
-            samples.sort_by(|a, b| a.labels.cmp(&b.labels));
+        if let Node::Text(text) = &self.plan.root {
+            return Ok(Value::Text(text.clone()));
         }
-        Ok(value)
+        let loaded = Evaluation::load(&self.plan, read, time_ms, time_ms)?;
+        if let Node::Range(source) = &self.plan.root {
+            return Ok(Value::Matrix(loaded.matrix(*source, time_ms)?));
+        }
+        Ok(match loaded.top(time_ms)? {
+            Evaluated::Scalar(value) => Value::Scalar(value),
+            Evaluated::Vector(items) => {
+                let mut samples: Vec<Sample> = items.into_iter().map(face::Item::into_sample).collect();
+                if !self.plan.root.is_ordered() {
+                    samples.sort_by(|a, b| a.labels.cmp(&b.labels));
+                }
+                Value::Vector(samples)
+            }
+        })
     }
 
     /// The answers at `start_ms`, `start_ms + step_ms`, … up to `end_ms`, by series, in the order of their labels; a
@@ -111,43 +152,44 @@ impl Query {
         if end_ms < start_ms {
             return Err(Error::Type("the end of a range query must not be before its start".to_owned()));
         }
+        if !matches!(self.kind(), Kind::Scalar | Kind::Vector) {
+            let what = self.kind().name();
+            return Err(Error::Type(format!("a range query is of a scalar or an instant vector, not of {what}")));
+        }
         let span = end_ms.checked_sub(start_ms).unwrap_or(i64::MAX);
         if span / step_ms >= MAX_STEPS {
             return Err(Error::Limit { what: "points per series; use a longer step", limit: MAX_STEPS as u64 });
         }
-        let loaded = eval::Evaluation::load(&self.plan, read, start_ms, end_ms)?;
+        let loaded = Evaluation::load(&self.plan, read, start_ms, end_ms)?;
         let mut points = 0_u64;
-        let mut series = std::collections::BTreeMap::new();
+        let mut series: AHashMap<Labels, Vec<(i64, Number)>> = AHashMap::new();
         for at in 0..=span / step_ms {
             let time = start_ms + at * step_ms;
             match loaded.top(time)? {
-                Value::Scalar(value) => {
-                    series
-                        .entry(crate::series::read::Labels::default())
-                        .or_insert_with(Vec::new)
-                        .push((time, Number::Float(value)));
+                Evaluated::Scalar(value) => {
+                    series.entry(Labels::default()).or_default().push((time, Number::Float(value)));
                 }
-                Value::Vector(samples) => {
-                    points += samples.len() as u64;
+                Evaluated::Vector(items) => {
+                    points += items.len() as u64;
                     if points > MAX_POINTS {
                         return Err(Error::Limit { what: "points", limit: MAX_POINTS });
                     }
-                    for sample in samples {
-                        series.entry(sample.labels).or_insert_with(Vec::new).push((time, sample.value));
+                    for item in items {
+                        series.entry(item.face.into_labels()).or_default().push((time, item.value));
                     }
                 }
             }
         }
-        Ok(series.into_iter().map(|(labels, points)| Range { labels, points }).collect())
+        let mut ranges: Vec<Range> = series.into_iter().map(|(labels, points)| Range { labels, points }).collect();
+        ranges.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(ranges)
     }
 
     /// Of each selector, in the order in which they are written: its conditions, and how many milliseconds before the
-    /// time of evaluation its samples may lie; 0 where only the latest sample counts.
+    /// time of evaluation its samples may lie; 0 where only the latest sample counts, and the greatest number there is
+    /// where `@` names a time.
     pub fn selectors(&self) -> impl Iterator<Item = (&[Matcher], i64)> {
-        self.plan.selectors.iter().map(|selector| {
-            let back = if selector.is_instant { 0 } else { selector.back_ms };
-            (selector.matchers.as_slice(), back + selector.offset_ms.max(0))
-        })
+        self.plan.selectors.iter().map(|selector| (selector.matchers.as_slice(), self.plan.back_ms(selector)))
     }
 }
 

@@ -1,59 +1,82 @@
-//! From the parser's tree to one that holds only what can be evaluated.
+//! What a query is made of: only what can be evaluated.
 
-use std::time::Duration;
+use super::functions::{Function, Kind};
+use super::relabel::Relabel;
+use crate::series::read::Matcher;
 
-use promql_parser::label::MatchOp as ParsedOp;
-use promql_parser::parser::token::{
-    T_ADD, T_ATAN2, T_AVG, T_COUNT, T_DIV, T_EQLC, T_GROUP, T_GTE, T_GTR, T_LAND, T_LOR, T_LSS, T_LTE, T_LUNLESS,
-    T_MAX, T_MIN, T_MOD, T_MUL, T_NEQ, T_POW, T_SUB, T_SUM, TokenId,
-};
-use promql_parser::parser::{self, Expr, LabelModifier, Offset, VectorMatchCardinality, VectorSelector};
-
-use super::functions::Function;
-use super::{Error, LOOKBACK_MS, MAX_DEPTH, MAX_QUERY_BYTES};
-use crate::series::read::{MatchOp, Matcher};
-
-/// Ten years: longer ranges and offsets are mistakes.
-const MAX_RANGE_MS: u128 = 10 * 365 * 86_400_000;
+/// Between two evaluations of a subquery that does not say, in milliseconds; as Prometheus' default.
+pub(super) const DEFAULT_RESOLUTION_MS: i64 = 60_000;
 
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
     pub(super) root: Node,
     pub(super) selectors: Vec<Selector>,
+    pub(super) subqueries: Vec<Subquery>,
+    pub(super) resolution_ms: i64,
 }
 
-/// What is read from the store: `(t - offset - back, t - offset]`.
+/// What is read from the store: `(t - back, t]`, where `t` is the time that the anchor makes of the time of evaluation.
 #[derive(Debug, Clone)]
 pub(super) struct Selector {
     pub(super) matchers: Vec<Matcher>,
     pub(super) back_ms: i64,
-    pub(super) offset_ms: i64,
+    pub(super) anchor: Anchor,
     /// Only the latest sample of the range counts.
     pub(super) is_instant: bool,
+    /// The innermost subquery around it.
+    pub(super) within: Option<usize>,
+}
+
+/// An expression evaluated at the multiples of its step in `(t - range, t]`.
+#[derive(Debug, Clone)]
+pub(super) struct Subquery {
+    pub(super) of: Node,
+    pub(super) range_ms: i64,
+    pub(super) step_ms: Option<i64>,
+    pub(super) anchor: Anchor,
+    /// The innermost subquery around it.
+    pub(super) within: Option<usize>,
+}
+
+/// `@` and `offset`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Anchor {
+    pub(super) at: At,
+    pub(super) offset_ms: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum At {
+    /// The time of evaluation.
+    Time,
+    /// The first time of the whole query.
+    Start,
+    /// The last time of the whole query.
+    End,
+    /// Unix milliseconds.
+    Fixed(i64),
 }
 
 #[derive(Debug, Clone)]
 pub(super) enum Node {
     Number(f64),
+    Text(String),
     /// Index into [`Plan::selectors`].
     Selector(usize),
-    /// A range vector; only ever the argument of a function.
-    Range(usize),
+    /// A range vector; the argument of a function, or the whole query.
+    Range(Source),
     Negate(Box<Node>),
     Binary(Box<Binary>),
-    Aggregate {
-        op: Aggregation,
-        grouping: Grouping,
-        of: Box<Node>,
-    },
+    Aggregate(Box<Aggregate>),
+    Relabel(Box<Relabel>),
     Call(Function, Vec<Node>),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Scalar,
-    Vector,
-    Matrix,
+/// Where a range vector comes from: an index into [`Plan::selectors`] or [`Plan::subqueries`].
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Source {
+    Selector(usize),
+    Subquery(usize),
 }
 
 #[derive(Debug, Clone)]
@@ -95,7 +118,14 @@ pub(super) enum Op {
     Unless,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
+pub(super) struct Aggregate {
+    pub(super) op: Aggregation,
+    pub(super) grouping: Grouping,
+    pub(super) of: Node,
+}
+
+#[derive(Debug, Clone)]
 pub(super) enum Aggregation {
     Sum,
     Avg,
@@ -103,6 +133,15 @@ pub(super) enum Aggregation {
     Max,
     Count,
     Group,
+    Stddev,
+    Stdvar,
+    /// The number of series wanted.
+    Topk(Node),
+    Bottomk(Node),
+    /// The quantile wanted.
+    Quantile(Node),
+    /// The label that gets the value.
+    CountValues(String),
 }
 
 #[derive(Debug, Clone)]
@@ -111,11 +150,25 @@ pub(super) enum Grouping {
     Without(Vec<String>),
 }
 
+impl Anchor {
+    /// The time that is looked at when the query from `start_ms` to `end_ms` is evaluated at `time_ms`.
+    pub(super) fn time(self, time_ms: i64, start_ms: i64, end_ms: i64) -> i64 {
+        let at = match self.at {
+            At::Time => time_ms,
+            At::Start => start_ms,
+            At::End => end_ms,
+            At::Fixed(ms) => ms,
+        };
+        at.saturating_sub(self.offset_ms)
+    }
+}
+
 impl Node {
     pub(super) fn kind(&self) -> Kind {
         match self {
             Self::Number(_) => Kind::Scalar,
-            Self::Selector(_) | Self::Aggregate { .. } => Kind::Vector,
+            Self::Text(_) => Kind::Text,
+            Self::Selector(_) | Self::Aggregate(_) | Self::Relabel(_) => Kind::Vector,
             Self::Range(_) => Kind::Matrix,
             Self::Negate(of) => of.kind(),
             Self::Binary(binary) => {
@@ -128,255 +181,34 @@ impl Node {
             Self::Call(function, _) => function.gives(),
         }
     }
-}
 
-pub(super) fn parse(text: &str) -> Result<Plan, Error> {
-    if text.len() > MAX_QUERY_BYTES {
-        return Err(Error::Limit { what: "bytes", limit: MAX_QUERY_BYTES as u64 });
-    }
-    check_tokens(text)?;
-    // The grammar's actions are foreign code that is known to panic on some numbers; what the check above does not
-    // know must not end the program either.
-    let parsed = std::panic::catch_unwind(|| parser::parse(text))
-        .map_err(|_| Error::Parse("the parser gave up on it".to_owned()))?
-        .map_err(Error::Parse)?;
-    let mut plan = Plan { root: Node::Number(0.0), selectors: Vec::new() };
-    plan.root = plan.lower(&parsed, 0)?;
-    if plan.root.kind() == Kind::Matrix {
-        return Err(Error::Type("a range vector must be the argument of a function such as rate()".to_owned()));
-    }
-    Ok(plan)
-}
-
-/// The parser converts bare numbers that stand for durations with a function that panics outside of its range, and
-/// recurses over parentheses; both are refused before it sees them.
-fn check_tokens(text: &str) -> Result<(), Error> {
-    let (mut open, mut in_range, mut as_duration) = (0_usize, false, false);
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let mut length = first.len_utf8();
-        match first {
-            '"' | '\'' | '`' => {
-                let mut escaped = false;
-                let end = rest.char_indices().skip(1).find(|&(_, c)| {
-                    let ends = c == first && !escaped;
-                    escaped = c == '\\' && !escaped && first != '`';
-                    ends
-                });
-                length = end.map_or(rest.len(), |(at, _)| at + 1);
-                as_duration = false;
+    /// Whether the order of the series is part of the answer.
+    pub(super) fn is_ordered(&self) -> bool {
+        match self {
+            Self::Aggregate(aggregate) => {
+                matches!(aggregate.op, Aggregation::Topk(_) | Aggregation::Bottomk(_))
             }
-            '#' => length = rest.find('\n').unwrap_or(rest.len()),
-            '(' => {
-                open += 1;
-                if open > MAX_DEPTH {
-                    return Err(Error::Limit { what: "nested expressions", limit: MAX_DEPTH as u64 });
-                }
-            }
-            ')' => open = open.saturating_sub(1),
-            '[' => (in_range, as_duration) = (true, true),
-            ']' => (in_range, as_duration) = (false, false),
-            ':' if in_range => as_duration = true,
-            '+' | '-' => {}
-            _ if first.is_whitespace() => {}
-            _ if first.is_ascii_alphanumeric() || matches!(first, '_' | '.') => {
-                let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
-                // The sign of an exponent is part of the number.
-                let mut before = ' ';
-                length = rest
-                    .find(|c: char| {
-                        let inside = word(c) || (matches!(c, '+' | '-') && matches!(before, 'e' | 'E'));
-                        before = c;
-                        !inside
-                    })
-                    .unwrap_or(rest.len());
-                let token = &rest[..length];
-                if as_duration
-                    && let Ok(seconds) = token.replace('_', "").parse::<f64>()
-                    && !(seconds >= 0.0 && seconds * 1000.0 <= MAX_RANGE_MS as f64)
-                {
-                    return Err(Error::Type(format!("«{token}» is not a duration")));
-                }
-                as_duration = token.eq_ignore_ascii_case("offset");
-            }
-            _ => as_duration = false,
+            Self::Call(function, _) => matches!(function, Function::Sort | Function::SortDesc),
+            _ => false,
         }
-        rest = &rest[length..];
     }
-    Ok(())
 }
 
 impl Plan {
-    fn lower(&mut self, expr: &Expr, depth: usize) -> Result<Node, Error> {
-        if depth > MAX_DEPTH {
-            return Err(Error::Limit { what: "nested expressions", limit: MAX_DEPTH as u64 });
-        }
-        match expr {
-            Expr::NumberLiteral(number) => Ok(Node::Number(number.val)),
-            Expr::StringLiteral(text) => Err(unsupported("string", &format!("{:?}", text.val))),
-            Expr::Paren(paren) => self.lower(&paren.expr, depth + 1),
-            Expr::Subquery(subquery) => Err(unsupported("subquery", &subquery.to_string())),
-            Expr::Extension(extension) => Err(unsupported("extension", extension.expr.name())),
-            Expr::VectorSelector(selector) => Ok(Node::Selector(self.selector(selector, None)?)),
-            Expr::MatrixSelector(selector) => {
-                let range = millis(selector.range)?;
-                if range == 0 {
-                    return Err(Error::Type("the range of a selector must be longer than 0".to_owned()));
-                }
-                Ok(Node::Range(self.selector(&selector.vs, Some(range))?))
+    /// How many milliseconds before the time of evaluation a selector's samples may lie; 0 where only the latest counts.
+    pub(super) fn back_ms(&self, selector: &Selector) -> i64 {
+        let mut back = if selector.is_instant { 0 } else { selector.back_ms };
+        let (mut anchor, mut within) = (selector.anchor, selector.within);
+        loop {
+            if matches!(anchor.at, At::Fixed(_)) {
+                return i64::MAX;
             }
-            Expr::Unary(unary) => {
-                let of = self.lower(&unary.expr, depth + 1)?;
-                if of.kind() == Kind::Matrix {
-                    return Err(Error::Type("a range vector has no sign".to_owned()));
-                }
-                Ok(Node::Negate(Box::new(of)))
-            }
-            Expr::Aggregate(aggregate) => {
-                let op = match aggregate.op.id() {
-                    T_SUM => Aggregation::Sum,
-                    T_AVG => Aggregation::Avg,
-                    T_MIN => Aggregation::Min,
-                    T_MAX => Aggregation::Max,
-                    T_COUNT => Aggregation::Count,
-                    T_GROUP => Aggregation::Group,
-                    _ => return Err(unsupported("aggregation", &aggregate.op.to_string())),
-                };
-                if aggregate.param.is_some() {
-                    return Err(Error::Type(format!("{} takes no parameter", aggregate.op)));
-                }
-                let of = self.lower(&aggregate.expr, depth + 1)?;
-                if of.kind() != Kind::Vector {
-                    return Err(Error::Type(format!("{} takes an instant vector", aggregate.op)));
-                }
-                let grouping = match &aggregate.modifier {
-                    None => Grouping::By(Vec::new()),
-                    Some(LabelModifier::Include(labels)) => Grouping::By(labels.labels.clone()),
-                    Some(LabelModifier::Exclude(labels)) => Grouping::Without(labels.labels.clone()),
-                };
-                Ok(Node::Aggregate { op, grouping, of: Box::new(of) })
-            }
-            Expr::Call(call) => {
-                let function =
-                    Function::named(call.func.name).ok_or_else(|| unsupported("function", call.func.name))?;
-                let arguments =
-                    call.args.args.iter().map(|arg| self.lower(arg, depth + 1)).collect::<Result<Vec<_>, _>>()?;
-                function.check(call.func.name, &arguments)?;
-                Ok(Node::Call(function, arguments))
-            }
-            Expr::Binary(binary) => self.binary(binary, depth),
+            back = back.saturating_add(anchor.offset_ms.max(0));
+            let Some(around) = within.and_then(|at| self.subqueries.get(at)) else { return back };
+            back = back.saturating_add(around.range_ms);
+            (anchor, within) = (around.anchor, around.within);
         }
     }
-
-    fn binary(&mut self, binary: &parser::BinaryExpr, depth: usize) -> Result<Node, Error> {
-        let op = op(binary.op.id()).ok_or_else(|| unsupported("operator", &binary.op.to_string()))?;
-        let lhs = self.lower(&binary.lhs, depth + 1)?;
-        let rhs = self.lower(&binary.rhs, depth + 1)?;
-        for side in [&lhs, &rhs] {
-            if side.kind() == Kind::Matrix || (op.is_set() && side.kind() != Kind::Vector) {
-                return Err(Error::Type(format!("{} does not take this operand", binary.op)));
-            }
-        }
-        let mut made = Binary { op, lhs, rhs, returns_bool: false, on: false, labels: Vec::new(), group: Group::None };
-        if let Some(modifier) = &binary.modifier {
-            if modifier.fill_values.lhs.is_some() || modifier.fill_values.rhs.is_some() {
-                return Err(unsupported("modifier", "fill"));
-            }
-            made.returns_bool = modifier.return_bool;
-            if let Some(matching) = &modifier.matching {
-                made.on = matching.is_include();
-                made.labels.clone_from(&matching.labels().labels);
-            }
-            made.group = match &modifier.card {
-                VectorMatchCardinality::ManyToOne(labels) => Group::Left(labels.labels.clone()),
-                VectorMatchCardinality::OneToMany(labels) => Group::Right(labels.labels.clone()),
-                VectorMatchCardinality::OneToOne | VectorMatchCardinality::ManyToMany => Group::None,
-            };
-        }
-        let scalars = made.lhs.kind() == Kind::Scalar && made.rhs.kind() == Kind::Scalar;
-        if op.is_comparison() && scalars && !made.returns_bool {
-            return Err(Error::Type("comparisons between scalars must use bool".to_owned()));
-        }
-        if made.returns_bool && !op.is_comparison() {
-            return Err(Error::Type("bool is only for comparisons".to_owned()));
-        }
-        if op.is_set() && made.group != Group::None {
-            return Err(Error::Type("no grouping with and, or, unless".to_owned()));
-        }
-        Ok(Node::Binary(Box::new(made)))
-    }
-
-    fn selector(&mut self, selector: &VectorSelector, range_ms: Option<i64>) -> Result<usize, Error> {
-        if !selector.matchers.or_matchers.is_empty() {
-            return Err(unsupported("matcher", "or"));
-        }
-        if let Some(at) = &selector.at {
-            return Err(unsupported("modifier", &at.to_string()));
-        }
-        let offset_ms = match &selector.offset {
-            None => 0,
-            Some(Offset::Pos(offset)) => millis(*offset)?,
-            Some(Offset::Neg(offset)) => -millis(*offset)?,
-        };
-        let mut matchers = Vec::with_capacity(selector.matchers.matchers.len() + 1);
-        if let Some(name) = &selector.name {
-            matchers.push(Matcher { name: "__name__".to_owned(), op: MatchOp::Equal, value: name.clone() });
-        }
-        for matcher in &selector.matchers.matchers {
-            let (op, pattern) = match &matcher.op {
-                ParsedOp::Equal => (MatchOp::Equal, None),
-                ParsedOp::NotEqual => (MatchOp::NotEqual, None),
-                ParsedOp::Re(regex) => (MatchOp::Match, Some(regex)),
-                ParsedOp::NotRe(regex) => (MatchOp::NoMatch, Some(regex)),
-            };
-            // Go allows a brace that repeats nothing; the parser has escaped it in the pattern that it compiled.
-            let value = match pattern {
-                Some(regex) if regex::Regex::new(&matcher.value).is_err() => regex.as_str().to_owned(),
-                _ => matcher.value.clone(),
-            };
-            let made = Matcher { name: matcher.name.clone(), op, value };
-            if !matchers.contains(&made) {
-                matchers.push(made);
-            }
-        }
-        let back_ms = range_ms.unwrap_or(LOOKBACK_MS);
-        self.selectors.push(Selector { matchers, back_ms, offset_ms, is_instant: range_ms.is_none() });
-        Ok(self.selectors.len() - 1)
-    }
-}
-
-fn unsupported(kind: &'static str, name: &str) -> Error {
-    Error::Unsupported { kind, name: name.to_owned() }
-}
-
-fn millis(duration: Duration) -> Result<i64, Error> {
-    let millis = duration.as_millis();
-    if millis > MAX_RANGE_MS {
-        return Err(Error::Type("ranges and offsets are at most ten years".to_owned()));
-    }
-    Ok(millis as i64)
-}
-
-fn op(id: TokenId) -> Option<Op> {
-    Some(match id {
-        T_ADD => Op::Add,
-        T_SUB => Op::Sub,
-        T_MUL => Op::Mul,
-        T_DIV => Op::Div,
-        T_MOD => Op::Mod,
-        T_POW => Op::Pow,
-        T_ATAN2 => Op::Atan2,
-        T_EQLC => Op::Equal,
-        T_NEQ => Op::NotEqual,
-        T_LSS => Op::Less,
-        T_LTE => Op::LessEqual,
-        T_GTR => Op::Greater,
-        T_GTE => Op::GreaterEqual,
-        T_LAND => Op::And,
-        T_LOR => Op::Or,
-        T_LUNLESS => Op::Unless,
-        _ => return None,
-    })
 }
 
 impl Op {

@@ -46,6 +46,32 @@ impl Histogram {
             self.hdr.quantile(q).map_or(f64::NAN, |micros| micros as f64 / 1e6)
         }
     }
+
+    /// The part of the values between two numbers of seconds, a slot's values taken as spread evenly over it.
+    pub fn fraction(&self, lower: f64, upper: f64) -> f64 {
+        if lower.is_nan() || upper.is_nan() || self.hdr.count() == 0 {
+            return f64::NAN;
+        }
+        if lower >= upper {
+            return 0.0;
+        }
+        let (lower, upper) = (lower * 1e6, upper * 1e6);
+        let within = |(low, end, count): (u64, u64, u64)| {
+            let (low, end) = (low as f64, end as f64);
+            count as f64 * ((upper.min(end) - lower.max(low)) / (end - low)).max(0.0)
+        };
+        self.hdr.slots().map(within).sum::<f64>() / self.hdr.count() as f64
+    }
+
+    /// The variance in square seconds, each value taken as the middle of its slot.
+    pub fn variance(&self) -> f64 {
+        let mean = self.hdr.sum() as f64 / 1e6 / self.hdr.count() as f64;
+        let square = |(low, end, count): (u64, u64, u64)| {
+            let middle = (low as f64 + end as f64) / 2e6;
+            count as f64 * (middle - mean) * (middle - mean)
+        };
+        self.hdr.slots().map(square).sum::<f64>() / self.hdr.count() as f64
+    }
 }
 
 /// A sample's value.
@@ -73,6 +99,10 @@ pub enum Value {
     Scalar(f64),
     /// Series that have a value at that time; no two have the same labels.
     Vector(Vec<Sample>),
+    /// The samples of a range vector, in the order of their labels.
+    Matrix(Vec<Range>),
+    /// A string literal.
+    Text(String),
 }
 
 /// One series over time.

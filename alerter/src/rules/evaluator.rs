@@ -406,6 +406,9 @@ fn samples(value: Value, limit: usize) -> Result<Vec<(Labels, f64)>, promql::Err
                 }
             })
             .collect::<Result<Vec<_>, _>>()?,
+        Value::Matrix(_) | Value::Text(_) => {
+            return Err(promql::Error::Type("a rule needs an instant vector or a scalar".to_owned()));
+        }
     };
     if samples.len() > limit {
         return Err(promql::Error::Limit { what: "alerts or series of one rule", limit: limit as u64 });

@@ -10,7 +10,7 @@ use serde_saphyr::Spanned;
 use super::duration::Millis;
 use super::load::{LoadError, Problem};
 use super::template::Text;
-use crate::promql::Query;
+use crate::promql::{Kind, Query};
 
 const LONGEST_MS: i64 = 366 * 86_400_000;
 
@@ -215,7 +215,12 @@ fn rule(yaml: RuleYaml, shared: &Texts, start: u64) -> Result<Rule, Vec<(u64, Pr
     }
     let query = match &yaml.expr {
         Some(expr) if !expr.value.trim().is_empty() => match Query::parse(&expr.value) {
-            Ok(query) => Some(query),
+            Ok(query) if matches!(query.kind(), Kind::Scalar | Kind::Vector) => Some(query),
+            Ok(_) => {
+                let text = "a rule needs an instant vector or a scalar, not a range vector or a string";
+                problems.push((expr_line, Problem::Invalid(text.to_owned())));
+                None
+            }
             Err(error) => {
                 problems.push((expr_line, Problem::Query(error)));
                 None

@@ -367,9 +367,10 @@ fn what_is_wrong_with_a_file_is_told_with_its_place() {
         ("expr:", "exprr:", "rules.yaml:6: unknown key `exprr`; did you mean `expr`?"),
         (
             "p99 > 0.8",
-            "deriv(p99[1m]) > 0.8",
-            "rules.yaml:6: group `latency`: rule `Slow`: function `deriv` is not supported",
+            "mad_over_time(p99[1m]) > 0.8",
+            "rules.yaml:6: group `latency`: rule `Slow`: function `mad_over_time` is not supported",
         ),
+        ("p99 > 0.8", "p99[1m]", "needs an instant vector or a scalar"),
         ("p99 > 0.8", "p99 >", "rules.yaml:6: group `latency`: rule `Slow`: not a valid expression"),
         ("for: 3s", "for: 3 seconds", "is not a duration"),
         ("for: 3s", "record: x", "either `alert` or `record`"),

@@ -1,3 +1,5 @@
+mod scripts;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -100,6 +102,11 @@ fn ask(query: &str, seconds: i64) -> String {
             })
             .collect::<Vec<_>>()
             .join("\n"),
+        Ok(Value::Text(text)) => format!("{text:?}"),
+        Ok(Value::Matrix(ranges)) => {
+            let samples: usize = ranges.iter().map(|range| range.points.len()).sum();
+            format!("{} series of {samples} samples", ranges.len())
+        }
         Err(error) => format!("error: {error}"),
     }
 }
@@ -153,7 +160,7 @@ fn answers_are_as_written() {
             100,
             "{interface=a,outcome=ok} 3.3333333333333335",
         ),
-        ("c > ignoring (outcome) limit", 100, "{__name__=c,interface=a} 10"),
+        ("sum without (outcome) (c) > ignoring (outcome) limit", 100, "{interface=a} 12"),
         ("limit and on (interface) c{outcome=\"error\"}", 100, "{__name__=limit,interface=a} 3"),
         ("limit unless on (interface) c{outcome=\"error\"}", 100, "{__name__=limit,interface=b} 40"),
         ("sum(limit) or limit", 100, "{} 43\n{__name__=limit,interface=a} 3\n{__name__=limit,interface=b} 40"),
@@ -161,7 +168,47 @@ fn answers_are_as_written() {
         ("scalar(sum(limit)) + 1", 100, "44"),
         ("absent(nothing{a=\"b\",c=~\"d\"})", 0, "{a=b} 1"),
         ("absent(limit)", 100, ""),
+        // Aggregations of one series out of many.
+        ("topk(1, c)", 100, "{__name__=c,interface=b,outcome=ok} 30"),
+        ("bottomk by (interface) (1, limit)", 100, "{__name__=limit,interface=a} 3\n{__name__=limit,interface=b} 40"),
+        ("quantile(0.5, limit)", 100, "{} 21.5"),
+        ("stddev(limit)", 100, "{} 18.5"),
+        ("count_values(\"v\", limit)", 100, "{v=3} 1\n{v=40} 1"),
+        ("sort_desc(limit)", 100, "{__name__=limit,interface=b} 40\n{__name__=limit,interface=a} 3"),
+        // Times and subqueries.
+        ("limit @ 100 > 5", 5, "{__name__=limit,interface=b} 40"),
+        ("limit offset -10s > 5", 5, "{__name__=limit,interface=b} 40"),
+        ("increase(c{interface=\"b\"}[1m] @ 90)", 500, "{interface=b,outcome=ok} 30"),
+        ("sum_over_time(limit{interface=\"a\"}[30s:10s])", 40, "{interface=a} 9"),
+        ("max_over_time(rate(c{interface=\"b\"}[1m])[2m:1s])", 100, "{interface=b,outcome=ok} 0.5"),
+        ("max_over_time(sum(increase(c[1s]))[2m:1s])", 100, "{} 30"),
+        ("timestamp(limit{interface=\"a\"})", 100, "{interface=a} 10"),
+        // What counters kept as increases have beside their sums.
+        ("irate(c{interface=\"b\"}[1m])", 90, "{interface=b,outcome=ok} 30"),
+        ("irate(c{interface=\"b\"}[1m])", 100, "{interface=b,outcome=ok} 0"),
+        ("irate(seen[1m])", 20, "{} 0"),
+        ("resets(c{interface=\"b\"}[1m])", 100, "{interface=b,outcome=ok} 0"),
+        ("last_over_time(c{interface=\"b\"}[1m])", 1000, "{__name__=c,interface=b,outcome=ok} 30"),
+        ("absent_over_time(c{interface=\"b\"}[1m])", 1000, ""),
+        ("absent_over_time(c{interface=\"x\"}[1m])", 1000, "{interface=x} 1"),
+        // Strings, and samples as they are.
+        ("\"text\"", 0, "\"text\""),
+        ("limit[5m]", 100, "2 series of 2 samples"),
+        ("limit[1m:10s]", 40, "2 series of 8 samples"),
+        (
+            "label_replace(limit, \"to\", \"$1!\", \"interface\", \"(b)\") > 5",
+            100,
+            "{__name__=limit,interface=b,to=b!} 40",
+        ),
+        (
+            "label_join(limit, \"to\", \"-\", \"interface\", \"__name__\") > 5",
+            100,
+            "{__name__=limit,interface=b,to=b-limit} 40",
+        ),
         // Histograms.
+        ("histogram_fraction(0, 0.1, increase(d[10s]))", 100, "{interface=a} 0.993125\n{interface=b} 0"),
+        ("round(histogram_stddev(d{interface=\"a\"}), 0.001)", 100, "{interface=a} 0.029"),
+        ("histogram_fraction(0, 1.5, b_bucket)", 100, "{x=y} 0.5"),
         ("sum(rate(d[10s]))", 100, "{} histogram of 20"),
         ("histogram_count(increase(d[10s]))", 100, "{interface=a} 100\n{interface=b} 100"),
         ("histogram_quantile(1, sum(rate(d[1m])))", 100, "{} 0.2"),
@@ -180,16 +227,19 @@ fn answers_are_as_written() {
 #[test]
 fn what_is_not_supported_is_refused_by_name() {
     for (query, named) in [
-        ("deriv(x[5m])", "function `deriv`"),
-        ("label_replace(x, \"a\", \"b\", \"c\", \"d\")", "function `label_replace`"),
-        ("topk(3, x)", "aggregation `topk`"),
-        ("quantile(0.9, x)", "aggregation `quantile`"),
-        ("max_over_time(x[1h:1m])", "subquery"),
-        ("x @ 100", "modifier"),
+        ("double_exponential_smoothing(x[5m], 0.5, 0.5)", "function `double_exponential_smoothing`"),
+        ("info(x)", "function `info`"),
+        ("sort_by_label(x, \"a\")", "function `sort_by_label`"),
+        ("start()", "function `start`"),
+        ("limitk(3, x)", "aggregation `limitk`"),
         ("x{a=\"b\" or c=\"d\"}", "matcher `or`"),
         ("a + fill(0) b", "modifier `fill`"),
-        ("\"text\"", "string"),
-        ("x[5m]", "range vector"),
+        ("-\"text\"", "string"),
+        ("-x[5m]", "matrix"),
+        ("x[5m] + 1", "scalar and instant vector"),
+        ("label_replace(x, \"\", \"b\", \"c\", \"d\")", "invalid label name"),
+        ("label_replace(x, \"a\", \"b\", \"c\", \"(\")", "not a regular expression"),
+        ("count_values(\"\", x)", "the name of a label"),
         ("sum(1)", "vector"),
         ("rate(x)", "type matrix"),
         ("1 < 2", "BOOL"),
@@ -204,13 +254,16 @@ fn what_is_not_supported_is_refused_by_name() {
 #[test]
 fn what_the_data_do_not_allow_is_an_error_and_not_silence() {
     for (query, part) in [
-        ("limit / on () c", "many-to-many"),
+        ("limit / on () c", "many-to-many matching"),
         ("c / ignoring (outcome) limit", "many-to-one"),
+        ("c > ignoring (outcome) limit", "many-to-one"),
         ("d > 1", "does not take histograms"),
         ("rate(d[1m]) + ignoring (interface) group_left sum(rate(d[2m]))", "different ranges"),
-        ("histogram_quantile(0.9, limit)", "takes histograms"),
+        ("histogram_sum(limit)", "takes histograms"),
+        ("max_over_time(d[1m:10s])", "a subquery is of numbers"),
+        ("topk(0/0, limit)", "Parameter value is NaN"),
         ("max(d)", "least"),
-        ("sum_over_time({interface=\"b\",__name__=~\"limit|d\"}[5m])", "two series"),
+        ("sum_over_time({interface=\"b\",__name__=~\"limit|d\"}[5m])", "same labelset"),
     ] {
         let answer = ask(query, 100);
         assert!(answer.contains(part), "{query}: {answer}");
@@ -239,6 +292,7 @@ fn a_range_query_gives_each_step_what_an_instant_query_gives() {
                         points += 1;
                     }
                 }
+                other => panic!("{text}: {other:?}"),
             }
         }
         assert_eq!(points, ranges.iter().map(|r| r.points.len()).sum::<usize>(), "{text}");
@@ -251,7 +305,7 @@ fn a_rate_over_samples_of_a_total_is_extrapolated_as_prometheus_does() {
     let store = Store(vec![gauge(&[("__name__", "x")], &samples)]);
     let at = |text: &str| match Query::parse(text).unwrap().at(&store, 100_000).unwrap() {
         Value::Vector(samples) => samples[0].value.clone(),
-        Value::Scalar(_) => unreachable!(),
+        other => panic!("{text}: {other:?}"),
     };
     assert_eq!(at("rate(x[50s])"), Number::Float(1.0));
     assert_eq!(at("increase(x[50s])"), Number::Float(50.0));
@@ -307,7 +361,7 @@ proptest! {
             if seconds == 0 { return 0.0 }
             match Query::parse(&format!("increase(c[{seconds}s])")).unwrap().at(&store, at * 1000).unwrap() {
                 Value::Vector(samples) => match samples[0].value { Number::Float(v) => v, Number::Histogram(_) => f64::NAN },
-                Value::Scalar(_) => f64::NAN,
+                _ => f64::NAN,
             }
         };
         prop_assert!((increase(cut, cut) + increase(200 - cut, 200) - all).abs() < f64::EPSILON);

@@ -1,0 +1,64 @@
+//! What is checked of a query's text before the parser sees it.
+
+use super::{Error, MAX_DEPTH};
+
+/// Ten years: longer ranges and offsets are mistakes.
+pub(super) const MAX_RANGE_MS: u128 = 10 * 365 * 86_400_000;
+
+/// The parser converts bare numbers that stand for durations with a function that panics outside of its range, and
+/// recurses over parentheses; both are refused before it sees them.
+pub(super) fn check(text: &str) -> Result<(), Error> {
+    let (mut open, mut in_range, mut as_duration) = (0_usize, false, false);
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let mut length = first.len_utf8();
+        match first {
+            '"' | '\'' | '`' => {
+                let mut escaped = false;
+                let end = rest.char_indices().skip(1).find(|&(_, c)| {
+                    let ends = c == first && !escaped;
+                    escaped = c == '\\' && !escaped && first != '`';
+                    ends
+                });
+                length = end.map_or(rest.len(), |(at, _)| at + 1);
+                as_duration = false;
+            }
+            '#' => length = rest.find('\n').unwrap_or(rest.len()),
+            '(' => {
+                open += 1;
+                if open > MAX_DEPTH {
+                    return Err(Error::Limit { what: "nested expressions", limit: MAX_DEPTH as u64 });
+                }
+            }
+            ')' => open = open.saturating_sub(1),
+            '[' => (in_range, as_duration) = (true, true),
+            ']' => (in_range, as_duration) = (false, false),
+            ':' if in_range => as_duration = true,
+            '+' | '-' => {}
+            _ if first.is_whitespace() => {}
+            _ if first.is_ascii_alphanumeric() || matches!(first, '_' | '.') => {
+                let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
+                // The sign of an exponent is part of the number.
+                let mut before = ' ';
+                length = rest
+                    .find(|c: char| {
+                        let inside = word(c) || (matches!(c, '+' | '-') && matches!(before, 'e' | 'E'));
+                        before = c;
+                        !inside
+                    })
+                    .unwrap_or(rest.len());
+                let token = &rest[..length];
+                if as_duration
+                    && let Ok(seconds) = token.replace('_', "").parse::<f64>()
+                    && !(seconds >= 0.0 && seconds * 1000.0 <= MAX_RANGE_MS as f64)
+                {
+                    return Err(Error::Type(format!("«{token}» is not a duration")));
+                }
+                as_duration = token.eq_ignore_ascii_case("offset");
+            }
+            _ => as_duration = false,
+        }
+        rest = &rest[length..];
+    }
+    Ok(())
+}
