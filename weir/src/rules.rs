@@ -1,10 +1,10 @@
 //! `weir rules`.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use weir_alerter::rules::{LoadErrors, Problem};
+use weir_alerter::rules::{LoadErrors, Problem, test_file};
 
 /// What to do with rule files.
 #[derive(Debug, clap::Subcommand)]
@@ -15,10 +15,22 @@ pub(crate) enum Command {
         #[arg(required = true)]
         files: Vec<String>,
     },
+    /// Run unit tests of rules, in files as promtool reads them
+    Test {
+        /// Files
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
 }
 
 pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
-    let Command::Check { files } = command;
+    match command {
+        Command::Check { files } => check(files),
+        Command::Test { files } => test(files),
+    }
+}
+
+fn check(files: &[String]) -> anyhow::Result<ExitCode> {
     let mut failed = false;
     for file in files {
         match (weir_alerter::Options { rules: vec![file.clone()], ..Default::default() }).check_rules() {
@@ -33,6 +45,26 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
                 writeln!(std::io::stderr(), "weir: {}", explain(&errors))?;
             }
         }
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn test(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
+    let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
+    let mut failed = false;
+    for file in files {
+        writeln!(out, "Unit Testing:  {}", file.display())?;
+        match test_file(file) {
+            Ok(_) => writeln!(out, "  SUCCESS")?,
+            Err(failures) => {
+                failed = true;
+                writeln!(err, "  FAILED:")?;
+                for failure in failures {
+                    writeln!(err, "{failure}")?;
+                }
+            }
+        }
+        writeln!(out)?;
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -25,7 +25,6 @@ mod face;
 mod functions;
 mod lower;
 mod math;
-#[cfg(test)]
 pub(crate) mod notation;
 mod numeric;
 mod over_time;
@@ -104,11 +103,9 @@ impl Query {
         Ok(Self { text: text.to_owned(), plan: lower::parse(text)? })
     }
 
-    /// The same query with another step for subqueries that name none; else that is a minute.
-    #[must_use]
-    pub fn with_resolution(mut self, step_ms: i64) -> Self {
+    /// Sets the step of subqueries that name none, in milliseconds; without it, that is a minute.
+    pub fn set_resolution(&mut self, step_ms: i64) {
         self.plan.resolution_ms = step_ms;
-        self
     }
 
     /// As it was written.

@@ -9,12 +9,6 @@ use crate::series::read::{Labels, MatchOp};
 /// Values that one series may have.
 const MAX_VALUES: usize = 5_000_000;
 
-/// Reads a series and, behind it, its values by interval; `None` where there is no sample.
-pub(crate) fn series(line: &str) -> Result<(Labels, Vec<Option<f64>>), Error> {
-    let end = face_end(line);
-    Ok((labels(&line[..end])?, values(&line[end..])?))
-}
-
 /// Reads a series' labels.
 pub(crate) fn labels(text: &str) -> Result<Labels, Error> {
     let text = text.trim();
@@ -32,72 +26,64 @@ pub(crate) fn labels(text: &str) -> Result<Labels, Error> {
     Ok(Arc::new(labels))
 }
 
-/// Where the values begin: behind the braces, or behind the name where there are none.
-fn face_end(line: &str) -> usize {
-    let (mut quote, mut escaped, mut open) = (None, false, false);
-    for (at, c) in line.char_indices() {
-        match quote {
-            Some(end) => {
-                if c == end && !escaped {
-                    quote = None;
-                }
-                escaped = c == '\\' && !escaped && end != '`';
-            }
-            None if open && matches!(c, '"' | '\'' | '`') => quote = Some(c),
-            None if c == '{' => open = true,
-            None if c == '}' => return at + 1,
-            None if c.is_whitespace() && !open && !line[at..].trim_start().starts_with('{') => return at,
-            None => {}
-        }
-    }
-    line.len()
-}
-
-/// Reads values by interval: `5`, `1+2x3` (1 3 5 7), `1x3` (1 1 1 1), `_` and `_x3` for gaps, `stale`.
-pub(crate) fn values(text: &str) -> Result<Vec<Option<f64>>, Error> {
-    let mut all = Vec::new();
+/// Reads values by interval: `5`, `1+2x3` (1 3 5 7), `1x3` (1 1 1 1), `_` and `_x3` for gaps, `stale`. Each comes with
+/// the number of intervals before it.
+pub(crate) fn values(text: &str) -> Result<Vec<(i64, f64)>, Error> {
+    let mut all = Values::default();
     for token in text.split_whitespace() {
-        item(token, &mut all)?;
+        all.read(token)?;
     }
-    Ok(all)
+    Ok(all.values)
 }
 
-fn item(token: &str, all: &mut Vec<Option<f64>>) -> Result<(), Error> {
-    if token.starts_with("{{") {
-        return Err(Error::Unsupported { kind: "histogram literal", name: token.to_owned() });
+#[derive(Default)]
+struct Values {
+    values: Vec<(i64, f64)>,
+    /// Intervals so far.
+    length: i64,
+}
+
+impl Values {
+    fn read(&mut self, token: &str) -> Result<(), Error> {
+        if token.starts_with("{{") {
+            return Err(Error::Unsupported { kind: "histogram literal", name: token.to_owned() });
+        }
+        let wrong = || {
+            let text = "is neither a value (5), values (1+2x3), a gap (_ or _x3) nor stale";
+            Error::Type(format!("«{token}» {text}"))
+        };
+        if token == "stale" {
+            return self.push(1, STALE, 0.0);
+        }
+        if let Some(rest) = token.strip_prefix('_') {
+            let gap = if rest.is_empty() { 1 } else { times(rest).ok_or_else(wrong)? };
+            self.length = self.length.saturating_add(i64::from(gap));
+            return Ok(());
+        }
+        let (value, rest) = number(token).ok_or_else(wrong)?;
+        if rest.is_empty() {
+            return self.push(1, value, 0.0);
+        }
+        let (step, rest) = if rest.starts_with('x') { (0.0, rest) } else { number(rest).ok_or_else(wrong)? };
+        // The first value comes before the repetitions.
+        let times = times(rest).and_then(|times| times.checked_add(1)).ok_or_else(wrong)?;
+        self.push(times, value, step)
     }
-    let wrong = || {
-        let text = "is neither a value (5), values (1+2x3), a gap (_ or _x3) nor stale";
-        Error::Type(format!("«{token}» {text}"))
-    };
-    let mut repeat = |times: usize, mut value: Option<f64>, step: f64| {
-        if times > MAX_VALUES - all.len().min(MAX_VALUES) {
+
+    fn push(&mut self, times: u32, mut value: f64, step: f64) -> Result<(), Error> {
+        if times as usize > MAX_VALUES.saturating_sub(self.values.len()) {
             return Err(Error::Limit { what: "values of one series", limit: MAX_VALUES as u64 });
         }
         for _ in 0..times {
-            all.push(value);
-            value = value.map(|value| value + step);
+            self.values.push((self.length, value));
+            self.length = self.length.saturating_add(1);
+            value += step;
         }
         Ok(())
-    };
-    if token == "stale" {
-        return repeat(1, Some(STALE), 0.0);
     }
-    if let Some(rest) = token.strip_prefix('_') {
-        let times = if rest.is_empty() { 1 } else { times(rest).ok_or_else(wrong)? };
-        return repeat(times, None, 0.0);
-    }
-    let (value, rest) = number(token).ok_or_else(wrong)?;
-    if rest.is_empty() {
-        return repeat(1, Some(value), 0.0);
-    }
-    let (step, rest) = if rest.starts_with('x') { (0.0, rest) } else { number(rest).ok_or_else(wrong)? };
-    // The first value comes before the repetitions.
-    let times = times(rest).and_then(|times| times.checked_add(1)).ok_or_else(wrong)?;
-    repeat(times, Some(value), step)
 }
 
-fn times(text: &str) -> Option<usize> {
+fn times(text: &str) -> Option<u32> {
     text.strip_prefix('x')?.parse().ok()
 }
 
@@ -136,12 +122,10 @@ mod tests {
         match values(text) {
             Err(error) => format!("error: {error}"),
             Ok(values) => {
-                let show = |value: Option<f64>| match value {
-                    None => "_".to_owned(),
-                    Some(value) if is_stale(value) => "stale".to_owned(),
-                    Some(value) => value.to_string(),
+                let show = |(at, value): (i64, f64)| {
+                    if is_stale(value) { format!("{at}: stale") } else { format!("{at}: {value}") }
                 };
-                values.into_iter().map(show).collect::<Vec<_>>().join(" ")
+                values.into_iter().map(show).collect::<Vec<_>>().join(", ")
             }
         }
     }
@@ -149,13 +133,14 @@ mod tests {
     #[test]
     fn values_are_repeated_and_raised() {
         for (text, want) in [
-            ("1 2.5 -3e-1", "1 2.5 -0.3"),
-            ("1+2x3", "1 3 5 7"),
-            ("10-2.5x2 _ stale _x2 4", "10 7.5 5 _ stale _ _ 4"),
-            ("0x3 -1-1x1", "0 0 0 0 -1 -2"),
-            ("Inf -inf NaN nan", "inf -inf NaN NaN"),
-            ("1e2+1e1x1", "100 110"),
-            ("-Infx1", "-inf -inf"),
+            ("1 2.5 -3e-1", "0: 1, 1: 2.5, 2: -0.3"),
+            ("1+2x3", "0: 1, 1: 3, 2: 5, 3: 7"),
+            ("10-2.5x2 _ stale _x2 4", "0: 10, 1: 7.5, 2: 5, 4: stale, 7: 4"),
+            ("0x3 -1-1x1", "0: 0, 1: 0, 2: 0, 3: 0, 4: -1, 5: -2"),
+            ("Inf -inf NaN nan", "0: inf, 1: -inf, 2: NaN, 3: NaN"),
+            ("1e2+1e1x1", "0: 100, 1: 110"),
+            ("_x1000000000 1", "1000000000: 1"),
+            ("-Infx1", "0: -inf, 1: -inf"),
         ] {
             assert_eq!(shown(text), want, "{text}");
         }
@@ -165,19 +150,11 @@ mod tests {
     }
 
     #[test]
-    fn a_series_ends_where_its_values_begin() {
-        for (line, names, count) in [
-            ("up 1 2", "__name__=up", 2),
-            (r#"up{a="} 1", b='x'} 1"#, "__name__=up,a=} 1,b=x", 1),
-            (r#"up {a="b"} 1x2"#, "__name__=up,a=b", 3),
-            (r#"{"my.metric", a="b"} 1"#, "__name__=my.metric,a=b", 1),
-            ("{} 5", "", 1),
-            ("up", "__name__=up", 0),
-        ] {
-            let (labels, values) = series(line).unwrap();
-            let labels: Vec<String> = labels.iter().map(|(n, v)| format!("{n}={v}")).collect();
-            assert_eq!((labels.join(",").as_str(), values.len()), (names, count), "{line}");
-        }
-        series(r#"up{a=~"b"} 1"#).unwrap_err();
+    fn labels_are_read_as_a_selector_writes_them() {
+        let shown =
+            |text: &str| labels(text).unwrap().iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join(",");
+        assert_eq!(shown(r#"up{a="} 1", b='x', c=""}"#), "__name__=up,a=} 1,b=x");
+        assert_eq!((shown(""), shown("{}")), (String::new(), String::new()));
+        labels(r#"up{a=~"b"}"#).unwrap_err();
     }
 }

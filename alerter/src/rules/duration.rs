@@ -1,6 +1,6 @@
 //! Durations as Prometheus writes them.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
@@ -35,6 +35,21 @@ pub fn parse_duration(text: &str) -> Option<i64> {
         rest = rest.get(letters..)?;
     }
     (!text.is_empty()).then_some(total)
+}
+
+/// A duration of milliseconds as it is written: `1h30m`.
+pub(super) fn show(ms: i64) -> String {
+    let mut shown = String::new();
+    let mut rest = ms;
+    for (name, unit) in UNITS {
+        // Years and weeks only where they are all there is to say.
+        let is_odd = matches!(name, "y" | "w") && rest % unit != 0;
+        if rest >= unit && !is_odd {
+            let _ = write!(shown, "{}{name}", rest / unit);
+            rest %= unit;
+        }
+    }
+    if shown.is_empty() { "0s".to_owned() } else { shown }
 }
 
 /// Milliseconds, read from text.
@@ -86,6 +101,14 @@ mod tests {
         {
             assert_eq!(parse_duration(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn durations_are_shown_as_they_are_read() {
+        for text in ["1h30m", "90d", "1y", "2w", "1ms", "1d12h", "5m"] {
+            assert_eq!(parse_duration(text).map(show).as_deref(), Some(text));
+        }
+        assert_eq!(show(0), "0s");
     }
 
     proptest! {

@@ -32,11 +32,19 @@ pub struct EvaluatorOptions {
     pub history_ms: i64,
     /// Where this alerter can be reached; `$externalURL` of templates.
     pub external_url: String,
+    /// `$externalLabels` of templates.
+    pub external_labels: BTreeMap<String, String>,
 }
 
 impl Default for EvaluatorOptions {
     fn default() -> Self {
-        Self { interval_ms: 1000, catch_up_ms: 15 * 60_000, history_ms: 2 * 3_600_000, external_url: String::new() }
+        Self {
+            interval_ms: 1000,
+            catch_up_ms: 15 * 60_000,
+            history_ms: 2 * 3_600_000,
+            external_url: String::new(),
+            external_labels: BTreeMap::new(),
+        }
     }
 }
 
@@ -186,6 +194,34 @@ impl Evaluator {
         step.changed |= self.orphans.step(tick);
         self.evaluated_ms = self.evaluated_ms.max(Some(tick));
         Some(step)
+    }
+
+    /// Evaluates every group at a time, whatever its interval: for unit tests, which have no ticks.
+    pub(super) fn evaluate_all(&mut self, read: &dyn Read, time_ms: i64) -> Step {
+        let mut step = Step { time_ms, ..Step::default() };
+        let mut overlay = Overlay::new(read);
+        for group in &mut self.groups {
+            group.evaluate(&mut overlay, &self.options, false, &mut self.orphans, &mut step);
+            group.evaluated_ms = Some(time_ms);
+        }
+        self.evaluated_ms = Some(time_ms);
+        step
+    }
+
+    /// Names of the rules whose last evaluation failed, and why.
+    pub(super) fn failures(&self) -> impl Iterator<Item = (&str, &str)> {
+        let rules = self.groups.iter().flat_map(|group| group.group.rules.iter().zip(&group.rules));
+        rules.filter_map(|(rule, state)| match &state.health {
+            Health::Failed(error) => Some((rule.name(), error.as_str())),
+            Health::Ok | Health::Unknown => None,
+        })
+    }
+
+    /// Firing alerts of this name.
+    pub(super) fn firing(&self, name: &str) -> impl Iterator<Item = &Alert> {
+        let rules = self.groups.iter().flat_map(|group| group.group.rules.iter().zip(&group.rules));
+        let named = rules.filter(move |(rule, _)| matches!(rule.kind, RuleKind::Alert { .. }) && rule.name() == name);
+        named.flat_map(|(_, state)| state.alerts.values()).filter(|alert| alert.state == State::Firing)
     }
 
     /// Event time up to which the rules were evaluated.
@@ -458,14 +494,19 @@ impl RuleState {
             labels.remove("__name__");
             let original = labels.clone();
             for (name, text) in &rule.labels {
-                labels.insert(name.clone(), text.render(&original, value, &options.external_url));
+                labels.insert(
+                    name.clone(),
+                    text.render(&original, value, &options.external_url, &options.external_labels),
+                );
             }
             labels.insert("alertname".to_owned(), name.clone());
             labels.retain(|_, value| !value.is_empty());
             let labels = Arc::new(labels);
             let rendered: BTreeMap<String, String> = annotations
                 .iter()
-                .map(|(name, text)| (name.clone(), text.render(&original, value, &options.external_url)))
+                .map(|(name, text)| {
+                    (name.clone(), text.render(&original, value, &options.external_url, &options.external_labels))
+                })
                 .collect();
             if held.insert(labels.clone(), (value, Arc::new(rendered))).is_some() {
                 return Err(twice(&labels));

@@ -12,12 +12,14 @@ mod file;
 mod go;
 mod humanize;
 mod load;
+mod matching;
 mod orphans;
 mod overlay;
 mod status;
 mod template;
 #[cfg(test)]
 mod tests;
+mod unit;
 
 pub use alert::{Alert, RESOLVED_KEPT_MS, State};
 pub use duration::parse_duration;
@@ -27,3 +29,4 @@ pub use load::{LoadError, LoadErrors, Problem, RuleFiles, RuleSet, load_files};
 pub use overlay::Recorded;
 pub use status::{GroupStatus, Health, RuleStatus};
 pub use template::Text;
+pub use unit::{Fired, TestFailure, TestName, test_file};

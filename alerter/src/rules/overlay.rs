@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::matching::{Compiled, compile};
 use crate::series::read::{Data, Labels, MatchOp, Matcher, Read, Series};
 
 /// A sample that a rule made; its value may be [`STALE`](crate::promql::STALE), which ends the series.
@@ -29,32 +30,6 @@ impl<'a> Overlay<'a> {
         for one in recorded {
             let name = one.labels.get("__name__").cloned().unwrap_or_default();
             self.by_name.entry(name).or_default().push(one.clone());
-        }
-    }
-}
-
-enum Compiled<'a> {
-    Is(&'a str, &'a str, bool),
-    Matches(&'a str, regex::Regex, bool),
-    Never,
-}
-
-fn compile(matcher: &Matcher) -> Compiled<'_> {
-    match matcher.op {
-        MatchOp::Equal => Compiled::Is(&matcher.name, &matcher.value, true),
-        MatchOp::NotEqual => Compiled::Is(&matcher.name, &matcher.value, false),
-        MatchOp::Match | MatchOp::NoMatch => regex::Regex::new(&format!("^(?:{})$", matcher.value))
-            .map_or(Compiled::Never, |regex| Compiled::Matches(&matcher.name, regex, matcher.op == MatchOp::Match)),
-    }
-}
-
-impl Compiled<'_> {
-    fn accepts(&self, labels: &Labels) -> bool {
-        let value = |name: &str| labels.get(name).map_or("", String::as_str);
-        match self {
-            Self::Is(name, text, wanted) => (value(name) == *text) == *wanted,
-            Self::Matches(name, regex, wanted) => regex.is_match(value(name)) == *wanted,
-            Self::Never => false,
         }
     }
 }

@@ -49,7 +49,7 @@ impl Text {
         let body = go::rewritten(text);
         let template = Template::new("text").funcs(functions()).parse(&format!("{PREAMBLE}{body}{END}"))?;
         // What is not there shows only when it is run; what else fails may be for want of real labels.
-        match template.execute_to_string(&data(&BTreeMap::new(), 0.0, "")) {
+        match template.execute_to_string(&data(&BTreeMap::new(), 0.0, "", &BTreeMap::new())) {
             Err(
                 error @ (TemplateError::UndefinedFunction(_)
                 | TemplateError::UndefinedTemplate(_)
@@ -61,9 +61,15 @@ impl Text {
     }
 
     /// The text for an alert; where the template fails, the text says so, as Prometheus' does.
-    pub(super) fn render(&self, labels: &BTreeMap<String, String>, value: f64, external_url: &str) -> String {
+    pub(super) fn render(
+        &self,
+        labels: &BTreeMap<String, String>,
+        value: f64,
+        external_url: &str,
+        external_labels: &BTreeMap<String, String>,
+    ) -> String {
         let Some(template) = &self.template else { return self.source.clone() };
-        match template.execute_to_string(&data(labels, value, external_url)) {
+        match template.execute_to_string(&data(labels, value, external_url, external_labels)) {
             // Labels are text to Go, so one that is not there is empty.
             Ok(text) => text.trim_end_matches(END).replace("<no value>", ""),
             Err(error) => format!("<error expanding template: {error}>"),
@@ -71,12 +77,19 @@ impl Text {
     }
 }
 
-fn data(labels: &BTreeMap<String, String>, value: f64, external_url: &str) -> Value {
-    let labels: BTreeMap<String, Value> =
-        labels.iter().map(|(name, value)| (name.clone(), Value::from(value.clone()))).collect();
+fn data(
+    labels: &BTreeMap<String, String>,
+    value: f64,
+    external_url: &str,
+    external_labels: &BTreeMap<String, String>,
+) -> Value {
+    let map = |labels: &BTreeMap<String, String>| {
+        let values = labels.iter().map(|(name, value)| (name.clone(), Value::from(value.clone())));
+        Value::from(values.collect::<BTreeMap<String, Value>>())
+    };
     Value::from(BTreeMap::from([
-        ("Labels".to_owned(), Value::from(labels)),
-        ("ExternalLabels".to_owned(), Value::from(BTreeMap::<String, Value>::new())),
+        ("Labels".to_owned(), map(labels)),
+        ("ExternalLabels".to_owned(), map(external_labels)),
         ("ExternalURL".to_owned(), Value::from(external_url)),
         ("Value".to_owned(), Value::Float(value)),
     ]))
@@ -191,7 +204,10 @@ mod tests {
 
     fn render(text: &str) -> String {
         let labels = BTreeMap::from([("instance".to_owned(), "gpu-1.example.com:9400".to_owned())]);
-        Text::parse(text).map_or_else(|e| format!("error: {e}"), |text| text.render(&labels, 1234.5, "http://weir"))
+        Text::parse(text).map_or_else(
+            |e| format!("error: {e}"),
+            |text| text.render(&labels, 1234.5, "http://weir", &BTreeMap::new()),
+        )
     }
 
     #[test]
@@ -222,7 +238,7 @@ mod tests {
             (f64::INFINITY, "+Inf"),
         ] {
             let text = Text::parse("{{ $value }}").unwrap();
-            assert_eq!(text.render(&BTreeMap::new(), value, ""), expected);
+            assert_eq!(text.render(&BTreeMap::new(), value, "", &BTreeMap::new()), expected);
         }
         for (text, expected) in [
             ("{{ index $labels \"instance\" }}", "gpu-1.example.com:9400"),

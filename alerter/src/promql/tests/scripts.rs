@@ -107,10 +107,9 @@ impl Loaded {
                 self.native.push(name);
                 continue;
             }
-            let (labels, values) = notation::series(line).unwrap_or_else(|e| panic!("{line}: {e}"));
+            let (labels, values) = series(line).unwrap_or_else(|e| panic!("{line}: {e}"));
             let samples = self.series.entry(labels).or_default();
-            let timed = values.into_iter().enumerate();
-            samples.extend(timed.filter_map(|(at, value)| value.map(|value| (at as i64 * step, value))));
+            samples.extend(values.into_iter().map(|(at, value)| (at * step, value)));
             samples.sort_by_key(|sample| sample.0);
         }
     }
@@ -147,6 +146,33 @@ fn has_word(text: &str, word: &str) -> bool {
         && text
             .match_indices(word)
             .any(|(at, _)| !text[..at].ends_with(inside) && !text[at + word.len()..].starts_with(inside))
+}
+
+/// Reads a series and, behind it, its values by interval; `None` where there is no sample.
+fn series(line: &str) -> Result<(Labels, Points), Error> {
+    let end = face_end(line);
+    Ok((notation::labels(&line[..end])?, notation::values(&line[end..])?))
+}
+
+/// Where the values begin: behind the braces, or behind the name where there are none.
+fn face_end(line: &str) -> usize {
+    let (mut quote, mut escaped, mut open) = (None, false, false);
+    for (at, c) in line.char_indices() {
+        match quote {
+            Some(end) => {
+                if c == end && !escaped {
+                    quote = None;
+                }
+                escaped = c == '\\' && !escaped && end != '`';
+            }
+            None if open && matches!(c, '"' | '\'' | '`') => quote = Some(c),
+            None if c == '{' => open = true,
+            None if c == '}' => return at + 1,
+            None if c.is_whitespace() && !open && !line[at..].trim_start().starts_with('{') => return at,
+            None => {}
+        }
+    }
+    line.len()
 }
 
 fn millis(text: &str) -> i64 {
@@ -196,9 +222,8 @@ fn compare(got: &[(Labels, Points)], want: &[(Labels, Points)], ordered: bool) -
 
 fn expected(lines: &[&str], start: i64, step: i64) -> Result<Vec<(Labels, Points)>, String> {
     let read = |line: &&str| {
-        let (labels, values) = notation::series(line).map_err(|error| format!("{line}: {error}"))?;
-        let timed = values.into_iter().enumerate().map(|(at, value)| (start + at as i64 * step, value));
-        Ok((labels, timed.filter_map(|(time, value)| Some((time, value?))).collect()))
+        let (labels, values) = series(line).map_err(|error| format!("{line}: {error}"))?;
+        Ok((labels, values.into_iter().map(|(at, value)| (start + at * step, value)).collect()))
     };
     lines.iter().map(read).collect()
 }
@@ -234,7 +259,7 @@ fn instant(command: &Command<'_>, store: &Store, time: i64, text: &str) -> Resul
             return compare(&got, &expected(&lines, millis(start), millis(step))?, false);
         }
         Value::Scalar(got) => {
-            let want = lines.first().and_then(|line| notation::values(line).ok()?.first().copied().flatten());
+            let want = lines.first().and_then(|line| notation::values(line).ok()?.first().map(|first| first.1));
             let want = want.ok_or_else(|| format!("a scalar {got}"))?;
             if !is_close(*got, want) {
                 return Err(format!("{got}, not {want}"));
@@ -399,4 +424,20 @@ fn prometheus_own_scripts_hold() {
     }
     println!("{shares}{held} of {all} statements hold\n{}", failed.join("\n"));
     assert!(fell.is_empty(), "fewer statements hold than did before: {fell:?}\n{shares}{}", failed.join("\n"));
+}
+
+#[test]
+fn a_series_ends_where_its_values_begin() {
+    for (line, names, count) in [
+        ("up 1 2", "__name__=up", 2),
+        (r#"up{a="} 1", b='x'} 1"#, "__name__=up,a=} 1,b=x", 1),
+        (r#"up {a="b"} 1x2"#, "__name__=up,a=b", 3),
+        (r#"{"my.metric", a="b"} 1"#, "__name__=my.metric,a=b", 1),
+        ("{} 5", "", 1),
+        ("up", "__name__=up", 0),
+    ] {
+        let (labels, values) = series(line).unwrap();
+        let labels: Vec<String> = labels.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        assert_eq!((labels.join(",").as_str(), values.len()), (names, count), "{line}");
+    }
 }
