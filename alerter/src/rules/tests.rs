@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::promql::tests::{Store, gauge};
+use crate::promql::tests::{Store, data, gauge};
 
 fn rules(yaml: &str) -> RuleSet {
     let groups = file::parse(Path::new("rules.yaml"), yaml).map_err(|e| LoadErrors(e).to_string()).unwrap();
@@ -461,4 +461,36 @@ fn a_file_that_is_being_written_is_taken_when_it_stands_still() {
     let write = || std::fs::write(&path, SLOW.replace("0.8", "0.9")).unwrap();
     let rules = files.poll_pausing(write).unwrap().unwrap();
     assert_eq!(rules.groups[0].rules[0].query.text(), "p99 > 0.9");
+}
+
+/// Files that are not loaded, and why: the words that their error has.
+const NOT_LOADED: [(&str, &str); 8] = [
+    // Objects of Kubernetes, which hold their rules in `spec`.
+    ("gpu-operator/state-dcgm-exporter.yaml", "unknown key `apiVersion`"),
+    ("gpu-operator/state-node-status-exporter.yaml", "unknown key `apiVersion`"),
+    ("gpu-operator/state-operator-metrics.yaml", "unknown key `apiVersion`"),
+    // Keys that vmalert has, and Prometheus has not.
+    ("victorialogs/vlogs-example-alerts.yml", "unknown key `type`"),
+    ("victoriametrics/alerts-cluster.yml", "unknown key `concurrency`"),
+    ("victoriametrics/alerts-single-node.yml", "unknown key `concurrency`"),
+    ("victoriametrics/alerts-vmagent.yml", "unknown key `concurrency`"),
+    // MetricsQL.
+    ("victoriametrics/alerts-vmanomaly.yml", "unknown function with name 'lag'"),
+];
+
+#[test]
+fn rule_files_of_others_are_loaded() {
+    let Some(folder) = data("rule_files_of_others_are_loaded", "rules") else { return };
+    let globs: Vec<String> = ["yml", "yaml"].map(|end| format!("{}/**/*.{end}", folder.display())).into();
+    let errors = load_files(&globs).err().map_or_else(Vec::new, |errors| errors.0);
+    for error in &errors {
+        let shown = error.to_string();
+        let is_known = |(file, words): &(&str, &str)| {
+            error.file.ends_with(file) && (shown.contains(words) || shown.contains("expected type vector"))
+        };
+        assert!(NOT_LOADED.iter().any(is_known), "{shown}");
+    }
+    for (file, _) in NOT_LOADED {
+        assert!(errors.iter().any(|error| error.file.ends_with(file)), "{file} is loaded now: take it off the list");
+    }
 }

@@ -1,6 +1,7 @@
 mod scripts;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -48,6 +49,20 @@ impl Read for Store {
         };
         self.0.iter().filter(keep).map(cut).collect()
     }
+}
+
+/// A folder of the test data that `WEIR_TEST_DATA` names; skips the test where there is none.
+pub(crate) fn data(test: &str, folder: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("WEIR_TEST_DATA").map(|data| Path::new(&data).join(folder));
+    let path = path.filter(|path| path.is_dir());
+    if path.is_none() {
+        assert!(std::env::var_os("WEIR_TEST_REQUIRE").is_none_or(|value| value != "all"), "{test} cannot be skipped");
+        let _ = std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("skipped: {test}: WEIR_TEST_DATA names no folder with {folder}\n"),
+        );
+    }
+    path
 }
 
 fn counter(of: &[(&str, &str)], deltas: &[(i64, f64)]) -> Series {
@@ -342,7 +357,52 @@ fn deep_long_or_mad_text_is_refused_and_does_not_end_the_program() {
     }
 }
 
+/// Expressions over the series of [`calls`]: right ones mostly, of all functions and operators.
+fn expression() -> impl Strategy<Value = String> {
+    let number = prop::sample::select(vec!["0", "1", "-1", "0.5", "1e300", "-Inf", "NaN", "2", "99999999999", "0x1f"]);
+    let series = ["c", "limit", "seen", "gone", "b_bucket", "d", "{interface=\"a\"}", "{__name__=~\".+\"}"];
+    let suffix = ["", " @ 100", " @ end()", " offset 10s", " offset -1d", " @ -5 offset 10y", " @ 9e15"];
+    let range = ["[1m]", "[1ms]", "[10y]", "[1m:10s]", "[5m:]", "[1d:3s]", "[10y:1ms]", "[3s:1h]"];
+    let leaf = prop_oneof![
+        number.prop_map(str::to_owned),
+        (prop::sample::select(series.to_vec()), prop::sample::select(suffix.to_vec()))
+            .prop_map(|(series, suffix)| format!("{series}{suffix}")),
+    ];
+    let binary = ["+", "-", "*", "/", "%", "^", "atan2", "==", "> bool", "and", "or", "unless", "/ on (interface)"];
+    let aggregations = ["sum", "avg by (interface)", "max without (le)", "stddev", "count", "group", "min"];
+    let ranked = ["topk", "bottomk", "quantile"];
+    leaf.prop_recursive(4, 16, 3, move |inner| {
+        let pick = |of: &[&'static str]| prop::sample::select(of.to_vec());
+        prop_oneof![
+            (pick(&binary), inner.clone(), inner.clone()).prop_map(|(op, a, b)| format!("({a}) {op} ({b})")),
+            (pick(&aggregations), inner.clone()).prop_map(|(op, of)| format!("{op} ({of})")),
+            (pick(&ranked), inner.clone(), inner.clone()).prop_map(|(op, a, b)| format!("{op}({a}, {b})")),
+            (pick(&FUNCTIONS), pick(&range), inner.clone(), inner.clone(), 0..6_usize).prop_map(
+                |(name, range, a, b, shape)| match shape {
+                    0 => format!("{name}({a})"),
+                    1 => format!("{name}(({a}){range})"),
+                    2 => format!("{name}({a}, ({b}){range})"),
+                    3 => format!("{name}(({a}){range}, {b})"),
+                    4 => format!("{name}({a}, {b})"),
+                    _ => format!("{name}(limit{range} offset 5s)"),
+                }
+            ),
+            inner.prop_map(|of| format!("-({of})")),
+        ]
+    })
+}
+
 proptest! {
+    #[test]
+    fn any_expression_is_answered_or_refused(text in expression(), time in prop::sample::select(vec![
+        100_000, 0, -1, i64::MIN, i64::MAX, 1_700_000_000_000,
+    ])) {
+        if let Ok(query) = Query::parse(&text) {
+            let _ = query.at(&calls(), time);
+            let _ = query.range(&calls(), time.saturating_sub(60_000), time, 20_000);
+        }
+    }
+
     #[test]
     fn any_text_is_read_or_refused(text in r#"[-+*/a-z(){}\[\]"=~!<>0-9:., @\\é]{0,60}"#) {
         if let Ok(query) = Query::parse(&text) {

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::super::{Error, Number, Query, Value, notation};
-use super::Store;
+use super::{Store, data};
 use crate::rules::parse_duration;
 use crate::series::read::{Data, Labels, Series};
 
@@ -387,22 +387,9 @@ fn run(path: &Path, script: &str) -> Outcome {
     outcome
 }
 
-fn folder(test: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("WEIR_TEST_DATA").map(|data| Path::new(&data).join("promql/prometheus/promqltest"));
-    let folder = folder.filter(|folder| folder.is_dir());
-    if folder.is_none() {
-        assert!(std::env::var_os("WEIR_TEST_REQUIRE").is_none_or(|value| value != "all"), "{test} cannot be skipped");
-        let _ = std::io::Write::write_fmt(
-            &mut std::io::stderr(),
-            format_args!("skipped: {test}: WEIR_TEST_DATA names no folder with Prometheus' scripts\n"),
-        );
-    }
-    folder
-}
-
 #[test]
 fn prometheus_own_scripts_hold() {
-    let Some(folder) = folder("prometheus_own_scripts_hold") else { return };
+    let Some(folder) = data("prometheus_own_scripts_hold", "promql/prometheus/promqltest") else { return };
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let (mut shares, mut failed, mut fell) = (String::new(), Vec::new(), Vec::new());
