@@ -57,6 +57,18 @@ async fn a_vector_and_a_matrix_are_as_prometheus_writes_them() {
 }
 
 #[tokio::test]
+async fn a_string_and_the_samples_of_a_range_vector_are_answers_of_their_own() {
+    let (_, text) = ask(&format!("/prometheus/api/v1/query?query=%22a%20b%22&time={T}")).await;
+    assert_eq!(text["data"], json!({"resultType": "string", "result": [T as f64, "a b"]}));
+    let (_, matrix) = ask(&format!("/prometheus/api/v1/query?query=vector(7)%5B3s%3A1s%5D&time={T}")).await;
+    let values = [T - 2, T - 1, T].map(|second| json!([second as f64, "7"]));
+    assert_eq!(matrix["data"], json!({"resultType": "matrix", "result": [{"metric": {}, "values": values}]}));
+    let range = format!("start={T}&end={T}&step=1s");
+    let (status, refused) = ask(&format!("/prometheus/api/v1/query_range?query=x%5B1m%5D&{range}")).await;
+    assert_eq!((status, &refused["errorType"]), (StatusCode::BAD_REQUEST, &json!("bad_data")), "{refused}");
+}
+
+#[tokio::test]
 async fn a_histogram_shows_its_buckets_in_seconds() {
     let path = format!("/prometheus/api/v1/query?query=increase(weir_call_duration_seconds%5B1s%5D)&time={T}");
     let (_, answer) = ask(&path).await;

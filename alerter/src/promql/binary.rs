@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::Error;
 use super::aggregate::{mixed, same_scale};
-use super::eval::Evaluated;
-use super::face::{By, Face, Groups, Item, Show, drop_names};
+use super::face::{By, Evaluated, Face, Groups, Item, Show, drop_names};
 use super::plan::{Binary, Group, Op};
 use super::value::{Histogram, Number};
 

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::eval::{Evaluated, Evaluation};
-use super::face::{Face, Item, drop_names};
+use super::eval::Evaluation;
+use super::face::{Evaluated, Face, Item, drop_names};
 use super::functions::Function;
 use super::over_time::{Over, over};
 use super::plan::{Node, Selector, Source};
 use super::value::{Histogram, Number};
+use super::window::Samples;
 use super::{Error, buckets};
 use crate::series::read::{Labels, MatchOp};
 
@@ -32,7 +33,7 @@ impl Evaluation<'_> {
             Function::AbsentOverTime => {
                 let mut is_there = false;
                 self.windows(range(arguments)?, time, |window| {
-                    is_there |= !window.points().is_empty();
+                    is_there |= !window.is_empty();
                     Ok(())
                 })?;
                 if is_there { Vec::new() } else { vec![self.absent(arguments)] }
@@ -80,6 +81,9 @@ impl Evaluation<'_> {
         let parameter = parameter.map_or(Ok(f64::NAN), |node| self.scalar(node, time))?;
         let mut items = Vec::with_capacity(self.series(source));
         self.windows(source, time, |window| {
+            if let (Samples::Counter(counted), false) = (&window.samples, function.is_exact()) {
+                self.charge(counted.totals.len() as u64)?;
+            }
             if let Some(value) = over(function, &window, parameter, time)? {
                 items.push(Item { face: Face::new(window.labels.clone()), value });
             }

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, OnceCell};
 
-use super::face::{By, Face, Groups, Item, drop_names, same_labels, unique};
+use super::face::{By, Evaluated, Face, Groups, Item, drop_names, same_labels, unique};
 use super::plan::{Node, Plan, Selector, Source};
 use super::value::{Number, Range};
 use super::window::{Loaded, Window};
@@ -23,12 +23,6 @@ pub(super) struct Evaluation<'a> {
     subqueries: Vec<OnceCell<Vec<Loaded>>>,
     /// Samples that may still be touched.
     left: Cell<u64>,
-}
-
-/// What an expression gives at one time.
-pub(super) enum Evaluated {
-    Scalar(f64),
-    Vector(Vec<Item>),
 }
 
 impl<'a> Evaluation<'a> {
@@ -74,7 +68,7 @@ impl<'a> Evaluation<'a> {
         &self.plan.selectors[at]
     }
 
-    fn charge(&self, samples: u64) -> Result<(), Error> {
+    pub(super) fn charge(&self, samples: u64) -> Result<(), Error> {
         let left = self.left.get().checked_sub(samples.saturating_add(1));
         self.left.set(left.ok_or(Error::Limit { what: "samples", limit: MAX_SAMPLES })?);
         Ok(())

@@ -27,6 +27,12 @@ pub(super) struct Item {
     pub(super) value: Number,
 }
 
+/// What an expression gives at one time.
+pub(super) enum Evaluated {
+    Scalar(f64),
+    Vector(Vec<Item>),
+}
+
 impl Face {
     pub(super) fn new(labels: Labels) -> Self {
         Self { labels, nameless: false }

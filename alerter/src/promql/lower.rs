@@ -27,10 +27,10 @@ pub(super) fn parse(text: &str) -> Result<Plan, Error> {
     if text.len() > MAX_QUERY_BYTES {
         return Err(Error::Limit { what: "bytes", limit: MAX_QUERY_BYTES as u64 });
     }
-    tokens::check(text)?;
+    let text = tokens::prepare(text)?;
     // The grammar's actions are foreign code that is known to panic on some numbers; what the check above does not
     // know must not end the program either.
-    let parsed = std::panic::catch_unwind(|| parser::parse(text))
+    let parsed = std::panic::catch_unwind(|| parser::parse(&text))
         .map_err(|_| Error::Parse("the parser gave up on it".to_owned()))?
         .map_err(Error::Parse)?;
     let plan = Plan {

@@ -14,6 +14,11 @@
 //!   buckets as Prometheus does.
 //! * Operations that Prometheus answers by silently dropping histograms are errors. A subquery is of numbers alone.
 //! * There are no annotations beside an answer.
+//!
+//! What the parser, promql-parser 0.11, reads in another way than Prometheus:
+//! * `smoothed` and `anchored`, keywords of experimental modifiers, are no names of metrics.
+//! * Patterns are those of the crate regex: `\Q…\E` is refused, and `\d`, `\w`, `\s` take letters of all scripts.
+//! * A string's `\xff` is the character U+00FF, not a byte, so that a label name that is not UTF-8 is taken.
 
 mod aggregate;
 mod binary;
@@ -40,7 +45,8 @@ pub use functions::{FUNCTIONS, Kind};
 pub use value::{Histogram, Number, Range, STALE, Sample, Value, is_stale};
 
 use ahash::AHashMap;
-use eval::{Evaluated, Evaluation};
+use eval::Evaluation;
+use face::Evaluated;
 use plan::Node;
 
 use crate::series::read::{Labels, Matcher, Read};

@@ -32,6 +32,13 @@ pub(super) enum Over {
     Sum,
 }
 
+impl Over {
+    /// Whether counters that are kept as increases have it without a look at each of their totals.
+    pub(super) fn is_exact(self) -> bool {
+        matches!(self, Self::Rate | Self::Increase | Self::Delta | Self::Irate | Self::Idelta)
+    }
+}
+
 /// What a function makes of one series at `time_ms`; `None` where it has no value. `parameter` is its scalar, where it
 /// has one.
 pub(super) fn over(function: Over, window: &Window<'_>, parameter: f64, time_ms: i64) -> Result<Option<Number>, Error> {

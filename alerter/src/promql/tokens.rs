@@ -1,15 +1,19 @@
 //! What is checked of a query's text before the parser sees it.
 
+use std::borrow::Cow;
+
 use super::{Error, MAX_DEPTH};
 
 /// Ten years: longer ranges and offsets are mistakes.
 pub(super) const MAX_RANGE_MS: u128 = 10 * 365 * 86_400_000;
 
-/// The parser converts bare numbers that stand for durations with a function that panics outside of its range, and
-/// recurses over parentheses; both are refused before it sees them.
-pub(super) fn check(text: &str) -> Result<(), Error> {
+/// The text as the parser takes it. The parser converts bare numbers that stand for durations with a function that
+/// panics outside of its range, and recurses over parentheses; both are refused before it sees them. It also reads
+/// escapes in a raw string, so that one with a backslash is given to it in double quotes.
+pub(super) fn prepare(text: &str) -> Result<Cow<'_, str>, Error> {
     let (mut open, mut in_range, mut as_duration) = (0_usize, false, false);
     let mut rest = text;
+    let mut rewritten: Option<String> = None;
     while let Some(first) = rest.chars().next() {
         let mut length = first.len_utf8();
         match first {
@@ -22,6 +26,13 @@ pub(super) fn check(text: &str) -> Result<(), Error> {
                 });
                 length = end.map_or(rest.len(), |(at, _)| at + 1);
                 as_duration = false;
+                if let (true, '`', Some((at, _))) = (rest[..length].contains('\\'), first, end) {
+                    let before = &text[..text.len() - rest.len()];
+                    let quoted = quote(&rest[1..at]);
+                    rewritten.get_or_insert_with(|| before.to_owned()).push_str(&quoted);
+                    rest = &rest[length..];
+                    continue;
+                }
             }
             '#' => length = rest.find('\n').unwrap_or(rest.len()),
             '(' => {
@@ -58,7 +69,25 @@ pub(super) fn check(text: &str) -> Result<(), Error> {
             }
             _ => as_duration = false,
         }
+        if let Some(rewritten) = &mut rewritten {
+            rewritten.push_str(&rest[..length]);
+        }
         rest = &rest[length..];
     }
-    Ok(())
+    Ok(rewritten.map_or(Cow::Borrowed(text), Cow::Owned))
+}
+
+/// A raw string in double quotes.
+fn quote(raw: &str) -> String {
+    let mut quoted = String::with_capacity(raw.len() + 8);
+    quoted.push('"');
+    for c in raw.chars() {
+        match c {
+            '\\' | '"' => quoted.extend(['\\', c]),
+            '\n' => quoted.push_str("\\n"),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
 }

@@ -121,6 +121,15 @@ impl Window<'_> {
         }
     }
 
+    /// Whether there is no value.
+    pub(super) fn is_empty(&self) -> bool {
+        match &self.samples {
+            Samples::Counter(counted) => counted.totals.is_empty() && counted.held(self.end_ms).is_none(),
+            Samples::Gauge(values) => values.is_empty(),
+            Samples::Histogram(slots) => slots.is_empty(),
+        }
+    }
+
     /// The latest value, as an instant selector finds it, and its time in unix milliseconds.
     pub(super) fn latest(&self) -> Option<(i64, Number)> {
         match &self.samples {

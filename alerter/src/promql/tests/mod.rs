@@ -207,6 +207,8 @@ fn answers_are_as_written() {
         ("absent_over_time(c{interface=\"b\"}[1m])", 1000, ""),
         ("absent_over_time(c{interface=\"x\"}[1m])", 1000, "{interface=x} 1"),
         // Strings, and samples as they are.
+        ("`a\\d\"b`", 0, r#""a\\d\"b""#),
+        ("limit{interface=~`[\\w]`,interface!=`a`} + 0", 100, "{interface=b} 40"),
         ("\"text\"", 0, "\"text\""),
         ("limit[5m]", 100, "2 series of 2 samples"),
         ("limit[1m:10s]", 40, "2 series of 8 samples"),
