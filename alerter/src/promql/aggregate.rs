@@ -18,7 +18,7 @@ impl Evaluation<'_> {
             Aggregation::Topk(wanted) | Aggregation::Bottomk(wanted) => {
                 let wanted = how_many(self.scalar(wanted, time)?)?;
                 let items = self.vector(of, time)?;
-                Ok(ranked(items, by(grouping), wanted, matches!(op, Aggregation::Topk(_))))
+                ranked(items, by(grouping), wanted, matches!(op, Aggregation::Topk(_)))
             }
             Aggregation::Quantile(q) => {
                 let q = self.scalar(q, time)?;
@@ -154,13 +154,12 @@ pub(super) fn compare(a: f64, b: f64, descending: bool) -> Ordering {
     }
 }
 
-/// The greatest or least of each group, best first; histograms have no rank.
-fn ranked(items: Vec<Item>, by: By<'_>, wanted: usize, greatest: bool) -> Vec<Item> {
+/// The greatest or least of each group, best first.
+fn ranked(items: Vec<Item>, by: By<'_>, wanted: usize, greatest: bool) -> Result<Vec<Item>, Error> {
     let mut groups: Groups<'_, Vec<(f64, Item)>> = Groups::new(by);
     for item in items {
-        if let Number::Float(value) = item.value {
-            groups.entry(&item.face, Vec::new).push((value, item.clone()));
-        }
+        let value = rank(&item)?;
+        groups.entry(&item.face.clone(), Vec::new).push((value, item));
     }
     let mut made = Vec::new();
     for (_, mut members) in groups.into_entries() {
@@ -168,7 +167,15 @@ fn ranked(items: Vec<Item>, by: By<'_>, wanted: usize, greatest: bool) -> Vec<It
         members.truncate(wanted);
         made.extend(members.into_iter().map(|(_, item)| item));
     }
-    made
+    Ok(made)
+}
+
+/// The value that an order goes by.
+pub(super) fn rank(item: &Item) -> Result<f64, Error> {
+    match item.value {
+        Number::Float(value) => Ok(value),
+        Number::Histogram(_) => Err(Error::Data("histograms have no order".to_owned())),
+    }
 }
 
 fn count_values(items: Vec<Item>, grouping: &Grouping, label: &str) -> Vec<Item> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::aggregate::{compare, rank};
 use super::eval::Evaluation;
 use super::face::{Evaluated, Face, Item, drop_names};
 use super::functions::Function;
@@ -67,7 +68,7 @@ impl Evaluation<'_> {
                 Some(Node::Selector(at)) => self.timestamps(*at, time)?,
                 _ => map(vector(0)?, |_| time as f64 / 1000.0)?,
             },
-            Function::Sort | Function::SortDesc => sorted(vector(0)?, function == Function::SortDesc),
+            Function::Sort | Function::SortDesc => sorted(vector(0)?, function == Function::SortDesc)?,
             Function::Over(function) => self.over(function, arguments, time)?,
             Function::LabelJoin | Function::LabelReplace => {
                 return Err(Error::Type("labels are set by a node of their own".to_owned()));
@@ -142,12 +143,11 @@ fn map(mut items: Vec<Item>, of: impl Fn(f64) -> f64) -> Result<Vec<Item>, Error
     Ok(items)
 }
 
-/// By value; NaN comes last either way, and histograms have no place in an order.
-fn sorted(items: Vec<Item>, descending: bool) -> Vec<Item> {
-    let of = |item: Item| if let Number::Float(value) = item.value { Some((value, item)) } else { None };
-    let mut sorted: Vec<(f64, Item)> = items.into_iter().filter_map(of).collect();
-    sorted.sort_by(|(a, _), (b, _)| super::aggregate::compare(*a, *b, descending));
-    sorted.into_iter().map(|(_, item)| item).collect()
+/// By value; NaN comes last either way.
+fn sorted(items: Vec<Item>, descending: bool) -> Result<Vec<Item>, Error> {
+    let mut sorted = items.into_iter().map(|item| Ok((rank(&item)?, item))).collect::<Result<Vec<_>, Error>>()?;
+    sorted.sort_by(|(a, _), (b, _)| compare(*a, *b, descending));
+    Ok(sorted.into_iter().map(|(_, item)| item).collect())
 }
 
 fn asked_labels(selector: &Selector) -> Labels {

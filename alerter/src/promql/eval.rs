@@ -77,7 +77,8 @@ impl<'a> Evaluation<'a> {
     /// The whole query at one time; labels are checked to be unique.
     pub(super) fn top(&self, time: i64) -> Result<Evaluated, Error> {
         let value = self.value(&self.plan.root, time)?;
-        if let Evaluated::Vector(items) = &value {
+        // The series of a selector are those of the store, each of which is there once.
+        if let (Evaluated::Vector(items), false) = (&value, matches!(self.plan.root, Node::Selector(_))) {
             unique(items)?;
         }
         Ok(value)

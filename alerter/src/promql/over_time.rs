@@ -92,12 +92,16 @@ fn of_counter(
 fn of_histograms(function: Over, slots: &[(i64, Arc<Hdr>)], window: &Window<'_>) -> Result<Option<Number>, Error> {
     let Some(last) = slots.last() else { return Ok(None) };
     Ok(Some(match function {
-        Over::Rate | Over::Increase | Over::Sum => {
+        Over::Rate | Over::Increase | Over::Sum | Over::Avg => {
             let mut merged = Hdr::default();
             for slot in slots {
                 merged.merge(&slot.1);
             }
-            let scale = if function == Over::Rate { 1000.0 / window.range_ms as f64 } else { 1.0 };
+            let scale = match function {
+                Over::Rate => 1000.0 / window.range_ms as f64,
+                Over::Avg => 1.0 / slots.len() as f64,
+                _ => 1.0,
+            };
             Number::Histogram(Histogram { hdr: Arc::new(merged), scale })
         }
         Over::Last => Number::Histogram(Histogram { hdr: last.1.clone(), scale: 1.0 }),

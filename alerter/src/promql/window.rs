@@ -150,7 +150,7 @@ impl Window<'_> {
             Samples::Counter(counted) => {
                 let held = counted.held(self.end_ms).map(|(ms, total)| (ms, Number::Float(total)));
                 let totals = counted.totals.iter();
-                totals.map(|&(second, total)| (second * 1000, Number::Float(total))).chain(held).collect()
+                totals.map(|&(second, total)| (second.saturating_mul(1000), Number::Float(total))).chain(held).collect()
             }
             Samples::Gauge(values) => values.iter().map(|&(ms, value)| (ms, Number::Float(value))).collect(),
             Samples::Histogram(slots) => {

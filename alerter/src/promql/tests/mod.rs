@@ -227,6 +227,7 @@ fn answers_are_as_written() {
         ("round(histogram_stddev(d{interface=\"a\"}), 0.001)", 100, "{interface=a} 0.029"),
         ("histogram_fraction(0, 1.5, b_bucket)", 100, "{x=y} 0.5"),
         ("sum(rate(d[10s]))", 100, "{} histogram of 20"),
+        ("histogram_count(avg_over_time(d[10s]))", 100, "{interface=a} 100\n{interface=b} 100"),
         ("histogram_count(increase(d[10s]))", 100, "{interface=a} 100\n{interface=b} 100"),
         ("histogram_quantile(1, sum(rate(d[1m])))", 100, "{} 0.2"),
         ("histogram_quantile(0, sum(rate(d[1m])))", 100, "{} 0.001001"),
@@ -279,6 +280,8 @@ fn what_the_data_do_not_allow_is_an_error_and_not_silence() {
         ("histogram_sum(limit)", "takes histograms"),
         ("max_over_time(d[1m:10s])", "a subquery is of numbers"),
         ("topk(0/0, limit)", "Parameter value is NaN"),
+        ("topk(1, d)", "histograms have no order"),
+        ("sort(d)", "histograms have no order"),
         ("max(d)", "least"),
         ("sum_over_time({interface=\"b\",__name__=~\"limit|d\"}[5m])", "same labelset"),
     ] {
@@ -338,6 +341,45 @@ fn a_range_query_over_the_limits_is_refused() {
     assert!(query.range(&Store::default(), 0, 1, 0).is_err());
     assert!(query.range(&Store::default(), 1, 0, 1).is_err());
     assert!(query.range(&Store::default(), i64::MIN, i64::MAX, 1).is_err());
+}
+
+#[test]
+fn a_subquery_has_the_step_that_it_names_or_the_default() {
+    let count = |resolution: Option<i64>, text: &str| {
+        let mut query = Query::parse(text).unwrap();
+        if let Some(step_ms) = resolution {
+            query.set_resolution(step_ms);
+        }
+        match query.at(&calls(), 600_000).unwrap() {
+            Value::Vector(samples) => samples[0].value.clone(),
+            other => panic!("{text}: {other:?}"),
+        }
+    };
+    for (resolution, text, want) in [
+        (None, "count_over_time(vector(1)[10m:])", 10.0),
+        (Some(30_000), "count_over_time(vector(1)[10m:])", 20.0),
+        (Some(30_000), "count_over_time(vector(1)[10m:2m])", 5.0),
+        (None, "count_over_time(vector(1)[10m:7m])", 1.0),
+    ] {
+        assert_eq!(count(resolution, text), Number::Float(want), "{text}");
+    }
+}
+
+#[test]
+fn how_far_back_a_query_looks_is_known_from_its_text() {
+    let back = |text: &str| Query::parse(text).unwrap().selectors().map(|(_, back)| back).collect::<Vec<_>>();
+    let (minute, hour) = (60_000, 3_600_000);
+    assert_eq!(back("x + x offset 1m - rate(x[1h] offset -1m)"), [0, minute, hour]);
+    assert_eq!(back("max_over_time(rate(x[1h] offset 1m)[1h:1m] offset 1m)"), [2 * hour + 2 * minute]);
+    assert_eq!(back("x @ 100 + max_over_time(x[1h:1m] @ 100) + x @ end()"), [i64::MAX, i64::MAX, 0]);
+}
+
+#[test]
+fn a_query_that_costs_too_much_is_refused() {
+    for text in ["count_over_time(vector(1)[10y:1ms])", "max_over_time(vector(1)[100d:2s])"] {
+        let error = Query::parse(text).unwrap().at(&calls(), 1_700_000_000_000).unwrap_err();
+        assert!(matches!(error, Error::Limit { .. }), "{text}: {error}");
+    }
 }
 
 #[test]
