@@ -115,6 +115,8 @@ fn number(text: &str) -> Option<(f64, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::is_stale;
     use super::*;
 
@@ -156,5 +158,13 @@ mod tests {
         assert_eq!(shown(r#"up{a="} 1", b='x', c=""}"#), "__name__=up,a=} 1,b=x");
         assert_eq!((shown(""), shown("{}")), (String::new(), String::new()));
         labels(r#"up{a=~"b"}"#).unwrap_err();
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "[-+_x0-9a-finst.{}=\"'` é]{0,30}") {
+            let _ = values(&text);
+            let _ = labels(&text);
+        }
     }
 }

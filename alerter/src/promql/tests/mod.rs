@@ -448,7 +448,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_read_or_refused(text in r#"[-+*/a-z(){}\[\]"=~!<>0-9:., @\\é]{0,60}"#) {
+    fn any_text_is_read_or_refused(text in r#"[-+*/a-z(){}\[\]"'`#=~!<>0-9:., @\\é\n]{0,60}"#) {
         if let Ok(query) = Query::parse(&text) {
             let _ = query.at(&calls(), 100_000);
         }
