@@ -49,7 +49,7 @@ pub enum TestFailure {
     },
     /// Other alerts fire than those that are expected.
     #[error(
-        "    {test}alertname: {alertname}, time: {},\n        exp:{}\n        got:{}",
+        "    {test}alertname: {alertname}, time: {},\n        exp:{},\n        got:{}",
         show(*.time_ms), Alerts(.expected), Alerts(.got)
     )]
     Alerts {

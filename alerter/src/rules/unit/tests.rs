@@ -73,7 +73,7 @@ fn what_differs_is_shown_beside_what_is_expected() {
         (
             "- {eval_time: 3m, alertname: High}",
             "- {eval_time: 3m, alertname: High, exp_alerts: [{}]}",
-            "alertname: High, time: 3m,\n        exp:[\n            0:\n              Labels:{alertname=\"High\"}\n              Annotations:{}\n            ]\n        got:[]",
+            "alertname: High, time: 3m,\n        exp:[\n            0:\n              Labels:{alertname=\"High\"}\n              Annotations:{}\n            ],\n        got:[]",
         ),
         ("job: j}", "job: k}", "Labels:{alertname=\"High\", job=\"k\", severity=\"page\"}"),
         ("expr: b,", "expr: b +,", "expr: \"b +\", time: 4m, err: not a valid expression"),
