@@ -27,6 +27,7 @@ use wire::Call;
 pub use wire::Undecodable;
 
 use weir_calls::Hdr;
+use weir_calls::attributes::Unread;
 
 /// Where calls go whose tenant has too many interfaces.
 pub const OTHER: &str = "other";
@@ -61,6 +62,7 @@ pub struct Fold {
     /// By tenant and service.
     services: AHashMap<String, AHashMap<String, Service>>,
     bytes: usize,
+    unread: [u64; Unread::ALL.len()],
     /// Kept for its room.
     interface: String,
 }
@@ -77,6 +79,7 @@ impl Fold {
             range: v1::CallDeltas::default(),
             services: AHashMap::new(),
             bytes: 0,
+            unread: [0; Unread::ALL.len()],
             interface: String::new(),
         }
     }
@@ -123,6 +126,12 @@ impl Fold {
         self.watermark = self.watermark.max(watermark_unix_nano);
     }
 
+    /// Values of attributes that were not understood since this was asked last, by reason. They are no part of the range:
+    /// its calls are counted without them.
+    pub fn take_unread(&mut self) -> [u64; Unread::ALL.len()] {
+        std::mem::take(&mut self.unread)
+    }
+
     /// The watermark.
     pub fn watermark(&self) -> u64 {
         self.watermark
@@ -166,7 +175,11 @@ impl Fold {
         }
         self.range.counted += 1;
         let mut interface = std::mem::take(&mut self.interface);
-        interface::of(call, &mut interface);
+        interface.clear();
+        call.interface.iter().for_each(|part| interface.push_str(part));
+        for (sum, unread) in self.unread.iter_mut().zip(call.unread) {
+            *sum += u64::from(unread);
+        }
         interface.truncate(interface.floor_char_boundary(NAME_BYTES));
         self.rewrites.apply(&mut interface);
         // What is in the open range is known; only what is called `other` may have been too much, and counts as such.

@@ -3,11 +3,15 @@
 //! fires at an event time.
 
 pub mod alerts;
+pub mod attributes;
 mod durations;
 pub mod hdr;
 pub mod interface;
+mod outcome;
 mod sources;
 
+pub use attributes::Attributes;
 pub use durations::{Durations, DurationsError};
 pub use hdr::{Hdr, HdrError};
+pub use outcome::Status;
 pub use sources::{Follows, Source};

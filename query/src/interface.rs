@@ -1,22 +1,24 @@
 //! What a caller calls, by the rule that call statistics begin with.
 
-use weir_calls::interface::{MAX_BYTES, NAMES, parts};
+use weir_calls::attributes::{Attributes, Value as Said};
+use weir_calls::interface::MAX_BYTES;
 use weir_proto::otlp::common::v1::any_value::Value;
 use weir_proto::otlp::trace::v1::{Span, span::SpanKind};
 
-/// The interface of a span: of kinds SERVER and CONSUMER by [`weir_calls::interface`], where only text that is not empty
-/// counts, and of attributes that are there twice the first; of other kinds the span's name.
+/// The interface of a span: of kinds SERVER and CONSUMER by [`weir_calls::attributes`]; of other kinds the span's name.
 pub(crate) fn of(span: &Span) -> String {
     let is_called = span.kind == SpanKind::Server as i32 || span.kind == SpanKind::Consumer as i32;
-    let text = |name: &str| {
-        let pair = span.attributes.iter().find(|pair| pair.key == name)?;
-        match pair.value.as_ref()?.value.as_ref()? {
-            Value::StringValue(text) if !text.is_empty() => Some(text.as_str()),
-            _ => None,
+    let mut attributes = Attributes::default();
+    if is_called {
+        for pair in &span.attributes {
+            let value = match pair.value.as_ref().and_then(|value| value.value.as_ref()) {
+                Some(Value::StringValue(text)) => Said::Text(text),
+                _ => Said::Other,
+            };
+            attributes.take(pair.key.as_bytes(), value);
         }
-    };
-    let names = if is_called { NAMES.map(text) } else { [None; 4] };
-    let mut interface = parts(names, &span.name).concat();
+    }
+    let mut interface = if is_called { attributes.interface(&span.name).concat() } else { span.name.clone() };
     interface.truncate(interface.floor_char_boundary(MAX_BYTES));
     interface
 }

@@ -1,10 +1,8 @@
-//! What a caller calls, and how the configuration renames it.
+//! How the configuration renames interfaces.
 
 use ahash::AHashMap;
 use regex::Regex;
 use serde::Deserialize;
-
-use super::wire::Call;
 
 /// Names remembered with what became of them; above, they are forgotten and made anew.
 const CACHE: usize = 10_000;
@@ -61,14 +59,6 @@ impl Rewrites {
             self.cache.clear();
         }
         self.cache.insert(std::mem::replace(name, renamed.clone()), renamed);
-    }
-}
-
-/// What a caller calls: method and route, or RPC service and method, or the span's name.
-pub(super) fn of(call: &Call<'_>, into: &mut String) {
-    into.clear();
-    for part in weir_calls::interface::parts(call.names, call.name) {
-        into.push_str(part);
     }
 }
 

@@ -21,6 +21,7 @@ use opentelemetry::metrics::{Counter, Meter};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_bus::{Bus, Consumer, Error, Event, Message, Partition, Position, Record, TransactionalProducer};
+use weir_calls::attributes::Unread;
 use weir_proto::{topic, v1};
 use weir_service::health::Part as Health;
 use weir_service::telemetry::whole;
@@ -76,6 +77,7 @@ struct Metrics {
     overflowed: Counter<u64>,
     dead: Counter<u64>,
     ranges: Counter<u64>,
+    unread: Counter<u64>,
 }
 
 /// One partition that is folded here.
@@ -118,6 +120,10 @@ impl Task {
             overflowed: counter("weir_fold_overflowed_calls", "Calls counted as interface «other»"),
             dead: counter("weir_fold_dead_letters", "Records that could not be decoded"),
             ranges: counter("weir_fold_ranges", "Ranges committed"),
+            unread: counter(
+                "weir_fold_unread_values",
+                "Values of calls' attributes that were not understood, by reason; the calls are counted without them",
+            ),
         };
         Self { bus, settings, health, metrics }
     }
@@ -345,8 +351,12 @@ impl Member<'_> {
         let mut positions = Vec::new();
         let mut sum = v1::CallDeltas::default();
         let (mut ranges, dead) = (0, records.len() as u64);
+        let mut unread = [0; Unread::ALL.len()];
         for (partition, source) in &mut self.sources {
             source.end(partition);
+            for (sum, count) in unread.iter_mut().zip(source.fold.take_unread()) {
+                *sum += count;
+            }
             if source.ended.is_empty() {
                 continue;
             }
@@ -370,6 +380,9 @@ impl Member<'_> {
         let metrics = &self.task.metrics;
         for (count, result) in [(sum.counted, "counted"), (sum.duplicates, "duplicate"), (sum.rejected, "rejected")] {
             metrics.calls.add(count, &[KeyValue::new("result", result)]);
+        }
+        for (reason, count) in Unread::ALL.iter().zip(unread).filter(|(_, count)| *count > 0) {
+            metrics.unread.add(count, &[KeyValue::new("reason", reason.name())]);
         }
         metrics.other.add(sum.other_kinds, &[]);
         metrics.overflowed.add(sum.overflowed, &[]);

@@ -63,6 +63,27 @@ fn a_call_lies_in_the_second_in_which_it_ended() {
 }
 
 #[test]
+fn given_no_status_then_attributes_say_that_a_call_failed_and_what_is_not_understood_is_counted() {
+    let with =
+        |id, key: &str, value| Span { attributes: vec![attribute(key, value)], name: "call".into(), ..span(id, T, 1) };
+    let spans = vec![
+        with(1, "http.status_code", Value::IntValue(500)),
+        with(2, "rpc.response.status_code", Value::StringValue("INTERNAL".into())),
+        with(3, "http.response.status_code", Value::IntValue(404)),
+        with(4, "gen_ai.usage.prompt_tokens", Value::DoubleValue(7.0)),
+        with(5, "gen_ai.usage.input_tokens", Value::StringValue("many".into())),
+    ];
+    let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
+    let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
+    let mut fold = Fold::new(10, Seen::new(600 * SECOND, 1000));
+    fold.add(&ExportTraceServiceRequest { resource_spans }.encode_to_vec(), T + 10 * SECOND).unwrap();
+    assert_eq!(fold.take_unread(), [0, 0, 0, 1]);
+    let deltas = fold.finish("otlp_spans", 0, 0, 1);
+    let slot = &deltas.series[0].slots[0];
+    assert_eq!((slot.calls, slot.errors, slot.input_tokens), (5, 2, 7));
+}
+
+#[test]
 fn interfaces_over_the_cap_become_other_and_are_counted() {
     let deltas = fold(vec![span(1, T, 1), span(2, T, 1), span(3, T, 1)], 1);
     let names: Vec<_> = deltas.series.iter().map(|s| (&s.interface[..], s.slots[0].calls)).collect();
@@ -99,22 +120,24 @@ proptest! {
     #[test]
     fn what_is_read_is_what_prost_reads(
         name in ".{0,10}", kind in 0..6_i32, times in any::<(u64, u64)>(), code in 0..3_i32,
-        keys in prop::collection::vec((0..9_usize, prop::option::of(".{0,5}"), any::<i64>()), 0..6),
+        keys in prop::collection::vec((0..12_usize, 0..3_usize, ".{0,5}", any::<i64>(), any::<f64>()), 0..8),
     ) {
-        const KEYS: [&str; 9] = [
+        const KEYS: [&str; 12] = [
             "http.request.method", "http.route", "rpc.service", "rpc.method", "http.request.body.size",
-            "http.response.body.size", "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "other",
+            "http.response.status_code", "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "other",
+            "http.method", "error.type", "rpc.grpc.status_code",
         ];
-        let value = |(_, text, number): &(usize, Option<String>, i64)| {
-            text.clone().map_or(Value::IntValue(*number), Value::StringValue)
-        };
         let made = Span {
             name,
             kind,
             start_time_unix_nano: times.0,
             end_time_unix_nano: times.1,
             status: Some(Status { code, message: "m".into() }),
-            attributes: keys.iter().map(|key| attribute(KEYS[key.0], value(key))).collect(),
+            attributes: keys.iter().map(|(key, what, text, int, double)| attribute(KEYS[*key], match what {
+                0 => Value::StringValue(text.clone()),
+                1 => Value::IntValue(*int),
+                _ => Value::DoubleValue(*double),
+            })).collect(),
             ..span(1, T, 1)
         };
         let scope_spans = vec![ScopeSpans { spans: vec![made.clone()], ..ScopeSpans::default() }];
@@ -124,17 +147,18 @@ proptest! {
         let is_call = kind == SpanKind::Server as i32 || kind == SpanKind::Consumer as i32;
         prop_assert_eq!((read.others, read.latest), (u64::from(!is_call), times.1));
         if let Some(call) = read.calls.first() {
-            let first = |name: &str| keys.iter().find(|key| KEYS[key.0] == name).map(value);
-            prop_assert_eq!(call.name, &made.name);
-            prop_assert_eq!((call.start, call.end, call.error), (times.0, times.1, code == StatusCode::Error as i32));
-            for (at, key) in KEYS[..4].iter().enumerate() {
-                let text = match first(key) { Some(Value::StringValue(text)) if !text.is_empty() => Some(text), _ => None };
-                prop_assert_eq!(call.names[at], text.as_deref());
+            let mut said = weir_calls::Attributes::default();
+            for (key, what, text, int, double) in &keys {
+                said.take(KEYS[*key].as_bytes(), match what {
+                    0 => weir_calls::attributes::Value::Text(text),
+                    1 => weir_calls::attributes::Value::Int(*int),
+                    _ => weir_calls::attributes::Value::Double(*double),
+                });
             }
-            for (at, key) in KEYS[4..8].iter().enumerate() {
-                let sum = match first(key) { Some(Value::IntValue(number)) => u64::try_from(number).unwrap_or(0), _ => 0 };
-                prop_assert_eq!(call.sums[at], sum);
-            }
+            prop_assert_eq!((call.start, call.end), times);
+            prop_assert_eq!(call.error, said.is_error(weir_calls::Status::from(code as u64)));
+            prop_assert_eq!(call.interface, said.interface(&made.name));
+            prop_assert_eq!((call.sums, call.unread), (said.sums(), said.unread()));
         }
     }
 }

@@ -3,8 +3,10 @@
 //! Nothing is copied. A record that is cut short or is no such message is an error and gives nothing, whatever came
 //! before the fault; what is skipped is not looked into.
 
+use weir_calls::attributes::Value;
+use weir_calls::{Attributes, Status};
 use weir_proto::attribute;
-use weir_proto::otlp::trace::v1::{span::SpanKind, status::StatusCode};
+use weir_proto::otlp::trace::v1::span::SpanKind;
 
 /// The bytes are no `ExportTraceServiceRequest`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -18,14 +20,15 @@ type Result<T> = std::result::Result<T, Undecodable>;
 pub(super) struct Call<'a> {
     pub(super) trace_id: &'a [u8],
     pub(super) span_id: &'a [u8],
-    pub(super) name: &'a str,
     pub(super) start: u64,
     pub(super) end: u64,
     pub(super) error: bool,
-    /// HTTP method and route, RPC service and method.
-    pub(super) names: [Option<&'a str>; 4],
+    /// The parts of the interface's name.
+    pub(super) interface: [&'a str; 3],
     /// Request and response bytes, input and output tokens.
     pub(super) sums: [u64; 4],
+    /// Values that were not understood, by reason.
+    pub(super) unread: [u8; 4],
 }
 
 /// The spans of one resource.
@@ -38,17 +41,6 @@ pub(super) struct Resource<'a> {
     pub(super) others: u64,
     pub(super) latest: u64,
 }
-
-const NAMES: [&[u8]; 4] = {
-    let [method, route, service, rpc_method] = weir_calls::interface::NAMES;
-    [method.as_bytes(), route.as_bytes(), service.as_bytes(), rpc_method.as_bytes()]
-};
-const SUMS: [&[u8]; 4] = [
-    b"http.request.body.size",
-    b"http.response.body.size",
-    b"gen_ai.usage.input_tokens",
-    b"gen_ai.usage.output_tokens",
-];
 
 /// Reads a record's value.
 pub(super) fn read(value: &[u8]) -> Result<Vec<Resource<'_>>> {
@@ -103,22 +95,23 @@ fn resource(bytes: &[u8]) -> Result<Resource<'_>> {
 }
 
 fn span<'a>(bytes: &'a [u8], into: &mut Resource<'a>) -> Result<()> {
-    let (mut call, mut kind, mut attributes) = (Call::default(), 0, false);
+    let (mut call, mut kind, mut has_attributes) = (Call::default(), 0, false);
+    let (mut name, mut status) = ("", Status::Unset);
     let mut fields = Fields(bytes);
     while let Some((field, value)) = fields.next()? {
         match field {
             1 => call.trace_id = value.bytes()?,
             2 => call.span_id = value.bytes()?,
-            5 => call.name = value.text()?,
+            5 => name = value.text()?,
             6 => kind = value.number()?,
             7 => call.start = value.number()?,
             8 => call.end = value.number()?,
-            9 => attributes = true,
+            9 => has_attributes = true,
             15 => {
-                let mut status = Fields(value.bytes()?);
-                while let Some((field, value)) = status.next()? {
+                let mut own = Fields(value.bytes()?);
+                while let Some((field, value)) = own.next()? {
                     if field == 3 {
-                        call.error = value.number()? == StatusCode::Error as u64;
+                        status = Status::from(value.number()?);
                     }
                 }
             }
@@ -130,39 +123,22 @@ fn span<'a>(bytes: &'a [u8], into: &mut Resource<'a>) -> Result<()> {
         into.others += 1;
         return Ok(());
     }
-    if attributes {
-        self::attributes(bytes, &mut call)?;
+    let mut attributes = Attributes::default();
+    if has_attributes {
+        let mut fields = Fields(bytes);
+        while let Some((field, value)) = fields.next()? {
+            if field == 9 {
+                let (key, value) = attribute(value.bytes()?)?;
+                attributes.take(key, value);
+            }
+        }
+        call.sums = attributes.sums();
+        call.unread = attributes.unread();
     }
+    call.error = attributes.is_error(status);
+    call.interface = attributes.interface(name);
     into.calls.push(call);
     Ok(())
-}
-
-/// Of attributes that are there twice, the first counts.
-fn attributes<'a>(span: &'a [u8], call: &mut Call<'a>) -> Result<()> {
-    let (mut names, mut sums) = ([false; 4], [false; 4]);
-    let mut fields = Fields(span);
-    while let Some((field, value)) = fields.next()? {
-        if field != 9 {
-            continue;
-        }
-        let (key, value) = attribute(value.bytes()?)?;
-        if let Some(at) = NAMES.iter().position(|name| *name == key) {
-            if let (false, Value::Text(text)) = (std::mem::replace(&mut names[at], true), value) {
-                call.names[at] = Some(text).filter(|text| !text.is_empty());
-            }
-        } else if let Some(at) = SUMS.iter().position(|name| *name == key)
-            && let (false, Value::Int(number)) = (std::mem::replace(&mut sums[at], true), value)
-        {
-            call.sums[at] = u64::try_from(number).unwrap_or(0);
-        }
-    }
-    Ok(())
-}
-
-enum Value<'a> {
-    Text(&'a str),
-    Int(i64),
-    Other,
 }
 
 /// Key and value; only a string value is held to be UTF-8.
@@ -178,6 +154,7 @@ fn attribute(bytes: &[u8]) -> Result<(&[u8], Value<'_>)> {
                     value = match field {
                         1 => Value::Text(wire.text()?),
                         3 => Value::Int(wire.number()? as i64),
+                        4 => Value::Double(f64::from_bits(wire.number()?)),
                         _ => Value::Other,
                     };
                 }
