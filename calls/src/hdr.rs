@@ -47,11 +47,24 @@ fn middle(index: u32) -> u64 {
 impl Hdr {
     /// Adds one value in microseconds.
     pub fn record(&mut self, value: u64) {
+        self.record_many(value, 1);
+    }
+
+    /// Adds one value in microseconds so many times.
+    pub fn record_many(&mut self, value: u64, times: u64) {
+        if times == 0 {
+            return;
+        }
         self.min = if self.count == 0 { value } else { self.min.min(value) };
         self.max = self.max.max(value);
-        self.count = self.count.saturating_add(1);
-        self.sum = self.sum.saturating_add(value);
-        self.add(index(value), 1);
+        self.count = self.count.saturating_add(times);
+        self.sum = self.sum.saturating_add(value.saturating_mul(times));
+        self.add(index(value), times);
+    }
+
+    /// Says what the sum in microseconds is, where it is known better than from the values recorded.
+    pub fn set_sum(&mut self, sum: u64) {
+        self.sum = sum;
     }
 
     /// Adds all of another histogram.

@@ -5,14 +5,7 @@ use std::sync::Arc;
 use crate::series::read::Labels;
 use weir_calls::Hdr;
 
-/// The sample that ends a series, as Prometheus writes it: a NaN of its own. A selector that finds it last finds
-/// nothing.
-pub const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
-
-/// Whether a sample is [`STALE`]; any other NaN is a value.
-pub fn is_stale(value: f64) -> bool {
-    value.to_bits() == STALE.to_bits()
-}
+pub use crate::series::read::{STALE, is_stale};
 
 /// A histogram of durations whose counts are multiplied by a factor: `1 / range` behind `rate`.
 #[derive(Debug, Clone, PartialEq)]

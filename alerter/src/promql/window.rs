@@ -18,6 +18,8 @@ enum LoadedData {
     Counter {
         before: f64,
         totals: Vec<(i64, f64)>,
+        /// Seconds at which the series ended and did not go on within the same second.
+        ends: Vec<(i64, ())>,
         lasts: bool,
     },
     Gauge(Vec<(i64, f64)>),
@@ -49,6 +51,8 @@ pub(super) struct Counted<'a> {
     pub(super) increase: f64,
     /// Whether there is a value although there may be no totals.
     pub(super) lasts: bool,
+    /// Whether the series ended behind the last of the totals.
+    pub(super) ended: bool,
 }
 
 fn up_to<T>(samples: &[(i64, T)], unit_ms: i64, end_ms: i64) -> usize {
@@ -61,11 +65,17 @@ impl Loaded {
         let data = match series.data {
             Data::Counter { before, deltas, lasts } => {
                 let mut total = before;
-                let totals = deltas.into_iter().map(|(second, delta)| {
-                    total += delta;
-                    (second, total)
-                });
-                LoadedData::Counter { before, totals: totals.collect(), lasts }
+                let (mut totals, mut ends) = (Vec::with_capacity(deltas.len()), Vec::new());
+                for (second, delta) in deltas {
+                    if is_stale(delta) {
+                        ends.push((second, ()));
+                    } else {
+                        ends.pop_if(|end| end.0 == second);
+                        total += delta;
+                        totals.push((second, total));
+                    }
+                }
+                LoadedData::Counter { before, totals, ends, lasts }
             }
             Data::Gauge(mut samples) => {
                 if !is_instant {
@@ -94,11 +104,13 @@ impl Loaded {
     pub(super) fn window(&self, end_ms: i64, range_ms: i64) -> Window<'_> {
         let start_ms = end_ms.saturating_sub(range_ms);
         let samples = match &self.data {
-            LoadedData::Counter { before, totals, lasts } => {
+            LoadedData::Counter { before, totals, ends, lasts } => {
                 let (from, to) = (up_to(totals, 1000, start_ms), up_to(totals, 1000, end_ms));
                 let total = |until: usize| until.checked_sub(1).map_or(*before, |last| totals[last].1);
                 let (total, increase) = (total(to), total(to) - total(from));
-                Samples::Counter(Counted { totals: &totals[from..to], total, increase, lasts: *lasts })
+                let end = up_to(ends, 1000, end_ms).checked_sub(1).map(|last| ends[last].0);
+                let ended = end.is_some_and(|end| totals[..to].last().is_none_or(|last| last.0 <= end));
+                Samples::Counter(Counted { totals: &totals[from..to], total, increase, lasts: *lasts, ended })
             }
             LoadedData::Gauge(values) => {
                 let to = up_to(values, 1, end_ms);
@@ -166,11 +178,14 @@ impl Counted<'_> {
     /// is not there yet.
     #[allow(clippy::float_cmp, reason = "a total of nothing is exactly 0")]
     pub(super) fn held(&self, end_ms: i64) -> Option<(i64, f64)> {
-        let is_held = self.totals.is_empty() && self.lasts && self.total != 0.0;
+        let is_held = self.totals.is_empty() && !self.ended && self.lasts && self.total != 0.0;
         is_held.then(|| (end_ms.div_euclid(1000).saturating_mul(1000), self.total))
     }
 
     fn latest(&self, end_ms: i64) -> Option<(i64, f64)> {
+        if self.ended {
+            return None;
+        }
         let last = self.totals.last().map(|&(second, total)| (second.saturating_mul(1000), total));
         if self.lasts && last.is_some() {
             return Some((end_ms.div_euclid(1000).saturating_mul(1000), self.total));

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use super::read::Data;
+use super::read::{Data, STALE, is_stale};
 
 /// A cumulative sum that began so shortly before its first point is counted from zero.
-const FRESH_MS: i64 = 60_000;
+pub(super) const FRESH_MS: i64 = 60_000;
 
 /// What a series is; the first point decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(super) struct Point {
 #[derive(Debug)]
 pub(super) struct Numbers {
     kind: Kind,
-    /// Unix milliseconds and value, or increase.
+    /// Unix milliseconds and value, or increase; [`STALE`] where the series ended.
     points: VecDeque<(i64, f64)>,
     /// Of the increases that were dropped, and what a sum was before its first point.
     gone: f64,
@@ -75,16 +75,27 @@ impl Numbers {
         }
         let at = self.points.partition_point(|(time, _)| *time < point.unix_ms);
         match self.points.get_mut(at).filter(|(time, _)| *time == point.unix_ms) {
+            // Also where the series was said to end at that time: it did not.
             Some(there) => there.1 = value,
             None => self.points.insert(at, (point.unix_ms, value)),
         }
         true
     }
 
+    /// The series ends at this time, until its next point.
+    pub(super) fn end(&mut self, unix_ms: i64) {
+        let at = self.points.partition_point(|(time, _)| *time <= unix_ms);
+        if at > 0 && !is_stale(self.points[at - 1].1) {
+            self.points.insert(at, (unix_ms, STALE));
+        }
+    }
+
     /// Drops what is older; false when nothing is left.
     pub(super) fn forget(&mut self, before_ms: i64) -> bool {
         while let Some((_, value)) = self.points.front().filter(|(time, _)| *time < before_ms) {
-            self.gone += value;
+            if !is_stale(*value) {
+                self.gone += value;
+            }
             self.points.pop_front();
         }
         !self.points.is_empty()
@@ -92,8 +103,9 @@ impl Numbers {
 
     /// Whether there is a point at a time in `[start_ms, end_ms]`.
     pub(super) fn any(&self, start_ms: i64, end_ms: i64) -> bool {
-        let at = self.points.partition_point(|(time, _)| *time < start_ms);
-        self.points.get(at).is_some_and(|(time, _)| *time <= end_ms)
+        let from = self.points.partition_point(|(time, _)| *time < start_ms);
+        let to = self.points.partition_point(|(time, _)| *time <= end_ms).max(from);
+        self.points.range(from..to).any(|(_, value)| !is_stale(*value))
     }
 
     /// Points of sample times `(start_ms, end_ms]`; an increase has the sample time of the second that ends with it.
@@ -105,10 +117,12 @@ impl Numbers {
         if self.kind == Kind::Gauge {
             return Data::Gauge(self.points.range(from..to).copied().collect());
         }
-        let before = self.gone + self.points.range(..from).map(|(_, value)| value).sum::<f64>();
+        let values = self.points.range(..from).map(|(_, value)| *value).filter(|value| !is_stale(*value));
+        let before = self.gone + values.sum::<f64>();
         let mut deltas: Vec<(i64, f64)> = Vec::with_capacity(to - from);
         for (time, value) in self.points.range(from..to) {
-            match deltas.last_mut().filter(|last| last.0 == second(*time)) {
+            let joins = |last: &&mut (i64, f64)| last.0 == second(*time) && !is_stale(last.1) && !is_stale(*value);
+            match deltas.last_mut().filter(joins) {
                 Some(last) => last.1 += value,
                 None => deltas.push((second(*time), *value)),
             }
@@ -152,6 +166,29 @@ mod tests {
         }
         let Data::Gauge(points) = numbers.data(0, 3000) else { panic!("no gauge") };
         assert_eq!(points, [(1000, 1.0), (3000, 4.0)]);
+    }
+
+    #[test]
+    fn given_an_end_then_the_total_holds_and_the_next_point_goes_on() {
+        let mut numbers = Numbers::new(Kind::Counter);
+        numbers.add(cumulative(1000, 999, 4.0));
+        numbers.end(1_010_000);
+        numbers.end(1_020_000);
+        numbers.add(cumulative(1030, 999, 6.0));
+        let Data::Counter { before, deltas, .. } = numbers.data(0, 1_030_000) else { panic!("no counter") };
+        let deltas: Vec<_> =
+            deltas.into_iter().map(|(time, value)| (time, (!is_stale(value)).then_some(value))).collect();
+        assert_eq!((before, deltas), (0.0, vec![(1000, Some(4.0)), (1010, None), (1030, Some(2.0))]));
+        assert!(
+            matches!(numbers.data(1_020_000, 1_030_000), Data::Counter { before: 4.0, .. }),
+            "the end is no increase"
+        );
+        assert!(!numbers.any(1_005_000, 1_020_000) && numbers.any(1_000_000, 1_020_000));
+        assert!(numbers.forget(1_020_000));
+        assert!(
+            matches!(numbers.data(1_020_000, 1_030_000), Data::Counter { before: 4.0, .. }),
+            "the end is no increase"
+        );
     }
 
     #[test]

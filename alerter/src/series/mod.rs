@@ -5,10 +5,13 @@
 //! window is exact.
 
 pub(crate) mod calls;
+mod exponential;
 pub mod feed;
+mod identity;
 mod matching;
 mod metrics;
 mod names;
+mod otlp;
 pub mod progress;
 pub mod read;
 pub mod store;

@@ -1,23 +1,4 @@
-//! OTLP metrics under their Prometheus names and labels.
-
-use std::collections::BTreeMap;
-
-use weir_proto::otlp::common::v1::{AnyValue, KeyValue, any_value::Value};
-
-/// Resource attributes that tell series of one service apart; each becomes a label.
-const IDENTITY: [&str; 9] = [
-    "host.name",
-    "hw.id",
-    "k8s.namespace.name",
-    "k8s.pod.name",
-    "k8s.container.name",
-    "k8s.node.name",
-    "container.id",
-    "service.instance.id",
-    "deployment.environment.name",
-];
-const LABELS: usize = 64;
-const VALUE_BYTES: usize = 1024;
+//! OTLP metrics under their Prometheus names.
 
 /// Unit as in UCUM, and as in a Prometheus name.
 const UNITS: [(&str, &str); 26] = [
@@ -62,6 +43,7 @@ pub(super) enum Shape {
     /// A sum that only rises.
     Counter,
     Histogram,
+    Summary,
 }
 
 /// A metric's name: every other character is `_`, then the unit, then `_total` for a counter or `_ratio` for a gauge
@@ -114,7 +96,8 @@ fn long(unit: &str) -> String {
         .map_or_else(|| sanitized(unit, false), |(_, long)| (*long).to_owned())
 }
 
-fn sanitized(name: &str, colon: bool) -> String {
+/// A name of the characters that Prometheus has in names.
+pub(super) fn sanitized(name: &str, colon: bool) -> String {
     let keep = |c: char| c.is_ascii_alphanumeric() || c == '_' || (colon && c == ':');
     let name = &name[..name.floor_char_boundary(256)];
     let mut clean: String = name.chars().map(|c| if keep(c) { c } else { '_' }).collect();
@@ -122,45 +105,6 @@ fn sanitized(name: &str, colon: bool) -> String {
         clean.insert(0, '_');
     }
     clean
-}
-
-/// Tenant, service and identity of a resource.
-pub(super) fn resource(attributes: &[KeyValue]) -> BTreeMap<String, String> {
-    let get = |name: &str| attributes.iter().find(|a| a.key == name).and_then(|a| text(a.value.as_ref()));
-    let mut labels = BTreeMap::new();
-    let tenant = get(weir_proto::attribute::TENANT).unwrap_or_else(|| "default".to_owned());
-    labels.insert("tenant".to_owned(), tenant);
-    labels.insert("service".to_owned(), get("service.name").unwrap_or_else(|| "unknown_service".to_owned()));
-    for name in IDENTITY {
-        if let Some(value) = get(name) {
-            labels.insert(sanitized(name, false), value);
-        }
-    }
-    labels
-}
-
-/// Adds a point's attributes; tenant and name are not theirs to set.
-pub(super) fn point(labels: &mut BTreeMap<String, String>, attributes: &[KeyValue]) {
-    for attribute in attributes {
-        let name = sanitized(&attribute.key, false);
-        if labels.len() >= LABELS || name.is_empty() || name.starts_with("__") || name == "tenant" {
-            continue;
-        }
-        if let Some(value) = text(attribute.value.as_ref()) {
-            labels.insert(name, value);
-        }
-    }
-}
-
-fn text(value: Option<&AnyValue>) -> Option<String> {
-    let text = match value?.value.as_ref()? {
-        Value::StringValue(text) => text[..text.floor_char_boundary(VALUE_BYTES)].to_owned(),
-        Value::BoolValue(value) => value.to_string(),
-        Value::IntValue(value) => value.to_string(),
-        Value::DoubleValue(value) => value.to_string(),
-        _ => return None,
-    };
-    (!text.is_empty()).then_some(text)
 }
 
 #[cfg(test)]

@@ -5,6 +5,15 @@ use std::sync::Arc;
 
 use weir_calls::Hdr;
 
+/// The sample that ends a series, as Prometheus writes it: a NaN of its own. A selector that finds it last finds
+/// nothing.
+pub const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
+
+/// Whether a sample is [`STALE`]; any other NaN is a value.
+pub fn is_stale(value: f64) -> bool {
+    value.to_bits() == STALE.to_bits()
+}
+
 /// A series' labels, the name among them as `__name__`; an empty value is as no label.
 pub type Labels = Arc<BTreeMap<String, String>>;
 
@@ -16,7 +25,8 @@ pub enum Data {
         /// The running total before the first of `deltas`.
         before: f64,
         /// Sample time in unix seconds and the increase in the second before it: what ended in `[s, s + 1)` has the
-        /// sample time `s + 1`. Times rise; a second without an increase may be missing.
+        /// sample time `s + 1`. Times rise; a second without an increase may be missing. An increase that is [`STALE`]
+        /// is none: the series ended there, until the next one.
         deltas: Vec<(i64, f64)>,
         /// Whether the total is known at all times, as that of calls; else only where there is an increase, if of zero.
         lasts: bool,

@@ -5,23 +5,17 @@ use std::sync::Arc;
 
 use ahash::AHashMap;
 use weir_calls::{Follows, Source};
-use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
-use weir_proto::otlp::metrics::v1::{
-    AggregationTemporality, DataPointFlags, Histogram as OtlpHistogram, Metric, NumberDataPoint, metric::Data as Otlp,
-    number_data_point::Value,
-};
 use weir_proto::v1;
 
 use super::calls::{self, Calls};
+use super::exponential::{Exponential, Histograms};
+use super::identity::{STREAM, Stream};
 use super::matching::{self, Patterns};
 use super::metrics::{Kind, Numbers, Point};
-use super::names::{self, Shape};
 use super::read::{Labels, MatchOp, Matcher, Read, Series};
 
 /// How far ahead of the watermark a point may lie.
 const AHEAD_MS: i64 = 3_600_000;
-/// How far a clock may be ahead that dates points of metrics: what comes before such a point's time is too old for a sum.
-const SKEW_MS: i64 = 60_000;
 /// Old points are dropped in steps.
 const FORGET_MS: i64 = 10_000;
 
@@ -32,8 +26,23 @@ pub struct Refused {
     pub over_limit: u64,
     /// Too old, far ahead of event time, or behind what its sum was last.
     pub out_of_range: u64,
-    /// Of kinds that are not kept: exponential histograms and summaries, not a number, another kind than the series has.
+    /// What cannot be kept: no time, not a number, a histogram whose buckets do not fit its bounds or hold values below
+    /// zero, another kind than the series has.
     pub unsupported: u64,
+}
+
+/// A series that is not of calls.
+#[derive(Debug)]
+struct Held {
+    /// What it is a series of.
+    stream: Stream,
+    samples: Samples,
+}
+
+#[derive(Debug)]
+enum Samples {
+    Numbers(Numbers),
+    Histograms(Box<Histograms>),
 }
 
 /// All series.
@@ -42,7 +51,8 @@ pub struct Store {
     history_ms: i64,
     limit: usize,
     calls: AHashMap<(String, String, String), Calls>,
-    numbers: BTreeMap<String, AHashMap<Labels, Numbers>>,
+    /// By name.
+    families: BTreeMap<String, AHashMap<Labels, Held>>,
     count: usize,
     sources: BTreeMap<(String, i32), Source>,
     /// What is older was dropped.
@@ -58,7 +68,7 @@ impl Store {
             history_ms,
             limit,
             calls: AHashMap::new(),
-            numbers: BTreeMap::new(),
+            families: BTreeMap::new(),
             count: 0,
             sources: BTreeMap::new(),
             forgotten_ms: i64::MIN,
@@ -108,106 +118,8 @@ impl Store {
         follows
     }
 
-    /// Takes the gauges, sums and histograms of a record; `arrival_ms` bounds how far ahead a point may lie.
-    pub fn add_metrics(&mut self, request: &ExportMetricsServiceRequest, arrival_ms: i64, refused: &mut Refused) {
-        for of_resource in &request.resource_metrics {
-            let resource = names::resource(of_resource.resource.as_ref().map_or(&[][..], |r| &r.attributes));
-            for metric in of_resource.scope_metrics.iter().flat_map(|scope| &scope.metrics) {
-                let (points, delta, kind) = match &metric.data {
-                    Some(Otlp::Gauge(gauge)) => (&gauge.data_points, false, Kind::Gauge),
-                    Some(Otlp::Sum(sum)) => {
-                        let delta = sum.aggregation_temporality == AggregationTemporality::Delta as i32;
-                        (&sum.data_points, delta, if sum.is_monotonic { Kind::Counter } else { Kind::Gauge })
-                    }
-                    Some(Otlp::Histogram(histogram)) => {
-                        self.histogram(metric, histogram, &resource, arrival_ms, refused);
-                        continue;
-                    }
-                    Some(Otlp::ExponentialHistogram(h)) => {
-                        refused.unsupported += h.data_points.len() as u64;
-                        continue;
-                    }
-                    Some(Otlp::Summary(s)) => {
-                        refused.unsupported += s.data_points.len() as u64;
-                        continue;
-                    }
-                    None => continue,
-                };
-                let shape = match &metric.data {
-                    Some(Otlp::Gauge(_)) => Shape::Gauge,
-                    _ if kind == Kind::Counter => Shape::Counter,
-                    _ => Shape::UpDown,
-                };
-                let name = names::metric(&metric.name, &metric.unit, shape);
-                for point in points {
-                    let Some(mut taken) = number(point) else {
-                        refused.unsupported += 1;
-                        continue;
-                    };
-                    taken.delta = delta;
-                    if !self.is_in_range(taken.unix_ms, arrival_ms) {
-                        refused.out_of_range += 1;
-                        continue;
-                    }
-                    let mut labels = resource.clone();
-                    names::point(&mut labels, &point.attributes);
-                    self.number(&name, labels, kind, taken, refused);
-                }
-            }
-        }
-    }
-
-    fn is_in_range(&self, unix_ms: i64, arrival_ms: i64) -> bool {
-        unix_ms <= arrival_ms.saturating_add(SKEW_MS) && unix_ms > arrival_ms.saturating_sub(self.history_ms)
-    }
-
-    /// Takes a histogram of explicit bounds as Prometheus' classic series: `_bucket` by `le`, `_sum` and `_count`.
-    fn histogram(
-        &mut self,
-        metric: &Metric,
-        histogram: &OtlpHistogram,
-        resource: &BTreeMap<String, String>,
-        arrival_ms: i64,
-        refused: &mut Refused,
-    ) {
-        let name = names::metric(&metric.name, &metric.unit, Shape::Histogram);
-        let delta = histogram.aggregation_temporality == AggregationTemporality::Delta as i32;
-        for point in &histogram.data_points {
-            let bounds = &point.explicit_bounds;
-            let whole = point.bucket_counts.len() == bounds.len() + 1 || point.bucket_counts.is_empty();
-            if !whole || has_no_value(point.flags, point.time_unix_nano) {
-                refused.unsupported += 1;
-                continue;
-            }
-            let at = Point {
-                unix_ms: millis(point.time_unix_nano),
-                start_ms: millis(point.start_time_unix_nano),
-                value: 0.0,
-                delta,
-            };
-            if !self.is_in_range(at.unix_ms, arrival_ms) {
-                refused.out_of_range += 1;
-                continue;
-            }
-            let mut labels = resource.clone();
-            names::point(&mut labels, &point.attributes);
-            let mut below = 0_u64;
-            for (at_most, count) in bounds.iter().map(ToString::to_string).zip(&point.bucket_counts) {
-                below = below.saturating_add(*count);
-                let mut labels = labels.clone();
-                labels.insert("le".to_owned(), at_most);
-                let bucket = Point { value: below as f64, ..at };
-                self.number(&format!("{name}_bucket"), labels, Kind::Counter, bucket, refused);
-            }
-            let all = Point { value: point.count as f64, ..at };
-            let mut of_all = labels.clone();
-            of_all.insert("le".to_owned(), "+Inf".to_owned());
-            self.number(&format!("{name}_bucket"), of_all, Kind::Counter, all, refused);
-            self.number(&format!("{name}_count"), labels.clone(), Kind::Counter, all, refused);
-            if let Some(value) = point.sum {
-                self.number(&format!("{name}_sum"), labels, Kind::Counter, Point { value, ..at }, refused);
-            }
-        }
+    pub(super) fn history_ms(&self) -> i64 {
+        self.history_ms
     }
 
     /// Writes a sample of a recording rule; `labels` hold the name.
@@ -215,38 +127,92 @@ impl Store {
         let mut labels = BTreeMap::clone(labels);
         let Some(name) = labels.remove("__name__") else { return };
         let point = Point { unix_ms, start_ms: 0, value, delta: false };
-        self.number(&name, labels, Kind::Gauge, point, refused);
+        self.number(&name, labels, Stream::RECORDED, Kind::Gauge, point, refused);
     }
 
-    fn number(
+    pub(super) fn number(
         &mut self,
         name: &str,
-        mut labels: BTreeMap<String, String>,
+        labels: BTreeMap<String, String>,
+        stream: Stream,
         kind: Kind,
         point: Point,
         refused: &mut Refused,
     ) {
-        if !self.numbers.contains_key(name) {
-            self.numbers.insert(name.to_owned(), AHashMap::new());
+        let new = || Samples::Numbers(Numbers::new(kind));
+        self.with(name, labels, stream, new, refused, |samples, refused| match samples {
+            Samples::Numbers(numbers) if numbers.kind() == kind => {
+                if !numbers.add(point) {
+                    refused.out_of_range += 1;
+                }
+            }
+            _ => refused.unsupported += 1,
+        });
+    }
+
+    pub(super) fn histogram(
+        &mut self,
+        name: &str,
+        labels: BTreeMap<String, String>,
+        stream: Stream,
+        point: Exponential,
+        refused: &mut Refused,
+    ) {
+        let new = || Samples::Histograms(Box::default());
+        self.with(name, labels, stream, new, refused, |samples, refused| match samples {
+            Samples::Histograms(histograms) => {
+                if !histograms.add(point) {
+                    refused.out_of_range += 1;
+                }
+            }
+            Samples::Numbers(_) => refused.unsupported += 1,
+        });
+    }
+
+    /// Ends the series of this name that are of the stream, until their next points.
+    pub(super) fn end(&mut self, name: &str, stream: Stream, unix_ms: i64) {
+        let family = self.families.get_mut(name).into_iter().flat_map(|family| family.values_mut());
+        for held in family.filter(|held| held.stream == stream) {
+            match &mut held.samples {
+                Samples::Numbers(numbers) => numbers.end(unix_ms),
+                // What came with each point is told of that point alone.
+                Samples::Histograms(_) => {}
+            }
         }
-        let Some(family) = self.numbers.get_mut(name) else { return };
+    }
+
+    /// Gives the samples of a series, made where they are not there, to `add`. Where the labels are those of another
+    /// stream, they get one that tells the two apart, for as long as the series is there.
+    fn with(
+        &mut self,
+        name: &str,
+        mut labels: BTreeMap<String, String>,
+        stream: Stream,
+        new: impl FnOnce() -> Samples,
+        refused: &mut Refused,
+        add: impl FnOnce(&mut Samples, &mut Refused),
+    ) {
+        if !self.families.contains_key(name) {
+            self.families.insert(name.to_owned(), AHashMap::new());
+        }
+        let Some(family) = self.families.get_mut(name) else { return };
         labels.insert("__name__".to_owned(), name.to_owned());
-        let numbers = match family.get_mut(&labels) {
-            Some(numbers) => numbers,
-            None if self.count >= self.limit => {
-                refused.over_limit += 1;
-                return;
-            }
-            None => {
-                self.count += 1;
-                family.entry(Arc::new(labels)).or_insert_with(|| Numbers::new(kind))
-            }
+        let taken = match family.get_mut(&labels) {
+            Some(held) if held.stream == stream => return add(&mut held.samples, refused),
+            other => other.is_some(),
         };
-        if numbers.kind() != kind {
-            refused.unsupported += 1;
-        } else if !numbers.add(point) {
-            refused.out_of_range += 1;
+        let mut apart = labels.clone();
+        apart.insert(STREAM.to_owned(), stream.text());
+        if let Some(held) = family.get_mut(&apart) {
+            return add(&mut held.samples, refused);
         }
+        if self.count >= self.limit {
+            refused.over_limit += 1;
+            return;
+        }
+        self.count += 1;
+        let labels = Arc::new(if taken { apart } else { labels });
+        add(&mut family.entry(labels).or_insert(Held { stream, samples: new() }).samples, refused);
     }
 
     fn forget(&mut self, before_ms: i64) {
@@ -255,11 +221,15 @@ impl Store {
         }
         self.forgotten_ms = before_ms;
         self.calls.retain(|_, calls| calls.forget(before_ms.div_euclid(1000)));
-        self.numbers.retain(|_, family| {
-            family.retain(|_, numbers| numbers.forget(before_ms));
+        self.families.retain(|_, family| {
+            family.retain(|_, held| match &mut held.samples {
+                Samples::Numbers(numbers) => numbers.forget(before_ms),
+                Samples::Histograms(histograms) => histograms.forget(before_ms),
+            });
             !family.is_empty()
         });
-        self.count = Calls::SERIES * self.calls.len() + self.numbers.values().map(|family| family.len()).sum::<usize>();
+        self.count =
+            Calls::SERIES * self.calls.len() + self.families.values().map(|family| family.len()).sum::<usize>();
     }
 
     /// Event time in unix nanoseconds up to which all calls of these partitions are here, the least of them; `None`
@@ -302,7 +272,8 @@ impl Store {
         self.visit(matchers, |labels, series| {
             let there = match series {
                 Found::Calls(calls, _) => calls.any(start_ms, end_ms),
-                Found::Numbers(numbers) => numbers.any(start_ms, end_ms),
+                Found::Held(Samples::Numbers(numbers)) => numbers.any(start_ms, end_ms),
+                Found::Held(Samples::Histograms(histograms)) => histograms.any(start_ms, end_ms),
             };
             if there {
                 found.push(labels.clone());
@@ -321,9 +292,14 @@ impl Store {
                 kinds.insert((*name).to_owned(), kind);
             }
         }
-        for (name, family) in &self.numbers {
-            if let Some((_, numbers)) = family.iter().find(|(labels, _)| sees(labels)) {
-                kinds.insert(name.clone(), if numbers.kind() == Kind::Gauge { "gauge" } else { "counter" });
+        for (name, family) in &self.families {
+            if let Some((_, held)) = family.iter().find(|(labels, _)| sees(labels)) {
+                let kind = match &held.samples {
+                    Samples::Numbers(numbers) if numbers.kind() == Kind::Gauge => "gauge",
+                    Samples::Numbers(_) => "counter",
+                    Samples::Histograms(_) => "histogram",
+                };
+                kinds.insert(name.clone(), kind);
             }
         }
         kinds
@@ -340,12 +316,12 @@ impl Store {
             }
         }
         let families: Vec<_> = match name {
-            Some(name) => self.numbers.get(name).into_iter().collect(),
-            None => self.numbers.values().collect(),
+            Some(name) => self.families.get(name).into_iter().collect(),
+            None => self.families.values().collect(),
         };
-        for (labels, numbers) in families.into_iter().flatten() {
+        for (labels, held) in families.into_iter().flatten() {
             if matching::all(&conditions, labels) {
-                take(labels, Found::Numbers(numbers));
+                take(labels, Found::Held(&held.samples));
             }
         }
     }
@@ -353,7 +329,7 @@ impl Store {
 
 enum Found<'a> {
     Calls(&'a Calls, usize),
-    Numbers(&'a Numbers),
+    Held(&'a Samples),
 }
 
 impl Store {
@@ -372,7 +348,8 @@ impl Store {
             }
             let data = match found {
                 Found::Calls(calls, face) => calls.data(face, start_ms, end_ms),
-                Found::Numbers(numbers) => numbers.data(start_ms, end_ms),
+                Found::Held(Samples::Numbers(numbers)) => numbers.data(start_ms, end_ms),
+                Found::Held(Samples::Histograms(histograms)) => histograms.data(start_ms, end_ms),
             };
             series.push(Series { labels: labels.clone(), data });
         });
@@ -384,24 +361,4 @@ impl Read for Store {
     fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series> {
         self.select_where(matchers, start_ms, end_ms, &|_| true)
     }
-}
-
-fn number(point: &NumberDataPoint) -> Option<Point> {
-    let value = match point.value? {
-        Value::AsDouble(value) => value,
-        Value::AsInt(value) => value as f64,
-    };
-    if has_no_value(point.flags, point.time_unix_nano) {
-        return None;
-    }
-    let (unix_ms, start_ms) = (millis(point.time_unix_nano), millis(point.start_time_unix_nano));
-    Some(Point { unix_ms, start_ms, value, delta: false })
-}
-
-fn has_no_value(flags: u32, time_unix_nano: u64) -> bool {
-    flags & DataPointFlags::NoRecordedValueMask as u32 != 0 || time_unix_nano == 0
-}
-
-fn millis(nano: u64) -> i64 {
-    (nano / 1_000_000) as i64
 }
