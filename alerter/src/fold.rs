@@ -6,9 +6,11 @@
 
 mod idle;
 mod interface;
+mod interfaces;
 mod records;
 mod restore;
 mod seen;
+mod skew;
 pub mod task;
 #[cfg(test)]
 mod tests;
@@ -16,13 +18,15 @@ mod wire;
 
 use std::collections::BTreeMap;
 
-use ahash::{AHashMap, AHashSet};
+use ahash::AHashMap;
 use weir_proto::v1;
 
 pub use interface::{Rewrite, RewriteError, Rewrites};
+pub use interfaces::Interfaces;
 pub(crate) use records::arrival;
 pub(crate) use restore::first;
 pub use seen::Seen;
+pub use skew::{Odd, Skew};
 use wire::Call;
 pub use wire::Undecodable;
 
@@ -34,8 +38,6 @@ pub const OTHER: &str = "other";
 const SECOND: u64 = 1_000_000_000;
 /// How far ahead of its arrival a span may push the watermark.
 const AHEAD: u64 = SECOND;
-/// Tenants whose interfaces are kept apart; all interfaces of one beyond are one.
-const TENANTS: usize = 10_000;
 /// Longest tenant, service or interface in bytes; the rest is cut off, so that a range's size is bounded by its spans.
 const NAME_BYTES: usize = weir_calls::interface::MAX_BYTES;
 
@@ -53,10 +55,11 @@ type Service = AHashMap<String, Slots>;
 /// Folds one partition, range after range.
 #[derive(Debug)]
 pub struct Fold {
-    interfaces_per_tenant: usize,
-    interfaces: AHashMap<String, AHashSet<String>>,
+    interfaces: Interfaces,
     rewrites: Rewrites,
     seen: Seen,
+    lateness_nano: u64,
+    skew: Skew,
     watermark: u64,
     range: v1::CallDeltas,
     /// By tenant and service.
@@ -71,10 +74,11 @@ impl Fold {
     /// A fold that keeps at most so many interfaces apart for each tenant.
     pub fn new(interfaces_per_tenant: usize, seen: Seen) -> Self {
         Self {
-            interfaces_per_tenant,
-            interfaces: AHashMap::new(),
+            interfaces: Interfaces::new(interfaces_per_tenant),
             rewrites: Rewrites::default(),
             seen,
+            lateness_nano: 0,
+            skew: Skew::default(),
             watermark: 0,
             range: v1::CallDeltas::default(),
             services: AHashMap::new(),
@@ -91,18 +95,24 @@ impl Fold {
         self
     }
 
+    /// Shares the interfaces that are kept apart with the folds of other partitions.
+    #[must_use]
+    pub fn with_interfaces(mut self, interfaces: Interfaces) -> Self {
+        self.interfaces = interfaces;
+        self
+    }
+
+    /// Counts calls as late whose second lies further behind the watermark.
+    #[must_use]
+    pub fn with_lateness(mut self, lateness_nano: u64) -> Self {
+        self.lateness_nano = lateness_nano;
+        self
+    }
+
     /// Takes up what an earlier fold of this partition knew, from a range that it wrote.
     pub fn restore(&mut self, range: &v1::CallDeltas) {
         self.watermark = self.watermark.max(range.watermark_unix_nano);
-        for series in range.series.iter().filter(|series| series.interface != OTHER) {
-            if self.is_one_too_many(&series.tenant) {
-                continue;
-            }
-            let known = self.interfaces.entry(series.tenant.clone()).or_default();
-            if known.len() < self.interfaces_per_tenant {
-                known.insert(series.interface.clone());
-            }
-        }
+        self.interfaces.learn(range);
     }
 
     /// Remembers the calls of a record that an earlier fold counted, so that they are told as duplicates.
@@ -132,6 +142,11 @@ impl Fold {
         std::mem::take(&mut self.unread)
     }
 
+    /// Calls whose times did not fit since this was asked last, by tenant and service.
+    pub fn take_skew(&mut self) -> Skew {
+        std::mem::take(&mut self.skew)
+    }
+
     /// The watermark.
     pub fn watermark(&self) -> u64 {
         self.watermark
@@ -145,8 +160,11 @@ impl Fold {
     /// Takes one record, an `ExportTraceServiceRequest`; `arrival_unix_nano` is the record's own timestamp. After an
     /// error nothing of it was counted.
     pub fn add(&mut self, value: &[u8], arrival_unix_nano: u64) -> Result<(), Undecodable> {
+        let newest = arrival_unix_nano.saturating_add(AHEAD);
         for resource in wire::read(value)? {
-            self.watermark = self.watermark.max(resource.latest.min(arrival_unix_nano.saturating_add(AHEAD)));
+            // Rules have seen the seconds that ended by then.
+            let seen_until = self.watermark.saturating_sub(self.lateness_nano);
+            self.watermark = self.watermark.max(resource.latest.min(newest));
             self.range.other_kinds += resource.others;
             if resource.calls.is_empty() {
                 continue;
@@ -155,23 +173,29 @@ impl Fold {
             let (tenant, name) = (clip(resource.tenant), clip(resource.service));
             let mut services = std::mem::take(&mut self.services);
             let service = entry(entry(&mut services, tenant), name);
+            let mut odd = Odd::default();
             for call in &resource.calls {
-                self.call(tenant, name, service, call, arrival_unix_nano);
+                if self.call(tenant, name, service, call, arrival_unix_nano) {
+                    odd.late += u64::from((call.end / SECOND + 1).saturating_mul(SECOND) <= seen_until);
+                    odd.ahead += u64::from(call.end > newest);
+                }
             }
+            self.skew.add(tenant, name, odd);
             self.services = services;
         }
         Ok(())
     }
 
-    fn call(&mut self, tenant: &str, service: &str, of: &mut Service, call: &Call<'_>, arrival: u64) {
+    /// Whether the call was counted.
+    fn call(&mut self, tenant: &str, service: &str, of: &mut Service, call: &Call<'_>, arrival: u64) -> bool {
         self.range.spans += 1;
         let Some(id) = countable(call) else {
             self.range.rejected += 1;
-            return;
+            return false;
         };
         if !self.seen.insert(id, arrival) {
             self.range.duplicates += 1;
-            return;
+            return false;
         }
         self.range.counted += 1;
         let mut interface = std::mem::take(&mut self.interface);
@@ -192,7 +216,7 @@ impl Fold {
         }
         let slots = of.get_mut(&interface);
         self.interface = interface;
-        let Some(slots) = slots else { return };
+        let Some(slots) = slots else { return true };
         // A slot's numbers are at most 100 bytes; each call adds at most one step and its count to the histogram.
         let slot = slots.entry(call.end / SECOND).or_insert_with(|| {
             self.bytes += 100;
@@ -208,27 +232,15 @@ impl Fold {
         delta.input_tokens = delta.input_tokens.saturating_add(input);
         delta.output_tokens = delta.output_tokens.saturating_add(output);
         slot.durations.record((call.end - call.start) / 1000);
+        true
     }
 
     /// `interface` becomes [`OTHER`] where it is one too many.
     fn bound(&mut self, tenant: &str, interface: &mut String) {
-        if !self.is_one_too_many(tenant) {
-            let known = entry(&mut self.interfaces, tenant);
-            if known.contains(interface.as_str()) {
-                return;
-            }
-            if known.len() < self.interfaces_per_tenant {
-                known.insert(interface.clone());
-                return;
-            }
+        if !self.interfaces.admit(tenant, interface) {
+            self.range.overflowed += 1;
+            OTHER.clone_into(interface);
         }
-        self.range.overflowed += 1;
-        OTHER.clone_into(interface);
-    }
-
-    /// A tenant beyond those whose interfaces are kept apart.
-    fn is_one_too_many(&self, tenant: &str) -> bool {
-        self.interfaces.len() >= TENANTS && !self.interfaces.contains_key(tenant)
     }
 
     /// Ends the range and begins the next one.

@@ -11,7 +11,7 @@ use weir_service::http::Routes;
 use crate::api::Api;
 use crate::engine::{self, Engine};
 use crate::fold::task::{Settings, Task};
-use crate::fold::{RewriteError, Rewrites};
+use crate::fold::{Interfaces, RewriteError, Rewrites};
 use crate::options::Options;
 use crate::publish::Publisher;
 use crate::series::feed::{Feed, Shared};
@@ -85,10 +85,12 @@ impl Alerter {
         // The same after a restart, which fences what is left of the start before.
         let path = folder.join("id");
         let producer_id = weir_service::file::identity(&path).map_err(|source| Error::State { path, source })?;
-        let store = Store::new(options.history.0.as_millis() as i64, options.series_limit);
+        let store = Store::new(options.history.0.as_millis() as i64, options.series_limit)
+            .with_interfaces_per_tenant(options.interfaces_per_tenant);
         let shared = Shared::new(store, options.absent_after.0);
+        let interfaces = Interfaces::new(options.interfaces_per_tenant);
         let settings = Settings {
-            interfaces_per_tenant: options.interfaces_per_tenant,
+            interfaces: interfaces.clone(),
             rewrites,
             lateness: options.lateness.0,
             producer_id: format!("weir-alerter-{producer_id}"),
@@ -96,7 +98,8 @@ impl Alerter {
         };
         let (meter, health) = (&context.meter, &context.health);
         let fold = Task::new(bus.clone(), settings, meter, health.part("alerter calls"));
-        let feed = Feed::new(bus.clone(), shared.clone(), options.history.0, meter, health.part("alerter series"));
+        let feed = Feed::new(bus.clone(), shared.clone(), options.history.0, meter, health.part("alerter series"))
+            .with_interfaces(interfaces);
         let late_after = options.late_after.0;
         let (engine, run) = Engine::open(&options, &folder, shared.clone(), meter).await?;
         let publisher = Publisher::new(bus, run.standing());

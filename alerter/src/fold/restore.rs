@@ -7,8 +7,8 @@ use prost::Message as _;
 use weir_bus::{Bus, Error, Event, Message, Partition, Position};
 use weir_proto::{topic, v1};
 
-use super::Fold;
 use super::records::arrival;
+use super::{Fold, Interfaces};
 
 /// Ranges read back at first, of each partition of the calls topic.
 const RANGES: i64 = 2048;
@@ -31,9 +31,13 @@ impl Written {
     }
 }
 
-/// The last ranges of each of these source partitions. A partition that was committed but is not among the last
+/// The last ranges of each of these source partitions; `interfaces` learns what is read of all partitions. A partition that was committed but is not among the last
 /// ranges is looked for further back, to the beginning.
-pub(super) async fn written(bus: &Bus, of: &[Position]) -> Result<AHashMap<Partition, Written>, Error> {
+pub(super) async fn written(
+    bus: &Bus,
+    of: &[Position],
+    interfaces: &Interfaces,
+) -> Result<AHashMap<Partition, Written>, Error> {
     let mut found: AHashMap<Partition, Written> = AHashMap::new();
     let mut bounds = Vec::new();
     for number in 0..bus.partitions(topic::CALLS).await? {
@@ -57,6 +61,7 @@ pub(super) async fn written(bus: &Bus, of: &[Position]) -> Result<AHashMap<Parti
         })
         .await?;
         for range in older {
+            interfaces.learn(&range);
             let partition = Partition::new(range.source_topic.as_str(), range.source_partition);
             if of.iter().any(|position| position.partition == partition) {
                 found.entry(partition).or_default().ranges.push(range);

@@ -16,8 +16,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use ahash::AHashSet;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_bus::{Bus, Consumer, Error, Event, Message, Partition, Position, Record, TransactionalProducer};
@@ -28,7 +30,7 @@ use weir_service::telemetry::whole;
 
 use super::idle::{Idle, PATIENCE, QUIET};
 use super::records::{arrival, dead_letter, record};
-use super::{Fold, Rewrites, Seen, restore};
+use super::{Fold, Interfaces, OTHER, Rewrites, Seen, Skew, restore};
 
 /// The group that shares out the spans.
 pub const GROUP: &str = "weir-alerter";
@@ -45,12 +47,14 @@ const IDS: usize = 2_000_000;
 
 /// An idle watermark stays so far behind the wall clock, or less where less is late.
 const ON_ITS_WAY: Duration = Duration::from_secs(1);
+/// Services that late calls and calls of the future are counted by.
+const SERVICES: usize = 500;
 
 /// What the fold is to do.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Interfaces kept apart for each tenant.
-    pub interfaces_per_tenant: usize,
+    /// Interfaces kept apart for each tenant, over all partitions.
+    pub interfaces: Interfaces,
     /// How interfaces are renamed.
     pub rewrites: Rewrites,
     /// How far an idle watermark stays behind the wall clock.
@@ -78,6 +82,10 @@ struct Metrics {
     dead: Counter<u64>,
     ranges: Counter<u64>,
     unread: Counter<u64>,
+    late: Counter<u64>,
+    ahead: Counter<u64>,
+    /// Those that the two before were counted by; more are one, or they would grow with what is sent.
+    services: Mutex<AHashSet<(String, String)>>,
 }
 
 /// One partition that is folded here.
@@ -124,6 +132,9 @@ impl Task {
                 "weir_fold_unread_values",
                 "Values of calls' attributes that were not understood, by reason; the calls are counted without them",
             ),
+            late: counter("weir_fold_late_calls", "Calls that came after rules had seen their second, by service"),
+            ahead: counter("weir_fold_ahead_calls", "Calls that ended over a second after they arrived, by service"),
+            services: Mutex::default(),
         };
         Self { bus, settings, health, metrics }
     }
@@ -178,7 +189,11 @@ impl Task {
 
     fn source(&self, first: i64) -> Source {
         let seen = Seen::new(WINDOW.as_nanos() as u64, IDS);
-        let fold = Fold::new(self.settings.interfaces_per_tenant, seen).with_rewrites(self.settings.rewrites.clone());
+        let Settings { interfaces, rewrites, lateness, .. } = &self.settings;
+        let fold = Fold::new(interfaces.per_tenant(), seen)
+            .with_interfaces(interfaces.clone())
+            .with_rewrites(rewrites.clone())
+            .with_lateness(lateness.as_nanos() as u64);
         Source { fold, first, next: first, anew: false, ended: Vec::new(), last_came: Instant::now() }
     }
 }
@@ -238,7 +253,7 @@ impl Member<'_> {
             .iter()
             .map(|partition| Position { partition: partition.clone(), offset: at(partition).map_or(0, |p| p.offset) })
             .collect();
-        let mut written = restore::written(&self.task.bus, &positions).await?;
+        let mut written = restore::written(&self.task.bus, &positions, &self.task.settings.interfaces).await?;
         for mut position in positions {
             let written = written.remove(&position.partition).unwrap_or_default();
             if let Some(end) = written.end()
@@ -351,9 +366,10 @@ impl Member<'_> {
         let mut positions = Vec::new();
         let mut sum = v1::CallDeltas::default();
         let (mut ranges, dead) = (0, records.len() as u64);
-        let mut unread = [0; Unread::ALL.len()];
+        let (mut unread, mut skew) = ([0; Unread::ALL.len()], Vec::new());
         for (partition, source) in &mut self.sources {
             source.end(partition);
+            skew.push(source.fold.take_skew());
             for (sum, count) in unread.iter_mut().zip(source.fold.take_unread()) {
                 *sum += count;
             }
@@ -384,11 +400,27 @@ impl Member<'_> {
         for (reason, count) in Unread::ALL.iter().zip(unread).filter(|(_, count)| *count > 0) {
             metrics.unread.add(count, &[KeyValue::new("reason", reason.name())]);
         }
+        for skew in skew {
+            metrics.skew(skew);
+        }
         metrics.other.add(sum.other_kinds, &[]);
         metrics.overflowed.add(sum.overflowed, &[]);
         metrics.dead.add(dead, &[]);
         metrics.ranges.add(ranges, &[]);
         Ok(())
+    }
+}
+
+impl Metrics {
+    fn skew(&self, mut skew: Skew) {
+        let mut known = self.services.lock();
+        for (service, odd) in skew.drain() {
+            let is_known = known.contains(&service) || (known.len() < SERVICES && known.insert(service.clone()));
+            let (tenant, service) = if is_known { service } else { (OTHER.to_owned(), OTHER.to_owned()) };
+            let labels = [KeyValue::new("tenant", tenant), KeyValue::new("service", service)];
+            self.late.add(odd.late, &labels);
+            self.ahead.add(odd.ahead, &labels);
+        }
     }
 }
 

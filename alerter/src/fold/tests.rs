@@ -91,6 +91,62 @@ fn interfaces_over_the_cap_become_other_and_are_counted() {
     assert_eq!(deltas.overflowed, 2);
 }
 
+fn record(spans: Vec<Span>) -> Vec<u8> {
+    let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
+    let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
+    ExportTraceServiceRequest { resource_spans }.encode_to_vec()
+}
+
+#[test]
+fn given_several_partitions_then_the_cap_is_the_tenants() {
+    let interfaces = Interfaces::new(3);
+    let fold = || Fold::new(3, Seen::new(600 * SECOND, 1000)).with_interfaces(interfaces.clone());
+    let (mut names, mut calls, mut overflowed) = (std::collections::BTreeSet::new(), 0, 0);
+    let mut folds: Vec<_> = (0..4).map(|_| fold()).collect();
+    for round in 0..2 {
+        for (partition, fold) in folds.iter_mut().enumerate() {
+            let of = |id: u8| partition as u8 * 8 + id;
+            fold.add(
+                &record((1..=8).map(|id| Span { trace_id: vec![round + 1; 16], ..span(of(id), T, 1) }).collect()),
+                T,
+            )
+            .unwrap();
+            let range = fold.finish("otlp_spans", partition as i32, 0, 1);
+            overflowed += range.overflowed;
+            calls += range.series.iter().flat_map(|series| &series.slots).map(|slot| slot.calls).sum::<u64>();
+            names.extend(range.series.into_iter().map(|series| series.interface));
+        }
+    }
+    assert_eq!((names.len(), calls, overflowed), (4, 64, 58), "{names:?}");
+    assert!(names.contains(OTHER));
+}
+
+#[test]
+fn given_what_others_let_in_then_it_counts_and_goes_on_after_a_restart() {
+    let mut first = Fold::new(2, Seen::new(600 * SECOND, 1000));
+    first.add(&record(vec![span(1, T, 1), span(2, T, 1), span(3, T, 1)]), T).unwrap();
+    let range = first.finish("otlp_spans", 0, 0, 1);
+    let interfaces = Interfaces::new(2);
+    interfaces.learn(&range);
+    let mut other = Fold::new(2, Seen::new(600 * SECOND, 1000)).with_interfaces(interfaces);
+    other.add(&record(vec![span(4, T, 1), span(2, T, 1)]), T).unwrap();
+    let names: Vec<_> = other.finish("t", 1, 0, 1).series.into_iter().map(|series| series.interface).collect();
+    assert_eq!(names, ["call2", OTHER]);
+}
+
+#[test]
+fn given_late_calls_and_clocks_that_are_ahead_then_they_are_counted_by_service() {
+    let mut fold = Fold::new(10, Seen::new(600 * SECOND, 1000)).with_lateness(2 * SECOND);
+    fold.add(&record(vec![span(1, T + 10 * SECOND, 1), span(2, T, 1)]), T + 10 * SECOND).unwrap();
+    assert_eq!(fold.take_skew().drain().count(), 0, "of one record none is late");
+    let spans = vec![span(3, T + 6 * SECOND, 1), span(4, T + 7 * SECOND, 1), span(5, T + 8 * SECOND, 1)];
+    let ahead = vec![span(6, T + 3600 * SECOND, 1), span(7, T + 11 * SECOND, 1)];
+    fold.add(&record([spans.clone(), ahead, spans].concat()), T + 10 * SECOND).unwrap();
+    let skew: Vec<_> = fold.take_skew().drain().collect();
+    let service = ("default".to_owned(), "unknown_service".to_owned());
+    assert_eq!(skew, [(service, Odd { late: 2, ahead: 1 })], "duplicates are not");
+}
+
 #[test]
 fn a_span_from_the_future_does_not_push_the_watermark_past_its_arrival() {
     assert_eq!(fold(vec![span(1, T + 3600 * SECOND, 1)], 1).watermark_unix_nano, T + 11 * SECOND);

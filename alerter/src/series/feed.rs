@@ -26,7 +26,7 @@ use weir_service::telemetry::whole;
 use super::progress::{Collectors, Standing};
 use super::read::{Matcher, Read, Series};
 use super::store::{Refused, Store};
-use crate::fold::{arrival, first};
+use crate::fold::{Interfaces, arrival, first};
 
 /// What is read, all of it.
 const READ: [&str; 3] = [topic::CALLS, topic::METRICS, topic::PROGRESS];
@@ -105,6 +105,8 @@ pub struct Feed {
     gaps: Counter<u64>,
     refused: Counter<u64>,
     undecodable: Counter<u64>,
+    overflowed: Counter<u64>,
+    interfaces: Option<Interfaces>,
 }
 
 impl Feed {
@@ -120,7 +122,19 @@ impl Feed {
             gaps: counter("weir_series_gap_offsets", "Offsets of spans that no range of calls covers"),
             refused: counter("weir_series_refused_points", "Points that were not kept, by reason"),
             undecodable: counter("weir_series_undecodable_records", "Records that could not be decoded"),
+            overflowed: counter(
+                "weir_series_overflowed_calls",
+                "Calls shown as interface «other», since several alerters together let in more than a tenant may have",
+            ),
+            interfaces: None,
         }
+    }
+
+    /// Lets the fold of this program know of the interfaces that others have let in.
+    #[must_use]
+    pub fn with_interfaces(mut self, interfaces: Interfaces) -> Self {
+        self.interfaces = Some(interfaces);
+        self
     }
 
     /// Feeds until `shutdown`, over every failure of the bus.
@@ -233,6 +247,9 @@ impl Feed {
             if range.spans > 0 {
                 self.shared.written.fetch_add(1, Ordering::Relaxed);
             }
+            if let Some(interfaces) = &self.interfaces {
+                interfaces.learn(&range);
+            }
             let taken = self.shared.store.write().add_calls(&range, &mut refused);
             let (partition, first) = (range.source_partition, range.first_offset);
             let result = match taken {
@@ -256,7 +273,8 @@ impl Feed {
             let arrival_ms = (arrival(message.timestamp_ms, wall) / 1_000_000) as i64;
             self.shared.store.write().add_metrics(&request, arrival_ms, &mut refused);
         }
-        let Refused { over_limit, out_of_range, unsupported } = refused;
+        let Refused { over_limit, out_of_range, unsupported, overflowed } = refused;
+        self.overflowed.add(overflowed, &[]);
         for (count, reason) in
             [(over_limit, "over_limit"), (out_of_range, "out_of_range"), (unsupported, "unsupported")]
         {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ahash::AHashMap;
+use ahash::{AHashMap, AHashSet};
 use weir_calls::{Follows, Source};
 use weir_proto::v1;
 
@@ -13,6 +13,7 @@ use super::identity::{STREAM, Stream};
 use super::matching::{self, Patterns};
 use super::metrics::{Kind, Numbers, Point};
 use super::read::{Labels, MatchOp, Matcher, Read, Series};
+use crate::fold::OTHER;
 
 /// How far ahead of the watermark a point may lie.
 const AHEAD_MS: i64 = 3_600_000;
@@ -29,6 +30,8 @@ pub struct Refused {
     /// What cannot be kept: no time, not a number, a histogram whose buckets do not fit its bounds or hold values below
     /// zero, another kind than the series has.
     pub unsupported: u64,
+    /// Calls taken as interface `other`, because the tenant has too many.
+    pub overflowed: u64,
 }
 
 /// A series that is not of calls.
@@ -50,6 +53,9 @@ enum Samples {
 pub struct Store {
     history_ms: i64,
     limit: usize,
+    interfaces_per_tenant: usize,
+    /// Of each tenant, the interfaces of `calls`.
+    interfaces: AHashMap<String, AHashSet<String>>,
     calls: AHashMap<(String, String, String), Calls>,
     /// By name.
     families: BTreeMap<String, AHashMap<Labels, Held>>,
@@ -67,6 +73,8 @@ impl Store {
         Self {
             history_ms,
             limit,
+            interfaces_per_tenant: usize::MAX,
+            interfaces: AHashMap::new(),
             calls: AHashMap::new(),
             families: BTreeMap::new(),
             count: 0,
@@ -75,6 +83,13 @@ impl Store {
             last_call_unix_nano: 0,
             patterns: Patterns::default(),
         }
+    }
+
+    /// Keeps at most so many interfaces apart for each tenant, whatever the ranges have; the others are `other`.
+    #[must_use]
+    pub fn with_interfaces_per_tenant(mut self, interfaces: usize) -> Self {
+        self.interfaces_per_tenant = interfaces;
+        self
     }
 
     /// Takes a range of calls, if it was not seen before.
@@ -92,15 +107,23 @@ impl Store {
         let oldest = watermark_ms.saturating_sub(self.history_ms).div_euclid(1000);
         let newest = watermark_ms.saturating_add(AHEAD_MS).div_euclid(1000);
         for series in &range.series {
-            let key = (series.tenant.clone(), series.service.clone(), series.interface.clone());
+            let mut key = (series.tenant.clone(), series.service.clone(), series.interface.clone());
+            if !self.calls.contains_key(&key) && !self.has_room(&series.tenant, &series.interface) {
+                refused.overflowed += series.slots.iter().map(|slot| slot.calls).sum::<u64>();
+                OTHER.clone_into(&mut key.2);
+            }
             if !self.calls.contains_key(&key) && self.count >= self.limit {
                 refused.over_limit += series.slots.len() as u64;
                 continue;
             }
             let count = &mut self.count;
-            let calls = self.calls.entry(key).or_insert_with(|| {
+            let interfaces = &mut self.interfaces;
+            let calls = self.calls.entry(key).or_insert_with_key(|(tenant, service, interface)| {
                 *count += Calls::SERIES;
-                Calls::new(&series.tenant, &series.service, &series.interface)
+                if interface != OTHER {
+                    interfaces.entry(tenant.clone()).or_default().insert(interface.clone());
+                }
+                Calls::new(tenant, service, interface)
             });
             for slot in &series.slots {
                 let second = i64::try_from(slot.unix_seconds).unwrap_or(i64::MAX);
@@ -116,6 +139,11 @@ impl Store {
         }
         self.forget(watermark_ms.saturating_sub(self.history_ms));
         follows
+    }
+
+    fn has_room(&self, tenant: &str, interface: &str) -> bool {
+        let Some(known) = self.interfaces.get(tenant) else { return self.interfaces_per_tenant > 0 };
+        interface == OTHER || known.len() < self.interfaces_per_tenant || known.contains(interface)
     }
 
     pub(super) fn history_ms(&self) -> i64 {
@@ -220,7 +248,14 @@ impl Store {
             return;
         }
         self.forgotten_ms = before_ms;
+        let kept = self.calls.len();
         self.calls.retain(|_, calls| calls.forget(before_ms.div_euclid(1000)));
+        if self.calls.len() < kept {
+            self.interfaces.clear();
+            for (tenant, _, interface) in self.calls.keys().filter(|(_, _, interface)| interface != OTHER) {
+                self.interfaces.entry(tenant.clone()).or_default().insert(interface.clone());
+            }
+        }
         self.families.retain(|_, family| {
             family.retain(|_, held| match &mut held.samples {
                 Samples::Numbers(numbers) => numbers.forget(before_ms),

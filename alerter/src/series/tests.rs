@@ -167,3 +167,25 @@ fn more_series_than_allowed_are_refused_and_counted() {
     store.add_calls(&other, &mut refused);
     assert_eq!((store.len(), refused.over_limit), (7, 1), "calls are shown as seven series");
 }
+
+#[test]
+fn given_more_interfaces_than_a_tenant_may_have_then_the_others_are_one_and_no_call_is_lost() {
+    let (mut store, mut refused) = (Store::new(60_000, 1000).with_interfaces_per_tenant(2), Refused::default());
+    for (at, interface) in ["a", "b", "c", "d", "a"].iter().enumerate() {
+        let mut one = range(0, 1, &[T]);
+        one.source_partition = at as i32;
+        one.series[0].interface = (*interface).to_owned();
+        one.series[0].service = format!("s{}", at % 2);
+        store.add_calls(&one, &mut refused);
+    }
+    assert_eq!(refused, Refused { overflowed: 2, ..Refused::default() });
+    let ok = [is("__name__", MatchOp::Equal, "weir_calls_total"), is("outcome", MatchOp::Equal, "ok")];
+    let mut shown: Vec<_> = store.select(&ok, 0, i64::MAX).iter().map(|one| one.labels["interface"].clone()).collect();
+    shown.sort();
+    assert_eq!(shown, ["a", "b", "other", "other"], "of two services");
+    let mut later = range(0, 1, &[T + 100]);
+    later.source_partition = 9;
+    later.series[0].interface = "e".to_owned();
+    store.add_calls(&later, &mut refused);
+    assert_eq!(store.select(&ok, 0, i64::MAX)[0].labels["interface"], "other");
+}
