@@ -7,6 +7,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "weir/v1/calls.proto",
         "weir/v1/progress.proto",
         "weir/v1/search.proto",
+        "weir/v1/series.proto",
         "envoy/service/ratelimit/v3/rls.proto",
     ];
     println!("cargo::rerun-if-changed=weir");

@@ -99,7 +99,8 @@ impl Alerter {
         let (meter, health) = (&context.meter, &context.health);
         let fold = Task::new(bus.clone(), settings, meter, health.part("alerter calls"));
         let feed = Feed::new(bus.clone(), shared.clone(), options.history.0, meter, health.part("alerter series"))
-            .with_interfaces(interfaces);
+            .with_interfaces(interfaces)
+            .with_totals(folder.join("totals"));
         let late_after = options.late_after.0;
         let (engine, run) = Engine::open(&options, &folder, shared.clone(), meter).await?;
         let publisher = Publisher::new(bus, run.standing());

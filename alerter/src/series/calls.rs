@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use weir_proto::v1;
 
+use super::identity;
 use super::read::{Data, Labels};
 use weir_calls::{Hdr, HdrError};
 
@@ -26,7 +27,7 @@ pub(crate) const HELP: [(&str, &str, &str); 5] = [
 ];
 
 /// Sums of a second, or of all: ok, error, request and response bytes, input and output tokens.
-type Sums = [u64; 6];
+pub(super) type Sums = [u64; 6];
 
 /// What ended in one second.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ struct Slot {
 #[derive(Debug)]
 pub(super) struct Calls {
     slots: VecDeque<Slot>,
-    /// Of the slots that were dropped.
+    /// Of the slots that are not here: they were dropped, or not read again.
     gone: Sums,
     all: Sums,
     /// Labels of the six counters and the histogram.
@@ -69,7 +70,24 @@ impl Calls {
         Self { slots: VecDeque::new(), gone: Sums::default(), all: Sums::default(), faces }
     }
 
-    pub(super) fn add(&mut self, delta: &v1::CallSlot) -> Result<(), HdrError> {
+    /// Keys of the counters, in the order of their sums.
+    pub(super) fn keys(&self) -> [u64; 6] {
+        let [ok, error, request, response, input, output, _] = &self.faces;
+        [ok, error, request, response, input, output].map(|labels| identity::of_labels(labels))
+    }
+
+    /// Goes on from totals of before.
+    pub(super) fn carry(&mut self, totals: Sums) {
+        (self.gone, self.all) = (totals, totals);
+    }
+
+    /// The totals.
+    pub(super) fn totals(&self) -> Sums {
+        self.all
+    }
+
+    /// Takes what ended in a second; `known` where it is in the totals that were carried here.
+    pub(super) fn add(&mut self, delta: &v1::CallSlot, known: bool) -> Result<(), HdrError> {
         let durations = delta.durations.as_ref().map(Hdr::from_message).transpose()?.unwrap_or_default();
         let errors = delta.errors.min(delta.calls);
         let sums = [
@@ -81,7 +99,11 @@ impl Calls {
             delta.output_tokens,
         ];
         let second = delta.unix_seconds as i64;
-        add(&mut self.all, &sums);
+        for (at, sum) in sums.into_iter().enumerate() {
+            let carried = if known { sum.min(self.gone[at]) } else { 0 };
+            self.gone[at] -= carried;
+            self.all[at] = self.all[at].saturating_add(sum - carried);
+        }
         let at = self.slots.partition_point(|slot| slot.second < second);
         match self.slots.get_mut(at).filter(|slot| slot.second == second) {
             Some(slot) => {

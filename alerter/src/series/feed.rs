@@ -1,11 +1,13 @@
 //! Feeds the store from the bus: all of `weir_calls` and `otlp_metrics`, by every alerter for itself, and with them how
 //! far the collectors are (`weir_progress`).
 //!
-//! Nothing is committed: series are in memory, and a start reads the history again, found by the records' times. The
+//! Nothing is committed: series are in memory, and a start reads the history again, found by the records' times; only
+//! the totals of counters are kept (`totals.rs`). The
 //! positions are the store's own: the ranges of a source partition must follow each other, one that was seen before is
 //! dropped and a gap is counted. The store is whole when what lay on the bus at the start has been read.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -26,12 +28,15 @@ use weir_service::telemetry::whole;
 use super::progress::{Collectors, Standing};
 use super::read::{Matcher, Read, Series};
 use super::store::{Refused, Store};
+use super::totals;
 use crate::fold::{Interfaces, arrival, first};
 
 /// What is read, all of it.
 const READ: [&str; 3] = [topic::CALLS, topic::METRICS, topic::PROGRESS];
 /// How often new partitions are looked for.
 const LOOK: Duration = Duration::from_secs(10);
+/// How often the totals of counters are written. What is read again behind them is added, so they may be old.
+const SAVE: Duration = Duration::from_mins(1);
 /// How long a partition may be silent before what it holds counts as read.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -107,6 +112,9 @@ pub struct Feed {
     undecodable: Counter<u64>,
     overflowed: Counter<u64>,
     interfaces: Option<Interfaces>,
+    totals: Option<totals::File>,
+    /// Positions up to which the bus is in the totals that were read.
+    known: Mutex<Vec<Position>>,
 }
 
 impl Feed {
@@ -127,7 +135,16 @@ impl Feed {
                 "Calls shown as interface «other», since several alerters together let in more than a tenant may have",
             ),
             interfaces: None,
+            totals: None,
+            known: Mutex::default(),
         }
+    }
+
+    /// Keeps the totals of counters in this file, so that they go on at the next start.
+    #[must_use]
+    pub fn with_totals(mut self, path: PathBuf) -> Self {
+        self.totals = Some(totals::File::new(path));
+        self
     }
 
     /// Lets the fold of this program know of the interfaces that others have let in.
@@ -140,20 +157,53 @@ impl Feed {
     /// Feeds until `shutdown`, over every failure of the bus.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut positions = Vec::new();
+        self.restore().await;
         loop {
             let failed = tokio::select! {
-                () = shutdown.cancelled() => return,
+                () = shutdown.cancelled() => return self.save(&positions).await,
                 failed = self.read(&mut positions) => failed,
             };
             if let Err(error) = failed {
                 tracing::warn!(error = %whole(&error), "the series cannot be fed; trying again");
                 self.health.not_ready("the bus does not give call statistics");
                 tokio::select! {
-                    () = shutdown.cancelled() => return,
+                    () = shutdown.cancelled() => return self.save(&positions).await,
                     () = tokio::time::sleep(Duration::from_secs(1)) => {}
                 }
             }
         }
+    }
+
+    /// Takes over the totals of before.
+    async fn restore(&self) {
+        let Some(file) = self.totals.clone() else { return };
+        let path = file.path().to_owned();
+        match tokio::task::spawn_blocking(move || file.read()).await {
+            Ok(Ok((positions, totals))) => {
+                *self.known.lock() = positions;
+                self.shared.store.write().carry(totals);
+            }
+            Ok(Err(error)) => {
+                tracing::error!(error = %whole(&error), path = %path.display(),
+                    "the totals of counters cannot be read; they begin with the history");
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Writes the totals as of `positions`; before the history has been read they are not those of all counters.
+    async fn save(&self, positions: &[Position]) {
+        let Some(file) = self.totals.clone().filter(|_| self.shared.whole.load(Ordering::Acquire)) else { return };
+        let (store, positions) = (self.shared.store.clone(), positions.to_vec());
+        // It ends before the program does, or the program is dying anyway.
+        let _ = tokio::task::spawn_blocking(move || {
+            let totals = store.read().totals();
+            if let Err(error) = file.write(&positions, totals) {
+                tracing::error!(error = %whole(&error), path = %file.path().display(),
+                    "the totals of counters cannot be written; after a restart they may be less than now");
+            }
+        })
+        .await;
     }
 
     /// Reads on from `positions` until there are new partitions, which are added.
@@ -171,13 +221,15 @@ impl Feed {
                     let offset = if name == topic::PROGRESS { low } else { self.since(&partition, low, high).await? };
                     positions.push(Position { partition: partition.clone(), offset });
                 }
+                // Of a topic that was made anew, nothing is in the totals.
+                self.known.lock().retain(|known| known.partition != partition || known.offset <= high);
                 goals.push(Position { partition, offset: high });
             }
         }
         self.shared.partitions.store(self.bus.partitions(topic::SPANS).await?, Ordering::Release);
         let count = positions.len();
         let mut consumer = self.bus.consumer(positions)?;
-        let mut look = Instant::now() + LOOK;
+        let (mut look, mut save_at) = (Instant::now() + LOOK, Instant::now() + SAVE);
         let mut came: Vec<Instant> = vec![Instant::now(); count];
         loop {
             if let Event::Batch(messages) = consumer.next(1024, Duration::from_millis(200)).await? {
@@ -202,12 +254,18 @@ impl Feed {
                     })
                 };
                 if goals.iter().all(read) {
+                    self.shared.store.write().carry(totals::ByKey::default());
+                    self.known.lock().clear();
                     self.shared.whole.store(true, Ordering::Release);
                     tracing::info!(series = self.shared.store.read().len(), "the history of series has been read");
                 }
             }
             if self.shared.whole.load(Ordering::Acquire) {
                 self.health.ready();
+            }
+            if Instant::now() >= save_at {
+                save_at = Instant::now() + SAVE;
+                self.save(positions).await;
             }
             if Instant::now() >= look {
                 look = Instant::now() + LOOK;
@@ -242,6 +300,8 @@ impl Feed {
         if *message.partition.topic == *topic::PROGRESS {
             return self.take_progress(message);
         }
+        let is_known = |known: &Position| known.partition == message.partition && message.offset < known.offset;
+        let known = self.known.lock().iter().any(is_known);
         if *message.partition.topic == *topic::CALLS {
             let Ok(range) = v1::CallDeltas::decode(&message.value[..]) else { return self.undecodable(message) };
             if range.spans > 0 {
@@ -250,7 +310,10 @@ impl Feed {
             if let Some(interfaces) = &self.interfaces {
                 interfaces.learn(&range);
             }
-            let taken = self.shared.store.write().add_calls(&range, &mut refused);
+            let mut store = self.shared.store.write();
+            store.set_known(known);
+            let taken = store.add_calls(&range, &mut refused);
+            drop(store);
             let (partition, first) = (range.source_partition, range.first_offset);
             let result = match taken {
                 Follows::InOrder => "in_order",
@@ -271,7 +334,10 @@ impl Feed {
             };
             let wall = u64::try_from(weir_service::time::now_unix_nano()).unwrap_or(0);
             let arrival_ms = (arrival(message.timestamp_ms, wall) / 1_000_000) as i64;
-            self.shared.store.write().add_metrics(&request, arrival_ms, &mut refused);
+            let mut store = self.shared.store.write();
+            store.set_known(known);
+            store.add_metrics(&request, arrival_ms, &mut refused);
+            drop(store);
         }
         let Refused { over_limit, out_of_range, unsupported, overflowed } = refused;
         self.overflowed.add(overflowed, &[]);
@@ -315,3 +381,6 @@ impl Feed {
         Ok(low)
     }
 }
+
+#[cfg(test)]
+mod tests;

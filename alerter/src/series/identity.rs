@@ -101,6 +101,12 @@ fn mixed(mut hash: u64) -> u64 {
     hash ^ (hash >> 33)
 }
 
+/// A hash of labels, the same in every process.
+pub(super) fn of_labels(labels: &BTreeMap<String, String>) -> u64 {
+    let one = |(name, value): (&String, &String)| mixed(hash(&[name.as_bytes(), value.as_bytes()]));
+    labels.iter().map(one).fold(0, u64::wrapping_add)
+}
+
 /// Tenant, service and identity of a resource.
 pub(super) fn resource(attributes: &[KeyValue]) -> BTreeMap<String, String> {
     let get = |name: &str| attributes.iter().find(|a| a.key == name).and_then(|a| text(a.value.as_ref()));

@@ -23,6 +23,8 @@ pub(super) struct Point {
     pub(super) value: f64,
     /// The value is what came since the point before.
     pub(super) delta: bool,
+    /// The point is in the total that was carried here.
+    pub(super) known: bool,
 }
 
 /// One series.
@@ -64,7 +66,8 @@ impl Numbers {
                 if point.start_ms > 0 && point.unix_ms - point.start_ms <= FRESH_MS {
                     point.value
                 } else {
-                    self.gone = point.value;
+                    // A total that was carried here is of all that the sum was before it began again.
+                    self.gone = self.gone.max(point.value);
                     0.0
                 }
             }
@@ -74,12 +77,27 @@ impl Numbers {
             self.last = Some(Point { value: kept, ..point });
         }
         let at = self.points.partition_point(|(time, _)| *time < point.unix_ms);
+        if point.known && self.kind == Kind::Counter {
+            let there = self.points.get(at).filter(|(time, value)| *time == point.unix_ms && !is_stale(*value));
+            self.gone = (self.gone - (value - there.map_or(0.0, |there| there.1))).max(0.0);
+        }
         match self.points.get_mut(at).filter(|(time, _)| *time == point.unix_ms) {
             // Also where the series was said to end at that time: it did not.
             Some(there) => there.1 = value,
             None => self.points.insert(at, (point.unix_ms, value)),
         }
         true
+    }
+
+    /// Goes on from a total of before.
+    pub(super) fn carry(&mut self, total: f64) {
+        self.gone = total;
+    }
+
+    /// The total of a counter.
+    pub(super) fn total(&self) -> Option<f64> {
+        let values = self.points.iter().map(|(_, value)| *value).filter(|value| !is_stale(*value));
+        (self.kind == Kind::Counter).then(|| self.gone + values.sum::<f64>())
     }
 
     /// The series ends at this time, until its next point.
@@ -136,7 +154,7 @@ mod tests {
     use super::*;
 
     fn cumulative(seconds: i64, start: i64, value: f64) -> Point {
-        Point { unix_ms: seconds * 1000, start_ms: start * 1000, value, delta: false }
+        Point { unix_ms: seconds * 1000, start_ms: start * 1000, value, delta: false, known: false }
     }
 
     #[test]
@@ -192,9 +210,33 @@ mod tests {
     }
 
     #[test]
+    fn given_a_total_of_before_then_it_goes_on_however_little_of_the_history_is_read_again() {
+        let points: Vec<Point> = [(1000, 50.0, 1), (1010, 53.0, 1), (1020, 2.0, 1015), (1030, 6.0, 1015)]
+            .map(|(time, value, start)| cumulative(time, start, value))
+            .to_vec();
+        let deltas: Vec<Point> = points.iter().map(|point| Point { delta: true, ..*point }).collect();
+        for points in [points, deltas] {
+            let mut live = Numbers::new(Kind::Counter);
+            assert!(points.iter().all(|point| live.add(*point)));
+            for (read_from, written) in [(0, 3), (1, 3), (2, 3), (3, 4), (4, 4), (2, 4)] {
+                let mut before = Numbers::new(Kind::Counter);
+                assert!(points[..written].iter().all(|point| before.add(*point)));
+                let mut again = Numbers::new(Kind::Counter);
+                again.carry(before.total().unwrap());
+                for (at, point) in points.iter().enumerate().skip(read_from) {
+                    again.add(Point { known: at < written, ..*point });
+                }
+                let what = format!("read from {read_from}, written behind {written}: {points:?}");
+                assert_eq!(again.total(), live.total(), "{what}");
+                assert!(again.total() >= before.total(), "{what}");
+            }
+        }
+    }
+
+    #[test]
     fn a_delta_that_is_sent_again_counts_once_and_an_older_point_of_a_sum_is_told() {
         let mut numbers = Numbers::new(Kind::Counter);
-        let delta = Point { unix_ms: 10_000, start_ms: 9_000, value: 5.0, delta: true };
+        let delta = Point { unix_ms: 10_000, start_ms: 9_000, value: 5.0, delta: true, known: false };
         assert!(numbers.add(delta) && numbers.add(delta));
         let Data::Counter { deltas, .. } = numbers.data(0, 20_000) else { panic!("no counter") };
         assert_eq!(deltas, [(10, 5.0)]);

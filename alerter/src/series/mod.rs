@@ -17,3 +17,4 @@ pub mod read;
 pub mod store;
 #[cfg(test)]
 mod tests;
+mod totals;

@@ -118,7 +118,7 @@ impl Store {
         }
         let mut labels = of.resource.clone();
         identity::point(&mut labels, attributes);
-        let at = Point { unix_ms, start_ms: millis(start_nano), value: 0.0, delta: of.delta };
+        let at = Point { unix_ms, start_ms: millis(start_nano), value: 0.0, delta: of.delta, known: self.known() };
         let ends = flags & DataPointFlags::NoRecordedValueMask as u32 != 0;
         Some(Taken { labels, stream: of.stream.attributes(attributes), at, ends })
     }

@@ -9,10 +9,11 @@ use weir_proto::v1;
 
 use super::calls::{self, Calls};
 use super::exponential::{Exponential, Histograms};
-use super::identity::{STREAM, Stream};
+use super::identity::{self, STREAM, Stream};
 use super::matching::{self, Patterns};
 use super::metrics::{Kind, Numbers, Point};
 use super::read::{Labels, MatchOp, Matcher, Read, Series};
+use super::totals::ByKey;
 use crate::fold::OTHER;
 
 /// How far ahead of the watermark a point may lie.
@@ -65,6 +66,10 @@ pub struct Store {
     forgotten_ms: i64,
     last_call_unix_nano: u64,
     patterns: Patterns,
+    /// Totals of before of counters that are not here yet.
+    carried: ByKey,
+    /// What is added is in those totals.
+    known: bool,
 }
 
 impl Store {
@@ -82,6 +87,8 @@ impl Store {
             forgotten_ms: i64::MIN,
             last_call_unix_nano: 0,
             patterns: Patterns::default(),
+            carried: ByKey::default(),
+            known: false,
         }
     }
 
@@ -117,19 +124,23 @@ impl Store {
                 continue;
             }
             let count = &mut self.count;
-            let interfaces = &mut self.interfaces;
+            let (interfaces, carried) = (&mut self.interfaces, &mut self.carried);
             let calls = self.calls.entry(key).or_insert_with_key(|(tenant, service, interface)| {
                 *count += Calls::SERIES;
                 if interface != OTHER {
                     interfaces.entry(tenant.clone()).or_default().insert(interface.clone());
                 }
-                Calls::new(tenant, service, interface)
+                let mut calls = Calls::new(tenant, service, interface);
+                if !carried.is_empty() {
+                    calls.carry(calls.keys().map(|key| carried.remove(&key).map_or(0, |total| total as u64)));
+                }
+                calls
             });
             for slot in &series.slots {
                 let second = i64::try_from(slot.unix_seconds).unwrap_or(i64::MAX);
                 if !(oldest..=newest).contains(&second) {
                     refused.out_of_range += 1;
-                } else if calls.add(slot).is_err() {
+                } else if calls.add(slot, self.known).is_err() {
                     refused.unsupported += 1;
                 } else {
                     self.last_call_unix_nano =
@@ -139,6 +150,33 @@ impl Store {
         }
         self.forget(watermark_ms.saturating_sub(self.history_ms));
         follows
+    }
+
+    /// Lets counters go on from totals of before, when they come.
+    pub(super) fn carry(&mut self, totals: ByKey) {
+        self.carried = totals;
+    }
+
+    /// Says whether what is added next is in the totals that were carried here.
+    pub(super) fn set_known(&mut self, known: bool) {
+        self.known = known;
+    }
+
+    pub(super) fn known(&self) -> bool {
+        self.known
+    }
+
+    /// The total of each counter, by its key.
+    pub(super) fn totals(&self) -> Vec<(u64, f64)> {
+        let of_calls = self.calls.values().flat_map(|calls| {
+            let totals = calls.totals().map(|total| total as f64);
+            calls.keys().into_iter().zip(totals).filter(|(_, total)| *total > 0.0)
+        });
+        let of_others = self.families.values().flatten().filter_map(|(labels, held)| match &held.samples {
+            Samples::Numbers(numbers) => Some((identity::of_labels(labels), numbers.total()?)),
+            Samples::Histograms(_) => None,
+        });
+        of_calls.chain(of_others).collect()
     }
 
     fn has_room(&self, tenant: &str, interface: &str) -> bool {
@@ -154,7 +192,7 @@ impl Store {
     pub fn record(&mut self, labels: &Labels, unix_ms: i64, value: f64, refused: &mut Refused) {
         let mut labels = BTreeMap::clone(labels);
         let Some(name) = labels.remove("__name__") else { return };
-        let point = Point { unix_ms, start_ms: 0, value, delta: false };
+        let point = Point { unix_ms, start_ms: 0, value, delta: false, known: false };
         self.number(&name, labels, Stream::RECORDED, Kind::Gauge, point, refused);
     }
 
@@ -240,7 +278,14 @@ impl Store {
         }
         self.count += 1;
         let labels = Arc::new(if taken { apart } else { labels });
-        add(&mut family.entry(labels).or_insert(Held { stream, samples: new() }).samples, refused);
+        let mut samples = new();
+        if !self.carried.is_empty()
+            && let Samples::Numbers(numbers) = &mut samples
+            && let Some(total) = self.carried.remove(&identity::of_labels(&labels))
+        {
+            numbers.carry(total);
+        }
+        add(&mut family.entry(labels).or_insert(Held { stream, samples }).samples, refused);
     }
 
     fn forget(&mut self, before_ms: i64) {

@@ -189,3 +189,25 @@ fn given_more_interfaces_than_a_tenant_may_have_then_the_others_are_one_and_no_c
     store.add_calls(&later, &mut refused);
     assert_eq!(store.select(&ok, 0, i64::MAX)[0].labels["interface"], "other");
 }
+
+#[test]
+fn given_totals_of_before_then_the_calls_of_an_interface_go_on_from_them() {
+    let mut refused = Refused::default();
+    let ranges = [range(0, 5, &[T, T + 1]), range(5, 6, &[T + 90]), range(6, 9, &[T + 91, T + 91])];
+    let mut before = store();
+    ranges[..2].iter().for_each(|range| assert_eq!(before.add_calls(range, &mut refused), Follows::InOrder));
+    let mut again = store();
+    again.carry(before.totals().into_iter().collect());
+    again.set_known(true);
+    again.add_calls(&ranges[1], &mut refused);
+    let ok = [is("outcome", MatchOp::Equal, "ok")];
+    let total = |store: &Store| {
+        let Data::Counter { before, deltas, .. } = &store.select(&ok, 0, i64::MAX)[0].data else { panic!() };
+        (*before, deltas.iter().map(|delta| delta.1).sum::<f64>())
+    };
+    assert_eq!((total(&before), total(&again)), ((2.0, 1.0), (2.0, 1.0)));
+    again.set_known(false);
+    again.add_calls(&ranges[2], &mut refused);
+    assert_eq!(total(&again), (2.0, 3.0));
+    assert_eq!(refused, Refused::default());
+}
