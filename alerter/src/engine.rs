@@ -34,7 +34,7 @@ use crate::room::set_aside;
 use crate::rules::{Alert, Evaluator, EvaluatorOptions, GroupStatus, LoadErrors, RuleFiles, RuleSet, State, Step};
 use crate::series::feed::Shared;
 use crate::series::progress::{Presence, Standing};
-use crate::series::read::Labels;
+use crate::series::read::{Labels, Recording};
 use crate::series::store::Refused;
 
 /// How often the watermark is looked at.
@@ -379,7 +379,7 @@ impl Run {
         let mut refused = Refused::default();
         let mut store = self.shared.store.write();
         for (labels, value) in now.iter().map(|(labels, value)| (labels, *value)).chain(gone) {
-            store.record(labels, time_ms, value, &mut refused);
+            store.record(labels, time_ms, &Recording::Number(value), &mut refused);
         }
         drop(store);
         self.refused.add(refused.over_limit + refused.out_of_range + refused.unsupported, &[]);
@@ -393,7 +393,7 @@ impl Run {
         let mut refused = Refused::default();
         let mut store = self.shared.store.write();
         for sample in &step.recorded {
-            store.record(&sample.labels, sample.time_ms, sample.value, &mut refused);
+            store.record(&sample.labels, sample.time_ms, &sample.value, &mut refused);
         }
         drop(store);
         self.refused.add(refused.over_limit + refused.out_of_range + refused.unsupported, &[]);

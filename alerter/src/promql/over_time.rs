@@ -6,6 +6,7 @@ use super::Error;
 use super::numeric::{Mean, Sum, Variance, quantile, regression};
 use super::value::{Histogram, Number};
 use super::window::{Counted, Samples, Window};
+use crate::series::read::Recording;
 use weir_calls::Hdr;
 
 /// Which one.
@@ -46,6 +47,7 @@ pub(super) fn over(function: Over, window: &Window<'_>, parameter: f64, time_ms:
         Samples::Gauge(values) => values,
         Samples::Counter(counted) => return Ok(of_counter(function, counted, window, parameter, time_ms)),
         Samples::Histogram(slots) => return of_histograms(function, slots, window),
+        Samples::Recorded(samples) => return of_recorded(function, samples),
     };
     Ok(of_floats(function, values, window, parameter, time_ms).map(Number::Float))
 }
@@ -108,6 +110,17 @@ fn of_histograms(function: Over, slots: &[(i64, Arc<Hdr>)], window: &Window<'_>)
         Over::Count => Number::Float(slots.len() as f64),
         Over::Present => Number::Float(1.0),
         _ => return Err(Error::Data("this function takes numbers, not histograms".to_owned())),
+    }))
+}
+
+/// What a rule recorded is of windows that overlap, so that no two of them can be added.
+fn of_recorded(function: Over, samples: &[(i64, Recording)]) -> Result<Option<Number>, Error> {
+    let Some(last) = samples.last() else { return Ok(None) };
+    Ok(Some(match function {
+        Over::Last => Number::from(&last.1),
+        Over::Count => Number::Float(samples.len() as f64),
+        Over::Present => Number::Float(1.0),
+        _ => return Err(Error::Data("this function takes numbers, not histograms that a rule recorded".to_owned())),
     }))
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::series::read::Labels;
+use crate::series::read::{Labels, Recording};
 use weir_calls::Hdr;
 
 pub use crate::series::read::{STALE, is_stale};
@@ -74,6 +74,24 @@ pub enum Number {
     Float(f64),
     /// A histogram of durations.
     Histogram(Histogram),
+}
+
+impl From<&Recording> for Number {
+    fn from(recording: &Recording) -> Self {
+        match recording {
+            Recording::Number(value) => Self::Float(*value),
+            Recording::Histogram(hdr, scale) => Self::Histogram(Histogram { hdr: hdr.clone(), scale: *scale }),
+        }
+    }
+}
+
+impl From<Number> for Recording {
+    fn from(number: Number) -> Self {
+        match number {
+            Number::Float(value) => Self::Number(value),
+            Number::Histogram(Histogram { hdr, scale }) => Self::Histogram(hdr, scale),
+        }
+    }
 }
 
 /// One series at one time.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::face::Face;
 use super::value::{Histogram, Number, is_stale};
-use crate::series::read::{Data, Labels, Series};
+use crate::series::read::{Data, Labels, Recording, Series};
 use weir_calls::Hdr;
 
 /// One series for all times of a query.
@@ -24,6 +24,7 @@ enum LoadedData {
     },
     Gauge(Vec<(i64, f64)>),
     Histogram(Vec<(i64, Arc<Hdr>)>),
+    Recorded(Vec<(i64, Recording)>),
 }
 
 /// The samples of one series in `(end_ms - range_ms, end_ms]`.
@@ -38,6 +39,7 @@ pub(super) enum Samples<'a> {
     Counter(Counted<'a>),
     Gauge(&'a [(i64, f64)]),
     Histogram(&'a [(i64, Arc<Hdr>)]),
+    Recorded(&'a [(i64, Recording)]),
 }
 
 /// A counter that is kept as its increases.
@@ -84,6 +86,12 @@ impl Loaded {
                 LoadedData::Gauge(samples)
             }
             Data::Histogram(slots) => LoadedData::Histogram(slots),
+            Data::Recorded(mut samples) => {
+                if !is_instant {
+                    samples.retain(|sample| !sample.1.is_end());
+                }
+                LoadedData::Recorded(samples)
+            }
         };
         Self { labels: series.labels, data }
     }
@@ -98,6 +106,7 @@ impl Loaded {
             LoadedData::Counter { totals, .. } => totals.len(),
             LoadedData::Gauge(samples) => samples.len(),
             LoadedData::Histogram(slots) => slots.len(),
+            LoadedData::Recorded(samples) => samples.len(),
         }
     }
 
@@ -119,6 +128,9 @@ impl Loaded {
             LoadedData::Histogram(slots) => {
                 Samples::Histogram(&slots[up_to(slots, 1000, start_ms)..up_to(slots, 1000, end_ms)])
             }
+            LoadedData::Recorded(samples) => {
+                Samples::Recorded(&samples[up_to(samples, 1, start_ms)..up_to(samples, 1, end_ms)])
+            }
         };
         Window { labels: &self.labels, samples, end_ms, range_ms }
     }
@@ -130,6 +142,7 @@ impl Window<'_> {
             Samples::Counter(_) => 1,
             Samples::Gauge(values) => values.len(),
             Samples::Histogram(slots) => slots.len(),
+            Samples::Recorded(samples) => samples.len(),
         }
     }
 
@@ -139,6 +152,7 @@ impl Window<'_> {
             Samples::Counter(counted) => counted.totals.is_empty() && counted.held(self.end_ms).is_none(),
             Samples::Gauge(values) => values.is_empty(),
             Samples::Histogram(slots) => slots.is_empty(),
+            Samples::Recorded(samples) => samples.is_empty(),
         }
     }
 
@@ -153,6 +167,9 @@ impl Window<'_> {
                 let histogram = Histogram { hdr: last.1.clone(), scale: 1.0 };
                 (last.0.saturating_mul(1000), Number::Histogram(histogram))
             }),
+            Samples::Recorded(samples) => {
+                samples.last().filter(|last| !last.1.is_end()).map(|last| (last.0, Number::from(&last.1)))
+            }
         }
     }
 
@@ -169,6 +186,7 @@ impl Window<'_> {
                 let of = |hdr: &Arc<Hdr>| Number::Histogram(Histogram { hdr: hdr.clone(), scale: 1.0 });
                 slots.iter().map(|(second, hdr)| (second.saturating_mul(1000), of(hdr))).collect()
             }
+            Samples::Recorded(samples) => samples.iter().map(|(ms, value)| (*ms, Number::from(value))).collect(),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::orphans::{Orphans, stronger};
 use super::overlay::{Overlay, Recorded};
 use super::status::{GroupStatus, Health, RuleStatus};
 use crate::promql::{self, Number, STALE, Value};
-use crate::series::read::{Labels, MatchOp, Read};
+use crate::series::read::{Labels, MatchOp, Read, Recording};
 
 /// Alerts or series that one rule may make.
 const MAX_PER_RULE: usize = 10_000;
@@ -408,12 +408,13 @@ impl GroupState {
                     state.health = Health::Ok;
                     let time_ms = step.time_ms;
                     let ended = state.recorded.iter().filter(|labels| !made.contains_key(*labels));
-                    let ended = ended.map(|labels| Recorded { labels: labels.clone(), time_ms, value: STALE });
+                    let end = || Recording::Number(STALE);
+                    let ended = ended.map(|labels| Recorded { labels: labels.clone(), time_ms, value: end() });
                     let mut recorded: Vec<Recorded> = ended.collect();
                     recorded.extend(made.iter().map(|(labels, value)| Recorded {
                         labels: labels.clone(),
                         time_ms,
-                        value: *value,
+                        value: value.clone(),
                     }));
                     state.recorded = made.into_keys().collect();
                     overlay.add(&recorded);
@@ -428,20 +429,12 @@ impl GroupState {
     }
 }
 
-type Made = BTreeMap<Labels, f64>;
+type Made = BTreeMap<Labels, Recording>;
 
-fn samples(value: Value, limit: usize) -> Result<Vec<(Labels, f64)>, promql::Error> {
+fn samples(value: Value, limit: usize) -> Result<Vec<(Labels, Number)>, promql::Error> {
     let samples = match value {
-        Value::Scalar(value) => vec![(Labels::default(), value)],
-        Value::Vector(samples) => samples
-            .into_iter()
-            .map(|sample| match sample.value {
-                Number::Float(value) => Ok((sample.labels, value)),
-                Number::Histogram(_) => {
-                    Err(promql::Error::Data("the result of a rule must be numbers, not histograms".to_owned()))
-                }
-            })
-            .collect::<Result<Vec<_>, _>>()?,
+        Value::Scalar(value) => vec![(Labels::default(), Number::Float(value))],
+        Value::Vector(samples) => samples.into_iter().map(|sample| (sample.labels, sample.value)).collect(),
         Value::Matrix(_) | Value::Text(_) => {
             return Err(promql::Error::Type("a rule needs an instant vector or a scalar".to_owned()));
         }
@@ -466,7 +459,7 @@ fn record(rule: &Rule, name: &str, value: Value, limit: usize) -> Result<Made, p
         labels.insert("__name__".to_owned(), name.to_owned());
         labels.retain(|_, value| !value.is_empty());
         let labels = Arc::new(labels);
-        if made.insert(labels.clone(), value).is_some() {
+        if made.insert(labels.clone(), value.into()).is_some() {
             return Err(twice(&labels));
         }
     }
@@ -490,6 +483,9 @@ impl RuleState {
         // Nothing is changed before all series were seen to be right.
         let mut held = BTreeMap::new();
         for (series, value) in samples(value, limit)? {
+            let Number::Float(value) = value else {
+                return Err(promql::Error::Data("an alert is of numbers, not of histograms".to_owned()));
+            };
             let mut labels = (*series).clone();
             labels.remove("__name__");
             let original = labels.clone();
@@ -548,7 +544,8 @@ impl RuleState {
             let mut labels = since.clone();
             labels.insert("__name__".to_owned(), "ALERTS".to_owned());
             labels.insert("alertstate".to_owned(), state.name().to_owned());
-            [(Arc::new(labels), 1.0), (Arc::new(since), (alert.active_at_ms as f64 / 1000.0).floor())]
+            let since_seconds = (alert.active_at_ms as f64 / 1000.0).floor();
+            [(Arc::new(labels), Recording::Number(1.0)), (Arc::new(since), Recording::Number(since_seconds))]
         });
         series.collect()
     }

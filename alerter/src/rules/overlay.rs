@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::matching::{Compiled, compile};
-use crate::series::read::{Data, Labels, MatchOp, Matcher, Read, Series};
+use crate::series::read::{Data, Labels, MatchOp, Matcher, Read, Recording, Series};
 
-/// A sample that a rule made; its value may be [`STALE`](crate::promql::STALE), which ends the series.
+/// A sample that a rule made; its value may be [`STALE`](crate::series::read::STALE), which ends the series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recorded {
     /// The name among them.
@@ -13,7 +13,7 @@ pub struct Recorded {
     /// Event time in unix milliseconds.
     pub time_ms: i64,
     /// The value.
-    pub value: f64,
+    pub value: Recording,
 }
 
 pub(super) struct Overlay<'a> {
@@ -52,16 +52,25 @@ impl Read for Overlay<'_> {
             if !inside || !compiled.iter().all(|matcher| matcher.accepts(&one.labels)) {
                 continue;
             }
-            let sample = (one.time_ms, one.value);
             if let Some(&i) = at.get(&one.labels) {
-                if let Data::Gauge(samples) = &mut series[i].data
-                    && samples.last().is_none_or(|last| last.0 < one.time_ms)
-                {
-                    samples.push(sample);
+                match (&mut series[i].data, &one.value) {
+                    (Data::Gauge(samples), Recording::Number(value))
+                        if samples.last().is_none_or(|last| last.0 < one.time_ms) =>
+                    {
+                        samples.push((one.time_ms, *value));
+                    }
+                    (Data::Recorded(samples), value) if samples.last().is_none_or(|last| last.0 < one.time_ms) => {
+                        samples.push((one.time_ms, value.clone()));
+                    }
+                    _ => {}
                 }
             } else {
                 at.insert(one.labels.clone(), series.len());
-                series.push(Series { labels: one.labels.clone(), data: Data::Gauge(vec![sample]) });
+                let data = match &one.value {
+                    Recording::Number(value) => Data::Gauge(vec![(one.time_ms, *value)]),
+                    histogram @ Recording::Histogram(..) => Data::Recorded(vec![(one.time_ms, histogram.clone())]),
+                };
+                series.push(Series { labels: one.labels.clone(), data });
             }
         }
         series

@@ -2,6 +2,7 @@ use std::path::Path;
 
 use super::*;
 use crate::promql::tests::{Store, data, gauge};
+use crate::series::read::Recording;
 
 fn rules(yaml: &str) -> RuleSet {
     let groups = file::parse(Path::new("rules.yaml"), yaml).map_err(|e| LoadErrors(e).to_string()).unwrap();
@@ -140,9 +141,10 @@ fn run(evaluator: &mut Evaluator, store: &mut Store, until: i64) {
     use crate::series::read::{Data, Series};
     while let Some(step) = evaluator.step(store, until * 1000) {
         for one in step.recorded {
+            let Recording::Number(value) = one.value else { panic!("a histogram") };
             match store.0.iter_mut().find(|series| series.labels == one.labels) {
-                Some(Series { data: Data::Gauge(all), .. }) => all.push((one.time_ms, one.value)),
-                _ => store.0.push(Series { labels: one.labels, data: Data::Gauge(vec![(one.time_ms, one.value)]) }),
+                Some(Series { data: Data::Gauge(all), .. }) => all.push((one.time_ms, value)),
+                _ => store.0.push(Series { labels: one.labels, data: Data::Gauge(vec![(one.time_ms, value)]) }),
             }
         }
     }
@@ -295,9 +297,12 @@ fn given_a_pending_or_firing_alert_then_its_series_say_so_and_since_when() {
     let mut seen = Vec::new();
     for second in 1..=6 {
         let step = evaluator.step(&store, second * 1000).unwrap();
-        seen.push(step.recorded.iter().map(|one| (one.labels["__name__"].clone(), one.value)).collect::<Vec<_>>());
+        seen.push(
+            step.recorded.iter().map(|one| (one.labels["__name__"].clone(), one.value.clone())).collect::<Vec<_>>(),
+        );
     }
-    let both = vec![("ALERTS".to_owned(), 1.0), ("ALERTS_FOR_STATE".to_owned(), 2.0)];
+    let both =
+        vec![("ALERTS".to_owned(), Recording::Number(1.0)), ("ALERTS_FOR_STATE".to_owned(), Recording::Number(2.0))];
     assert_eq!(seen[1], both);
     assert!(seen[4].ends_with(&both), "{:?}", seen[4]);
     assert_eq!(seen[5].len(), 2, "both are ended");
@@ -350,7 +355,7 @@ groups:
     assert!(shown[1].contains(r#""alertstate": "firing""#), "{shown:?}");
     assert_eq!(evaluator.step(&store, 3999), None);
     let step = evaluator.step(&store, 4000).unwrap();
-    assert!(step.recorded.len() == 3 && step.recorded.iter().all(|r| crate::promql::is_stale(r.value)));
+    assert!(step.recorded.len() == 3 && step.recorded.iter().all(|r| r.value.is_end()));
 }
 
 #[test]
@@ -493,4 +498,55 @@ fn rule_files_of_others_are_loaded() {
     for (file, _) in NOT_LOADED {
         assert!(errors.iter().any(|error| error.file.ends_with(file)), "{file} is loaded now: take it off the list");
     }
+}
+
+#[test]
+fn given_a_rule_that_records_histograms_then_rules_and_queries_see_them_until_they_end() {
+    use crate::promql::{Query, Value};
+    use crate::series::store::{Refused, Store};
+    let mut evaluator = evaluator(
+        r"
+groups:
+  - name: g
+    interval: 10s
+    rules:
+      - {record: 'duration:rate1m', expr: 'sum by (service) (rate(weir_call_duration_seconds[1m]))'}
+      - {record: 'duration:p99', expr: 'histogram_quantile(0.99, duration:rate1m)'}
+      - {alert: Slow, expr: 'histogram_quantile(0.5, duration:rate1m) > 0.4'}
+",
+    );
+    let mut durations = weir_calls::Hdr::default();
+    durations.record_many(500_000, 120);
+    let durations = Some(durations.to_message());
+    let slot = weir_proto::v1::CallSlot { unix_seconds: 999, calls: 120, durations, ..Default::default() };
+    let [tenant, service, interface] = ["acme", "ocr", "POST /ocr"].map(str::to_owned);
+    let range = weir_proto::v1::CallDeltas {
+        source_topic: "otlp_spans".to_owned(),
+        end_offset: 1,
+        watermark_unix_nano: 1_000_000_000_000,
+        series: vec![weir_proto::v1::CallSeries { tenant, service, interface, slots: vec![slot] }],
+        ..Default::default()
+    };
+    let mut store = Store::new(3_600_000, 100);
+    let mut refused = Refused::default();
+    store.add_calls(&range, &mut refused);
+    let mut fired = Vec::new();
+    for time_ms in (1_000_000..=1_080_000).step_by(10_000) {
+        let step = evaluator.step(&store, time_ms).unwrap();
+        assert_eq!((step.failed, step.time_ms), (0, time_ms));
+        for one in &step.recorded {
+            store.record(&one.labels, one.time_ms, &one.value, &mut refused);
+        }
+        fired.push(evaluator.count(State::Firing));
+    }
+    assert_eq!(fired, [1, 1, 1, 1, 1, 1, 0, 0, 0]);
+    assert_eq!(refused, Refused::default());
+    let at = |query: &str, time_ms| match Query::parse(query).unwrap().at(&store, time_ms).unwrap() {
+        Value::Vector(samples) => samples.into_iter().map(|sample| format!("{:?}", sample.value)).next(),
+        Value::Scalar(_) | Value::Matrix(_) | Value::Text(_) => None,
+    };
+    assert_eq!(at("histogram_count(duration:rate1m)", 1_055_000).as_deref(), Some("Float(2.0)"));
+    assert_eq!(at("duration:p99 == 0.5", 1_055_000).as_deref(), Some("Float(0.5)"));
+    assert_eq!(at("count_over_time(duration:rate1m[1m])", 1_055_000).as_deref(), Some("Float(6.0)"));
+    assert_eq!(at("duration:rate1m", 1_060_000), None, "it ended with the last call of the window");
 }

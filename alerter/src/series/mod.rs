@@ -14,6 +14,7 @@ mod names;
 mod otlp;
 pub mod progress;
 pub mod read;
+mod recordings;
 pub mod store;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! How queries and rules read series, whatever holds them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use weir_calls::Hdr;
@@ -16,6 +17,31 @@ pub fn is_stale(value: f64) -> bool {
 
 /// A series' labels, the name among them as `__name__`; an empty value is as no label.
 pub type Labels = Arc<BTreeMap<String, String>>;
+
+/// A sample that a rule records.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Recording {
+    /// A number, which may be [`STALE`].
+    Number(f64),
+    /// Durations in microseconds, and what each count stands for: `1 / range` behind `rate`.
+    Histogram(Arc<Hdr>, f64),
+}
+
+impl Recording {
+    /// Whether it ends the series.
+    pub fn is_end(&self) -> bool {
+        matches!(self, Self::Number(value) if is_stale(*value))
+    }
+}
+
+impl fmt::Display for Recording {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(value) => value.fmt(f),
+            Self::Histogram(hdr, scale) => write!(f, "histogram of {}", hdr.count() as f64 * scale),
+        }
+    }
+}
 
 /// What a series holds in the range asked for, oldest first.
 #[derive(Debug, Clone)]
@@ -35,6 +61,9 @@ pub enum Data {
     Gauge(Vec<(i64, f64)>),
     /// Sample time in unix seconds and the durations, in microseconds, of what ended in the second before it.
     Histogram(Vec<(i64, Arc<Hdr>)>),
+    /// Unix milliseconds, and the histograms that a rule recorded at these times: each holds all that it shows, and none
+    /// is what came since the one before.
+    Recorded(Vec<(i64, Recording)>),
 }
 
 /// One series.

@@ -12,7 +12,8 @@ use super::exponential::{Exponential, Histograms};
 use super::identity::{self, STREAM, Stream};
 use super::matching::{self, Patterns};
 use super::metrics::{Kind, Numbers, Point};
-use super::read::{Labels, MatchOp, Matcher, Read, Series};
+use super::read::{Labels, MatchOp, Matcher, Read, Recording, Series};
+use super::recordings::Recordings;
 use super::totals::ByKey;
 use crate::fold::OTHER;
 
@@ -47,6 +48,7 @@ struct Held {
 enum Samples {
     Numbers(Numbers),
     Histograms(Box<Histograms>),
+    Recorded(Recordings),
 }
 
 /// All series.
@@ -174,7 +176,7 @@ impl Store {
         });
         let of_others = self.families.values().flatten().filter_map(|(labels, held)| match &held.samples {
             Samples::Numbers(numbers) => Some((identity::of_labels(labels), numbers.total()?)),
-            Samples::Histograms(_) => None,
+            Samples::Histograms(_) | Samples::Recorded(_) => None,
         });
         of_calls.chain(of_others).collect()
     }
@@ -189,11 +191,20 @@ impl Store {
     }
 
     /// Writes a sample of a recording rule; `labels` hold the name.
-    pub fn record(&mut self, labels: &Labels, unix_ms: i64, value: f64, refused: &mut Refused) {
+    pub fn record(&mut self, labels: &Labels, unix_ms: i64, recording: &Recording, refused: &mut Refused) {
         let mut labels = BTreeMap::clone(labels);
         let Some(name) = labels.remove("__name__") else { return };
-        let point = Point { unix_ms, start_ms: 0, value, delta: false, known: false };
-        self.number(&name, labels, Stream::RECORDED, Kind::Gauge, point, refused);
+        let new = || match recording {
+            Recording::Number(_) => Samples::Numbers(Numbers::new(Kind::Gauge)),
+            Recording::Histogram(..) => Samples::Recorded(Recordings::default()),
+        };
+        self.with(&name, labels, Stream::RECORDED, new, refused, |samples, refused| match (samples, recording) {
+            (Samples::Numbers(numbers), Recording::Number(value)) if numbers.kind() == Kind::Gauge => {
+                numbers.add(Point { unix_ms, start_ms: 0, value: *value, delta: false, known: false });
+            }
+            (Samples::Recorded(recordings), recording) => recordings.add(unix_ms, recording.clone()),
+            _ => refused.unsupported += 1,
+        });
     }
 
     pub(super) fn number(
@@ -231,7 +242,7 @@ impl Store {
                     refused.out_of_range += 1;
                 }
             }
-            Samples::Numbers(_) => refused.unsupported += 1,
+            Samples::Numbers(_) | Samples::Recorded(_) => refused.unsupported += 1,
         });
     }
 
@@ -242,7 +253,7 @@ impl Store {
             match &mut held.samples {
                 Samples::Numbers(numbers) => numbers.end(unix_ms),
                 // What came with each point is told of that point alone.
-                Samples::Histograms(_) => {}
+                Samples::Histograms(_) | Samples::Recorded(_) => {}
             }
         }
     }
@@ -305,6 +316,7 @@ impl Store {
             family.retain(|_, held| match &mut held.samples {
                 Samples::Numbers(numbers) => numbers.forget(before_ms),
                 Samples::Histograms(histograms) => histograms.forget(before_ms),
+                Samples::Recorded(recordings) => recordings.forget(before_ms),
             });
             !family.is_empty()
         });
@@ -354,6 +366,7 @@ impl Store {
                 Found::Calls(calls, _) => calls.any(start_ms, end_ms),
                 Found::Held(Samples::Numbers(numbers)) => numbers.any(start_ms, end_ms),
                 Found::Held(Samples::Histograms(histograms)) => histograms.any(start_ms, end_ms),
+                Found::Held(Samples::Recorded(recordings)) => recordings.any(start_ms, end_ms),
             };
             if there {
                 found.push(labels.clone());
@@ -377,7 +390,7 @@ impl Store {
                 let kind = match &held.samples {
                     Samples::Numbers(numbers) if numbers.kind() == Kind::Gauge => "gauge",
                     Samples::Numbers(_) => "counter",
-                    Samples::Histograms(_) => "histogram",
+                    Samples::Histograms(_) | Samples::Recorded(_) => "histogram",
                 };
                 kinds.insert(name.clone(), kind);
             }
@@ -430,6 +443,7 @@ impl Store {
                 Found::Calls(calls, face) => calls.data(face, start_ms, end_ms),
                 Found::Held(Samples::Numbers(numbers)) => numbers.data(start_ms, end_ms),
                 Found::Held(Samples::Histograms(histograms)) => histograms.data(start_ms, end_ms),
+                Found::Held(Samples::Recorded(recordings)) => recordings.data(start_ms, end_ms),
             };
             series.push(Series { labels: labels.clone(), data });
         });

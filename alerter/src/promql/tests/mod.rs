@@ -44,6 +44,7 @@ impl Read for Store {
                 Data::Histogram(slots) => {
                     Data::Histogram(slots.iter().filter(|s| within(s.0 * 1000)).cloned().collect())
                 }
+                Data::Recorded(samples) => Data::Recorded(samples.iter().filter(|s| within(s.0)).cloned().collect()),
             };
             Series { labels: series.labels.clone(), data }
         };
