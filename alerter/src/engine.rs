@@ -26,6 +26,7 @@ use weir_proto::v1;
 use weir_service::file::write_whole;
 use weir_service::telemetry::whole;
 
+use crate::fold::Lateness;
 use crate::notify::{self, Book, Notifier};
 use crate::options::Options;
 use crate::promql::STALE;
@@ -97,7 +98,7 @@ pub(crate) struct Run {
     standing: watch::Sender<Option<Published>>,
     external_url: String,
     shared: Shared,
-    lateness: Duration,
+    lateness: Lateness,
     /// Collectors that were shown as series.
     shown: BTreeMap<Labels, f64>,
     saver: Saver,
@@ -292,8 +293,11 @@ impl Run {
                 }));
             }
             if let Some(watermark) = self.shared.watermark() {
-                let until = watermark.saturating_sub(self.lateness.as_nanos() as u64);
-                let until_ms = (until / 1_000_000) as i64;
+                let lateness = match self.lateness {
+                    Lateness::Fixed(fixed) => fixed.as_nanos() as u64,
+                    Lateness::Learned => self.shared.lateness_nano(),
+                };
+                let until_ms = (watermark.saturating_sub(lateness) / 1_000_000) as i64;
                 // The least interval of a group is longer than this.
                 if changed || until_ms.div_euclid(100) > last_ms.div_euclid(100) {
                     last_ms = until_ms;

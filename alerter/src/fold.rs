@@ -7,6 +7,7 @@
 mod idle;
 mod interface;
 mod interfaces;
+mod lateness;
 mod records;
 mod restore;
 mod seen;
@@ -23,6 +24,8 @@ use weir_proto::v1;
 
 pub use interface::{Rewrite, RewriteError, Rewrites};
 pub use interfaces::Interfaces;
+pub use lateness::Lateness;
+use lateness::Learner;
 pub(crate) use records::arrival;
 pub(crate) use restore::first;
 pub use seen::Seen;
@@ -58,7 +61,7 @@ pub struct Fold {
     interfaces: Interfaces,
     rewrites: Rewrites,
     seen: Seen,
-    lateness_nano: u64,
+    lateness: Learner,
     skew: Skew,
     watermark: u64,
     range: v1::CallDeltas,
@@ -77,7 +80,7 @@ impl Fold {
             interfaces: Interfaces::new(interfaces_per_tenant),
             rewrites: Rewrites::default(),
             seen,
-            lateness_nano: 0,
+            lateness: Learner::new(Lateness::Fixed(std::time::Duration::ZERO)),
             skew: Skew::default(),
             watermark: 0,
             range: v1::CallDeltas::default(),
@@ -102,16 +105,23 @@ impl Fold {
         self
     }
 
-    /// Counts calls as late whose second lies further behind the watermark.
+    /// Rules wait for so long, which is told with each range; calls whose second lies further behind the watermark count
+    /// as late.
     #[must_use]
-    pub fn with_lateness(mut self, lateness_nano: u64) -> Self {
-        self.lateness_nano = lateness_nano;
+    pub fn with_lateness(mut self, lateness: Lateness) -> Self {
+        self.lateness = Learner::new(lateness);
         self
+    }
+
+    /// How long rules wait, in nanoseconds.
+    pub fn lateness_nano(&self) -> u64 {
+        self.lateness.nanos()
     }
 
     /// Takes up what an earlier fold of this partition knew, from a range that it wrote.
     pub fn restore(&mut self, range: &v1::CallDeltas) {
         self.watermark = self.watermark.max(range.watermark_unix_nano);
+        self.lateness.restore(range.lateness_nano);
         self.interfaces.learn(range);
     }
 
@@ -163,7 +173,7 @@ impl Fold {
         let newest = arrival_unix_nano.saturating_add(AHEAD);
         for resource in wire::read(value)? {
             // Rules have seen the seconds that ended by then.
-            let seen_until = self.watermark.saturating_sub(self.lateness_nano);
+            let seen_until = self.watermark.saturating_sub(self.lateness.nanos());
             self.watermark = self.watermark.max(resource.latest.min(newest));
             self.range.other_kinds += resource.others;
             if resource.calls.is_empty() {
@@ -176,6 +186,7 @@ impl Fold {
             let mut odd = Odd::default();
             for call in &resource.calls {
                 if self.call(tenant, name, service, call, arrival_unix_nano) {
+                    self.lateness.add(arrival_unix_nano, call.end);
                     odd.late += u64::from((call.end / SECOND + 1).saturating_mul(SECOND) <= seen_until);
                     odd.ahead += u64::from(call.end > newest);
                 }
@@ -251,6 +262,7 @@ impl Fold {
         deltas.source_partition = source_partition;
         (deltas.first_offset, deltas.end_offset) = (first, end);
         deltas.watermark_unix_nano = self.watermark;
+        deltas.lateness_nano = self.lateness.learn();
         for (tenant, services) in self.services.drain() {
             for (service, interfaces) in services {
                 for (interface, slots) in interfaces {

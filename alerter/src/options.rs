@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use weir_service::config::Span;
 
-use crate::fold::{Rewrite, Rewrites};
+use crate::fold::{Lateness, Rewrite, Rewrites};
 use crate::notify::{self, Receiver, Route};
 use crate::rules::{LoadErrors, load_files};
 
@@ -16,7 +16,7 @@ pub struct Options {
     /// Globs of Prometheus rule files.
     pub rules: Vec<String>,
     /// How long a slot stays open behind the watermark.
-    pub lateness: Span,
+    pub lateness: Waits,
     /// A collector that has said nothing for so long is absent: rules no longer wait for it.
     pub absent_after: Span,
     /// Where alerts go.
@@ -37,12 +37,29 @@ pub struct Options {
     pub late_after: Span,
 }
 
+/// A duration, or `auto`: learned of the calls of the last ten minutes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Waits(pub Lateness);
+
+impl TryFrom<String> for Waits {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(Self(Lateness::Learned));
+        }
+        let span: Span = text.parse().map_err(|error| format!("{error}, nor auto"))?;
+        Ok(Self(Lateness::Fixed(span.0)))
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         let seconds = |n| Span(Duration::from_secs(n));
         Self {
             rules: Vec::new(),
-            lateness: seconds(1),
+            lateness: Waits(Lateness::Learned),
             absent_after: seconds(300),
             route: Route::default(),
             receivers: Vec::new(),
@@ -60,7 +77,7 @@ impl Options {
     /// What cannot work, by the key's name.
     pub fn check(&self) -> Result<(), String> {
         let hour = Duration::from_hours(1);
-        if self.lateness.0 > hour {
+        if matches!(self.lateness.0, Lateness::Fixed(fixed) if fixed > hour) {
             return Err("lateness: more than 1h; a slot stays open for so long before rules see it".to_owned());
         }
         if self.absent_after.0 < Duration::from_secs(5) || self.absent_after.0 > 24 * hour {
@@ -143,6 +160,9 @@ mod tests {
             let told = check(text).unwrap_err();
             assert!(told.starts_with(key) && !told.contains('\n'), "{text}: {told}");
         }
+        assert_eq!(check("{lateness: auto}"), Ok(()));
+        let told = serde_saphyr::from_str::<Options>("{lateness: often}").unwrap_err().to_string();
+        assert!(told.contains("nor auto"), "{told}");
         serde_saphyr::from_str::<Options>("{latenes: 2h}").unwrap_err();
     }
 

@@ -30,7 +30,7 @@ use weir_service::telemetry::whole;
 
 use super::idle::{Idle, PATIENCE, QUIET};
 use super::records::{arrival, dead_letter, record};
-use super::{Fold, Interfaces, OTHER, Rewrites, Seen, Skew, restore};
+use super::{Fold, Interfaces, Lateness, OTHER, Rewrites, Seen, Skew, restore};
 
 /// The group that shares out the spans.
 pub const GROUP: &str = "weir-alerter";
@@ -58,7 +58,7 @@ pub struct Settings {
     /// How interfaces are renamed.
     pub rewrites: Rewrites,
     /// How far an idle watermark stays behind the wall clock.
-    pub lateness: Duration,
+    pub lateness: Lateness,
     /// Identity of this program among all that fold; a newer one of the same identity fences the older.
     pub producer_id: String,
     /// Ranges with spans that were written by any member of the group, as far as this program has read them.
@@ -193,7 +193,7 @@ impl Task {
         let fold = Fold::new(interfaces.per_tenant(), seen)
             .with_interfaces(interfaces.clone())
             .with_rewrites(rewrites.clone())
-            .with_lateness(lateness.as_nanos() as u64);
+            .with_lateness(*lateness);
         Source { fold, first, next: first, anew: false, ended: Vec::new(), last_came: Instant::now() }
     }
 }
@@ -336,8 +336,6 @@ impl Member<'_> {
         }
         self.idle.done(now);
         // What is late is waited for by who reads the watermark; this is for what is on its way to the bus.
-        let behind = self.task.settings.lateness.min(ON_ITS_WAY);
-        let watermark = wall.saturating_sub(behind.as_nanos() as u64);
         let mut advanced = false;
         for (partition, source) in &mut self.sources {
             if source.next > source.first || !source.ended.is_empty() || now - source.last_came < QUIET {
@@ -347,7 +345,8 @@ impl Member<'_> {
                 Ok(Ok((_, high))) if high < source.next => return Err(made_anew(partition)),
                 // The end was asked for after the wall clock was read, so nothing older waits there.
                 Ok(Ok((_, high))) if high == source.next => {
-                    source.fold.advance(watermark);
+                    let behind = source.fold.lateness_nano().min(ON_ITS_WAY.as_nanos() as u64);
+                    source.fold.advance(wall.saturating_sub(behind));
                     source.finish(partition);
                     advanced = true;
                 }

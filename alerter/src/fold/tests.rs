@@ -136,7 +136,8 @@ fn given_what_others_let_in_then_it_counts_and_goes_on_after_a_restart() {
 
 #[test]
 fn given_late_calls_and_clocks_that_are_ahead_then_they_are_counted_by_service() {
-    let mut fold = Fold::new(10, Seen::new(600 * SECOND, 1000)).with_lateness(2 * SECOND);
+    let mut fold =
+        Fold::new(10, Seen::new(600 * SECOND, 1000)).with_lateness(Lateness::Fixed(std::time::Duration::from_secs(2)));
     fold.add(&record(vec![span(1, T + 10 * SECOND, 1), span(2, T, 1)]), T + 10 * SECOND).unwrap();
     assert_eq!(fold.take_skew().drain().count(), 0, "of one record none is late");
     let spans = vec![span(3, T + 6 * SECOND, 1), span(4, T + 7 * SECOND, 1), span(5, T + 8 * SECOND, 1)];

@@ -85,6 +85,11 @@ impl Shared {
         }
     }
 
+    /// How long the folds say that late calls take, the longest of all partitions.
+    pub fn lateness_nano(&self) -> u64 {
+        self.store.read().lateness_nano()
+    }
+
     /// The collectors that say how far they are.
     pub fn collectors(&self) -> Vec<Standing> {
         self.collectors.lock().standings(Instant::now(), self.absent_after)

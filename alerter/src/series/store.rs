@@ -64,6 +64,8 @@ pub struct Store {
     families: BTreeMap<String, AHashMap<Labels, Held>>,
     count: usize,
     sources: BTreeMap<(String, i32), Source>,
+    /// How late calls come, as the newest range of each partition says, in nanoseconds.
+    lateness: BTreeMap<(String, i32), u64>,
     /// What is older was dropped.
     forgotten_ms: i64,
     last_call_unix_nano: u64,
@@ -86,6 +88,7 @@ impl Store {
             families: BTreeMap::new(),
             count: 0,
             sources: BTreeMap::new(),
+            lateness: BTreeMap::new(),
             forgotten_ms: i64::MIN,
             last_call_unix_nano: 0,
             patterns: Patterns::default(),
@@ -109,6 +112,7 @@ impl Store {
         if follows == Follows::Overlap {
             return follows;
         }
+        self.lateness.insert(key.clone(), range.lateness_nano);
         let source = Source::after(known.as_ref(), range);
         let watermark = source.watermark_unix_nano;
         self.sources.insert(key, source);
@@ -329,6 +333,11 @@ impl Store {
     pub fn watermark(&self, topic: &str, partitions: &[i32]) -> Option<u64> {
         let of = |partition: &i32| Some(self.sources.get(&(topic.to_owned(), *partition))?.watermark_unix_nano);
         partitions.iter().map(of).try_fold(u64::MAX, |least, one| Some(least.min(one?)))
+    }
+
+    /// The longest time that late calls take, as the newest range of each partition says; at least a second.
+    pub fn lateness_nano(&self) -> u64 {
+        self.lateness.values().copied().max().unwrap_or(0).max(1_000_000_000)
     }
 
     /// Behind the last span of a partition whose calls are here.
