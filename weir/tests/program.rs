@@ -61,7 +61,7 @@ fn a_bad_configuration_is_one_line_and_nothing_is_written() {
         ),
         ("collector: {kubernetes: {kubeconfig: /no/file}}\n", "collector.kubernetes.kubeconfig: /no/file"),
         ("collector: {files: [{include: [/a], encoding: hz}]}\n", "`collector.files[0].encoding`: «hz» is no encoding"),
-        ("alerter: {rules: [\"BAD\"]}\n", "predict_linear"),
+        ("alerter: {rules: [\"BAD\"]}\n", "double_exponential_smoothing"),
         ("alerter: {rules: [\"no-such/*.yaml\"]}\n", "no-such: is not there (relative paths start at /"),
         (
             "listen: 127.0.0.1:4317\n",
@@ -73,8 +73,11 @@ fn a_bad_configuration_is_one_line_and_nothing_is_written() {
         ),
     ];
     let rules = folder.path().join("bad-rules.yaml");
-    std::fs::write(&rules, "groups: [{name: g, rules: [{alert: A, expr: 'predict_linear(x[5m], 60) > 1'}]}]\n")
-        .unwrap();
+    std::fs::write(
+        &rules,
+        "groups: [{name: g, rules: [{alert: A, expr: 'double_exponential_smoothing(x[5m], 0.5, 0.5) > 1'}]}]\n",
+    )
+    .unwrap();
     for (text, wanted) in cases {
         let path = config(folder.path(), &text.replace("BAD", rules.to_str().unwrap()));
         for arguments in [&["check", "--config", &path][..], &["standalone", "--config", &path, "--data-dir", &data]] {
@@ -136,8 +139,9 @@ fn a_rule_file_with_an_error_exits_1_and_is_named() {
     };
     let good = weir(&["rules", "check", &file("good.yaml", "sum(rate(weir_calls_total[1m])) > 1")]);
     assert!(good.status.success(), "{}", String::from_utf8_lossy(&good.stderr));
-    let (code, stderr) = fails(&["rules", "check", &file("bad.yaml", "predict_linear(x[5m], 60) > 1")]);
-    assert!(code == 1 && stderr.contains("bad.yaml") && stderr.contains("predict_linear"), "{stderr}");
+    let (code, stderr) =
+        fails(&["rules", "check", &file("bad.yaml", "double_exponential_smoothing(x[5m], 0.5, 0.5) > 1")]);
+    assert!(code == 1 && stderr.contains("bad.yaml") && stderr.contains("double_exponential_smoothing"), "{stderr}");
     for (glob, told) in [("no-such/*.yaml", "no-such: is not there"), ("./*.no-such", "./*.no-such: no rules found")] {
         let (code, stderr) = fails(&["rules", "check", glob]);
         assert_eq!(code, 1);
