@@ -163,7 +163,8 @@ impl Window<'_> {
             Samples::Gauge(values) => {
                 values.last().filter(|last| !is_stale(last.1)).map(|last| (last.0, Number::Float(last.1)))
             }
-            Samples::Histogram(slots) => slots.last().map(|last| {
+            // Where nothing came there is nothing to show.
+            Samples::Histogram(slots) => slots.last().filter(|last| last.1.count() > 0).map(|last| {
                 let histogram = Histogram { hdr: last.1.clone(), scale: 1.0 };
                 (last.0.saturating_mul(1000), Number::Histogram(histogram))
             }),

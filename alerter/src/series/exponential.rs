@@ -133,6 +133,14 @@ impl Histograms {
         true
     }
 
+    /// The series ends at this time, until its next point: nothing came.
+    pub(super) fn end(&mut self, unix_ms: i64) {
+        let at = self.points.partition_point(|(time, _)| *time <= unix_ms);
+        if at > 0 && self.points[at - 1].1.count() > 0 {
+            self.points.insert(at, (unix_ms, Arc::default()));
+        }
+    }
+
     /// Drops what is older; false when nothing is left.
     pub(super) fn forget(&mut self, before_ms: i64) -> bool {
         let old = self.points.partition_point(|(time, _)| *time < before_ms);

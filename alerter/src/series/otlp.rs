@@ -129,7 +129,7 @@ impl Store {
             let Some(taken) = self.taken(of, &point.attributes, times, refused) else { continue };
             let value = match point.value {
                 _ if taken.ends => {
-                    self.end(&of.name, taken.stream, taken.at.unix_ms);
+                    self.end(&of.name, taken.labels, taken.stream, taken.at.unix_ms);
                     continue;
                 }
                 Some(Value::AsDouble(value)) => value,
@@ -148,8 +148,8 @@ impl Store {
         let Some(taken) = self.taken(of, &point.attributes, times, refused) else { return };
         let buckets = format!("{}_bucket", of.name);
         if taken.ends {
-            self.end(&buckets, taken.stream, taken.at.unix_ms);
-            return self.end_sums(of, &taken);
+            self.end_all(&buckets, taken.stream, taken.at.unix_ms);
+            return self.end_sums(of, taken);
         }
         let bounds = &point.explicit_bounds;
         if point.bucket_counts.len() != bounds.len() + 1 && !point.bucket_counts.is_empty() {
@@ -175,8 +175,8 @@ impl Store {
         let times = (point.time_unix_nano, point.start_time_unix_nano, point.flags);
         let Some(taken) = self.taken(of, &point.attributes, times, refused) else { return };
         if taken.ends {
-            self.end(&of.name, taken.stream, taken.at.unix_ms);
-            return self.end_sums(of, &taken);
+            self.end(&of.name, taken.labels.clone(), taken.stream, taken.at.unix_ms);
+            return self.end_sums(of, taken);
         }
         match Exponential::read(point, of.delta) {
             Some(read) => self.histogram(&of.name, taken.labels.clone(), taken.stream, read, refused),
@@ -189,8 +189,8 @@ impl Store {
         let times = (point.time_unix_nano, point.start_time_unix_nano, point.flags);
         let Some(taken) = self.taken(of, &point.attributes, times, refused) else { return };
         if taken.ends {
-            self.end(&of.name, taken.stream, taken.at.unix_ms);
-            return self.end_sums(of, &taken);
+            self.end_all(&of.name, taken.stream, taken.at.unix_ms);
+            return self.end_sums(of, taken);
         }
         for quantile in &point.quantile_values {
             let mut labels = taken.labels.clone();
@@ -210,10 +210,10 @@ impl Store {
         self.number(&name("count"), labels, stream, Kind::Counter, Point { value: count as f64, ..at }, refused);
     }
 
-    fn end_sums(&mut self, of: &Of<'_>, taken: &Taken) {
-        for suffix in ["sum", "count"] {
-            self.end(&format!("{}_{suffix}", of.name), taken.stream, taken.at.unix_ms);
-        }
+    fn end_sums(&mut self, of: &Of<'_>, taken: Taken) {
+        let Taken { labels, stream, at, .. } = taken;
+        self.end(&format!("{}_sum", of.name), labels.clone(), stream, at.unix_ms);
+        self.end(&format!("{}_count", of.name), labels, stream, at.unix_ms);
     }
 }
 

@@ -51,6 +51,17 @@ enum Samples {
     Recorded(Recordings),
 }
 
+impl Held {
+    fn end(&mut self, unix_ms: i64) {
+        match &mut self.samples {
+            Samples::Numbers(numbers) => numbers.end(unix_ms),
+            Samples::Histograms(histograms) => histograms.end(unix_ms),
+            // Rules end what they record by a sample of their own.
+            Samples::Recorded(_) => {}
+        }
+    }
+}
+
 /// All series.
 #[derive(Debug)]
 pub struct Store {
@@ -250,16 +261,23 @@ impl Store {
         });
     }
 
-    /// Ends the series of this name that are of the stream, until their next points.
-    pub(super) fn end(&mut self, name: &str, stream: Stream, unix_ms: i64) {
-        let family = self.families.get_mut(name).into_iter().flat_map(|family| family.values_mut());
-        for held in family.filter(|held| held.stream == stream) {
-            match &mut held.samples {
-                Samples::Numbers(numbers) => numbers.end(unix_ms),
-                // What came with each point is told of that point alone.
-                Samples::Histograms(_) | Samples::Recorded(_) => {}
-            }
+    /// Ends a series, until its next point.
+    pub(super) fn end(&mut self, name: &str, mut labels: BTreeMap<String, String>, stream: Stream, unix_ms: i64) {
+        let Some(family) = self.families.get_mut(name) else { return };
+        labels.insert("__name__".to_owned(), name.to_owned());
+        if family.get(&labels).is_none_or(|held| held.stream != stream) {
+            labels.insert(STREAM.to_owned(), stream.text());
         }
+        if let Some(held) = family.get_mut(&labels) {
+            held.end(unix_ms);
+        }
+    }
+
+    /// Ends all series of this name that are of the stream: those of a histogram's buckets, or of a summary's quantiles,
+    /// which the point that ends them does not name.
+    pub(super) fn end_all(&mut self, name: &str, stream: Stream, unix_ms: i64) {
+        let family = self.families.get_mut(name).into_iter().flat_map(|family| family.values_mut());
+        family.filter(|held| held.stream == stream).for_each(|held| held.end(unix_ms));
     }
 
     /// Gives the samples of a series, made where they are not there, to `add`. Where the labels are those of another

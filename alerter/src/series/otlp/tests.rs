@@ -174,6 +174,37 @@ fn given_a_histogram_without_a_recorded_value_then_all_of_its_series_end() {
 }
 
 #[test]
+fn given_summaries_and_exponential_histograms_without_a_recorded_value_then_their_series_end() {
+    let mut fed = Fed::new();
+    let (times, flags) = ([(T + 1) * NANO, (T + 5) * NANO], DataPointFlags::NoRecordedValueMask as u32);
+    let summary = SummaryDataPoint {
+        time_unix_nano: times[0],
+        count: 3,
+        quantile_values: vec![ValueAtQuantile { quantile: 0.99, value: 4.5 }],
+        ..SummaryDataPoint::default()
+    };
+    let ended = SummaryDataPoint { time_unix_nano: times[1], flags, ..SummaryDataPoint::default() };
+    fed.add(&[], "", metric("s", metric::Data::Summary(Summary { data_points: vec![summary, ended] })));
+    let histogram = ExponentialHistogramDataPoint {
+        time_unix_nano: times[0],
+        count: 2,
+        sum: Some(3.0),
+        positive: Some(Buckets { offset: 0, bucket_counts: vec![2] }),
+        ..ExponentialHistogramDataPoint::default()
+    };
+    let ended = ExponentialHistogramDataPoint { time_unix_nano: times[1], flags, ..Default::default() };
+    let data_points = vec![histogram, ended];
+    let aggregation_temporality = AggregationTemporality::Delta as i32;
+    let data = metric::Data::ExponentialHistogram(ExponentialHistogram { data_points, aggregation_temporality });
+    fed.add(&[], "", metric("h", data));
+    for (second, there) in [(4, 1.0), (5, 0.0)] {
+        for name in ["s", "s_sum", "s_count", "h", "h_sum", "h_count"] {
+            assert_eq!(fed.at(&format!("count({name}) or vector(0)"), second), [there], "{name} at {second}");
+        }
+    }
+}
+
+#[test]
 fn given_a_summary_then_its_quantiles_sum_and_count_are_series() {
     let mut fed = Fed::new();
     let summary = |second, count| SummaryDataPoint {
