@@ -99,8 +99,8 @@ pub(crate) struct Run {
     external_url: String,
     shared: Shared,
     lateness: Lateness,
-    /// Collectors that were shown as series.
-    shown: BTreeMap<Labels, f64>,
+    /// Event time at which collectors were shown as series last, and those series.
+    shown: (i64, BTreeMap<Labels, f64>),
     saver: Saver,
     evaluations: Counter<u64>,
     failures: Counter<u64>,
@@ -192,7 +192,7 @@ impl Engine {
             external_url,
             shared,
             lateness: options.lateness.0,
-            shown: BTreeMap::new(),
+            shown: (i64::MIN, BTreeMap::new()),
             saver,
             evaluations: counter("weir_rule_evaluations", "Rules evaluated"),
             failures: counter("weir_rule_failures", "Rules whose evaluation failed"),
@@ -373,13 +373,17 @@ impl Run {
         evaluated
     }
 
-    /// Shows the collectors as series, so that rules can say that one is absent.
-    fn show_collectors(&mut self, time_ms: i64) {
+    /// Shows the collectors as series, once a second of event time, so that rules can say that one is absent.
+    fn show_collectors(&mut self, until_ms: i64) {
+        let time_ms = until_ms.div_euclid(1000).saturating_mul(1000);
+        if time_ms <= self.shown.0 {
+            return;
+        }
         let up = |standing: &Standing| if standing.state == Presence::Absent { 0.0 } else { 1.0 };
         let collectors = self.shared.collectors();
         let now: BTreeMap<Labels, f64> =
             collectors.iter().map(|standing| (collector_labels(standing), up(standing))).collect();
-        let gone = self.shown.keys().filter(|labels| !now.contains_key(*labels)).map(|labels| (labels, STALE));
+        let gone = self.shown.1.keys().filter(|labels| !now.contains_key(*labels)).map(|labels| (labels, STALE));
         let mut refused = Refused::default();
         let mut store = self.shared.store.write();
         for (labels, value) in now.iter().map(|(labels, value)| (labels, *value)).chain(gone) {
@@ -387,7 +391,7 @@ impl Run {
         }
         drop(store);
         self.refused.add(refused.over_limit + refused.out_of_range + refused.unsupported, &[]);
-        self.shown = now;
+        self.shown = (time_ms, now);
     }
 
     fn record(&self, step: &Step) {
