@@ -12,6 +12,8 @@ use weir_proto::v1;
 
 /// Collectors that are known; more are waited for by nobody.
 const MOST: usize = 10_000;
+/// Another on the same machine takes the place of one that was silent for so long.
+const REPLACED: Duration = Duration::from_mins(5);
 /// One that says nothing for longer is told as late.
 const LATE: Duration = Duration::from_secs(5);
 
@@ -69,8 +71,12 @@ impl Collectors {
             self.by_id.remove(id);
             return;
         }
-        if self.by_id.len() >= MOST && !self.by_id.contains_key(id) {
-            return;
+        if !self.by_id.contains_key(id) {
+            // One that lost its data folder has another id; of the old one nobody will hear again.
+            self.by_id.retain(|_, known| known.host != said.host || now.duration_since(known.heard) < REPLACED);
+            if self.by_id.len() >= MOST {
+                return;
+            }
         }
         let heard = now.checked_sub(age).unwrap_or(now);
         let ends: BTreeMap<_, _> =
@@ -209,6 +215,17 @@ mod tests {
         assert_eq!(collectors.complete(at(302), ABSENT), Some(Some(401)), "it is back");
         collectors.take("b", v1::CollectorProgress { gone: true, ..said(500, &[]) }, at(303), Duration::ZERO);
         assert_eq!(collectors.complete(at(303), ABSENT), Some(Some(402)));
+    }
+
+    #[test]
+    fn given_another_on_the_same_machine_then_it_takes_the_place_of_one_that_is_long_silent() {
+        let (mut collectors, start) = (Collectors::default(), Instant::now());
+        let on = |host: &str| v1::CollectorProgress { host: host.to_owned(), ..said(1, &[]) };
+        for (id, host, second) in [("a", "n1", 0), ("b", "n2", 0), ("c", "n1", 10), ("d", "n1", 301)] {
+            collectors.take(id, on(host), start + Duration::from_secs(second), Duration::ZERO);
+        }
+        let there: Vec<&str> = collectors.by_id.keys().map(String::as_str).collect();
+        assert_eq!(there, ["b", "c", "d"], "a was silent for five minutes, b is elsewhere, c is not silent for long");
     }
 
     #[test]
