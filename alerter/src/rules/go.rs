@@ -164,7 +164,7 @@ fn original(name: &str, arguments: &[Value]) -> Result<Value, TemplateError> {
     if arguments.len() > MOST_ARGUMENTS {
         return Err(TemplateError::Exec(format!("{name} takes at most {MOST_ARGUMENTS} arguments")));
     }
-    let places: String = (0..arguments.len()).map(|at| format!(" (index . {at})")).collect();
-    let template = Template::new(name).parse(&format!("{{{{{name}{places}}}}}"))?;
+    let places: Vec<String> = (0..arguments.len()).map(|at| format!("(index . {at})")).collect();
+    let template = Template::new(name).parse(&format!("{{{{{name} {}}}}}", places.join(" ")))?;
     template.execute_to_string(&Value::List(arguments.to_vec().into())).map(Value::from)
 }
