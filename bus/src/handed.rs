@@ -6,9 +6,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
-/// An offset so far behind one that was acknowledged before is of a topic that was made anew.
-const ANEW: i64 = 10_000;
-
 /// Of one topic.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HandedOver {
@@ -46,9 +43,17 @@ impl Handed {
         state.waiting.remove(&number);
         if let Some((partition, offset)) = place {
             let end = state.ends.entry(partition).or_insert(0);
-            if offset >= *end || *end - offset > ANEW {
-                *end = offset + 1;
-            }
+            *end = offset.saturating_add(1).max(*end);
+        }
+    }
+
+    /// The partition ends there, so that what was written behind it is of a topic that was made anew; without an end, it
+    /// is not there.
+    pub(crate) fn ends_at(&self, partition: i32, high: Option<i64>) {
+        let mut state = self.0.lock();
+        match high {
+            Some(high) => drop(state.ends.entry(partition).and_modify(|end| *end = high.min(*end))),
+            None => drop(state.ends.remove(&partition)),
         }
     }
 
@@ -79,8 +84,12 @@ mod tests {
     #[test]
     fn given_a_topic_that_was_made_anew_then_its_end_is_the_new_one() {
         let handed = Handed::default();
-        handed.end(handed.begin(), Some((0, 1_000_000)));
-        handed.end(handed.begin(), Some((0, 3)));
-        assert_eq!(handed.now().ends[&0], 4);
+        handed.end(handed.begin(), Some((0, 1_000)));
+        handed.end(handed.begin(), Some((1, 5)));
+        handed.ends_at(0, Some(4));
+        handed.ends_at(1, None);
+        assert_eq!(handed.now().ends, BTreeMap::from([(0, 4)]));
+        handed.ends_at(0, Some(9));
+        assert_eq!(handed.now().ends[&0], 4, "others write there too");
     }
 }

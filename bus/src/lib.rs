@@ -229,6 +229,17 @@ impl Bus {
         self.metrics.handed_over(topic)
     }
 
+    /// Compares what was sent to a topic with what is there: of one that was made anew, what was sent before is void.
+    pub async fn compare_handed_over(&self, topic: &str) -> Result<(), Error> {
+        let count = self.partitions(topic).await?;
+        for partition in self.handed_over(topic).ends.into_keys() {
+            let high =
+                if partition < count { Some(self.offsets(&Partition::new(topic, partition)).await?.1) } else { None };
+            self.metrics.ends_at(topic, partition, high);
+        }
+        Ok(())
+    }
+
     /// A producer.
     pub fn producer(&self) -> Result<Producer, Error> {
         self.producer_of(usize::MAX)

@@ -134,6 +134,13 @@ impl Metrics {
         self.topics.read().get(topic).map(|topic| topic.handed.now()).unwrap_or_default()
     }
 
+    /// A partition of a topic ends there, or is gone.
+    pub(crate) fn ends_at(&self, topic: &str, partition: i32, high: Option<i64>) {
+        if let Some(topic) = self.topics.read().get(topic) {
+            topic.handed.ends_at(partition, high);
+        }
+    }
+
     /// Messages were handed to a reader.
     pub(crate) fn received(&self, messages: &[Message]) {
         for run in messages.chunk_by(|a, b| a.partition.topic == b.partition.topic) {

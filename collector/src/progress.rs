@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use parking_lot::Mutex;
 use prost::Message as _;
 use tokio::time::Instant;
@@ -27,8 +28,14 @@ const EVERY: Duration = Duration::from_millis(500);
 const SETTLE: Duration = Duration::from_secs(3);
 /// …and so long after more than [`PATIENCE`].
 const HELD: Duration = Duration::from_secs(10);
+/// …and after exports were refused because there was nowhere to put them: exporters that wait the longest try again.
+const REFUSED: Duration = Duration::from_secs(30);
 const STALL: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it is looked whether topics were made anew.
+const COMPARE: Duration = Duration::from_secs(10);
+/// A wall clock that falls by more was set.
+const SET: u64 = 1_000_000_000;
 /// How long the bus may take to have it; what is newer is said next time.
 const SEND: Duration = Duration::from_secs(5);
 const QUEUE: usize = 64 << 10;
@@ -44,6 +51,7 @@ pub(crate) struct Arrivals(Arc<Mutex<Waiting>>);
 struct Waiting {
     count: u64,
     since: BTreeMap<u64, u64>,
+    refused: Option<Instant>,
 }
 
 /// One of them, until it is dropped.
@@ -61,6 +69,16 @@ impl Arrivals {
         waiting.count += 1;
         waiting.since.insert(number, now());
         Arrival { of: self.clone(), number }
+    }
+
+    /// One was refused for want of a place, and will come again.
+    pub(crate) fn refuse(&self) {
+        self.0.lock().refused = Some(Instant::now());
+    }
+
+    /// When one was refused last.
+    pub(crate) fn refused(&self) -> Option<Instant> {
+        self.0.lock().refused
     }
 
     /// When the oldest came.
@@ -89,12 +107,21 @@ impl Pace {
         Self { ran: (now, wall), not_before: now + SETTLE, complete: 0 }
     }
 
+    /// Those who were turned away at `at` come back first.
+    fn refused(&mut self, at: Instant) {
+        self.not_before = self.not_before.max(at + REFUSED);
+    }
+
     /// `oldest` is when the oldest came that has not been handed over. Nothing before the first time that is known.
     fn complete(&mut self, now: Instant, wall: u64, oldest: Option<u64>) -> Option<u64> {
         let stood = now.duration_since(self.ran.0).max(Duration::from_nanos(wall.saturating_sub(self.ran.1)));
         self.ran = (now, wall);
         if stood > EVERY + STALL {
             self.not_before = self.not_before.max(now + if stood > EVERY + PATIENCE { HELD } else { SETTLE });
+        }
+        if wall.saturating_add(SET) < self.complete {
+            // The clock was ahead: what was said then is not so.
+            self.complete = wall;
         }
         if now >= self.not_before {
             self.complete = self.complete.max(wall.min(oldest.unwrap_or(wall)));
@@ -133,26 +160,42 @@ impl Progress {
         let mut pace = Pace::new(Instant::now(), now());
         let mut every = tokio::time::interval(EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut is_told = false;
+        let (mut is_told, mut compare) = (false, Instant::now() + COMPARE);
+        // Beside the clock, which must not seem to have stood still while the bus takes its time.
+        let mut saying = FuturesUnordered::new();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                _ = every.tick() => {}
-            }
-            let wall = now();
-            let Some(complete) = pace.complete(Instant::now(), wall, self.oldest()) else { continue };
-            let said = tokio::select! {
-                () = stop.cancelled() => return,
-                said = tokio::time::timeout(SEND, self.say(complete, false)) => said,
-            };
-            match said {
-                Ok(Ok(())) => is_told = false,
-                // Readers wait: there is nothing else to lose.
-                Ok(Err(error)) if !is_told => {
-                    is_told = true;
-                    tracing::warn!(error = %whole(&error), "how far this collector is cannot be written to weir_progress");
+                Some(said) = saying.next(), if !saying.is_empty() => match said {
+                    Ok(Ok(())) => is_told = false,
+                    // Readers wait: there is nothing else to lose.
+                    Ok(Err(error)) if !is_told => {
+                        is_told = true;
+                        let error: Error = error;
+                        tracing::warn!(error = %whole(&error), "how far this collector is cannot be written to weir_progress");
+                    }
+                    Ok(Err(_)) | Err(_) => {}
+                },
+                _ = every.tick() => {
+                    if let Some(at) = self.store.refused() {
+                        pace.refused(at);
+                    }
+                    let complete = pace.complete(Instant::now(), now(), self.oldest());
+                    if let Some(complete) = complete.filter(|_| saying.is_empty()) {
+                        let compares = Instant::now() >= compare;
+                        if compares {
+                            compare = Instant::now() + COMPARE;
+                        }
+                        saying.push(tokio::time::timeout(SEND, async move {
+                            if compares {
+                                for topic in TOPICS {
+                                    self.bus.compare_handed_over(topic).await?;
+                                }
+                            }
+                            self.say(complete, false).await
+                        }));
+                    }
                 }
-                Ok(Err(_)) | Err(_) => {}
             }
         }
     }
@@ -165,8 +208,10 @@ impl Progress {
     }
 
     fn oldest(&self) -> Option<u64> {
-        let sent = TOPICS.iter().filter_map(|topic| self.bus.handed_over(topic).oldest_unix_nano).min();
-        [self.store.oldest(), self.samples.oldest(), sent].into_iter().flatten().min()
+        // In the direction in which they go, so that none is missed on its way from one to the next.
+        let waiting = [self.store.oldest(), self.samples.oldest()];
+        let sent = TOPICS.iter().filter_map(|topic| self.bus.handed_over(topic).oldest_unix_nano);
+        waiting.into_iter().flatten().chain(sent).min()
     }
 
     async fn say(&self, complete: u64, gone: bool) -> Result<(), Error> {
@@ -240,6 +285,35 @@ mod tests {
             assert!(said[4..14].iter().all(|said| *said == Some(4)), "{machine}: {said:?}");
             assert_eq!(said[14], Some(45), "{machine}");
         }
+    }
+
+    #[test]
+    fn given_exports_that_were_refused_then_those_who_come_again_come_first() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut pace = Pace::new(start, T);
+        let mut said = |second: u64, refused: Option<u64>| {
+            if let Some(refused) = refused {
+                pace.refused(at(refused));
+            }
+            pace.complete(at(second), T + second * SECOND, None).map(|complete| (complete - T) / SECOND)
+        };
+        for second in 1..3 {
+            assert_eq!(said(second, None), None);
+        }
+        assert_eq!(said(3, None), Some(3));
+        for second in 4..34 {
+            assert_eq!(said(second, Some(4)), Some(3), "{second}");
+        }
+        assert_eq!(said(34, Some(4)), Some(34));
+    }
+
+    #[test]
+    fn given_a_clock_that_was_ahead_and_is_set_then_time_is_what_it_is() {
+        assert_eq!(said(&[(1, 1, None), (2, 3602, None)]), [None, None]);
+        let mut steps: Vec<_> = (3..13).map(|second| (second, 3600 + second, None)).collect();
+        steps.push((13, 13, None));
+        assert_eq!(said(&steps).last(), Some(&Some(13)));
     }
 
     #[test]

@@ -75,6 +75,8 @@ struct Group {
 #[derive(Debug, Clone, Default)]
 struct TargetState {
     in_flight: bool,
+    /// Alerts that it is being told fire.
+    telling: BTreeSet<u64>,
     failures: u32,
     retry_ms: Option<i64>,
 }
@@ -216,7 +218,7 @@ impl Groups {
     /// Takes all alerts that fire or were resolved lately. What is not among them has ended, and is known until everyone
     /// who was told that it fires was told so.
     pub(super) fn update(&mut self, alerts: Vec<Alert>, now_ms: i64) {
-        let told = self.taken.values().flat_map(|taken| &taken.firing).copied().collect();
+        let told = self.told();
         let alerts = self.owed.update(alerts, &told, now_ms);
         let mut sorted: BTreeMap<GroupKey, BTreeMap<Arc<Labels>, Alert>> = BTreeMap::new();
         for alert in alerts {
@@ -291,6 +293,7 @@ impl Groups {
                     continue;
                 }
                 target.in_flight = true;
+                target.telling = fingerprints(alerts.iter()).0;
                 let quoted: Vec<String> = key.1.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
                 deliveries.push(Delivery {
                     id: DeliveryId { group: key.clone(), target: at },
@@ -312,6 +315,7 @@ impl Groups {
         let name = taken_key(&Self::target_name(route, *target), &key.1);
         if let Some(state) = self.by_key.get_mut(key).and_then(|group| group.targets.get_mut(*target)) {
             state.in_flight = false;
+            state.telling.clear();
             if let Outcome::Failed { after_ms } = outcome {
                 let pause = FIRST_RETRY_MS.saturating_mul(1 << state.failures.min(16)).min(LONGEST_RETRY_MS);
                 let pause = pause.max(after_ms.unwrap_or(0).min(LONGEST_ASKED_MS));
@@ -329,9 +333,15 @@ impl Groups {
         true
     }
 
+    /// Alerts that somebody was told fire, or is being told so.
+    fn told(&self) -> BTreeSet<u64> {
+        let telling = self.by_key.values().flat_map(|group| &group.targets).flat_map(|target| &target.telling);
+        self.taken.values().flat_map(|taken| &taken.firing).chain(telling).copied().collect()
+    }
+
     /// What receivers are owed, for the snapshot.
     pub(super) fn owed(&self) -> Vec<v1::OwedAlert> {
-        self.owed.messages()
+        self.owed.messages(&self.told())
     }
 
     /// When something is next due; `None` where nothing is known.

@@ -15,8 +15,6 @@ const MOST_OWED: usize = 10_000;
 #[derive(Debug, Default)]
 pub(super) struct Owed {
     known: BTreeMap<Arc<BTreeMap<String, String>>, Alert>,
-    /// Of these, those that evaluation no longer names.
-    forgotten: BTreeSet<Arc<BTreeMap<String, String>>>,
 }
 
 impl Owed {
@@ -27,11 +25,10 @@ impl Owed {
             labels: Arc::new(message.labels.into_iter().collect()),
             annotations: Arc::new(message.annotations.into_iter().collect()),
             starts_at_ms: millis(message.starts_at_unix_nano),
-            ends_at_ms: Some(millis(message.ends_at_unix_nano)),
+            ends_at_ms: (message.ends_at_unix_nano > 0).then(|| millis(message.ends_at_unix_nano)),
             generator_url: message.generator_url,
         };
-        let known: BTreeMap<_, _> = owed.into_iter().map(alert).map(|alert| (alert.labels.clone(), alert)).collect();
-        Self { forgotten: known.keys().cloned().collect(), known }
+        Self { known: owed.into_iter().map(alert).map(|alert| (alert.labels.clone(), alert)).collect() }
     }
 
     /// Takes the alerts that evaluation names, and gives them with those that are owed: that somebody was told of as
@@ -52,7 +49,6 @@ impl Owed {
             );
             owed.truncate(MOST_OWED);
         }
-        self.forgotten = owed.iter().map(|alert| alert.labels.clone()).collect();
         known.extend(owed.into_iter().map(|alert| (alert.labels.clone(), alert)));
         self.known = known;
         self.known.values().cloned().collect()
@@ -63,18 +59,17 @@ impl Owed {
         !fingerprints.is_empty() && self.known.keys().any(|labels| fingerprints.contains(&fingerprint(labels)))
     }
 
-    /// For a snapshot.
-    pub(super) fn messages(&self) -> Vec<v1::OwedAlert> {
+    /// For a snapshot: all that somebody was `told` of as firing, whether evaluation still names it or not.
+    pub(super) fn messages(&self, told: &BTreeSet<u64>) -> Vec<v1::OwedAlert> {
         let nanos = |ms: i64| u64::try_from(ms).unwrap_or(0).saturating_mul(1_000_000);
-        let forgotten = self.forgotten.iter().filter_map(|labels| self.known.get(labels));
-        forgotten
-            .map(|alert| v1::OwedAlert {
-                labels: (*alert.labels).clone().into_iter().collect(),
-                annotations: (*alert.annotations).clone().into_iter().collect(),
-                starts_at_unix_nano: nanos(alert.starts_at_ms),
-                ends_at_unix_nano: nanos(alert.ends_at_ms.unwrap_or(0)),
-                generator_url: alert.generator_url.clone(),
-            })
-            .collect()
+        let owed = self.known.values().filter(|alert| told.contains(&fingerprint(&alert.labels)));
+        owed.map(|alert| v1::OwedAlert {
+            labels: (*alert.labels).clone().into_iter().collect(),
+            annotations: (*alert.annotations).clone().into_iter().collect(),
+            starts_at_unix_nano: nanos(alert.starts_at_ms),
+            ends_at_unix_nano: nanos(alert.ends_at_ms.unwrap_or(0)),
+            generator_url: alert.generator_url.clone(),
+        })
+        .collect()
     }
 }

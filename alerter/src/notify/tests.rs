@@ -129,6 +129,19 @@ fn given_a_receiver_that_is_away_while_an_alert_ends_then_it_is_told_whenever_it
 }
 
 #[test]
+fn given_an_alert_that_is_forgotten_while_it_is_first_told_then_its_end_is_told_too() {
+    let mut groups = Groups::new(&options(ROUTE, OPS), Vec::new(), Vec::new());
+    groups.update(vec![slow("a", None)], 0);
+    let due = groups.due(5_000);
+    assert_eq!(told(&due), "ops:a+");
+    // It is pending again, which is not told.
+    groups.update(Vec::new(), 6_000);
+    groups.done(&due[0], Outcome::Taken, 7_000);
+    groups.update(Vec::new(), 8_000);
+    assert_eq!(take(&mut groups, 65_000), "ops:a-");
+}
+
+#[test]
 fn given_an_interval_longer_than_evaluation_remembers_then_what_ended_is_told() {
     let route = ROUTE.replace("group_interval: 1m", "group_interval: 17m");
     let mut groups = Groups::new(&options(&route, OPS), Vec::new(), Vec::new());

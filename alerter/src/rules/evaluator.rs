@@ -517,12 +517,14 @@ impl RuleState {
             held.contains_key(labels) || (alert.state != State::Pending && !alert.is_over(time))
         });
         for (labels, (value, annotations)) in held {
-            let orphan = orphans.adopt(&labels);
+            if let Some(orphan) = orphans.adopt(&labels)
+                && self.alerts.get(&labels).is_none_or(|own| stronger(&orphan, own))
+            {
+                self.alerts.insert(labels.clone(), orphan);
+            }
             let alert = self.alerts.entry(labels.clone()).or_insert_with(|| {
-                orphan.unwrap_or_else(|| {
-                    step.changed = true;
-                    Alert::begin(labels, time)
-                })
+                step.changed = true;
+                Alert::begin(labels, time)
             });
             step.changed |= alert.state == State::Resolved;
             step.changed |= alert.holds(time, *for_ms);

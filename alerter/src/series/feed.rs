@@ -92,7 +92,8 @@ impl Shared {
 
     /// The collectors that say how far they are.
     pub fn collectors(&self) -> Vec<Standing> {
-        self.collectors.lock().standings(Instant::now(), self.absent_after)
+        let wall = u64::try_from(weir_service::time::now_unix_nano()).unwrap_or(0);
+        self.collectors.lock().standings(Instant::now(), wall, self.absent_after)
     }
 }
 
@@ -357,9 +358,11 @@ impl Feed {
 
     fn take_progress(&self, message: &Message) {
         let id = message.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
-        let Ok(said) = v1::CollectorProgress::decode(&message.value[..]) else { return self.undecodable(message) };
+        let Ok(mut said) = v1::CollectorProgress::decode(&message.value[..]) else { return self.undecodable(message) };
         // What lay there before this start was said when it was said.
         let wall = u64::try_from(weir_service::time::now_unix_nano()).unwrap_or(0);
+        // A clock that is ahead knows nothing of what is to come.
+        said.complete_unix_nano = said.complete_unix_nano.min(wall);
         let is_history = !self.shared.whole.load(Ordering::Acquire);
         let age = Duration::from_nanos(if is_history { wall.saturating_sub(said.at_unix_nano) } else { 0 });
         self.shared.collectors.lock().take(&id, said, Instant::now(), age);

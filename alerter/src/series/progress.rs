@@ -10,10 +10,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 use weir_proto::v1;
 
-/// Collectors that are known; more are waited for by nobody.
+/// Collectors that are known.
 const MOST: usize = 10_000;
 /// Another on the same machine takes the place of one that was silent for so long.
 const REPLACED: Duration = Duration::from_mins(5);
+/// One that was silent for so long is not known any more, as after a restart.
+const FORGOTTEN: Duration = Duration::from_hours(1);
+const SWEEP: Duration = Duration::from_mins(1);
+/// And one whose time is so far behind: what it had waits, or its clock does.
+const BEHIND: Duration = Duration::from_secs(15);
 /// One that says nothing for longer is told as late.
 const LATE: Duration = Duration::from_secs(5);
 
@@ -21,6 +26,7 @@ const LATE: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub struct Collectors {
     by_id: BTreeMap<String, Collector>,
+    swept: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -58,7 +64,7 @@ pub struct Standing {
 pub enum Presence {
     /// It says how far it is.
     Live,
-    /// It is silent, and is waited for.
+    /// It is silent, or far behind, and is waited for.
     Late,
     /// It has been silent for so long that nobody waits.
     Absent,
@@ -71,11 +77,17 @@ impl Collectors {
             self.by_id.remove(id);
             return;
         }
+        if self.swept.is_none_or(|swept| now.duration_since(swept) >= SWEEP) {
+            self.swept = Some(now);
+            self.by_id.retain(|_, known| now.duration_since(known.heard) < FORGOTTEN);
+        }
         if !self.by_id.contains_key(id) {
             // One that lost its data folder has another id; of the old one nobody will hear again.
             self.by_id.retain(|_, known| known.host != said.host || now.duration_since(known.heard) < REPLACED);
             if self.by_id.len() >= MOST {
-                return;
+                let longest = self.by_id.iter().min_by_key(|(_, known)| known.heard).map(|(id, _)| id.clone());
+                longest.map(|id| self.by_id.remove(&id));
+                tracing::warn!(limit = MOST, "there are too many collectors: the one silent longest is not waited for");
             }
         }
         let heard = now.checked_sub(age).unwrap_or(now);
@@ -105,7 +117,19 @@ impl Collectors {
         let is_read = |said: &Said| {
             said.ends.iter().all(|((topic, partition), end)| reached(topic, *partition).is_some_and(|at| at >= *end))
         };
+        // Of a topic that was made anew, what was said before never comes.
+        let is_void = |said: &Said, newer: &Said| {
+            said.ends.iter().any(|((topic, partition), end)| {
+                let is_there = reached(topic, *partition).is_some_and(|at| at >= *end);
+                !is_there && newer.ends.get(&(topic.clone(), *partition)).is_none_or(|newer| newer < end)
+            })
+        };
         for collector in self.by_id.values_mut() {
+            if let (Some(said), Some(newer)) = (&collector.pending, &collector.newest)
+                && is_void(said, newer)
+            {
+                collector.pending = collector.newest.take();
+            }
             while let Some(said) = collector.pending.take_if(|said| is_read(said)) {
                 collector.complete = collector.complete.max(Some(said.complete));
                 collector.pending = collector.newest.take();
@@ -127,14 +151,16 @@ impl Collectors {
         waited.any(|collector| collector.ends.contains_key(&key))
     }
 
-    /// All of them.
-    pub fn standings(&self, now: Instant, absent_after: Duration) -> Vec<Standing> {
+    /// All of them, at this time of the wall clock, in nanoseconds since the epoch.
+    pub fn standings(&self, now: Instant, wall: u64, absent_after: Duration) -> Vec<Standing> {
+        let is_behind = |complete: u64| wall.saturating_sub(complete) > BEHIND.as_nanos() as u64;
+
         let standing = |(id, collector): (&String, &Collector)| Standing {
             id: id.clone(),
             host: collector.host.clone(),
             state: match now.duration_since(collector.heard) {
                 silent if silent >= absent_after => Presence::Absent,
-                silent if silent >= LATE => Presence::Late,
+                silent if silent >= LATE || collector.complete.is_some_and(is_behind) => Presence::Late,
                 _ => Presence::Live,
             },
         };
@@ -204,7 +230,7 @@ mod tests {
             collectors.read(|_, _| None);
         }
         let states = |collectors: &Collectors, second| -> Vec<&str> {
-            collectors.standings(at(second), ABSENT).iter().map(|standing| standing.state.name()).collect()
+            collectors.standings(at(second), 0, ABSENT).iter().map(|standing| standing.state.name()).collect()
         };
         assert_eq!(collectors.complete(at(299), ABSENT), Some(Some(100)));
         assert_eq!(states(&collectors, 299), ["late", "live"]);
@@ -215,6 +241,30 @@ mod tests {
         assert_eq!(collectors.complete(at(302), ABSENT), Some(Some(401)), "it is back");
         collectors.take("b", v1::CollectorProgress { gone: true, ..said(500, &[]) }, at(303), Duration::ZERO);
         assert_eq!(collectors.complete(at(303), ABSENT), Some(Some(402)));
+    }
+
+    #[test]
+    fn given_a_topic_that_was_made_anew_then_what_was_said_of_the_old_one_is_not_waited_for() {
+        let (mut collectors, now) = (Collectors::default(), Instant::now());
+        let reached = |_: &str, partition: i32| (partition == 0).then_some(3);
+        for (complete, ends) in [(10, &[(0, 1_000), (1, 7)][..]), (11, &[(0, 1_000), (1, 7)]), (12, &[(0, 3)])] {
+            collectors.take("a", said(complete, ends), now, Duration::ZERO);
+            collectors.read(reached);
+        }
+        assert_eq!(collectors.complete(now, ABSENT), Some(Some(12)));
+    }
+
+    #[test]
+    fn given_one_that_is_silent_for_an_hour_then_it_is_forgotten() {
+        let (mut collectors, start) = (Collectors::default(), Instant::now());
+        collectors.take("a", said(1, &[]), start, Duration::ZERO);
+        collectors.take(
+            "b",
+            v1::CollectorProgress { host: "n2".to_owned(), ..said(1, &[]) },
+            start + FORGOTTEN,
+            Duration::ZERO,
+        );
+        assert_eq!(collectors.by_id.keys().collect::<Vec<_>>(), ["b"]);
     }
 
     #[test]
@@ -233,6 +283,6 @@ mod tests {
         let (mut collectors, now) = (Collectors::default(), Instant::now() + ABSENT * 3);
         collectors.take("a", said(1, &[]), now, ABSENT * 2);
         assert_eq!(collectors.complete(now, ABSENT), None);
-        assert_eq!(collectors.standings(now, ABSENT)[0].state, Presence::Absent);
+        assert_eq!(collectors.standings(now, 0, ABSENT)[0].state, Presence::Absent);
     }
 }

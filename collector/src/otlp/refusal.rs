@@ -135,6 +135,11 @@ impl From<Refused> for Refusal {
 }
 
 impl Refusal {
+    /// Whether it is refused because there is nowhere to put it now, rather than for what it is or who sent it.
+    pub(super) fn is_for_now(&self) -> bool {
+        matches!(self, Self::Full | Self::Spool(_) | Self::Away | Self::Late | Self::Bus(_))
+    }
+
     pub(super) fn http_status(&self) -> StatusCode {
         match self {
             Self::Malformed(_) | Self::Encoding { .. } | Self::Frame(_) | Self::Broken(_) | Self::Record(_) => {

@@ -41,11 +41,17 @@ impl Store {
 
     /// When the oldest came that the bus does not have, in nanoseconds since the epoch.
     pub(crate) fn oldest(&self) -> Option<u64> {
+        let arrived = self.arrivals.oldest();
         let spooled = self.spool.as_ref().filter(|spool| !spool.is_empty()).map(|spool| {
             let now = weir_service::time::now_unix_nano();
             u64::try_from(now).unwrap_or(0).saturating_sub(spool.status().oldest.as_nanos() as u64)
         });
-        self.arrivals.oldest().into_iter().chain(spooled).min()
+        arrived.into_iter().chain(spooled).min()
+    }
+
+    /// When exports were refused last because there was nowhere to put them.
+    pub(crate) fn refused(&self) -> Option<Instant> {
+        self.arrivals.refused()
     }
 
     /// Greatest value of a topic, as far as it is known.
@@ -71,6 +77,14 @@ impl Store {
     /// while there is anything in it is put behind.
     pub(super) async fn put(&self, records: Vec<Record>) -> Result<(), Refusal> {
         let _arrival = self.arrivals.begin();
+        let put = self.try_put(records).await;
+        if put.as_ref().is_err_and(Refusal::is_for_now) {
+            self.arrivals.refuse();
+        }
+        put
+    }
+
+    async fn try_put(&self, records: Vec<Record>) -> Result<(), Refusal> {
         let Some(spool) = &self.spool else {
             if !self.gate.is_open() {
                 return Err(Refusal::Away);

@@ -15,7 +15,8 @@ use weir_query::line::{Line, LineId};
 
 use super::merge::merge;
 
-/// Calls that wait for more parts in one partition, their memory, and the parts of one: at more, the oldest ends early.
+/// Calls of one capture that wait for more parts, their memory, and the parts of one: at more, the oldest of the partition
+/// that has most of them ends early.
 const MOST_OPEN: usize = 65_536;
 const MOST_BYTES: usize = 64 << 20;
 const MOST_PARTS: usize = 1024;
@@ -112,7 +113,15 @@ impl Joins {
             state.order.push_back((key.clone(), number));
             state.open.insert(key, Open { number, arrival_ms, since: now, bytes, parts: vec![line] });
         }
-        (state.bytes > MOST_BYTES || state.open.len() > MOST_OPEN).then(|| state.end_oldest(true)).flatten()
+        let (bytes, open) = self
+            .partitions
+            .values()
+            .fold((0, 0), |(bytes, open), state| (bytes + state.bytes, open + state.open.len()));
+        if bytes <= MOST_BYTES && open <= MOST_OPEN {
+            return None;
+        }
+        let fullest = self.partitions.values_mut().max_by_key(|state| state.bytes)?;
+        fullest.end_oldest(true)
     }
 
     /// A record was gone through that came at this time: gives the calls that end by it.

@@ -76,7 +76,9 @@ pub struct Listed {
 pub struct Step {
     /// By partition, the offsets `[first, end)` that were gone through.
     pub positions: BTreeMap<String, (i64, i64)>,
-    /// Of the same partitions, what is not in a row yet.
+    /// Of the same partitions, what was not in a row yet where the writer began, and what is not now.
+    pub began: BTreeMap<String, Unfinished>,
+    /// The latter.
     pub unfinished: BTreeMap<String, Unfinished>,
     /// A file with what was taken of them, and what made it.
     pub file: Option<(Listed, Definition)>,
@@ -142,7 +144,8 @@ impl Manifest {
     pub fn add(&mut self, step: Step) -> Result<(), Overtaken> {
         for (partition, (first, _)) in &step.positions {
             let there = self.reached(partition).unwrap_or(*first);
-            if there != *first {
+            // A step that only ends calls goes no further: whether another ended them shows in what is left of them.
+            if there != *first || self.unfinished.get(partition) != step.began.get(partition) {
                 return Err(Overtaken { partition: partition.clone(), there, first: *first });
             }
         }
@@ -247,9 +250,15 @@ mod tests {
         assert_eq!((manifest.positions["otlp_spans/0"], manifest.reached("otlp_spans/0")), (6, Some(9)));
         let overtaken = manifest.clone().add(step(6, 12)).unwrap_err();
         assert_eq!((overtaken.there, overtaken.first), (9, 6));
+        manifest.clone().add(step(9, 12)).unwrap_err();
+        let ends = Step { began: with.unfinished.clone(), ..step(9, 9) };
+        let mut other = manifest.clone();
+        other.add(ends.clone()).unwrap();
+        assert_eq!((other.positions["otlp_spans/0"], other.unfinished.len()), (9, 0));
+        other.add(ends).unwrap_err();
         let text = serde_json::to_string(&manifest).unwrap();
         assert_eq!(serde_json::from_str::<Manifest>(&text).unwrap(), manifest);
-        manifest.add(step(9, 12)).unwrap();
+        manifest.add(Step { began: with.unfinished, ..step(9, 12) }).unwrap();
         assert_eq!((manifest.positions["otlp_spans/0"], manifest.unfinished.len()), (12, 0));
     }
 

@@ -22,6 +22,8 @@ pub(super) struct Hands {
     pub(super) sampler: Sampler,
     /// Calls that may have more parts, where the capture joins them.
     joins: Option<Joins>,
+    /// What the manifest says of them.
+    listed: BTreeMap<Partition, Unfinished>,
     making: Making,
     /// That the rows of a minute are divided among.
     pub(super) instances: i32,
@@ -44,7 +46,8 @@ pub(super) struct GoneThrough {
     pub(super) partition: Partition,
     /// `[first, end)`.
     pub(super) offsets: (i64, i64),
-    /// What of it, and of what lies before it, is not in a row yet.
+    /// What of it, and of what lies before it, was not in a row before, and is not now.
+    pub(super) began: Option<Unfinished>,
     pub(super) unfinished: Option<Unfinished>,
 }
 
@@ -60,7 +63,15 @@ struct Tally {
 impl Hands {
     pub(super) fn new(making: Making, capture: Arc<Capture>) -> Self {
         let sampler = Sampler::new(capture.definition.sample.clone());
-        let mut new = Self { capture, sampler, joins: None, making, instances: 1, open: Open::default() };
+        let mut new = Self {
+            capture,
+            sampler,
+            joins: None,
+            listed: BTreeMap::new(),
+            making,
+            instances: 1,
+            open: Open::default(),
+        };
         new.forget_joins();
         new
     }
@@ -169,12 +180,16 @@ impl Hands {
         let positions = std::mem::take(&mut self.open.positions);
         self.open.is_moved = false;
         let unfinished = |partition: i32| self.joins.as_ref().and_then(|joins| joins.unfinished(partition));
-        let of = |(partition, offsets): (Partition, (i64, i64))| GoneThrough {
-            unfinished: unfinished(partition.partition),
-            partition,
-            offsets,
-        };
-        positions.into_iter().map(of).collect()
+        let (mut listed, mut all) = (std::mem::take(&mut self.listed), Vec::with_capacity(positions.len()));
+        for (partition, offsets) in positions {
+            let (began, unfinished) = (listed.remove(&partition), unfinished(partition.partition));
+            if let Some(unfinished) = &unfinished {
+                listed.insert(partition.clone(), unfinished.clone());
+            }
+            all.push(GoneThrough { partition, offsets, began, unfinished });
+        }
+        self.listed = listed;
+        all
     }
 
     /// Joins, or joins no more, as the capture is defined now; what was gone through before a restart stays so.
@@ -187,8 +202,17 @@ impl Hands {
         }
     }
 
+    /// Takes what the capture is now.
+    pub(super) fn define(&mut self, capture: Arc<Capture>) {
+        if self.capture.definition.sample != capture.definition.sample {
+            self.sampler = Sampler::new(capture.definition.sample.clone());
+        }
+        self.capture = capture;
+    }
+
     /// No call is open.
     pub(super) fn forget_joins(&mut self) {
+        self.listed.clear();
         self.joins = self.capture.definition.join.map(|join| Joins::new(join.within.0));
     }
 
@@ -197,6 +221,7 @@ impl Hands {
         // Where calls are joined no more, their parts are rows, as all others are.
         let joins = self.joins.get_or_insert_with(|| Joins::new(std::time::Duration::ZERO));
         joins.restore(partition.partition, unfinished);
+        self.listed.insert(partition.clone(), unfinished.clone());
     }
 
     /// Before this, a partition was gone through before a restart.

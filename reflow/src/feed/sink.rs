@@ -20,7 +20,7 @@ use super::batch::Offer;
 use super::inbox::{Inbox, Told};
 use super::metrics::{Metrics, of};
 use super::open::{GoneThrough, Hands};
-use crate::capture::{Capture, Sampler, Signals};
+use crate::capture::{Capture, Signals, Unfinished};
 use crate::dataset::manifest::{Overtaken, partition_name};
 use crate::dataset::{Finished, Listed, Manifest, Stamp, Step, Store, StoreError, WriteError};
 use crate::definition::From;
@@ -334,8 +334,9 @@ impl Sink {
     async fn try_list(&mut self, finished: Option<&Finished>, gone_through: &[GoneThrough]) -> Result<(), Stop> {
         let named: BTreeMap<String, (i64, i64)> =
             gone_through.iter().map(|of| (partition_name(&of.partition), of.offsets)).collect();
-        let open = gone_through.iter().filter_map(|of| Some((partition_name(&of.partition), of.unfinished.clone()?)));
-        let unfinished = open.collect();
+        let name = |of: &GoneThrough, open: Option<&Unfinished>| Some((partition_name(&of.partition), open?.clone()));
+        let began = gone_through.iter().filter_map(|of| name(of, of.began.as_ref())).collect();
+        let unfinished = gone_through.iter().filter_map(|of| name(of, of.unfinished.as_ref())).collect();
         let mut listed = None;
         if let Some(finished) = finished {
             let name = finished.path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
@@ -354,7 +355,7 @@ impl Sink {
             };
             listed = Some((file, finished.definition.clone()));
         }
-        let step = Step { positions: named, unfinished, file: listed };
+        let step = Step { positions: named, began, unfinished, file: listed };
         match self.step(&step).await {
             Ok(()) => {}
             Err(stop @ Stop::Overtaken(_)) => {
@@ -431,8 +432,11 @@ impl Sink {
     async fn begin(&mut self) -> Result<(), Stop> {
         let capture = self.inbox.capture();
         let topic = capture.source().topic();
+        // Before the ends are asked for: a position beyond one is then of a topic that was made again.
+        let known = self.manifest().await?.0;
         let count = self.making.bus.partitions(topic).await?;
         if let Some(hands) = &mut self.hands {
+            hands.define(capture.clone());
             // As if each had as many partitions as this one. A source is of one partition, so that a share of its own for
             // each would leave most of the rows of a minute untaken where there are few sources.
             let own = self.assigned.iter().filter(|partition| *partition.topic == *topic).count().max(1);
@@ -450,7 +454,8 @@ impl Sink {
             let mut is_changed = manifest.define(&capture.definition);
             for (partition, low, high) in &ends {
                 let position = manifest.reached(&partition_name(partition));
-                if position.is_some_and(|position| position <= *high) {
+                let is_moved = position != known.reached(&partition_name(partition));
+                if position.is_some_and(|position| position <= *high || is_moved) {
                     continue;
                 }
                 if position.is_some() {
@@ -497,11 +502,8 @@ impl Sink {
 
     async fn define(&mut self, capture: Arc<Capture>) -> Result<(), Stop> {
         if let Some(hands) = &mut self.hands {
-            if hands.capture.definition.sample != capture.definition.sample {
-                hands.sampler = Sampler::new(capture.definition.sample.clone());
-            }
             let is_elsewhere = hands.capture.source() != capture.source();
-            hands.capture = capture.clone();
+            hands.define(capture.clone());
             hands.join_as_defined();
             if !is_elsewhere {
                 return self.change(|manifest| Ok(manifest.define(&capture.definition))).await;
