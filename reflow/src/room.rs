@@ -15,7 +15,7 @@ use crate::capture::Compiler;
 use crate::catalog::Catalog;
 use crate::dataset::{OWN, Stamp, Store, StoreError};
 use crate::definition::LoadError;
-use crate::feed::{Making, Metrics, Reader};
+use crate::feed::{AT_ONCE, Making, Metrics, Reader};
 use crate::options::Options;
 use crate::redact::HmacKey;
 use crate::signals::{Follow, Live};
@@ -98,6 +98,7 @@ impl Reflow {
             instance,
             run: random(2)?,
             made: Arc::default(),
+            turns: Arc::new(tokio::sync::Semaphore::new(AT_ONCE)),
         };
         let reader = Reader::new(making, catalog.watch(), context.health.part("reflow"));
         let signals = Follow::new(bus, live, catalog.watch());

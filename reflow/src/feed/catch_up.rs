@@ -15,6 +15,10 @@ use super::reader::Places;
 use super::sink::Making;
 use crate::definition::Source;
 
+/// Captures that catch up at once; others come when one of them is done, or is full for a while.
+pub(crate) const AT_ONCE: usize = 3;
+/// One that takes nothing for so long gives its turn to another.
+const FULL: Duration = Duration::from_secs(5);
 /// How long a read waits for records.
 const WAIT: Duration = Duration::from_millis(200);
 
@@ -30,9 +34,13 @@ impl Drop for Turn {
 /// Catches up, or gives up: then it is tried again.
 pub(super) async fn run(making: Making, inbox: Arc<Inbox>, places: Places, stop: CancellationToken) {
     let turn = Turn(inbox);
+    let catch_up = async {
+        let Ok(_turn) = making.turns.acquire().await else { return Ok(()) };
+        read(&making, &turn.0, &places).await
+    };
     tokio::select! {
         () = stop.cancelled() => {}
-        done = read(&making, &turn.0, &places) => {
+        done = catch_up => {
             if let Err(error) = done {
                 tracing::warn!(
                     capture = turn.0.capture().definition.name, error = %whole(&error),
@@ -80,7 +88,8 @@ async fn read(making: &Making, inbox: &Inbox, places: &Places) -> Result<(), wei
             let (batch, undecodable) = Batch::decode(source, first, run, &mut known);
             making.metrics.undecodable.add(undecodable, &[]);
             let Some(batch) = batch.map(Arc::new) else { continue };
-            if inbox.offer_waiting(&batch).await == Offered::Full {
+            let Ok(offered) = tokio::time::timeout(FULL, inbox.offer_waiting(&batch)).await else { return Ok(()) };
+            if offered == Offered::Full {
                 // The queue is short of places, though not of bytes.
                 tokio::time::sleep(WAIT).await;
                 return Ok(());

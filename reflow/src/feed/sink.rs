@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_bus::{Bus, Partition};
@@ -53,6 +53,8 @@ pub(crate) struct Making {
     pub(crate) run: String,
     /// Files made since this start.
     pub(crate) made: Arc<AtomicU64>,
+    /// Turns of captures that catch up: what each of them reads is in memory for it alone.
+    pub(crate) turns: Arc<Semaphore>,
 }
 
 impl Making {

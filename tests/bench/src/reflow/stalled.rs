@@ -16,7 +16,7 @@ const MOST_BYTES: u64 = 4_000_000_000;
 /// A file is to be listed so soon, so that every capture comes to stand still.
 const ROLL: &str = ", roll: {age: 1s}";
 /// At this pace captures catch up, once they can.
-const CATCH_UP: Duration = Duration::from_mins(5);
+const CATCH_UP: Duration = Duration::from_mins(20);
 
 /// `rss_begin_mb` is while all is written, `rss_end_mb` and `rss_greatest_mb` while nothing can be; `seconds_to_recover`
 /// is from when it can be again until all that the bus has is in listed files.
