@@ -1,6 +1,6 @@
 //! From globs to the files that they name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
@@ -52,7 +52,7 @@ pub enum GlobError {
     },
 }
 
-/// The files that the globs name, each once, by name.
+/// The files that the globs name, each once, by the name that [`once`] gives it.
 pub fn files(globs: &[String]) -> Result<BTreeSet<PathBuf>, GlobError> {
     let mut found = BTreeSet::new();
     for glob in globs {
@@ -62,7 +62,22 @@ pub fn files(globs: &[String]) -> Result<BTreeSet<PathBuf>, GlobError> {
             None => _ = found.insert(PathBuf::from(glob)),
         }
     }
-    Ok(found)
+    Ok(once(found).into_iter().collect())
+}
+
+/// Each file once, by the shortest of the paths that lead to it. In the volume of a ConfigMap every file is reached by
+/// its own name, through the link `..data`, and through a folder that each update renames.
+pub fn once(files: impl IntoIterator<Item = PathBuf>) -> Vec<PathBuf> {
+    let mut by_file: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+    for path in files {
+        let file = path.canonicalize().unwrap_or_else(|_| path.clone());
+        let known = by_file.entry(file).or_insert_with(|| path.clone());
+        let rank = |path: &Path| (path.components().count(), path.to_owned());
+        if rank(&path) < rank(known) {
+            *known = path;
+        }
+    }
+    by_file.into_values().collect()
 }
 
 fn is_pattern(part: &str) -> bool {
@@ -125,5 +140,22 @@ impl<'a> Scan<'a> {
             return Ok(());
         }
         Err(GlobError::TooMany { glob: self.glob.to_owned(), what, limit })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn given_a_volume_of_a_config_map_then_each_file_is_named_once_and_by_its_own_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir(path("..2026_01")).unwrap();
+        std::fs::write(path("..2026_01/a.yaml"), "").unwrap();
+        std::os::unix::fs::symlink("..2026_01", path("..data")).unwrap();
+        std::os::unix::fs::symlink("..data/a.yaml", path("a.yaml")).unwrap();
+        let globs = ["**/*.yaml", "a.yaml"].map(|glob| path(glob).display().to_string());
+        assert_eq!(files(&globs).unwrap(), BTreeSet::from([path("a.yaml")]));
     }
 }

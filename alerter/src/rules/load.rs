@@ -204,7 +204,7 @@ fn texts(globs: &[String]) -> Result<Texts, LoadErrors> {
         }
     }
     let mut texts = Texts::new();
-    for file in once(files) {
+    for file in weir_service::globs::once(files) {
         let io = |e| error(&file, Problem::Io(Arc::new(e)));
         match std::fs::metadata(&file).map_err(io) {
             Ok(metadata) if metadata.len() > MAX_FILE_BYTES => {
@@ -220,21 +220,6 @@ fn texts(globs: &[String]) -> Result<Texts, LoadErrors> {
         }
     }
     if errors.is_empty() { Ok(texts) } else { Err(LoadErrors(errors)) }
-}
-
-/// Each file once, by the shortest of the paths that lead to it. In the volume of a ConfigMap every file is reached by
-/// its own name, through the link `..data`, and through a folder that each update renames.
-fn once(files: Vec<PathBuf>) -> Vec<PathBuf> {
-    let mut by_file: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
-    for path in files {
-        let file = path.canonicalize().unwrap_or_else(|_| path.clone());
-        let known = by_file.entry(file).or_insert_with(|| path.clone());
-        let rank = |path: &Path| (path.components().count(), path.to_owned());
-        if rank(&path) < rank(known) {
-            *known = path;
-        }
-    }
-    by_file.into_values().collect()
 }
 
 fn parse(texts: &Texts) -> Result<RuleSet, LoadErrors> {
