@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use weir_bus::{Bus, Error, HandedOver, Producer, Record};
 use weir_proto::{topic, v1};
 use weir_service::telemetry::whole;
+use weir_service::time::now_unix_nano_unsigned as now;
 
 use crate::otlp::Store;
 use crate::samples::Samples;
@@ -240,10 +241,6 @@ impl Progress {
         };
         self.producer.send(record).await?.await.map(|_| ())
     }
-}
-
-fn now() -> u64 {
-    u64::try_from(weir_service::time::now_unix_nano()).unwrap_or(0)
 }
 
 #[cfg(test)]

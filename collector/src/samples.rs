@@ -104,7 +104,7 @@ impl Samples {
             return;
         }
         let mut out = Vec::new();
-        let since = u64::try_from(weir_service::time::now_unix_nano()).unwrap_or(0);
+        let since = weir_service::time::now_unix_nano_unsigned();
         {
             let mut waiting = self.shared.waiting.lock();
             waiting.bytes += record.value.len();

@@ -62,6 +62,11 @@ pub fn now_unix_nano() -> i64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i64)
 }
 
+/// The same, as messages have it.
+pub fn now_unix_nano_unsigned() -> u64 {
+    u64::try_from(now_unix_nano()).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,7 +22,7 @@ fn time(unix_ms: i64) -> String {
 impl Api {
     /// How the pipeline is, and how far event time has come.
     fn pipeline(&self) -> Value {
-        let now = u64::try_from(weir_service::time::now_unix_nano()).unwrap_or(0);
+        let now = weir_service::time::now_unix_nano_unsigned();
         let watermark = self.sight.watermark();
         let last_call = self.sight.last_call_unix_nano();
         let waited = |standing: &Standing| standing.state != Presence::Live;

@@ -27,6 +27,7 @@ use weir_calls::attributes::Unread;
 use weir_proto::{topic, v1};
 use weir_service::health::Part as Health;
 use weir_service::telemetry::whole;
+use weir_service::time::now_unix_nano_unsigned as wall_nano;
 
 use super::idle::{Idle, PATIENCE, QUIET};
 use super::records::{arrival, dead_letter, record};
@@ -443,8 +444,4 @@ impl Source {
 /// The topic has fewer records than were read of it: the share is given up and taken over again, which begins it anew.
 fn made_anew(partition: &Partition) -> Error {
     Error::Unknown(format!("{}/{}, which was made anew", partition.topic, partition.partition))
-}
-
-fn wall_nano() -> u64 {
-    u64::try_from(weir_service::time::now_unix_nano()).unwrap_or(0)
 }

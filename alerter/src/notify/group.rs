@@ -354,9 +354,9 @@ impl Groups {
     /// What concerns groups that are over, and that would be told of anew anyway, is left out.
     pub(super) fn notified(&mut self, now_ms: i64) -> Vec<v1::NotifiedGroup> {
         let longest = self.routes.iter().map(|route| route.repeat_interval_ms).max().unwrap_or(0);
-        let owed = &self.owed;
+        let known = self.owed.fingerprints();
         self.taken.retain(|_, taken| {
-            now_ms.saturating_sub(taken.at_ms) <= longest.saturating_mul(2) || owed.knows_any(&taken.firing)
+            now_ms.saturating_sub(taken.at_ms) <= longest.saturating_mul(2) || !known.is_disjoint(&taken.firing)
         });
         self.taken
             .iter()

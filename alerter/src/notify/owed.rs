@@ -54,9 +54,9 @@ impl Owed {
         self.known.values().cloned().collect()
     }
 
-    /// Whether one of these is known.
-    pub(super) fn knows_any(&self, fingerprints: &BTreeSet<u64>) -> bool {
-        !fingerprints.is_empty() && self.known.keys().any(|labels| fingerprints.contains(&fingerprint(labels)))
+    /// Of all alerts that are known.
+    pub(super) fn fingerprints(&self) -> BTreeSet<u64> {
+        self.known.keys().map(|labels| fingerprint(labels)).collect()
     }
 
     /// For a snapshot: all that somebody was `told` of as firing, whether evaluation still names it or not.

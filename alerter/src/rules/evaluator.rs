@@ -307,8 +307,8 @@ impl Evaluator {
     }
 
     /// Takes over the alerts of a snapshot; evaluation goes on behind it. Of alerts whose rule is no longer there it
-    /// holds what [`Evaluator::replace`] says. Series of recording rules are not in the snapshot: those ticks that other rules may still see are
-    /// evaluated once more, without the alerts.
+    /// holds what [`Evaluator::replace`] says. Series of recording rules are not in the snapshot: those ticks that other
+    /// rules may still see are evaluated once more, without the alerts.
     pub fn restore(&mut self, snapshot: &v1::AlertSnapshot) {
         if snapshot.evaluated_until_unix_nano > 0 {
             let until = (snapshot.evaluated_until_unix_nano / 1_000_000) as i64;
@@ -319,7 +319,7 @@ impl Evaluator {
         for message in &snapshot.alerts {
             let Some(alert) = Alert::from_message(message) else { continue };
             // Of the same group first: rules of the same name and labels may be in several.
-            let mut rules: Vec<(bool, &mut RuleState)> = self
+            let rule = self
                 .groups
                 .iter_mut()
                 .flat_map(|group| {
@@ -327,9 +327,8 @@ impl Evaluator {
                     group.rules.iter_mut().map(move |rule| (!is_here, rule))
                 })
                 .filter(|(_, rule)| rule.identity == message.rule && !rule.alerts.contains_key(&alert.labels))
-                .collect();
-            rules.sort_by_key(|(is_elsewhere, _)| *is_elsewhere);
-            match rules.into_iter().next() {
+                .min_by_key(|(is_elsewhere, _)| *is_elsewhere);
+            match rule {
                 Some((_, rule)) => drop(rule.alerts.insert(alert.labels.clone(), alert)),
                 None => self.orphans.add(&message.group, &message.rule, alert, self.evaluated_ms.unwrap_or(0)),
             }

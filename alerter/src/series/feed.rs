@@ -92,7 +92,7 @@ impl Shared {
 
     /// The collectors that say how far they are.
     pub fn collectors(&self) -> Vec<Standing> {
-        let wall = u64::try_from(weir_service::time::now_unix_nano()).unwrap_or(0);
+        let wall = weir_service::time::now_unix_nano_unsigned();
         self.collectors.lock().standings(Instant::now(), wall, self.absent_after)
     }
 }
@@ -338,7 +338,7 @@ impl Feed {
             let Ok(request) = ExportMetricsServiceRequest::decode(&message.value[..]) else {
                 return self.undecodable(message);
             };
-            let wall = u64::try_from(weir_service::time::now_unix_nano()).unwrap_or(0);
+            let wall = weir_service::time::now_unix_nano_unsigned();
             let arrival_ms = (arrival(message.timestamp_ms, wall) / 1_000_000) as i64;
             let mut store = self.shared.store.write();
             store.set_known(known);
@@ -360,7 +360,7 @@ impl Feed {
         let id = message.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
         let Ok(mut said) = v1::CollectorProgress::decode(&message.value[..]) else { return self.undecodable(message) };
         // What lay there before this start was said when it was said.
-        let wall = u64::try_from(weir_service::time::now_unix_nano()).unwrap_or(0);
+        let wall = weir_service::time::now_unix_nano_unsigned();
         // A clock that is ahead knows nothing of what is to come.
         said.complete_unix_nano = said.complete_unix_nano.min(wall);
         let is_history = !self.shared.whole.load(Ordering::Acquire);

@@ -43,8 +43,7 @@ impl Store {
     pub(crate) fn oldest(&self) -> Option<u64> {
         let arrived = self.arrivals.oldest();
         let spooled = self.spool.as_ref().filter(|spool| !spool.is_empty()).map(|spool| {
-            let now = weir_service::time::now_unix_nano();
-            u64::try_from(now).unwrap_or(0).saturating_sub(spool.status().oldest.as_nanos() as u64)
+            weir_service::time::now_unix_nano_unsigned().saturating_sub(spool.status().oldest.as_nanos() as u64)
         });
         arrived.into_iter().chain(spooled).min()
     }
