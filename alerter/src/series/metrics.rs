@@ -1,7 +1,6 @@
 //! One series of numbers: a gauge, or a monotonic sum kept as its increases.
 
-use std::collections::VecDeque;
-
+use super::points::Points;
 use super::read::{Data, STALE, is_stale};
 
 /// A cumulative sum that began so shortly before its first point is counted from zero.
@@ -31,17 +30,16 @@ pub(super) struct Point {
 #[derive(Debug)]
 pub(super) struct Numbers {
     kind: Kind,
-    /// Unix milliseconds and value, or increase; [`STALE`] where the series ended.
-    points: VecDeque<(i64, f64)>,
-    /// Of the increases that were dropped, and what a sum was before its first point.
-    gone: f64,
+    /// Values or increases; [`STALE`] where the series ended. What is gone of them is also what a sum was before its
+    /// first point.
+    points: Points,
     /// The last raw point of a cumulative sum, or the running total of a gauge of deltas.
     last: Option<Point>,
 }
 
 impl Numbers {
     pub(super) fn new(kind: Kind) -> Self {
-        Self { kind, points: VecDeque::new(), gone: 0.0, last: None }
+        Self { kind, points: Points::default(), last: None }
     }
 
     pub(super) fn kind(&self) -> Kind {
@@ -67,7 +65,7 @@ impl Numbers {
                     point.value
                 } else {
                     // A total that was carried here is of all that the sum was before it began again.
-                    self.gone = self.gone.max(point.value);
+                    self.points.set_gone(self.points.gone().max(point.value));
                     0.0
                 }
             }
@@ -76,14 +74,16 @@ impl Numbers {
         if last.is_none_or(|last| last.unix_ms <= point.unix_ms) {
             self.last = Some(Point { value: kept, ..point });
         }
-        let at = self.points.partition_point(|(time, _)| *time < point.unix_ms);
+        let at = self.points.partition_point(|time| time < point.unix_ms);
+        let there = self.points.get(at).filter(|(time, _)| *time == point.unix_ms);
         if point.known && self.kind == Kind::Counter {
-            let there = self.points.get(at).filter(|(time, value)| *time == point.unix_ms && !is_stale(*value));
-            self.gone = (self.gone - (value - there.map_or(0.0, |there| there.1))).max(0.0);
+            let was = there.map(|there| there.1).filter(|was| !is_stale(*was)).unwrap_or(0.0);
+            self.points.set_gone((self.points.gone() - (value - was)).max(0.0));
         }
-        match self.points.get_mut(at).filter(|(time, _)| *time == point.unix_ms) {
+        match there {
+            Some((_, was)) if was.to_bits() == value.to_bits() => {}
             // Also where the series was said to end at that time: it did not.
-            Some(there) => there.1 = value,
+            Some(_) => self.points.set(at, value),
             None => self.points.insert(at, (point.unix_ms, value)),
         }
         true
@@ -91,63 +91,61 @@ impl Numbers {
 
     /// Goes on from a total of before.
     pub(super) fn carry(&mut self, total: f64) {
-        self.gone = total;
+        self.points.set_gone(total);
     }
 
     /// The total of a counter.
     pub(super) fn total(&self) -> Option<f64> {
-        let values = self.points.iter().map(|(_, value)| *value).filter(|value| !is_stale(*value));
-        (self.kind == Kind::Counter).then(|| self.gone + values.sum::<f64>())
+        (self.kind == Kind::Counter).then(|| self.points.sum_before(self.points.len()))
     }
 
     /// The series ends at this time, until its next point.
     pub(super) fn end(&mut self, unix_ms: i64) {
-        let at = self.points.partition_point(|(time, _)| *time <= unix_ms);
-        if at > 0 && !is_stale(self.points[at - 1].1) {
+        let at = self.points.partition_point(|time| time <= unix_ms);
+        let last = at.checked_sub(1).and_then(|last| self.points.get(last));
+        if last.is_some_and(|(_, value)| !is_stale(value)) {
             self.points.insert(at, (unix_ms, STALE));
         }
     }
 
     /// Drops what is older; false when nothing is left.
     pub(super) fn forget(&mut self, before_ms: i64) -> bool {
-        while let Some((_, value)) = self.points.front().filter(|(time, _)| *time < before_ms) {
-            if !is_stale(*value) {
-                self.gone += value;
-            }
-            self.points.pop_front();
-        }
+        self.points.drop_first(self.points.partition_point(|time| time < before_ms));
         !self.points.is_empty()
     }
 
     /// Whether there is a point at a time in `[start_ms, end_ms]`.
     pub(super) fn any(&self, start_ms: i64, end_ms: i64) -> bool {
-        let from = self.points.partition_point(|(time, _)| *time < start_ms);
-        let to = self.points.partition_point(|(time, _)| *time <= end_ms).max(from);
-        self.points.range(from..to).any(|(_, value)| !is_stale(*value))
+        let from = self.points.partition_point(|time| time < start_ms);
+        let to = self.points.partition_point(|time| time <= end_ms);
+        (from..to).any(|at| self.points.get(at).is_some_and(|(_, value)| !is_stale(value)))
     }
 
     /// Points of sample times `(start_ms, end_ms]`; an increase has the sample time of the second that ends with it.
     pub(super) fn data(&self, start_ms: i64, end_ms: i64) -> Data {
         let second = |ms: i64| ms.div_euclid(1000) + i64::from(ms.rem_euclid(1000) > 0);
         let sample = |ms: i64| if self.kind == Kind::Gauge { ms } else { second(ms).saturating_mul(1000) };
-        let from = self.points.partition_point(|(time, _)| sample(*time) <= start_ms);
-        let to = self.points.partition_point(|(time, _)| sample(*time) <= end_ms).max(from);
+        let from = self.points.partition_point(|time| sample(time) <= start_ms);
+        let to = self.points.partition_point(|time| sample(time) <= end_ms).max(from);
+        let mut values: Vec<(i64, f64)> = Vec::with_capacity(to - from);
         if self.kind == Kind::Gauge {
-            return Data::Gauge(self.points.range(from..to).copied().collect());
+            self.points.for_each(from..to, |time, value| values.push((time, value)));
+            return Data::Gauge(values);
         }
-        let values = self.points.range(..from).map(|(_, value)| *value).filter(|value| !is_stale(*value));
-        let before = self.gone + values.sum::<f64>();
-        let mut deltas: Vec<(i64, f64)> = Vec::with_capacity(to - from);
-        for (time, value) in self.points.range(from..to) {
-            let joins = |last: &&mut (i64, f64)| last.0 == second(*time) && !is_stale(last.1) && !is_stale(*value);
-            match deltas.last_mut().filter(joins) {
+        let before = self.points.sum_before(from);
+        self.points.for_each(from..to, |time, value| {
+            let joins = |last: &&mut (i64, f64)| last.0 == second(time) && !is_stale(last.1) && !is_stale(value);
+            match values.last_mut().filter(joins) {
                 Some(last) => last.1 += value,
-                None => deltas.push((second(*time), *value)),
+                None => values.push((second(time), value)),
             }
-        }
-        Data::Counter { before, deltas, lasts: false }
+        });
+        Data::Counter { before, deltas: values, lasts: false }
     }
 }
+
+#[cfg(test)]
+mod reference;
 
 #[cfg(test)]
 mod tests {

@@ -12,6 +12,7 @@ mod matching;
 mod metrics;
 mod names;
 mod otlp;
+mod points;
 pub mod progress;
 pub mod read;
 mod recordings;
