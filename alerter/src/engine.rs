@@ -438,7 +438,7 @@ impl Run {
 
 fn collector_labels(standing: &Standing) -> Labels {
     let labels = [("__name__", "weir_collector_up"), ("collector", &standing.id), ("host", &standing.host)];
-    Arc::new(labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// The state of before. One that cannot be decoded is moved aside, since alerts told twice are better than none.

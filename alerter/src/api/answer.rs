@@ -86,10 +86,10 @@ pub(super) fn instant(value: &promql::Value, time_ms: i64) -> Json_ {
         promql::Value::Vector(samples) => {
             let sample = |sample: &promql::Sample| match &sample.value {
                 promql::Number::Float(value) => {
-                    json!({"metric": *sample.labels, "value": [seconds(time_ms), float(*value)]})
+                    json!({"metric": sample.labels, "value": [seconds(time_ms), float(*value)]})
                 }
                 promql::Number::Histogram(value) => {
-                    json!({"metric": *sample.labels, "histogram": [seconds(time_ms), histogram(value)]})
+                    json!({"metric": sample.labels, "histogram": [seconds(time_ms), histogram(value)]})
                 }
             };
             json!({"resultType": "vector", "result": samples.iter().map(sample).collect::<Vec<_>>()})
@@ -109,7 +109,7 @@ pub(super) fn matrix(ranges: &[promql::Range]) -> Json_ {
             }
         }
         let mut series = serde_json::Map::new();
-        series.insert("metric".to_owned(), json!(*range.labels));
+        series.insert("metric".to_owned(), json!(range.labels));
         if !values.is_empty() {
             series.insert("values".to_owned(), Json_::Array(values));
         }

@@ -134,12 +134,12 @@ fn first(most: usize, found: impl Iterator<Item = Labels>) -> (BTreeSet<Labels>,
 
 pub(super) async fn series(State(api): State<Api>, asked: Asked) -> Answer {
     let (found, seen) = selected(&api, &asked, false).await?;
-    list(found.iter().map(|labels| json!(**labels)).collect(), asked.parameters.limit()?, seen)
+    list(found.iter().map(|labels| json!(labels)).collect(), asked.parameters.limit()?, seen)
 }
 
 pub(super) async fn labels(State(api): State<Api>, asked: Asked) -> Answer {
     let (found, seen) = selected(&api, &asked, true).await?;
-    let names: BTreeSet<_> = found.iter().flat_map(|labels| labels.keys()).collect();
+    let names: BTreeSet<_> = found.iter().flat_map(|labels| labels.iter().map(|(name, _)| name)).collect();
     list(names.into_iter().map(|name| json!(name)).collect(), asked.parameters.limit()?, seen)
 }
 
@@ -171,13 +171,11 @@ pub(super) async fn buildinfo() -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     #[test]
     fn an_answer_of_some_series_only_says_so() {
-        let series = |name: &str| Arc::new([("__name__".to_owned(), name.to_owned())].into());
+        let series = |name: &str| -> Labels { [("__name__".to_owned(), name.to_owned())].into_iter().collect() };
         let all = [series("a"), series("b"), series("a")];
         assert_eq!(first(2, all.iter().cloned()).1, None);
         let (found, seen) = first(1, all.into_iter());

@@ -62,13 +62,13 @@ impl Sight {
 
 impl Read for View<'_> {
     fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series> {
-        self.sight.shared.store.read().select_where(matchers, start_ms, end_ms, &|labels| self.sees(labels))
+        self.sight.shared.store.read().select_where(matchers, start_ms, end_ms, &|labels| self.sees(labels.get(TENANT)))
     }
 }
 
 impl View<'_> {
-    fn sees(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.tenants.allows(labels.get(TENANT).map(String::as_str).filter(|tenant| !tenant.is_empty()))
+    fn sees(&self, tenant: Option<&str>) -> bool {
+        self.tenants.allows(tenant.filter(|tenant| !tenant.is_empty()))
     }
 
     /// Labels of the series that satisfy the matchers; with times, of those that have samples between them.
@@ -78,13 +78,13 @@ impl View<'_> {
             Some((start, end)) => store.labels_between(matchers, start, end),
             None => store.labels(matchers),
         };
-        found.retain(|labels| self.sees(labels));
+        found.retain(|labels| self.sees(labels.get(TENANT)));
         found
     }
 
     /// Name and kind of every metric of which a series is seen.
     pub(super) fn kinds(&self) -> BTreeMap<String, &'static str> {
-        self.sight.shared.store.read().kinds(&|labels| self.sees(labels))
+        self.sight.shared.store.read().kinds(&|labels| self.sees(labels.get(TENANT)))
     }
 
     /// Rules that are seen, with the alerts of them that are. Why one failed may name what is not seen.
@@ -94,7 +94,7 @@ impl View<'_> {
         for group in &mut groups {
             group.rules.retain(|rule| all || self.sees_rule(&rule.rule));
             for rule in &mut group.rules {
-                rule.alerts.retain(|alert| self.sees(&alert.labels));
+                rule.alerts.retain(|alert| self.sees(alert.labels.get(TENANT).map(String::as_str)));
                 if let (Health::Failed(error), false) = (&mut rule.health, all) {
                     "the evaluation failed; its log says more".clone_into(error);
                 }

@@ -57,7 +57,7 @@ fn grouped(op: &Aggregation, by: By<'_>, items: &[Item]) -> Result<Vec<Item>, Er
     }
     let mut made = Vec::new();
     for (face, group) in groups.into_entries() {
-        let labels = Arc::new(by.labels(&face));
+        let labels = by.labels(&face).into();
         made.push(Item { face: Face::new(labels), value: group.finish(op) });
     }
     Ok(made)
@@ -131,7 +131,7 @@ fn quantiles(items: &[Item], by: By<'_>, q: f64) -> Result<Vec<Item>, Error> {
         };
         groups.entry(&item.face, Vec::new).push(value);
     }
-    let item = |(face, mut values): (Face, Vec<f64>)| Item::float(Arc::new(by.labels(&face)), quantile(q, &mut values));
+    let item = |(face, mut values): (Face, Vec<f64>)| Item::float(by.labels(&face).into(), quantile(q, &mut values));
     Ok(groups.into_entries().map(item).collect())
 }
 
@@ -196,9 +196,9 @@ fn count_values(items: Vec<Item>, grouping: &Grouping, label: &str) -> Vec<Item>
         };
         let mut labels = item.face.to_map();
         labels.insert(label.to_owned(), text);
-        *groups.entry(&Face::new(Arc::new(labels)), || 0.0) += 1.0;
+        *groups.entry(&Face::new(labels.into()), || 0.0) += 1.0;
     }
-    groups.into_entries().map(|(face, count)| Item::float(Arc::new(by.labels(&face)), count)).collect()
+    groups.into_entries().map(|(face, count)| Item::float(by.labels(&face).into(), count)).collect()
 }
 
 /// As Go writes a float without an exponent.

@@ -8,6 +8,7 @@ use super::aggregate::{mixed, same_scale};
 use super::face::{By, Evaluated, Face, Groups, Item, Show, drop_names};
 use super::plan::{Binary, Group, Op};
 use super::value::{Histogram, Number};
+use crate::series::read::Labels;
 
 pub(super) fn apply(binary: &Binary, lhs: Evaluated, rhs: Evaluated) -> Result<Evaluated, Error> {
     Ok(match (lhs, rhs) {
@@ -131,7 +132,7 @@ fn vectors(binary: &Binary, lhs: Vec<Item>, rhs: Vec<Item>) -> Result<Vec<Item>,
     for item in &one {
         if !groups.add(&item.face, One { item, is_matched: false }) {
             let side = if swapped { "left" } else { "right" };
-            let group = by.labels(&item.face);
+            let group = Labels::from(by.labels(&item.face));
             return Err(Error::Data(format!(
                 "found duplicate series for the match group {} on the {side} hand-side of the operation; many-to-many \
                  matching not allowed: matching labels must be unique on one side",
@@ -189,5 +190,5 @@ fn result(binary: &Binary, many: &Face, one: &Face) -> Face {
             }
         }
     }
-    Face::new(Arc::new(labels))
+    Face::new(labels.into())
 }

@@ -1,7 +1,5 @@
 //! Quantiles and fractions of classic buckets: cumulative counts by the label `le`, as Prometheus has them.
 
-use std::sync::Arc;
-
 use super::face::{By, Face, Groups, Item};
 use super::value::{Histogram, Number};
 
@@ -49,7 +47,7 @@ pub(super) fn apply(
             None if !group.buckets.is_empty() => of_buckets(&mut group.buckets),
             _ => continue,
         };
-        made.push(Item { face: Face::new(Arc::new(by.labels(&face))), value: Number::Float(value) });
+        made.push(Item { face: Face::new(by.labels(&face).into()), value: Number::Float(value) });
     }
     made
 }

@@ -1,7 +1,6 @@
 //! Function calls.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::aggregate::{compare, rank};
 use super::eval::Evaluation;
@@ -163,7 +162,7 @@ fn asked_labels(selector: &Selector) -> Labels {
         }
     }
     labels.retain(|_, value| !value.is_empty());
-    Arc::new(labels)
+    labels.into()
 }
 
 fn of_histograms(name: &str, items: Vec<Item>, of: impl Fn(&Histogram) -> f64) -> Result<Vec<Item>, Error> {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::sync::Arc;
 
 use ahash::{AHashMap, RandomState};
 
@@ -43,24 +42,24 @@ impl Face {
         if self.nameless && name == NAME {
             return "";
         }
-        self.labels.get(name).map_or("", String::as_str)
+        self.labels.get(name).unwrap_or_default()
     }
 
-    pub(super) fn pairs(&self) -> impl Iterator<Item = (&String, &String)> + Clone {
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         self.labels.iter().filter(|(name, value)| !(value.is_empty() || (self.nameless && *name == NAME)))
     }
 
     pub(super) fn into_labels(self) -> Labels {
         if self.nameless && self.labels.contains_key(NAME) {
-            let mut labels = (*self.labels).clone();
+            let mut labels = self.labels.to_map();
             labels.remove(NAME);
-            return Arc::new(labels);
+            return labels.into();
         }
         self.labels
     }
 
     pub(super) fn to_map(&self) -> BTreeMap<String, String> {
-        self.pairs().map(|(name, value)| (name.clone(), value.clone())).collect()
+        self.pairs().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 }
 
@@ -106,7 +105,7 @@ pub(super) fn same_labels(face: &Face) -> Error {
 /// Labels as PromQL writes them.
 pub(super) struct Show<I>(pub(super) I);
 
-impl<'a, I: Iterator<Item = (&'a String, &'a String)> + Clone> std::fmt::Display for Show<I> {
+impl<'a, I: Iterator<Item = (&'a str, &'a str)> + Clone> std::fmt::Display for Show<I> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("{")?;
         for (at, (name, value)) in self.0.clone().enumerate() {
@@ -151,7 +150,7 @@ impl By<'_> {
             return names.iter().all(|name| a.label(name) == b.label(name));
         }
         let of = |face: &Face| face.nameless;
-        if Arc::ptr_eq(&a.labels, &b.labels) && of(a) == of(b) {
+        if a.labels.is_copy_of(&b.labels) && of(a) == of(b) {
             return true;
         }
         a.pairs().filter(|(name, _)| self.takes(name)).eq(b.pairs().filter(|(name, _)| self.takes(name)))
@@ -164,7 +163,7 @@ impl By<'_> {
             return given.map(|(name, value)| (name.clone(), value.to_owned())).collect();
         }
         let kept = face.pairs().filter(|(name, _)| self.takes(name));
-        kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+        kept.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 }
 

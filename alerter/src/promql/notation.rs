@@ -1,7 +1,6 @@
 //! Series as Prometheus' unit tests write them: `name{label="value"} 1+2x3 _ stale 5`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::{Error, STALE, parse_selector};
 use crate::series::read::{Labels, MatchOp};
@@ -23,7 +22,7 @@ pub(crate) fn labels(text: &str) -> Result<Labels, Error> {
         labels.insert(matcher.name, matcher.value);
     }
     labels.retain(|_, value| !value.is_empty());
-    Ok(Arc::new(labels))
+    Ok(labels.into())
 }
 
 /// Reads values by interval: `5`, `1+2x3` (1 3 5 7), `1x3` (1 1 1 1), `_` and `_x3` for gaps, `stale`. Each comes with

@@ -1,7 +1,5 @@
 //! `label_replace` and `label_join`.
 
-use std::sync::Arc;
-
 use regex::{Regex, RegexBuilder};
 
 use super::Error;
@@ -66,7 +64,7 @@ impl Relabel {
             } else {
                 labels.insert(self.to.clone(), value);
             }
-            item.face = Face::new(Arc::new(labels));
+            item.face = Face::new(labels.into());
         }
         unique(&items)?;
         Ok(items)

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use weir_proto::v1;
 
-use crate::series::read::Labels;
+/// An alert's labels, its name among them as `alertname`.
+pub type AlertLabels = Arc<BTreeMap<String, String>>;
 
 /// How long a resolved alert stays known, in milliseconds of event time: long enough for a receiver that was away to
 /// hear of it.
@@ -37,7 +38,7 @@ impl State {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alert {
     /// `alertname`, the labels of the series, and those of the rule.
-    pub labels: Labels,
+    pub labels: AlertLabels,
     /// As rendered when it was last so.
     pub annotations: Arc<BTreeMap<String, String>>,
     /// Where it is.
@@ -56,7 +57,7 @@ pub struct Alert {
 
 impl Alert {
     /// It is so, for the first time at `time`.
-    pub(super) fn begin(labels: Labels, time: i64) -> Self {
+    pub(super) fn begin(labels: AlertLabels, time: i64) -> Self {
         Self {
             labels,
             annotations: Arc::default(),

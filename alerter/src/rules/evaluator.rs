@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use weir_proto::v1;
 
-use super::alert::{Alert, State};
+use super::alert::{Alert, AlertLabels, State};
 use super::file::{Group, Rule, RuleKind};
 use super::load::RuleSet;
 use super::orphans::{Orphans, stronger};
@@ -66,7 +66,7 @@ pub struct Step {
 #[derive(Debug, Default)]
 struct RuleState {
     identity: String,
-    alerts: BTreeMap<Labels, Alert>,
+    alerts: BTreeMap<AlertLabels, Alert>,
     /// What it recorded at the last tick.
     recorded: BTreeSet<Labels>,
     health: Health,
@@ -263,7 +263,7 @@ impl Evaluator {
         let of_rules = self.groups.iter().flat_map(|group| group.group.rules.iter().zip(&group.rules));
         let of_rules = of_rules.flat_map(|(rule, state)| state.alerts.values().map(|alert| (alert, rule.query.text())));
         // Two rules may make alerts of the same labels: to those who are told they are one.
-        let mut told: BTreeMap<&Labels, (&Alert, &str)> = BTreeMap::new();
+        let mut told: BTreeMap<&AlertLabels, (&Alert, &str)> = BTreeMap::new();
         for (alert, text) in of_rules.chain(self.orphans.alerts().map(|alert| (alert, ""))) {
             if alert.state != State::Pending && told.get(&alert.labels).is_none_or(|(known, _)| stronger(alert, known))
             {
@@ -444,20 +444,20 @@ fn samples(value: Value, limit: usize) -> Result<Vec<(Labels, Number)>, promql::
     Ok(samples)
 }
 
-fn twice(labels: &Labels) -> promql::Error {
+fn twice(labels: &dyn std::fmt::Debug) -> promql::Error {
     promql::Error::Data(format!("two series have the labels {labels:?} after the rule's were put on them"))
 }
 
 fn record(rule: &Rule, name: &str, value: Value, limit: usize) -> Result<Made, promql::Error> {
     let mut made = Made::new();
     for (labels, value) in samples(value, limit)? {
-        let mut labels = (*labels).clone();
+        let mut labels = labels.to_map();
         for (name, value) in &rule.labels {
             labels.insert(name.clone(), value.source().to_owned());
         }
         labels.insert("__name__".to_owned(), name.to_owned());
         labels.retain(|_, value| !value.is_empty());
-        let labels = Arc::new(labels);
+        let labels = Labels::from(labels);
         if made.insert(labels.clone(), value.into()).is_some() {
             return Err(twice(&labels));
         }
@@ -485,7 +485,7 @@ impl RuleState {
             let Number::Float(value) = value else {
                 return Err(promql::Error::Data("an alert is of numbers, not of histograms".to_owned()));
             };
-            let mut labels = (*series).clone();
+            let mut labels = series.to_map();
             labels.remove("__name__");
             let original = labels.clone();
             for (name, text) in &rule.labels {
@@ -546,7 +546,7 @@ impl RuleState {
             labels.insert("__name__".to_owned(), "ALERTS".to_owned());
             labels.insert("alertstate".to_owned(), state.name().to_owned());
             let since_seconds = (alert.active_at_ms as f64 / 1000.0).floor();
-            [(Arc::new(labels), Recording::Number(1.0)), (Arc::new(since), Recording::Number(since_seconds))]
+            [(labels.into(), Recording::Number(1.0)), (since.into(), Recording::Number(since_seconds))]
         });
         series.collect()
     }

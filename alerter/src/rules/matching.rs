@@ -20,7 +20,7 @@ pub(super) fn compile(matcher: &Matcher) -> Compiled<'_> {
 
 impl Compiled<'_> {
     pub(super) fn accepts(&self, labels: &Labels) -> bool {
-        let value = |name: &str| labels.get(name).map_or("", String::as_str);
+        let value = |name: &str| labels.get(name).unwrap_or_default();
         match self {
             Self::Is(name, text, wanted) => (value(name) == *text) == *wanted,
             Self::Matches(name, regex, wanted) => regex.is_match(value(name)) == *wanted,

@@ -21,7 +21,7 @@ mod template;
 mod tests;
 mod unit;
 
-pub use alert::{Alert, RESOLVED_KEPT_MS, State};
+pub use alert::{Alert, AlertLabels, RESOLVED_KEPT_MS, State};
 pub use duration::parse_duration;
 pub use evaluator::{Evaluator, EvaluatorOptions, Step};
 pub use file::{Group, Rule, RuleKind};

@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 
 use weir_proto::v1;
 
-use super::alert::{Alert, State};
-use crate::series::read::Labels;
+use super::alert::{Alert, AlertLabels, State};
 
 /// How long a firing alert waits for a rule that goes on with it, in milliseconds of event time; then it is resolved.
 pub(super) const GRACE_MS: i64 = 60_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Orphans {
-    alerts: BTreeMap<Labels, Orphan>,
+    alerts: BTreeMap<AlertLabels, Orphan>,
 }
 
 #[derive(Debug)]
@@ -35,7 +34,7 @@ impl Orphans {
     }
 
     /// A rule goes on with the alert of these labels, if there is one.
-    pub(super) fn adopt(&mut self, labels: &Labels) -> Option<Alert> {
+    pub(super) fn adopt(&mut self, labels: &AlertLabels) -> Option<Alert> {
         if self.alerts.is_empty() {
             return None;
         }

@@ -28,7 +28,7 @@ impl<'a> Overlay<'a> {
 
     pub(super) fn add(&mut self, recorded: &[Recorded]) {
         for one in recorded {
-            let name = one.labels.get("__name__").cloned().unwrap_or_default();
+            let name = one.labels["__name__"].to_owned();
             self.by_name.entry(name).or_default().push(one.clone());
         }
     }

@@ -298,7 +298,7 @@ fn given_a_pending_or_firing_alert_then_its_series_say_so_and_since_when() {
     for second in 1..=6 {
         let step = evaluator.step(&store, second * 1000).unwrap();
         seen.push(
-            step.recorded.iter().map(|one| (one.labels["__name__"].clone(), one.value.clone())).collect::<Vec<_>>(),
+            step.recorded.iter().map(|one| (one.labels["__name__"].to_owned(), one.value.clone())).collect::<Vec<_>>(),
         );
     }
     let both =

@@ -1,6 +1,6 @@
 //! One interface's calls by second of event time, and the series that they are shown as.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use weir_proto::v1;
@@ -56,7 +56,7 @@ impl Calls {
         let face = |name: &str, more: Option<(&str, &str)>| -> Labels {
             let own = [("__name__", name), ("tenant", tenant), ("service", service), ("interface", interface)];
             let all = own.into_iter().chain(more).filter(|(_, value)| !value.is_empty());
-            Arc::new(all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<BTreeMap<_, _>>())
+            all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
         };
         let faces = [
             face(CALLS, Some(("outcome", "ok"))),

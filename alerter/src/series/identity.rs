@@ -14,6 +14,7 @@ use prost::Message as _;
 use weir_proto::otlp::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value};
 
 use super::names::sanitized;
+use super::read::Labels;
 
 /// The label of a stream whose other labels were another stream's before.
 pub(super) const STREAM: &str = "otel_stream";
@@ -102,8 +103,8 @@ fn mixed(mut hash: u64) -> u64 {
 }
 
 /// A hash of labels, the same in every process.
-pub(super) fn of_labels(labels: &BTreeMap<String, String>) -> u64 {
-    let one = |(name, value): (&String, &String)| mixed(hash(&[name.as_bytes(), value.as_bytes()]));
+pub(super) fn of_labels(labels: &Labels) -> u64 {
+    let one = |(name, value): (&str, &str)| mixed(hash(&[name.as_bytes(), value.as_bytes()]));
     labels.iter().map(one).fold(0, u64::wrapping_add)
 }
 

@@ -64,7 +64,7 @@ impl Patterns {
 /// Whether all conditions hold.
 pub(super) fn all(conditions: &[Condition<'_>], labels: &Labels) -> bool {
     conditions.iter().all(|condition| {
-        let value = labels.get(condition.name).map_or("", String::as_str);
+        let value = labels.get(condition.name).unwrap_or_default();
         match &condition.test {
             Test::Text(text) => (value == *text) != condition.negative,
             Test::Pattern(pattern) => pattern.is_match(value) != condition.negative,

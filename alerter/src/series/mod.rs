@@ -8,6 +8,7 @@ pub(crate) mod calls;
 mod exponential;
 pub mod feed;
 mod identity;
+mod labels;
 mod matching;
 mod metrics;
 mod names;

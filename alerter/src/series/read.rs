@@ -1,10 +1,11 @@
 //! How queries and rules read series, whatever holds them.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use weir_calls::Hdr;
+
+pub use super::labels::Labels;
 
 /// The sample that ends a series, as Prometheus writes it: a NaN of its own. A selector that finds it last finds
 /// nothing.
@@ -14,9 +15,6 @@ pub const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 pub fn is_stale(value: f64) -> bool {
     value.to_bits() == STALE.to_bits()
 }
-
-/// A series' labels, the name among them as `__name__`; an empty value is as no label.
-pub type Labels = Arc<BTreeMap<String, String>>;
 
 /// A sample that a rule records.
 #[derive(Debug, Clone, PartialEq)]

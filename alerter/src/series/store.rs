@@ -1,7 +1,6 @@
 //! All series, and how far event time has come. Pure: no I/O, no clock.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use ahash::{AHashMap, AHashSet};
 use weir_calls::{Follows, Source};
@@ -207,18 +206,19 @@ impl Store {
 
     /// Writes a sample of a recording rule; `labels` hold the name.
     pub fn record(&mut self, labels: &Labels, unix_ms: i64, recording: &Recording, refused: &mut Refused) {
-        let mut labels = BTreeMap::clone(labels);
-        let Some(name) = labels.remove("__name__") else { return };
+        let Some(name) = labels.get("__name__") else { return };
         let new = || match recording {
             Recording::Number(_) => Samples::Numbers(Numbers::new(Kind::Gauge)),
             Recording::Histogram(..) => Samples::Recorded(Recordings::default()),
         };
-        self.with(&name, labels, Stream::RECORDED, new, refused, |samples, refused| match (samples, recording) {
-            (Samples::Numbers(numbers), Recording::Number(value)) if numbers.kind() == Kind::Gauge => {
-                numbers.add(Point { unix_ms, start_ms: 0, value: *value, delta: false, known: false });
+        self.with(name, labels.to_map(), Stream::RECORDED, new, refused, |samples, refused| {
+            match (samples, recording) {
+                (Samples::Numbers(numbers), Recording::Number(value)) if numbers.kind() == Kind::Gauge => {
+                    numbers.add(Point { unix_ms, start_ms: 0, value: *value, delta: false, known: false });
+                }
+                (Samples::Recorded(recordings), recording) => recordings.add(unix_ms, recording.clone()),
+                _ => refused.unsupported += 1,
             }
-            (Samples::Recorded(recordings), recording) => recordings.add(unix_ms, recording.clone()),
-            _ => refused.unsupported += 1,
         });
     }
 
@@ -265,10 +265,12 @@ impl Store {
     pub(super) fn end(&mut self, name: &str, mut labels: BTreeMap<String, String>, stream: Stream, unix_ms: i64) {
         let Some(family) = self.families.get_mut(name) else { return };
         labels.insert("__name__".to_owned(), name.to_owned());
-        if family.get(&labels).is_none_or(|held| held.stream != stream) {
+        let mut text = text(&labels);
+        if family.get(&*text).is_none_or(|held| held.stream != stream) {
             labels.insert(STREAM.to_owned(), stream.text());
+            text = self::text(&labels);
         }
-        if let Some(held) = family.get_mut(&labels) {
+        if let Some(held) = family.get_mut(&*text) {
             held.end(unix_ms);
         }
     }
@@ -296,13 +298,14 @@ impl Store {
         }
         let Some(family) = self.families.get_mut(name) else { return };
         labels.insert("__name__".to_owned(), name.to_owned());
-        let taken = match family.get_mut(&labels) {
+        let plain = text(&labels);
+        let taken = match family.get_mut(&*plain) {
             Some(held) if held.stream == stream => return add(&mut held.samples, refused),
             other => other.is_some(),
         };
-        let mut apart = labels.clone();
-        apart.insert(STREAM.to_owned(), stream.text());
-        if let Some(held) = family.get_mut(&apart) {
+        labels.insert(STREAM.to_owned(), stream.text());
+        let apart = text(&labels);
+        if let Some(held) = family.get_mut(&*apart) {
             return add(&mut held.samples, refused);
         }
         if self.count >= self.limit {
@@ -310,7 +313,7 @@ impl Store {
             return;
         }
         self.count += 1;
-        let labels = Arc::new(if taken { apart } else { labels });
+        let labels = Labels::of_text(if taken { &apart } else { &plain });
         let mut samples = new();
         if !self.carried.is_empty()
             && let Samples::Numbers(numbers) = &mut samples
@@ -406,8 +409,7 @@ impl Store {
     pub fn kinds(&self, sees: &dyn Fn(&Labels) -> bool) -> BTreeMap<String, &'static str> {
         let mut kinds: BTreeMap<String, &'static str> = BTreeMap::new();
         for (_, labels) in self.calls.values().flat_map(Calls::faces).filter(|(_, labels)| sees(labels)) {
-            if let Some((name, kind, _)) =
-                calls::HELP.iter().find(|(name, _, _)| labels.get("__name__").is_some_and(|n| n == name))
+            if let Some((name, kind, _)) = calls::HELP.iter().find(|(name, _, _)| labels.get("__name__") == Some(*name))
             {
                 kinds.insert((*name).to_owned(), kind);
             }
@@ -445,6 +447,10 @@ impl Store {
             }
         }
     }
+}
+
+fn text(labels: &BTreeMap<String, String>) -> String {
+    Labels::text(labels.iter().map(|(name, value)| (&name[..], &value[..])))
 }
 
 enum Found<'a> {

@@ -114,7 +114,7 @@ fn a_gauge_is_found_under_its_prometheus_name() {
     let resource_metrics = vec![ResourceMetrics { scope_metrics, ..ResourceMetrics::default() }];
     store.add_metrics(&ExportMetricsServiceRequest { resource_metrics }, T as i64 * 1000, &mut refused);
     let series = store.select(&[is("__name__", MatchOp::Equal, "hw_gpu_utilization_ratio")], 0, i64::MAX);
-    assert_eq!(series[0].labels["tenant"], "default");
+    assert_eq!(series[0].labels["tenant"], *"default");
     assert!(matches!(&series[0].data, Data::Gauge(points) if points == &[(T as i64 * 1000, 0.5)]));
     assert_eq!(refused.out_of_range, 1);
 }
@@ -180,14 +180,15 @@ fn given_more_interfaces_than_a_tenant_may_have_then_the_others_are_one_and_no_c
     }
     assert_eq!(refused, Refused { overflowed: 2, ..Refused::default() });
     let ok = [is("__name__", MatchOp::Equal, "weir_calls_total"), is("outcome", MatchOp::Equal, "ok")];
-    let mut shown: Vec<_> = store.select(&ok, 0, i64::MAX).iter().map(|one| one.labels["interface"].clone()).collect();
+    let mut shown: Vec<_> =
+        store.select(&ok, 0, i64::MAX).iter().map(|one| one.labels["interface"].to_owned()).collect();
     shown.sort();
     assert_eq!(shown, ["a", "b", "other", "other"], "of two services");
     let mut later = range(0, 1, &[T + 100]);
     later.source_partition = 9;
     later.series[0].interface = "e".to_owned();
     store.add_calls(&later, &mut refused);
-    assert_eq!(store.select(&ok, 0, i64::MAX)[0].labels["interface"], "other");
+    assert_eq!(store.select(&ok, 0, i64::MAX)[0].labels["interface"], *"other");
 }
 
 #[test]

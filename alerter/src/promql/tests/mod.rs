@@ -1,6 +1,5 @@
 mod scripts;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use weir_calls::Hdr;
 pub(crate) struct Store(pub(crate) Vec<Series>);
 
 pub(crate) fn labels(of: &[(&str, &str)]) -> Labels {
-    Arc::new(of.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect::<BTreeMap<_, _>>())
+    of.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
 }
 
 impl Read for Store {
@@ -23,7 +22,7 @@ impl Read for Store {
         let within = |ms: i64| ms > start_ms && ms <= end_ms;
         let keep = |series: &&Series| {
             matchers.iter().all(|m| {
-                let value = series.labels.get(&m.name).map_or("", String::as_str);
+                let value = series.labels.get(&m.name).unwrap_or_default();
                 let regex = || regex::Regex::new(&format!("^(?:{})$", m.value)).unwrap();
                 match m.op {
                     MatchOp::Equal => value == m.value,

@@ -114,13 +114,13 @@ pub struct Fired {
     pub annotations: BTreeMap<String, String>,
 }
 
-struct Set<'a>(&'a BTreeMap<String, String>);
+fn set<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let pairs: Vec<String> = pairs.map(|(name, value)| format!("{name}={value:?}")).collect();
+    format!("{{{}}}", pairs.join(", "))
+}
 
-impl fmt::Display for Set<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pairs: Vec<String> = self.0.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
-        write!(f, "{{{}}}", pairs.join(", "))
-    }
+fn set_of(map: &BTreeMap<String, String>) -> String {
+    set(map.iter().map(|(name, value)| (&name[..], &value[..])))
 }
 
 struct Alerts<'a>(&'a [Fired]);
@@ -132,7 +132,7 @@ impl fmt::Display for Alerts<'_> {
         }
         f.write_str("[")?;
         for (at, alert) in self.0.iter().enumerate() {
-            let (labels, annotations) = (Set(&alert.labels), Set(&alert.annotations));
+            let (labels, annotations) = (set_of(&alert.labels), set_of(&alert.annotations));
             write!(f, "\n            {at}:\n              Labels:{labels}\n              Annotations:{annotations}")?;
         }
         f.write_str("\n            ]")
@@ -146,7 +146,8 @@ impl fmt::Display for Series<'_> {
         if self.0.is_empty() {
             return f.write_str("nil");
         }
-        let shown: Vec<String> = self.0.iter().map(|(labels, value)| format!("{} {value}", Set(labels))).collect();
+        let shown: Vec<String> =
+            self.0.iter().map(|(labels, value)| format!("{} {value}", set(labels.iter()))).collect();
         f.write_str(&shown.join(", "))
     }
 }

@@ -17,7 +17,7 @@ pub(super) struct Samples {
 impl Samples {
     /// Adds samples, which replace those of the same times.
     pub(super) fn add(&mut self, labels: &Labels, samples: impl Iterator<Item = (i64, f64)>) {
-        let name = labels.get("__name__").cloned().unwrap_or_default();
+        let name = labels["__name__"].to_owned();
         let series = self.by_name.entry(name).or_default().entry(labels.clone()).or_default();
         for sample in samples {
             if series.last().is_none_or(|last| last.0 < sample.0) {
