@@ -1,19 +1,21 @@
 //! The alerter: spans to deltas, rules over many series, their memory, and how long until somebody is told.
 
 mod page;
+mod prometheus;
+mod rules;
 mod spans;
 
 pub(crate) use page::latency;
+pub(crate) use prometheus::{histograms as prometheus_histograms, rules as prometheus_rules};
+pub(crate) use rules::{histograms, rules};
 pub(crate) use spans::{floor, fold};
 
 use serde_json::{Map, json};
-use weir_alerter::rules::{Evaluator, EvaluatorOptions, load_files};
 use weir_alerter::series::store::{Refused, Store};
 use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
 use weir_proto::otlp::common::v1::{AnyValue, KeyValue, any_value::Value};
 use weir_proto::otlp::metrics::v1::{
-    AggregationTemporality, Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric,
-    number_data_point::Value as Number,
+    Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric, number_data_point::Value as Number,
 };
 
 use crate::{Ready, Work};
@@ -29,14 +31,19 @@ fn attribute(key: &str, value: Value) -> KeyValue {
     KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
 }
 
+fn x(series: usize) -> String {
+    format!("x-{}", series % 10)
+}
+
+fn instance(series: usize) -> String {
+    format!("node-{series:03}.example:9400")
+}
+
 /// One point of each of a metric's series, ten values of `x` among them.
 fn points(seconds: u64, value: impl Fn(usize) -> f64) -> Vec<NumberDataPoint> {
     let text = |text: String| Value::StringValue(text);
     let point = |at: usize| NumberDataPoint {
-        attributes: vec![
-            attribute("x", text(format!("x-{}", at % 10))),
-            attribute("instance", text(format!("node-{at:03}.example:9400"))),
-        ],
+        attributes: vec![attribute("x", text(x(at))), attribute("instance", text(instance(at)))],
         start_time_unix_nano: START * 1_000_000_000,
         time_unix_nano: seconds * 1_000_000_000,
         value: Some(Number::AsDouble(value(at))),
@@ -57,47 +64,6 @@ fn feed(store: &mut Store, seconds: u64, metrics: Vec<Metric>) -> anyhow::Result
     store.add_metrics(&request(metrics), seconds as i64 * 1000, &mut refused);
     anyhow::ensure!(refused == Refused::default(), "points were refused: {refused:?}");
     Ok(())
-}
-
-/// 1,000 rules `avg by (x) (rate(m[5m])) > N`, each over 100 series of its own: rounds of ten seconds.
-pub(crate) fn rules(smoke: bool) -> anyhow::Result<Ready> {
-    let (metrics, rounds) = if smoke { (20, 2) } else { (1000, 20) };
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("rules.yaml");
-    let rule = |at: usize| {
-        format!("  - {{alert: A{at}, expr: 'avg by (x) (rate(m{at}_total[5m])) > 1e9', labels: {{severity: page}}}}\n")
-    };
-    let text = (0..metrics).map(rule).collect::<String>();
-    std::fs::write(&file, format!("groups:\n- name: g\n  interval: 10s\n  rules:\n{text}"))?;
-    let rules = load_files(&[file.display().to_string()])?;
-    let mut store = Store::new(7_200_000, 200_000);
-    let last = START + 600;
-    for seconds in (START..=last + rounds * STEP).step_by(STEP as usize) {
-        let metric = |at: usize| {
-            let sum = Sum {
-                data_points: points(seconds, |series| ((seconds - START) * (1 + series as u64 % 7)) as f64),
-                aggregation_temporality: AggregationTemporality::Cumulative as i32,
-                is_monotonic: true,
-            };
-            Metric { name: format!("m{at}"), data: Some(metric::Data::Sum(sum)), ..Metric::default() }
-        };
-        feed(&mut store, seconds, (0..metrics).map(metric).collect())?;
-    }
-    let mut evaluator = Evaluator::new(rules, EvaluatorOptions::default());
-    let at = move |round: u64| ((last + round * STEP) * 1000) as i64;
-    evaluator.step(&store, at(0));
-    Ok(Box::new(move || {
-        let before = crate::cpu_seconds();
-        for round in 1..=rounds {
-            let step = evaluator.step(&store, at(round));
-            let done = step.as_ref().is_some_and(|step| step.rules == metrics && step.failed == 0);
-            anyhow::ensure!(done, "a round was not as it should be");
-        }
-        let mut more = Map::new();
-        more.insert("series".to_owned(), json!(store.len()));
-        more.insert("cpu_seconds_a_round".to_owned(), json!((crate::cpu_seconds() - before) / rounds as f64));
-        Ok(Work { records: metrics as u64 * rounds, bytes: 0, more })
-    }))
 }
 
 /// 100,000 gauges every ten seconds for two hours: memory, of which the store's part is what came on top of the start.
