@@ -346,7 +346,8 @@ impl Run {
         let alerts = evaluator.notifiable().into_iter().map(|(alert, _)| alert).collect();
         // After a restart event time may lie behind what the snapshot holds.
         let evaluated_ms = evaluator.evaluated_ms().map_or(until_ms, |evaluated_ms| evaluated_ms.max(until_ms));
-        let standing = Published { evaluated_ms, alerts, rules: evaluator.sound_alert_rules() };
+        let periods = evaluator.periods();
+        let standing = Published { evaluated_ms, alerts, periods, rules: evaluator.sound_alert_rules() };
         drop(evaluator);
         self.standing.send_replace(Some(standing));
     }

@@ -4,6 +4,8 @@
 //! not written yet, so the queue holds one state of each alert. [`plan::Plan`] decides which records are missing on the topic;
 //! [`Publisher`] writes them, the progress last, once all others are durable. After a failure the plan is made again from
 //! what holds by then.
+//! Where event time leaps, as after a stop, an alert may have fired and ended several times in between: each of these
+//! periods is written too.
 //!
 //! Nothing is read back at a start: all that holds is written again. What is on the topic and unknown to the rules stops
 //! counting by itself: readers take a firing alert as resolved that no alerter has stated for three minutes of event

@@ -10,7 +10,8 @@ use weir_proto::v1;
 use weir_proto::v1::alert_state::State as Told;
 
 use crate::notify::fingerprint;
-use crate::rules::{Alert, State};
+use crate::rules::{Alert, Period, State};
+use crate::series::read::Labels;
 
 /// Event time between two records of the progress.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
@@ -22,6 +23,8 @@ pub(crate) struct Standing {
     pub(crate) evaluated_ms: i64,
     /// Firing and lately resolved alerts; pending ones are passed over.
     pub(crate) alerts: Vec<Alert>,
+    /// Periods that ended lately, the newest last: what alerts did between two standings.
+    pub(crate) periods: Vec<Period>,
     /// Names of the alert rules that do not fail.
     pub(crate) rules: BTreeSet<String>,
 }
@@ -52,7 +55,9 @@ impl Plan {
         let restates = is_due(self.restated_ms, RESTATE_AFTER);
         let mut entries = Vec::new();
         let mut next = Self { alerts: BTreeMap::new(), ..self.clone() };
-        for (fingerprint, state) in self.states(standing) {
+        let states = self.states(standing);
+        entries.extend(self.passed(standing, &states));
+        for (fingerprint, state) in states {
             let told = self.alerts.get(&fingerprint);
             let is_over = state.state() == Told::Resolved
                 && state.resolved_at_unix_nano.saturating_add(RESOLVED_KEPT.as_nanos() as u64) < nanos(now_ms);
@@ -83,17 +88,40 @@ impl Plan {
         (entries, next)
     }
 
+    /// Records of the periods that ended before the one that `states` hold, and are not on the topic. Each is as of its
+    /// end, so that a reader who knows of later drops it.
+    fn passed(&self, standing: &Standing, states: &BTreeMap<u64, v1::AlertState>) -> Vec<Entry> {
+        let is_passed = |fingerprint: u64, since: u64| {
+            let told = self.alerts.get(&fingerprint);
+            let is_told = told.is_some_and(|told| {
+                told.firing_since_unix_nano > since
+                    || (told.firing_since_unix_nano == since && told.state() == Told::Resolved)
+            });
+            !is_told && states.get(&fingerprint).is_none_or(|state| state.firing_since_unix_nano > since)
+        };
+        let entry = |period: &Period| {
+            let fingerprint = fingerprint(&period.labels);
+            is_passed(fingerprint, nanos(period.fired_at_ms)).then(|| {
+                let state = ended(period, period.resolved_at_ms);
+                Entry { key: key(fingerprint), value: state.encode_to_vec() }
+            })
+        };
+        standing.periods.iter().filter_map(entry).collect()
+    }
+
     /// The state of each alert: those of the rules, and those on the topic that the rules no longer know, as resolved.
     fn states(&self, standing: &Standing) -> BTreeMap<u64, v1::AlertState> {
         let mut states: BTreeMap<u64, v1::AlertState> = BTreeMap::new();
-        for alert in &standing.alerts {
-            let Some(state) = state_of(alert, standing.evaluated_ms) else { continue };
+        let now =
+            standing.alerts.iter().filter_map(|alert| Some((&alert.labels, state_of(alert, standing.evaluated_ms)?)));
+        let before = standing.periods.iter().map(|period| (&period.labels, ended(period, standing.evaluated_ms)));
+        for (labels, state) in now.chain(before) {
             // A rule that moved to another group leaves a resolved alert beside one that fires.
             let rank = |state: &v1::AlertState| {
                 let fires = state.state() == Told::Firing;
                 (fires, state.resolved_at_unix_nano, Reverse(state.firing_since_unix_nano))
             };
-            let fingerprint = fingerprint(&alert.labels);
+            let fingerprint = fingerprint(labels);
             if states.get(&fingerprint).is_none_or(|other| rank(other) < rank(&state)) {
                 states.insert(fingerprint, state);
             }
@@ -120,16 +148,31 @@ fn state_of(alert: &Alert, evaluated_ms: i64) -> Option<v1::AlertState> {
         State::Firing => Told::Firing,
         State::Resolved => Told::Resolved,
     };
-    let label = |name: &str| alert.labels.get(name).cloned().unwrap_or_default();
-    Some(v1::AlertState {
+    let fired_at_ms = alert.fired_at_ms.unwrap_or(alert.active_at_ms);
+    Some(message(&alert.labels, state, fired_at_ms, alert.resolved_at_ms, evaluated_ms))
+}
+
+fn ended(period: &Period, evaluated_ms: i64) -> v1::AlertState {
+    message(&period.labels, Told::Resolved, period.fired_at_ms, Some(period.resolved_at_ms), evaluated_ms)
+}
+
+fn message(
+    labels: &Labels,
+    state: Told,
+    fired_at_ms: i64,
+    resolved_at_ms: Option<i64>,
+    evaluated_ms: i64,
+) -> v1::AlertState {
+    let label = |name: &str| labels.get(name).cloned().unwrap_or_default();
+    v1::AlertState {
         rule: label("alertname"),
         tenant: label("tenant"),
-        labels: (*alert.labels).clone().into_iter().collect(),
+        labels: (**labels).clone().into_iter().collect(),
         state: state as i32,
-        firing_since_unix_nano: nanos(alert.fired_at_ms.unwrap_or(alert.active_at_ms)),
-        resolved_at_unix_nano: alert.resolved_at_ms.map_or(0, nanos),
+        firing_since_unix_nano: nanos(fired_at_ms),
+        resolved_at_unix_nano: resolved_at_ms.map_or(0, nanos),
         evaluated_until_unix_nano: nanos(evaluated_ms),
-    })
+    }
 }
 
 /// Whether two states of one alert differ in nothing but when they were written.

@@ -10,7 +10,7 @@ use weir_proto::topic;
 
 use super::plan::Plan;
 use super::*;
-use crate::rules::{Alert, State};
+use crate::rules::{Alert, Period, State};
 
 /// Event times are seconds behind this one.
 const BEGIN: i64 = 1_700_000_000;
@@ -33,7 +33,7 @@ fn alert(rule: &str, since: i64, resolved: Option<i64>) -> Alert {
 
 fn standing(second: i64, alerts: Vec<Alert>) -> Standing {
     let rules = ["Down", "Slow"].map(str::to_owned).into();
-    Standing { evaluated_ms: (BEGIN + second) * 1000, alerts, rules }
+    Standing { evaluated_ms: (BEGIN + second) * 1000, alerts, periods: Vec::new(), rules }
 }
 
 /// Plans one standing after the other and shows what each writes, with a reader that reads all of it.
@@ -48,7 +48,19 @@ impl Rig {
     }
 
     fn writes(&mut self, second: i64, alerts: &[Alert]) -> String {
-        let (entries, next) = self.plan.next(&standing(second, alerts.to_vec()));
+        self.writes_after(second, alerts, &[])
+    }
+
+    /// With periods that ended since the start of the alerter.
+    fn writes_after(&mut self, second: i64, alerts: &[Alert], periods: &[(i64, i64)]) -> String {
+        let ms = |second: i64| (BEGIN + second) * 1000;
+        let period = |&(since, until): &(i64, i64)| Period {
+            labels: alert("Slow", 0, None).labels,
+            fired_at_ms: ms(since),
+            resolved_at_ms: ms(until),
+        };
+        let periods = periods.iter().map(period).collect();
+        let (entries, next) = self.plan.next(&Standing { periods, ..standing(second, alerts.to_vec()) });
         self.plan = next;
         let mut shown = Vec::new();
         for entry in entries {
@@ -107,6 +119,27 @@ fn what_fires_is_written_again_each_minute_of_event_time_and_after_a_leap() {
         assert_eq!(written, shown, "second {second}");
     }
     assert_eq!(rig.slow(1000), Firing);
+}
+
+#[test]
+fn given_a_leap_over_several_periods_then_each_of_them_is_written_once() {
+    let pending = Alert { state: State::Pending, fired_at_ms: None, ..alert("Slow", 30, None) };
+    let mut rig = Rig::new();
+    rig.writes(6, &[alert("Slow", 5, None)]);
+    let periods = [(5, 8), (10, 12), (20, 25)];
+    let writes = rig.writes_after(30, &[pending], &periods);
+    assert_eq!(writes, "Slow Resolved, Slow Resolved, Slow Resolved, progress");
+    let fires = |rig: &Rig| [4, 5, 7, 8, 10, 11, 12, 20, 24, 25].map(|second| rig.slow(second) == Firing);
+    let want = [false, true, true, false, true, true, false, true, true, false];
+    assert_eq!(fires(&rig), want);
+    let periods = [(5, 8), (10, 12), (20, 25), (40, 41)];
+    assert_eq!(rig.writes_after(42, &[alert("Slow", 42, None)], &periods), "Slow Resolved, Slow Firing, progress");
+    assert_eq!(rig.writes_after(43, &[alert("Slow", 42, None)], &periods), "progress");
+    // A restart writes them again, which changes nothing for who has read them.
+    rig.plan = Plan::default();
+    rig.writes_after(44, &[alert("Slow", 42, None)], &periods);
+    assert_eq!(fires(&rig), want);
+    assert_eq!([40, 41, 42].map(|second| rig.slow(second) == Firing), [true, false, true]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::file::{Group, Rule, RuleKind};
 use super::load::RuleSet;
 use super::orphans::{Orphans, stronger};
 use super::overlay::{Overlay, Recorded};
+use super::periods::{Period, Periods};
 use super::status::{GroupStatus, Health, RuleStatus};
 use crate::promql::{self, Number, STALE, Value};
 use crate::series::read::{Labels, MatchOp, Read, Recording};
@@ -90,6 +91,7 @@ pub struct Evaluator {
     options: EvaluatorOptions,
     groups: Vec<GroupState>,
     orphans: Orphans,
+    periods: Periods,
     evaluated_ms: Option<i64>,
     /// Up to here, what was recorded before a restart is recorded again, and alerts stay as they are.
     again_until_ms: i64,
@@ -113,6 +115,7 @@ impl Evaluator {
             options,
             groups: Vec::new(),
             orphans: Orphans::default(),
+            periods: Periods::default(),
             evaluated_ms: None,
             again_until_ms: i64::MIN,
             again_back_ms: 0,
@@ -164,7 +167,9 @@ impl Evaluator {
         if self.groups.is_empty() {
             // Event time goes on, so that rules that come later do not begin in the past.
             self.evaluated_ms = self.evaluated_ms.max(Some(time_ms));
-            self.orphans.step(time_ms);
+            if self.orphans.step(time_ms) {
+                self.keep_periods(time_ms);
+            }
             return None;
         }
         let oldest = time_ms.saturating_sub(self.options.catch_up_ms);
@@ -192,8 +197,25 @@ impl Evaluator {
             }
         }
         step.changed |= self.orphans.step(tick);
+        if step.changed {
+            self.keep_periods(tick);
+        }
         self.evaluated_ms = self.evaluated_ms.max(Some(tick));
         Some(step)
+    }
+
+    /// Keeps the periods of alerts that were resolved at this tick.
+    fn keep_periods(&mut self, tick: i64) {
+        let of_rules = self.groups.iter().flat_map(|group| &group.rules).flat_map(|rule| rule.alerts.values());
+        for alert in of_rules.chain(self.orphans.alerts()).filter(|alert| alert.resolved_at_ms == Some(tick)) {
+            let fired_at_ms = alert.fired_at_ms.unwrap_or(alert.active_at_ms);
+            self.periods.add(Period { labels: alert.labels.clone(), fired_at_ms, resolved_at_ms: tick });
+        }
+    }
+
+    /// Periods in which alerts fired that ended lately, the newest last.
+    pub fn periods(&self) -> Vec<Period> {
+        self.periods.iter().cloned().collect()
     }
 
     /// Evaluates every group at a time, whatever its interval: for unit tests, which have no ticks.
@@ -303,6 +325,7 @@ impl Evaluator {
             alerts: of_rules.chain(self.orphans.messages()).collect(),
             notified: Vec::new(),
             owed: Vec::new(),
+            periods: self.periods.messages().collect(),
         }
     }
 
@@ -316,6 +339,7 @@ impl Evaluator {
             self.again_until_ms = until;
             self.wind_back();
         }
+        self.periods.restore(&snapshot.periods);
         for message in &snapshot.alerts {
             let Some(alert) = Alert::from_message(message) else { continue };
             // Of the same group first: rules of the same name and labels may be in several.

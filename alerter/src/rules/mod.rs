@@ -15,6 +15,7 @@ mod load;
 mod matching;
 mod orphans;
 mod overlay;
+mod periods;
 mod status;
 mod template;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use evaluator::{Evaluator, EvaluatorOptions, Step};
 pub use file::{Group, Rule, RuleKind};
 pub use load::{LoadError, LoadErrors, Problem, RuleFiles, RuleSet, load_files};
 pub use overlay::Recorded;
+pub use periods::Period;
 pub use status::{GroupStatus, Health, RuleStatus};
 pub use template::Text;
 pub use unit::{Fired, TestFailure, TestName, test_file};

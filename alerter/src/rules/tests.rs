@@ -121,6 +121,20 @@ fn a_jump_of_event_time_is_evaluated_tick_by_tick() {
 }
 
 #[test]
+fn given_a_leap_over_several_periods_and_a_restart_then_each_of_them_is_known() {
+    let yaml = SLOW.replace("for: 3s", "for: 0s");
+    let store = p99(&[LOW, HIGH, LOW, HIGH, HIGH, LOW, LOW, HIGH]);
+    let mut before = evaluator(&yaml);
+    timeline(&mut before, &store, 1..=1);
+    timeline(&mut before, &store, 8..=8);
+    let mut after = evaluator(&yaml);
+    after.restore(&before.snapshot());
+    let periods: Vec<_> = after.periods().iter().map(|period| (period.fired_at_ms, period.resolved_at_ms)).collect();
+    assert_eq!(periods, [(2000, 3000), (4000, 6000)]);
+    assert_eq!(after.notifiable()[0].0.fired_at_ms, Some(8000));
+}
+
+#[test]
 fn a_restart_from_any_moment_ends_where_no_restart_would() {
     let values: Vec<f64> = [LOW, HIGH, HIGH, HIGH, HIGH, HIGH, LOW, LOW, HIGH, HIGH, HIGH, HIGH].to_vec();
     let yaml = SLOW.replace("for: 3s", "for: 2s\n        keep_firing_for: 1s");
