@@ -142,13 +142,18 @@ impl Calls {
         // The sample time of second s is s + 1.
         let from = self.slots.partition_point(|slot| slot.second.saturating_add(1).saturating_mul(1000) <= start_ms);
         let to = self.slots.partition_point(|slot| slot.second.saturating_add(1).saturating_mul(1000) <= end_ms);
-        let slots = self.slots.range(from..to.max(from));
+        let to = to.max(from);
+        let slots = self.slots.range(from..to);
         if face >= 6 {
             return Data::Histogram(slots.map(|slot| (slot.second + 1, slot.durations.clone())).collect());
         }
         let before = self.slots.range(..from).map(|slot| slot.sums[face]).fold(self.gone[face], u64::saturating_add);
         let deltas = slots.filter(|slot| slot.sums[face] > 0).map(|slot| (slot.second + 1, slot.sums[face] as f64));
-        Data::Counter { before: before as f64, deltas: deltas.collect(), lasts: true }
+        let deltas: Vec<_> = deltas.collect();
+        // What comes after the end may have been read or not: whether the series is there by then must not depend on it.
+        // Outcomes are there since the first call, of whatever outcome.
+        let has_begun = before > 0 || !deltas.is_empty() || (face < 2 && (to > 0 || self.gone != Sums::default()));
+        Data::Counter { before: before as f64, deltas, lasts: has_begun }
     }
 }
 

@@ -56,6 +56,20 @@ fn ranges_are_counted_once_and_a_gap_is_told() {
 }
 
 #[test]
+fn given_calls_of_later_then_a_series_is_not_there_before_its_first_call() {
+    let (mut store, mut refused) = (store(), Refused::default());
+    let count = |store: &Store, second: u64| -> usize {
+        let query = crate::promql::Query::parse("rate(weir_calls_total{outcome=\"error\"}[5s])").unwrap();
+        let crate::promql::Value::Vector(samples) = query.at(store, second as i64 * 1000).unwrap() else { panic!() };
+        samples.len()
+    };
+    assert_eq!(count(&store, T), 0);
+    store.add_calls(&range(0, 5, &[T + 10]), &mut refused);
+    assert_eq!(count(&store, T + 10), 0, "as if that had not been read yet");
+    assert_eq!(count(&store, T + 11), 1, "none of the calls failed");
+}
+
+#[test]
 fn a_range_of_time_takes_its_end_and_not_its_start() {
     let (mut store, mut refused) = (store(), Refused::default());
     store.add_calls(&range(0, 5, &[T, T + 1, T + 2]), &mut refused);
