@@ -1,0 +1,123 @@
+//! Metrics that are held back while spans flow: rules over them wait, and what fires goes on firing.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use weir_tests::kafka::Kafka;
+use weir_tests::{Api, Webhook, Weir, skip, until};
+
+const PATIENCE: Duration = Duration::from_mins(1);
+const EVERY: Duration = Duration::from_millis(500);
+
+const RULES: &str = r#"
+groups:
+  - name: g
+    interval: 1s
+    rules:
+      - {alert: Hot, expr: 'avg_over_time(hw_temperature_celsius[4s]) > 85', for: 2s}
+      - {alert: NoTemperature, expr: 'absent(last_over_time(hw_temperature_celsius[4s]))'}
+      - {alert: CallsDropped, expr: 'sum(rate(weir_calls_total[4s])) < 1', for: 2s}
+"#;
+
+/// Sends what `body` makes of a time in unix nanoseconds and a number, twice a second, each until it is taken.
+async fn steady(url: String, body: fn(i64, u64) -> Value) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::new();
+    let mut every = tokio::time::interval(EVERY);
+    let mut requests = tokio::task::JoinSet::new();
+    for number in 1_u64.. {
+        every.tick().await;
+        let body = body(weir_service::time::now_unix_nano(), number);
+        let (client, url) = (client.clone(), url.clone());
+        requests.spawn(async move {
+            loop {
+                let sent = client.post(&url).json(&body).timeout(Duration::from_secs(5)).send().await;
+                if sent.is_ok_and(|answer| answer.status() == 200) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        });
+    }
+}
+
+fn spans(now: i64, number: u64) -> Value {
+    let span = |n: u64| {
+        json!({
+            "traceId": format!("{number:032x}"), "spanId": format!("{:016x}", number * 10 + n), "kind": 2, "name": "GET /",
+            "startTimeUnixNano": (now - 1_000_000).to_string(), "endTimeUnixNano": now.to_string(),
+        })
+    };
+    json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": (0..10).map(span).collect::<Vec<_>>() }] }] })
+}
+
+fn temperature(now: i64, _: u64) -> Value {
+    let gauge = json!({ "dataPoints": [{ "timeUnixNano": now.to_string(), "asDouble": 91.0 }] });
+    let metric = json!({ "name": "hw.temperature", "unit": "Cel", "gauge": gauge });
+    json!({ "resourceMetrics": [{ "scopeMetrics": [{ "metrics": [metric] }] }] })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn given_metrics_that_are_held_back_while_spans_flow_then_no_alert_fires_or_resolves() {
+    // Longer than the rules look back and wait together.
+    let hold = Duration::from_secs(15);
+    let kafka = match Kafka::start().await {
+        Ok(kafka) => kafka,
+        Err(error) => return skip("given_metrics_that_are_held_back", &format!("{error:#}")),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let webhook = Webhook::start().await.unwrap();
+    let rules = folder.path().join("rules.yaml");
+    std::fs::write(&rules, RULES).unwrap();
+    let config = json!({
+        "listen": "127.0.0.1:0",
+        "bus": { "broker": "kafka", "brokers": kafka.brokers() },
+        "collector": { "otlp": { "grpc": "127.0.0.1:0", "http": "127.0.0.1:0" }, "host": null },
+        "alerter": {
+            "rules": [rules],
+            "route": { "receiver": "ops", "group_by": ["alertname"], "group_interval": "1s" },
+            "receivers": [{ "name": "ops", "webhook_configs": [{ "url": webhook.url() }] }],
+        },
+    });
+    let role = |role, name: &str| Weir::new(role, &folder.path().join(name), &config).unwrap();
+    let (mut of_spans, mut of_metrics) = (role("collector", "spans"), role("collector", "metrics"));
+    let mut alerter = role("alerter", "alerter");
+    let url = of_spans.start().await.unwrap().otlp_http.unwrap();
+    let calling = tokio::spawn(steady(format!("{url}/v1/traces"), spans));
+    let url = of_metrics.start().await.unwrap().otlp_http.unwrap();
+    let measuring = tokio::spawn(steady(format!("{url}/v1/metrics"), temperature));
+    let api = Api::new(&alerter.start().await.unwrap().http).unwrap();
+    let firing = || async {
+        let alerts = api.alerts().await.ok()?;
+        let firing = alerts["alerts"].as_array()?.iter().filter(|alert| alert["state"] == "firing");
+        Some(firing.map(|alert| alert["labels"]["alertname"].as_str().unwrap().to_owned()).collect::<Vec<_>>())
+    };
+    let near = || async {
+        let alerts = api.alerts().await.ok()?;
+        let pipeline = &alerts["pipeline"];
+        let is_near = pipeline["lag_seconds"].as_f64()? < 3.0 && pipeline["late"] == json!([]);
+        (is_near && pipeline["state"] == "healthy" && firing().await? == ["Hot"]).then_some(())
+    };
+    assert!(until(PATIENCE, near).await.is_some(), "{}", api.alerts().await.unwrap());
+    // Until both have said how far they are.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let told = webhook.caught().len();
+
+    of_metrics.signal(Signal::STOP).unwrap();
+    tokio::time::sleep(hold).await;
+    let held = api.alerts().await.unwrap();
+    assert_eq!(held["pipeline"]["late"].as_array().map(Vec::len), Some(1), "{held}");
+    assert_eq!(firing().await.unwrap(), ["Hot"], "{held}");
+    of_metrics.signal(Signal::CONT).unwrap();
+    assert!(until(PATIENCE, near).await.is_some(), "{}", api.alerts().await.unwrap());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(webhook.caught().len(), told, "{:?}", webhook.caught());
+    let (_, periods) = api.get("/api/v1/alerts", &[]).await.unwrap();
+    let ended: Vec<_> = periods["alerts"].as_array().unwrap().iter().filter(|a| a["state"] == "resolved").collect();
+    assert!(ended.iter().all(|alert| alert["labels"]["alertname"] != "Hot"), "{ended:?}");
+    calling.abort();
+    measuring.abort();
+}
