@@ -5,7 +5,7 @@ mod prometheus;
 mod rules;
 mod spans;
 
-pub(crate) use page::latency;
+pub(crate) use page::{latency, latency_kafka};
 pub(crate) use prometheus::{histograms as prometheus_histograms, rules as prometheus_rules};
 pub(crate) use rules::{histograms, rules};
 pub(crate) use spans::{floor, fold};

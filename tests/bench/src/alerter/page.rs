@@ -1,4 +1,4 @@
-//! How long until somebody is told: from the span that makes an alert true to the webhook, over the embedded bus.
+//! How long until somebody is told: from the span that makes an alert true to the webhook, with a lateness of a second.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -21,9 +21,10 @@ use weir_service::Context;
 use weir_service::auth::Auth;
 use weir_service::health::Health;
 use weir_service::telemetry::Telemetry;
+use weir_tests::kafka::Kafka;
 
 use super::attribute;
-use crate::{Ready, Work};
+use crate::{Ready, Skipped, Work};
 
 const RULES: &str = r#"groups:
 - name: g
@@ -31,27 +32,39 @@ const RULES: &str = r#"groups:
   - {alert: Errors, expr: 'sum by (interface) (increase(weir_calls_total{outcome="error"}[10s])) > 0'}
 "#;
 
-/// Single failed calls of interfaces of their own, one after the other, while other calls go on.
+/// Single failed calls of interfaces of their own, one after the other, while other calls go on; over the embedded bus.
 pub(crate) fn latency(smoke: bool) -> anyhow::Result<Ready> {
-    let pages = if smoke { 2 } else { 30 };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let folder = tempfile::tempdir()?;
-    Ok(Box::new(move || runtime.block_on(run(folder.path(), pages))))
+    Ok(Box::new(move || runtime.block_on(run(folder.path(), pages(smoke), &weir_bus::Options::default()))))
 }
 
-async fn run(folder: &Path, pages: usize) -> anyhow::Result<Work> {
+/// The same over a real Kafka.
+pub(crate) fn latency_kafka(smoke: bool) -> anyhow::Result<Ready> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let kafka = runtime.block_on(Kafka::start()).map_err(|error| Skipped(format!("{error:#}")))?;
+    let folder = tempfile::tempdir()?;
+    Ok(Box::new(move || runtime.block_on(run(folder.path(), pages(smoke), &kafka.options()))))
+}
+
+fn pages(smoke: bool) -> usize {
+    if smoke { 2 } else { 100 }
+}
+
+async fn run(folder: &Path, pages: usize, bus: &weir_bus::Options) -> anyhow::Result<Work> {
     let (url, mut told) = catcher().await?;
     let rules = folder.join("rules.yaml");
     std::fs::write(&rules, RULES)?;
     let options: Options = serde_json::from_value(json!({
         "rules": [rules],
+        "lateness": "1s",
         "route": {"receiver": "ops", "group_by": ["interface"]},
         "receivers": [{"name": "ops", "webhook_configs": [{"url": url, "send_resolved": false}]}],
     }))?;
     let telemetry = Telemetry::detached()?;
     let context =
         Context { data_dir: folder.to_owned(), meter: telemetry.meter(), health: Health::default(), auth: Auth::off() };
-    let bus = Bus::open(&weir_bus::Options::default(), folder).await?;
+    let bus = Bus::open(bus, folder).await?;
     let stop = CancellationToken::new();
     let alerter = tokio::spawn(Alerter::open(options, context, bus.clone()).await?.run(stop.clone()));
     let background = tokio::spawn(traffic(bus.clone(), stop.clone()));
