@@ -1,4 +1,5 @@
-//! Metrics that are held back while spans flow: rules over them wait, and what fires goes on firing.
+//! Lag neither fires nor resolves: rules wait for metrics that are held back while spans flow, and for spans that come in
+//! batches.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -120,4 +121,59 @@ async fn given_metrics_that_are_held_back_while_spans_flow_then_no_alert_fires_o
     assert!(ended.iter().all(|alert| alert["labels"]["alertname"] != "Hot"), "{ended:?}");
     calling.abort();
     measuring.abort();
+}
+
+/// Calls that end every ten milliseconds, sent in batches of five seconds, as OpenTelemetry's SDKs do.
+async fn batches(url: String) {
+    const STEP: i64 = 10_000_000;
+    let client = reqwest::Client::new();
+    let mut every = tokio::time::interval(Duration::from_secs(5));
+    let mut sent = weir_service::time::now_unix_nano() / STEP;
+    loop {
+        every.tick().await;
+        let until = weir_service::time::now_unix_nano() / STEP;
+        let span = |n: i64| {
+            json!({
+                "traceId": format!("{:032x}", n + 1), "spanId": format!("{:016x}", n + 1), "kind": 2, "name": "GET /",
+                "startTimeUnixNano": (n * STEP - 1_000_000).to_string(), "endTimeUnixNano": (n * STEP).to_string(),
+            })
+        };
+        let spans: Vec<Value> = (sent..until).map(span).collect();
+        let body = json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": spans }] }] });
+        assert_eq!(client.post(&url).json(&body).send().await.unwrap().status(), 200);
+        sent = until;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn given_spans_that_come_in_batches_of_five_seconds_then_rules_see_all_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("rules.yaml");
+    let seen = "{record: seen, expr: 'sum(rate(weir_calls_total[10s]))'}";
+    std::fs::write(&rules, format!("groups: [{{name: g, interval: 1s, rules: [{seen}]}}]")).unwrap();
+    let config = json!({
+        "listen": "127.0.0.1:0",
+        "collector": { "otlp": { "grpc": "127.0.0.1:0", "http": "127.0.0.1:0" }, "host": null },
+        "alerter": { "rules": [rules] },
+    });
+    let mut weir = Weir::new("standalone", &folder.path().join("weir"), &config).unwrap();
+    let ready = weir.start().await.unwrap();
+    let api = Api::new(&ready.http).unwrap();
+    let sending = tokio::spawn(batches(format!("{}/v1/traces", ready.otlp_http.unwrap())));
+    // How late they come is learned of the first ones; what rules see of those is not whole.
+    let evaluated = || async {
+        let alerts = api.alerts().await.ok()?;
+        weir_service::time::parse(alerts["pipeline"]["evaluated_until"].as_str()?, 0).ok()
+    };
+    let begun = weir_service::time::now_unix_nano() + 15_000_000_000;
+    let end = begun + 20_000_000_000;
+    let there = until(PATIENCE, || async { evaluated().await.filter(|until| *until >= end) }).await;
+    assert!(there.is_some(), "{}", api.alerts().await.unwrap());
+    let (start, end) = ((begun / 1_000_000_000).to_string(), (end / 1_000_000_000).to_string());
+    let range = [("query", "seen"), ("start", &start), ("end", &end), ("step", "1")];
+    let (_, answer) = api.get("/prometheus/api/v1/query_range", &range).await.unwrap();
+    let values = answer["data"]["result"][0]["values"].as_array().unwrap();
+    assert!(values.len() >= 20, "{answer}");
+    assert!(values.iter().all(|value| value[1] == "100"), "{answer}");
+    sending.abort();
 }
