@@ -272,10 +272,9 @@ fn given_a_backlog_that_comes_at_once_then_it_is_no_spike() {
 fn given_ids_as_names_of_spans_then_series_are_bounded_and_other_tenants_unharmed() {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
     let mut named = |second| {
-        let id = rng.random::<u128>();
-        let (a, b, c, d, e) =
-            (id >> 96, (id >> 80) & 0xffff, (id >> 64) & 0xffff, (id >> 48) & 0xffff, id & 0xffff_ffff_ffff);
-        Call { name: format!("GET /files/{a:08x}-{b:04x}-{c:04x}-{d:04x}-{e:012x}"), ..call(second, 10) }
+        let id = format!("{:032x}", rng.random::<u128>());
+        let id = [&id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..]].join("-");
+        Call { name: format!("GET /files/{id}"), ..call(second, 10) }
     };
     let rewrite =
         Rewrite { pattern: "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}".to_owned(), replace: "{id}".to_owned() };

@@ -3,7 +3,7 @@
 //!
 //! The number of names of one tenant comes from `WEIR_E2E_NAMES`.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::float_cmp, clippy::print_stdout, reason = "helpers of tests; counts are exact")]
 
 use std::time::Duration;
 

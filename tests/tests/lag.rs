@@ -13,7 +13,7 @@ use weir_tests::{Api, Webhook, Weir, skip, until};
 const PATIENCE: Duration = Duration::from_mins(1);
 const EVERY: Duration = Duration::from_millis(500);
 
-const RULES: &str = r#"
+const RULES: &str = r"
 groups:
   - name: g
     interval: 1s
@@ -21,7 +21,7 @@ groups:
       - {alert: Hot, expr: 'avg_over_time(hw_temperature_celsius[4s]) > 85', for: 2s}
       - {alert: NoTemperature, expr: 'absent(last_over_time(hw_temperature_celsius[4s]))'}
       - {alert: CallsDropped, expr: 'sum(rate(weir_calls_total[4s])) < 1', for: 2s}
-"#;
+";
 
 /// Sends what `body` makes of a time in unix nanoseconds and a number, twice a second, each until it is taken.
 async fn steady(url: String, body: fn(i64, u64) -> Value) {

@@ -56,7 +56,7 @@ impl Stream {
         let mut spans: Vec<[Vec<Span>; SERVICES.len()]> = vec![Default::default(); usize::try_from(seconds).unwrap()];
         let mut calls = 0;
         for second in 0..seconds {
-            for service in 0..SERVICES.len() {
+            for (service, _) in SERVICES.iter().enumerate() {
                 for _ in 0..count(second, service) {
                     calls += 1;
                     let span = call(&mut rng, start, second, service, calls);
@@ -128,12 +128,9 @@ fn attribute(key: &str, value: any_value::Value) -> KeyValue {
     KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
 }
 
-fn resource(service: &str) -> Option<Resource> {
+fn resource(service: &str) -> Resource {
     let tenant = if service == "chat" { "acme" } else { "globex" };
-    Some(Resource {
-        attributes: vec![text("weir.tenant", tenant), text("service.name", service)],
-        ..Resource::default()
-    })
+    Resource { attributes: vec![text("weir.tenant", tenant), text("service.name", service)], ..Resource::default() }
 }
 
 fn record(topic: &str, partition: usize, value: Vec<u8>) -> Record {
@@ -148,7 +145,7 @@ fn record(topic: &str, partition: usize, value: Vec<u8>) -> Record {
 fn traces(service: usize, spans: Vec<Span>) -> Record {
     let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
     let resource_spans =
-        vec![ResourceSpans { resource: resource(SERVICES[service]), scope_spans, ..ResourceSpans::default() }];
+        vec![ResourceSpans { resource: Some(resource(SERVICES[service])), scope_spans, ..ResourceSpans::default() }];
     record(topic::SPANS, service, ExportTraceServiceRequest { resource_spans }.encode_to_vec())
 }
 
@@ -177,7 +174,7 @@ fn metrics(start: u64, second: u64, collector: usize) -> Record {
     });
     let scope_metrics = vec![ScopeMetrics { metrics: metrics.into(), ..ScopeMetrics::default() }];
     let resource_metrics =
-        vec![ResourceMetrics { resource: resource("node"), scope_metrics, ..ResourceMetrics::default() }];
+        vec![ResourceMetrics { resource: Some(resource("node")), scope_metrics, ..ResourceMetrics::default() }];
     record(topic::METRICS, collector, ExportMetricsServiceRequest { resource_metrics }.encode_to_vec())
 }
 
