@@ -148,11 +148,12 @@ impl Saver {
 }
 
 impl Engine {
-    /// Reads the rules and the state of before.
+    /// Reads the rules and the state of before. What was recorded behind `sent_ms` was not written to all who keep it.
     pub(crate) async fn open(
         options: &Options,
         folder: &Path,
         shared: Shared,
+        sent_ms: Option<i64>,
         meter: &Meter,
     ) -> Result<(Self, Run), Error> {
         let mut files = RuleFiles::new(options.rules.clone());
@@ -163,8 +164,13 @@ impl Engine {
         .await?;
         let external_url = options.external_url.trim_end_matches('/').to_owned();
         let history_ms = options.history.0.as_millis() as i64;
-        let evaluator_options =
-            EvaluatorOptions { history_ms, external_url: external_url.clone(), ..EvaluatorOptions::default() };
+        let evaluator_options = EvaluatorOptions {
+            history_ms,
+            sent_ms,
+            external_url: external_url.clone(),
+            external_labels: options.external_labels.clone(),
+            ..EvaluatorOptions::default()
+        };
         let mut evaluator = Evaluator::new(rules.transpose()?.unwrap_or_default(), evaluator_options);
         let snapshot = folder.join("snapshot");
         let state = read(&snapshot)?.unwrap_or_default();
@@ -303,6 +309,9 @@ impl Run {
                     last_ms = until_ms;
                     self.show_collectors(until_ms);
                     let evaluated = self.evaluate(until_ms, &shutdown).await;
+                    if evaluated.whole {
+                        self.shared.complete.send_replace(Some(until_ms));
+                    }
                     if evaluated.whole && (changed || evaluated.stepped || self.standing_is_old(until_ms)) {
                         self.hand_over(until_ms);
                     }

@@ -2,7 +2,7 @@
 //!
 //! [`fold`] turns the spans of a range of offsets into deltas by one-second slot of their end time; [`weir_calls::Hdr`] holds their
 //! durations; [`series`] keeps them for queries ([`promql`]) and [`rules`], which are evaluated as event time goes on;
-//! [`notify`] tells receivers of the alerts, and their state is published on `weir_alerts`. [`Alerter`] is the room that drives all of them.
+//! [`notify`] tells receivers of the alerts, and their state is published on `weir_alerts`. [`remote`] writes series to others. [`Alerter`] is the room that drives all of them.
 
 mod api;
 mod engine;
@@ -12,6 +12,7 @@ pub mod options;
 pub mod pipeline;
 pub mod promql;
 mod publish;
+pub mod remote;
 mod room;
 pub mod rules;
 pub mod series;

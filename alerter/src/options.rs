@@ -1,5 +1,6 @@
 //! Section `alerter` of the configuration.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -7,6 +8,7 @@ use weir_service::config::Span;
 
 use crate::fold::{Lateness, Rewrite, Rewrites};
 use crate::notify::{self, Receiver, Route};
+use crate::remote::{self, RemoteWrite};
 use crate::rules::{LoadErrors, load_files};
 
 /// Section `alerter` of the configuration.
@@ -33,6 +35,10 @@ pub struct Options {
     pub interfaces: Vec<Rewrite>,
     /// Where this alerter can be reached by those who are told of an alert; `$externalURL` of templates.
     pub external_url: String,
+    /// Labels of this alerter: `$externalLabels` of templates, and added to what is written to others.
+    pub external_labels: BTreeMap<String, String>,
+    /// Who is written all series, to keep them for long.
+    pub remote_write: Vec<RemoteWrite>,
     /// The pipeline is told as late when event time is further behind the wall clock.
     pub late_after: Span,
 }
@@ -68,6 +74,8 @@ impl Default for Options {
             interfaces_per_tenant: 1000,
             interfaces: Vec::new(),
             external_url: String::new(),
+            external_labels: BTreeMap::new(),
+            remote_write: Vec::new(),
             late_after: seconds(30),
         }
     }
@@ -101,6 +109,8 @@ impl Options {
             let text = "is not an http or https address, such as http://alerter.example:7400";
             return Err(format!("external_url: «{}» {text}", self.external_url));
         }
+        remote::check_labels(&self.external_labels)?;
+        remote::check(&self.remote_write)?;
         self.notify().check().map_err(|error| error.to_string())
     }
 

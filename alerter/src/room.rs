@@ -14,6 +14,7 @@ use crate::fold::task::{Settings, Task};
 use crate::fold::{Interfaces, RewriteError, Rewrites};
 use crate::options::Options;
 use crate::publish::Publisher;
+use crate::remote;
 use crate::series::feed::{Feed, Shared};
 use crate::series::store::Store;
 
@@ -32,6 +33,9 @@ pub enum Error {
     /// Rules, receivers or their state.
     #[error(transparent)]
     Engine(#[from] engine::Error),
+    /// Those whom series are written to.
+    #[error("alerter.{0}")]
+    Remote(#[from] remote::Error),
     /// The state of this room cannot be read or written.
     #[error("alerter: cannot use {path}")]
     State {
@@ -48,6 +52,7 @@ impl Error {
         match self {
             Self::Options(_) | Self::Rewrite(_) | Self::Engine(engine::Error::Rules(_)) => true,
             Self::Engine(engine::Error::Notify(error)) => matches!(error, crate::notify::Error::Options(_)),
+            Self::Remote(error) => matches!(error, remote::Error::Client { .. }),
             Self::Engine(_) | Self::State { .. } => false,
         }
     }
@@ -60,6 +65,8 @@ pub struct Alerter {
     feed: Feed,
     engine: engine::Run,
     publisher: Publisher,
+    senders: Vec<remote::Sender>,
+    shared: Shared,
     handle: Handle,
 }
 
@@ -102,11 +109,13 @@ impl Alerter {
             .with_interfaces(interfaces)
             .with_totals(folder.join("totals"));
         let late_after = options.late_after.0;
-        let (engine, run) = Engine::open(&options, &folder, shared.clone(), meter).await?;
+        let senders = remote::open(&options, &folder, &shared.complete.subscribe(), meter)?;
+        let sent_ms = senders.iter().filter_map(remote::Sender::sent_ms).min();
+        let (engine, run) = Engine::open(&options, &folder, shared.clone(), sent_ms, meter).await?;
         let publisher = Publisher::new(bus, run.standing());
         observe(&shared, meter);
-        let handle = Handle { api: Api::new(shared, engine, late_after) };
-        Ok(Self { fold, feed, engine: run, publisher, handle })
+        let handle = Handle { api: Api::new(shared.clone(), engine, late_after) };
+        Ok(Self { fold, feed, engine: run, publisher, senders, shared, handle })
     }
 
     /// The room's handle.
@@ -121,6 +130,9 @@ impl Alerter {
         tasks.spawn(self.feed.run(shutdown.clone()));
         tasks.spawn(self.engine.run(shutdown.clone()));
         tasks.spawn(self.publisher.run(shutdown.clone()));
+        for sender in self.senders {
+            tasks.spawn(sender.run(self.shared.clone(), shutdown.clone()));
+        }
         let late = "the alerter did not drain in time; what is not committed is read again at the next start";
         weir_service::tasks::run(tasks, shutdown, DRAIN, late).await;
         Ok(())

@@ -80,6 +80,17 @@ pub mod envoy {
     }
 }
 
+/// Prometheus' remote write, generated from `proto/prometheus/`.
+#[allow(
+    missing_docs,
+    clippy::pedantic,
+    unreachable_pub,
+    reason = "generated code; the .proto files hold the documentation"
+)]
+pub mod prometheus {
+    tonic::include_proto!("prometheus");
+}
+
 /// Greatest size of a record's value before compression, unless it is a single span or log record.
 pub const MAX_RECORD_BYTES: usize = 1_000_000;
 

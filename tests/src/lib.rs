@@ -11,6 +11,7 @@ pub mod kafka;
 pub mod keycloak;
 mod maven;
 pub mod postgres;
+pub mod prometheus;
 pub mod python;
 pub mod redis;
 mod skip;

@@ -105,6 +105,10 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
         if config.alerter.rules.is_empty() { "no file".to_owned() } else { config.alerter.rules.join(" ") },
         rules::start(&config.alerter.rules).map_or(String::new(), |note| format!(" ({note})"))
     )?;
+    let receivers: Vec<String> =
+        config.alerter.remote_write.iter().map(weir_alerter::remote::RemoteWrite::name).collect();
+    let receivers = if receivers.is_empty() { "nobody".to_owned() } else { receivers.join(", ") };
+    writeln!(out, "series     kept {:?}, written to {receivers}", config.alerter.history)?;
     match &config.usage {
         Some(usage) => {
             let prices = usage.prices.as_ref().map_or("none".into(), |path| path.to_string_lossy());

@@ -35,7 +35,7 @@ async fn send(request: http::Request<Body>) -> (StatusCode, Value) {
     shared.store.write().add_calls(&range, &mut Refused::default());
     let folder = tempfile::tempdir().unwrap();
     let meter = opentelemetry::global::meter("test");
-    let (engine, _run) = Engine::open(&Options::default(), folder.path(), shared.clone(), &meter).await.unwrap();
+    let (engine, _run) = Engine::open(&Options::default(), folder.path(), shared.clone(), None, &meter).await.unwrap();
     let api = Api::new(shared, engine, Duration::from_secs(30));
     let answer = api.routes().open().oneshot(request).await.unwrap();
     let status = answer.status();
@@ -152,7 +152,7 @@ async fn a_silence_is_made_shown_and_ended_in_alertmanagers_shapes() {
     let folder = tempfile::tempdir().unwrap();
     let meter = opentelemetry::global::meter("test");
     let shared = Shared::new(Store::new(3_600_000, 10), Duration::from_mins(5));
-    let (engine, _run) = Engine::open(&Options::default(), folder.path(), shared.clone(), &meter).await.unwrap();
+    let (engine, _run) = Engine::open(&Options::default(), folder.path(), shared.clone(), None, &meter).await.unwrap();
     let api = Api::new(shared, engine, Duration::from_secs(30));
     let ask = async |method: &str, path: &str, body: &Value| {
         let request = http::Request::builder().method(method).uri(format!("/api/v1/silences{path}"));

@@ -58,7 +58,7 @@ impl std::fmt::Debug for Notifier {
 }
 
 /// The pause that a receiver asks for, in milliseconds: so many seconds, or until a date.
-fn retry_after(value: &reqwest::header::HeaderValue) -> Option<i64> {
+pub(crate) fn retry_after(value: &reqwest::header::HeaderValue) -> Option<i64> {
     let text = value.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse::<u32>() {
         return Some(i64::from(seconds) * 1000);

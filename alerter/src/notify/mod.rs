@@ -18,6 +18,7 @@ mod tests;
 mod webhook;
 
 pub use book::{Book, BookError};
+pub(crate) use deliver::retry_after;
 pub use deliver::{Error, Notifier};
 pub use group::{Alert, fingerprint};
 pub use matcher::{LabelMatcher, MatcherError};

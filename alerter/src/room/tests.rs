@@ -277,7 +277,7 @@ async fn while_the_bus_is_held_back_an_alert_neither_fires_nor_is_resolved() {
         bus.producer().unwrap().send(record).await.unwrap().await.unwrap();
     }
     let opened = Alerter::open(options, context(folder.path()), bus).await.unwrap();
-    let Alerter { fold: _, feed, engine, publisher: _, handle } = opened;
+    let Alerter { fold: _, feed, engine, publisher: _, handle, .. } = opened;
     let shutdown = CancellationToken::new();
     let running = [tokio::spawn(feed.run(shutdown.clone())), tokio::spawn(engine.run(shutdown.clone()))];
     let wait = async {

@@ -31,6 +31,9 @@ pub struct EvaluatorOptions {
     pub catch_up_ms: i64,
     /// For how many milliseconds series are kept; what is older is not recorded again after a restart.
     pub history_ms: i64,
+    /// What was recorded up to here has been written to all who keep it for long; `None` where there are none. What was
+    /// recorded behind it is recorded again after a restart, at most `catch_up_ms` back.
+    pub sent_ms: Option<i64>,
     /// Where this alerter can be reached; `$externalURL` of templates.
     pub external_url: String,
     /// `$externalLabels` of templates.
@@ -43,6 +46,7 @@ impl Default for EvaluatorOptions {
             interval_ms: 1000,
             catch_up_ms: 15 * 60_000,
             history_ms: 2 * 3_600_000,
+            sent_ms: None,
             external_url: String::new(),
             external_labels: BTreeMap::new(),
         }
@@ -361,9 +365,12 @@ impl Evaluator {
 }
 
 impl Evaluator {
-    /// Lets every group begin again where the rules may still see what was recorded before the restart.
+    /// Lets every group begin again where the rules may still see what was recorded before the restart, or where it was
+    /// not written to those who keep it.
     fn wind_back(&mut self) {
-        let (until, back) = (self.again_until_ms, self.recorded_back_ms());
+        let until = self.again_until_ms;
+        let unsent = self.options.sent_ms.map_or(0, |sent| until.saturating_sub(sent));
+        let back = self.recorded_back_ms().max(unsent.min(self.options.catch_up_ms));
         self.again_back_ms = back;
         for group in &mut self.groups {
             let from = until.saturating_sub(back).div_euclid(group.interval_ms).saturating_mul(group.interval_ms);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use weir_proto::v1;
 
+use super::buckets::{self, Classic, Totals};
 use super::identity;
 use super::read::{Data, Labels};
 use weir_calls::{Hdr, HdrError};
@@ -44,6 +45,8 @@ pub(super) struct Calls {
     /// Of the slots that are not here: they were dropped, or not read again.
     gone: Sums,
     all: Sums,
+    /// Of all durations.
+    buckets: Totals,
     /// Labels of the six counters and the histogram.
     faces: [Labels; Self::SERIES],
 }
@@ -67,7 +70,8 @@ impl Calls {
             face(TOKENS, Some(("direction", "output"))),
             face(DURATION, None),
         ];
-        Self { slots: VecDeque::new(), gone: Sums::default(), all: Sums::default(), faces }
+        let buckets = Totals::new(buckets::durations());
+        Self { slots: VecDeque::new(), gone: Sums::default(), all: Sums::default(), buckets, faces }
     }
 
     /// Keys of the counters, in the order of their sums.
@@ -86,6 +90,23 @@ impl Calls {
         self.all
     }
 
+    /// Labels and running totals of the durations.
+    pub(super) fn buckets(&self) -> (&Labels, &Totals) {
+        (&self.faces[6], &self.buckets)
+    }
+
+    /// Goes on from running totals of durations of before.
+    pub(super) fn carry_buckets(&mut self, mut total: impl FnMut(u64) -> u64) {
+        let keys = self.buckets.keys(&self.faces[6]);
+        self.buckets.carry(keys.map(&mut total));
+    }
+
+    /// The running totals of durations at a time.
+    pub(super) fn classic(&self, at_ms: i64) -> Classic {
+        let is_later = |slot: &&Slot| slot.second.saturating_add(1).saturating_mul(1000) > at_ms;
+        self.buckets.without(self.slots.iter().rev().take_while(is_later).map(|slot| &*slot.durations))
+    }
+
     /// Takes what ended in a second; `known` where it is in the totals that were carried here.
     pub(super) fn add(&mut self, delta: &v1::CallSlot, known: bool) -> Result<(), HdrError> {
         let durations = delta.durations.as_ref().map(Hdr::from_message).transpose()?.unwrap_or_default();
@@ -98,6 +119,7 @@ impl Calls {
             delta.input_tokens,
             delta.output_tokens,
         ];
+        self.buckets.add(&durations, known);
         let second = delta.unix_seconds as i64;
         for (at, sum) in sums.into_iter().enumerate() {
             let carried = if known { sum.min(self.gone[at]) } else { 0 };

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use weir_calls::Hdr;
 use weir_proto::otlp::metrics::v1::ExponentialHistogramDataPoint;
 
+use super::buckets::{self, Classic, Totals};
 use super::metrics::FRESH_MS;
-use super::read::Data;
+use super::read::{Data, Labels};
 
 /// Buckets of a point; programs send 160.
 const BUCKETS: usize = 4096;
@@ -99,18 +100,53 @@ impl Exponential {
 }
 
 /// One series.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Histograms {
     /// Unix milliseconds, and what came with the point.
     points: VecDeque<(i64, Arc<Hdr>)>,
     /// The last point of a cumulative one.
     last: Option<Exponential>,
+    /// Of all values.
+    buckets: Totals,
+    /// Unix milliseconds at which the series ended last.
+    ended_ms: i64,
+}
+
+impl Default for Histograms {
+    fn default() -> Self {
+        let buckets = Totals::new(buckets::values());
+        Self { points: VecDeque::new(), last: None, buckets, ended_ms: i64::MIN }
+    }
 }
 
 impl Histograms {
-    /// Takes a point. One of the same time replaces: it was sent again. An older point of a cumulative one is of no use:
+    /// The running totals of all values.
+    pub(super) fn buckets(&self) -> &Totals {
+        &self.buckets
+    }
+
+    /// Goes on from running totals of before.
+    pub(super) fn carry_buckets(&mut self, labels: &Labels, mut total: impl FnMut(u64) -> u64) {
+        let keys = self.buckets.keys(labels);
+        self.buckets.carry(keys.map(&mut total));
+    }
+
+    /// The running totals at a time.
+    pub(super) fn classic(&self, at_ms: i64) -> Classic {
+        let later = self.points.iter().rev().take_while(|(time, _)| *time > at_ms);
+        self.buckets.without(later.map(|(_, hdr)| &**hdr))
+    }
+
+    /// When the series ended, where that is in `(start_ms, end_ms]` and it did not go on until then.
+    pub(super) fn ended(&self, start_ms: i64, end_ms: i64) -> Option<i64> {
+        let at = self.ended_ms;
+        let is_last = !self.points.iter().rev().any(|(time, _)| *time > at && *time <= end_ms);
+        (start_ms < at && at <= end_ms && is_last).then_some(at)
+    }
+
+    /// Takes a point; `known` where it is in the totals that were carried here. One of the same time replaces: it was sent again. An older point of a cumulative one is of no use:
     /// then the answer is false.
-    pub(super) fn add(&mut self, point: Exponential) -> bool {
+    pub(super) fn add(&mut self, point: Exponential, known: bool) -> bool {
         let time = point.unix_ms;
         let came = if point.delta {
             point.to_hdr()
@@ -120,13 +156,20 @@ impl Histograms {
                 Some(last) if point.count < last.count || point.start_ms > last.unix_ms => point.to_hdr(),
                 Some(last) => point.since(last).to_hdr(),
                 None if point.start_ms > 0 && time - point.start_ms <= FRESH_MS => point.to_hdr(),
-                None => Hdr::default(),
+                None => {
+                    self.buckets.at_least(&point.to_hdr());
+                    Hdr::default()
+                }
             };
             self.last = Some(point);
             came
         };
         let at = self.points.partition_point(|(other, _)| *other < time);
-        match self.points.get_mut(at).filter(|(other, _)| *other == time) {
+        let there = self.points.get_mut(at).filter(|(other, _)| *other == time);
+        if there.as_ref().is_none_or(|there| there.1.count() == 0) {
+            self.buckets.add(&came, known);
+        }
+        match there {
             Some(there) => there.1 = Arc::new(came),
             None => self.points.insert(at, (time, Arc::new(came))),
         }
@@ -138,6 +181,7 @@ impl Histograms {
         let at = self.points.partition_point(|(time, _)| *time <= unix_ms);
         if at > 0 && self.points[at - 1].1.count() > 0 {
             self.points.insert(at, (unix_ms, Arc::default()));
+            self.ended_ms = self.ended_ms.max(unix_ms);
         }
     }
 
@@ -197,7 +241,8 @@ mod tests {
     #[test]
     fn given_cumulative_points_then_each_has_what_came_though_the_scale_falls_and_the_sum_restarts() {
         let mut histograms = Histograms::default();
-        let mut add = |point: &ExponentialHistogramDataPoint| histograms.add(Exponential::read(point, false).unwrap());
+        let mut add =
+            |point: &ExponentialHistogramDataPoint| histograms.add(Exponential::read(point, false).unwrap(), false);
         assert!(add(&point(10, 1, 0, &[1, 1], 2.5)));
         assert!(add(&point(20, 0, 0, &[2, 3], 12.5)));
         assert!(add(&point(20, 0, 0, &[2, 3], 12.5)), "sent again");
@@ -215,7 +260,7 @@ mod tests {
         let mut one = point(10, 0, 3, &[4], 34.0);
         one.max = Some(8.5);
         one.zero_count = 1;
-        assert!(histograms.add(Exponential::read(&one, true).unwrap()));
+        assert!(histograms.add(Exponential::read(&one, true).unwrap(), false));
         let Data::Histogram(slots) = histograms.data(0, i64::MAX) else { panic!("no histogram") };
         let greatest = slots[0].1.quantile(1.0).unwrap();
         assert_eq!(slots[0].1.count(), 5);

@@ -16,6 +16,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
 use parking_lot::{Mutex, RwLock};
 use prost::Message as _;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_bus::{Bus, Error, Event, Message, Partition, Position};
@@ -51,6 +52,8 @@ pub struct Shared {
     pub(crate) written: Arc<AtomicU64>,
     collectors: Arc<Mutex<Collectors>>,
     absent_after: Duration,
+    /// Event time in unix milliseconds up to which everything is here and rules were evaluated.
+    pub(crate) complete: Arc<watch::Sender<Option<i64>>>,
 }
 
 impl Shared {
@@ -63,6 +66,7 @@ impl Shared {
             written: Arc::default(),
             collectors: Arc::default(),
             absent_after,
+            complete: Arc::new(watch::Sender::new(None)),
         }
     }
 

@@ -108,6 +108,11 @@ pub(super) fn of_labels(labels: &Labels) -> u64 {
     labels.iter().map(one).fold(0, u64::wrapping_add)
 }
 
+/// The key of one of several things that have the labels of this key.
+pub(super) fn of_part(key: u64, part: u64) -> u64 {
+    mixed(key ^ mixed(part.wrapping_add(1)))
+}
+
 /// Tenant, service and identity of a resource.
 pub(super) fn resource(attributes: &[KeyValue]) -> BTreeMap<String, String> {
     let get = |name: &str| attributes.iter().find(|a| a.key == name).and_then(|a| text(a.value.as_ref()));

@@ -4,8 +4,10 @@
 //! happened, not Prometheus' extrapolation between scrapes: the first error of a new series counts, and the rate of a
 //! window is exact.
 
+pub(crate) mod buckets;
 pub(crate) mod calls;
 mod exponential;
+pub(crate) mod export;
 pub mod feed;
 mod identity;
 mod labels;

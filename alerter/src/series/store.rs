@@ -149,6 +149,7 @@ impl Store {
                 let mut calls = Calls::new(tenant, service, interface);
                 if !carried.is_empty() {
                     calls.carry(calls.keys().map(|key| carried.remove(&key).map_or(0, |total| total as u64)));
+                    calls.carry_buckets(|key| carried.remove(&key).map_or(0, |total| total as u64));
                 }
                 calls
             });
@@ -186,13 +187,19 @@ impl Store {
     pub(super) fn totals(&self) -> Vec<(u64, f64)> {
         let of_calls = self.calls.values().flat_map(|calls| {
             let totals = calls.totals().map(|total| total as f64);
-            calls.keys().into_iter().zip(totals).filter(|(_, total)| *total > 0.0)
+            let (labels, buckets) = calls.buckets();
+            calls.keys().into_iter().zip(totals).chain(buckets.keys(labels).zip(buckets.totals()))
         });
-        let of_others = self.families.values().flatten().filter_map(|(labels, held)| match &held.samples {
+        let of_others = self.families.values().flatten();
+        let of_numbers = of_others.clone().filter_map(|(labels, held)| match &held.samples {
             Samples::Numbers(numbers) => Some((identity::of_labels(labels), numbers.total()?)),
             Samples::Histograms(_) | Samples::Recorded(_) => None,
         });
-        of_calls.chain(of_others).collect()
+        let of_histograms = of_others.flat_map(|(labels, held)| {
+            let buckets = if let Samples::Histograms(of) = &held.samples { Some(of.buckets()) } else { None };
+            buckets.into_iter().flat_map(|buckets| buckets.keys(labels).zip(buckets.totals()))
+        });
+        of_calls.chain(of_histograms).filter(|(_, total)| *total > 0.0).chain(of_numbers).collect()
     }
 
     fn has_room(&self, tenant: &str, interface: &str) -> bool {
@@ -200,7 +207,7 @@ impl Store {
         interface == OTHER || known.len() < self.interfaces_per_tenant || known.contains(interface)
     }
 
-    pub(super) fn history_ms(&self) -> i64 {
+    pub(crate) fn history_ms(&self) -> i64 {
         self.history_ms
     }
 
@@ -250,10 +257,11 @@ impl Store {
         point: Exponential,
         refused: &mut Refused,
     ) {
+        let known = self.known;
         let new = || Samples::Histograms(Box::default());
         self.with(name, labels, stream, new, refused, |samples, refused| match samples {
             Samples::Histograms(histograms) => {
-                if !histograms.add(point) {
+                if !histograms.add(point, known) {
                     refused.out_of_range += 1;
                 }
             }
@@ -315,11 +323,16 @@ impl Store {
         self.count += 1;
         let labels = Labels::of_text(if taken { &apart } else { &plain });
         let mut samples = new();
-        if !self.carried.is_empty()
-            && let Samples::Numbers(numbers) = &mut samples
-            && let Some(total) = self.carried.remove(&identity::of_labels(&labels))
-        {
-            numbers.carry(total);
+        let carried = &mut self.carried;
+        match &mut samples {
+            _ if carried.is_empty() => {}
+            Samples::Numbers(numbers) => {
+                carried.remove(&identity::of_labels(&labels)).into_iter().for_each(|total| numbers.carry(total));
+            }
+            Samples::Histograms(histograms) => {
+                histograms.carry_buckets(&labels, |key| carried.remove(&key).map_or(0, |total| total as u64));
+            }
+            Samples::Recorded(_) => {}
         }
         add(&mut family.entry(labels).or_insert(Held { stream, samples }).samples, refused);
     }
@@ -425,6 +438,19 @@ impl Store {
             }
         }
         kinds
+    }
+
+    /// The calls of all interfaces.
+    pub(super) fn interfaces(&self) -> impl Iterator<Item = &Calls> {
+        self.calls.values()
+    }
+
+    /// All series of exponential histograms.
+    pub(super) fn exponentials(&self) -> impl Iterator<Item = (&Labels, &Histograms)> {
+        self.families.values().flatten().filter_map(|(labels, held)| match &held.samples {
+            Samples::Histograms(histograms) => Some((labels, &**histograms)),
+            Samples::Numbers(_) | Samples::Recorded(_) => None,
+        })
     }
 
     fn visit<'a>(&'a self, matchers: &[Matcher], mut take: impl FnMut(&'a Labels, Found<'a>)) {
