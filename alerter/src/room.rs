@@ -102,6 +102,7 @@ impl Alerter {
             lateness: options.lateness.0,
             producer_id: format!("weir-alerter-{producer_id}"),
             written: shared.written.clone(),
+            late: shared.late.clone(),
         };
         let (meter, health) = (&context.meter, &context.health);
         let fold = Task::new(bus.clone(), settings, meter, health.part("alerter calls"));

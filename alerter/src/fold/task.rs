@@ -19,7 +19,7 @@ use std::time::Duration;
 use ahash::AHashSet;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_bus::{Bus, Consumer, Error, Event, Message, Partition, Position, Record, TransactionalProducer};
@@ -64,6 +64,8 @@ pub struct Settings {
     pub producer_id: String,
     /// Ranges with spans that were written by any member of the group, as far as this program has read them.
     pub written: Arc<AtomicU64>,
+    /// Ids of collectors that are late or absent, as far as this program has read what they say.
+    pub late: Arc<RwLock<Vec<String>>>,
 }
 
 /// The fold of this program's share.
@@ -365,6 +367,7 @@ impl Member<'_> {
         let mut records = std::mem::take(&mut self.dead);
         let mut positions = Vec::new();
         let mut sum = v1::CallDeltas::default();
+        let late = self.task.settings.late.read().clone();
         let (mut ranges, dead) = (0, records.len() as u64);
         let (mut unread, mut skew) = ([0; Unread::ALL.len()], Vec::new());
         for (partition, source) in &mut self.sources {
@@ -376,7 +379,8 @@ impl Member<'_> {
             if source.ended.is_empty() {
                 continue;
             }
-            for deltas in source.ended.drain(..) {
+            for mut deltas in source.ended.drain(..) {
+                deltas.late.clone_from(&late);
                 sum.counted += deltas.counted;
                 sum.duplicates += deltas.duplicates;
                 sum.rejected += deltas.rejected;

@@ -180,3 +180,6 @@ fn http_client(options: &RemoteWrite) -> Result<reqwest::Client, ClientError> {
     }
     Ok(client.build()?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -163,6 +163,49 @@ async fn event_time_goes_on_while_nothing_comes() {
     running.await.unwrap().unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn event_time_goes_on_behind_metrics_that_no_collector_speaks_for_and_who_is_late_is_in_the_ranges() {
+    let folder = tempfile::tempdir().unwrap();
+    let bus = Bus::open(&weir_bus::Options::default(), folder.path()).await.unwrap();
+    let (handle, shutdown, running) = start(&bus, folder.path()).await;
+    let gauge = weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest::default();
+    let record = |topic: &str, key: Option<&'static [u8]>, value: Vec<u8>| Record {
+        topic: topic.into(),
+        partition: Some(0),
+        key: key.map(Bytes::from_static),
+        value: Bytes::from(value),
+        ..Record::default()
+    };
+    let producer = bus.producer().unwrap();
+    producer.send(record(topic::METRICS, None, gauge.encode_to_vec())).await.unwrap().await.unwrap();
+    let past = async |time: u64| {
+        let wait = async {
+            while handle.api.watermark().is_none_or(|watermark| watermark < time) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap();
+    };
+    past(weir_service::time::now_unix_nano() as u64 + 1_000_000_000).await;
+
+    let now = weir_service::time::now_unix_nano() as u64;
+    let behind = v1::CollectorProgress {
+        at_unix_nano: now,
+        complete_unix_nano: now - 60_000_000_000,
+        ..v1::CollectorProgress::default()
+    };
+    producer.send(record(topic::PROGRESS, Some(b"c1"), behind.encode_to_vec())).await.unwrap().await.unwrap();
+    let wait = async {
+        let is_named = |message: &weir_bus::Message| v1::CallDeltas::decode(&message.value[..]).unwrap().late == ["c1"];
+        while !all(&bus, topic::CALLS).await.iter().any(is_named) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap();
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+}
+
 /// A receiver that takes everything and hands it on.
 async fn catcher() -> (String, tokio::sync::mpsc::UnboundedReceiver<serde_json::Value>) {
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();

@@ -6,7 +6,6 @@
 //! positions are the store's own: the ranges of a source partition must follow each other, one that was seen before is
 //! dropped and a gap is counted. The store is whole when what lay on the bus at the start has been read.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
@@ -26,7 +25,8 @@ use weir_proto::{topic, v1};
 use weir_service::health::Part as Health;
 use weir_service::telemetry::whole;
 
-use super::progress::{Collectors, Standing};
+use super::foreign::Foreign;
+use super::progress::{Collectors, Of, Presence, Standing};
 use super::read::{Matcher, Read, Series};
 use super::store::{Refused, Store};
 use super::totals;
@@ -38,6 +38,12 @@ const READ: [&str; 3] = [topic::CALLS, topic::METRICS, topic::PROGRESS];
 const LOOK: Duration = Duration::from_secs(10);
 /// How often the totals of counters are written. What is read again behind them is added, so they may be old.
 const SAVE: Duration = Duration::from_mins(1);
+/// How often what collectors said is compared with what was read.
+const COMPARE: Duration = Duration::from_millis(50);
+/// How often the ends of partitions are asked for that others write to, and those looked for who are late.
+const ASK: Duration = Duration::from_millis(500);
+/// Collectors that are late and named at most.
+const NAMED: usize = 20;
 /// How long a partition may be silent before what it holds counts as read.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -51,6 +57,9 @@ pub struct Shared {
     /// Ranges with spans read so far, whoever wrote them.
     pub(crate) written: Arc<AtomicU64>,
     collectors: Arc<Mutex<Collectors>>,
+    /// Ids of some collectors that are late or absent.
+    pub(crate) late: Arc<RwLock<Vec<String>>>,
+    foreign: Arc<Mutex<Foreign>>,
     absent_after: Duration,
     /// Event time in unix milliseconds up to which everything is here and rules were evaluated.
     pub(crate) complete: Arc<watch::Sender<Option<i64>>>,
@@ -65,24 +74,28 @@ impl Shared {
             partitions: Arc::default(),
             written: Arc::default(),
             collectors: Arc::default(),
+            late: Arc::default(),
+            foreign: Arc::default(),
             absent_after,
             complete: Arc::new(watch::Sender::new(None)),
         }
     }
 
     /// Event time in unix nanoseconds up to which everything is here: the least of what the collectors say, and of the
-    /// partitions of spans that none of them writes to. `None` until that is known of all of them.
+    /// partitions of spans and metrics that none of them writes to. `None` until that is known of all of them.
     pub fn watermark(&self) -> Option<u64> {
         if !self.whole.load(Ordering::Acquire) {
             return None;
         }
         let (now, partitions) = (Instant::now(), self.partitions.load(Ordering::Acquire));
         let collectors = self.collectors.lock();
-        let others = |partition: &i32| !collectors.writes_to(topic::SPANS, *partition, now, self.absent_after);
-        let others: Vec<i32> = (0..partitions).filter(others).collect();
+        let others = collectors.others(Of::Spans, partitions, now, self.absent_after);
         let said = collectors.complete(now, self.absent_after);
-        drop(collectors);
-        let others = self.store.read().watermark(topic::SPANS, &others);
+        let foreign = self.foreign.lock();
+        let of_metrics = collectors.others(Of::Metrics, foreign.end(), now, self.absent_after);
+        let of_metrics = foreign.complete(&of_metrics, wall_ms()).unwrap_or(u64::MAX);
+        drop((collectors, foreign));
+        let others = self.store.read().watermark(topic::SPANS, &others).map(|others| others.min(of_metrics));
         match said {
             Some(said) => Some(said?.min(others?)),
             None => others.filter(|_| partitions > 0),
@@ -107,6 +120,10 @@ impl Read for Shared {
     fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series> {
         self.store.read().select(matchers, start_ms, end_ms)
     }
+}
+
+fn wall_ms() -> i64 {
+    weir_service::time::now_unix_nano() / 1_000_000
 }
 
 /// The feeding task.
@@ -240,6 +257,7 @@ impl Feed {
         let count = positions.len();
         let mut consumer = self.bus.consumer(positions)?;
         let (mut look, mut save_at) = (Instant::now() + LOOK, Instant::now() + SAVE);
+        let (mut compare_at, mut ask_at) = (Instant::now(), Instant::now());
         let mut came: Vec<Instant> = vec![Instant::now(); count];
         loop {
             if let Event::Batch(messages) = consumer.next(1024, Duration::from_millis(200)).await? {
@@ -253,7 +271,15 @@ impl Feed {
                 }
                 tokio::task::yield_now().await;
             }
-            self.reached(positions);
+            if Instant::now() >= compare_at {
+                compare_at = Instant::now() + COMPARE;
+                self.reached(positions);
+            }
+            if Instant::now() >= ask_at {
+                ask_at = Instant::now() + ASK;
+                self.name_late();
+                self.ask(positions).await;
+            }
             if !self.shared.whole.load(Ordering::Acquire) {
                 // The last offsets may be no records, so it is enough that a partition gave nothing for a while.
                 let read = |goal: &Position| {
@@ -293,16 +319,59 @@ impl Feed {
 
     /// Lets what collectors said count where all before it was read.
     fn reached(&self, positions: &[Position]) {
-        let metrics: BTreeMap<i32, i64> = positions
-            .iter()
-            .filter(|position| *position.partition.topic == *topic::METRICS)
-            .map(|position| (position.partition.partition, position.offset))
-            .collect();
-        let store = self.shared.store.read();
-        self.shared.collectors.lock().read(|topic, partition| match topic {
-            topic::METRICS => metrics.get(&partition).copied(),
-            _ => store.end_offset(topic, partition),
+        // Thousands of collectors name each partition, so these are looked up by number.
+        fn by_number(ends: impl Iterator<Item = (i32, i64)>) -> Vec<Option<i64>> {
+            let mut by_number = Vec::new();
+            for (partition, end) in ends {
+                let at = usize::try_from(partition).unwrap_or(0);
+                if by_number.len() <= at {
+                    by_number.resize(at + 1, None);
+                }
+                by_number[at] = Some(end);
+            }
+            by_number
+        }
+        let of_metrics = positions.iter().filter(|position| *position.partition.topic == *topic::METRICS);
+        let metrics = by_number(of_metrics.map(|position| (position.partition.partition, position.offset)));
+        let spans = by_number(self.shared.store.read().end_offsets(topic::SPANS));
+        self.shared.collectors.lock().read(|of, partition| {
+            let ends = if of == Of::Spans { &spans } else { &metrics };
+            *ends.get(usize::try_from(partition).ok()?)?
         });
+    }
+
+    /// Says who is late, for those who write what was seen.
+    fn name_late(&self) {
+        let late = self.shared.collectors().into_iter().filter(|standing| standing.state != Presence::Live);
+        *self.shared.late.write() = late.take(NAMED).map(|standing| standing.id).collect();
+    }
+
+    /// Asks whether all was read of the partitions of metrics that others write to.
+    async fn ask(&self, positions: &[Position]) {
+        let (now, wall_ms) = (Instant::now(), wall_ms());
+        let active = {
+            let (collectors, foreign) = (self.shared.collectors.lock(), self.shared.foreign.lock());
+            foreign.active(&collectors.others(Of::Metrics, foreign.end(), now, self.shared.absent_after), wall_ms)
+        };
+        let mut asking = tokio::task::JoinSet::new();
+        for position in positions {
+            if *position.partition.topic == *topic::METRICS && active.contains(&position.partition.partition) {
+                let (bus, position) = (self.bus.clone(), position.clone());
+                asking.spawn(async move { (bus.offsets(&position.partition).await, position) });
+            }
+        }
+        let answers = async {
+            while let Some(answer) = asking.join_next().await {
+                // The end was asked for after the wall clock was read, so nothing older waits there.
+                if let Ok((Ok((_, high)), position)) = answer
+                    && position.offset >= high
+                {
+                    self.shared.foreign.lock().read(position.partition.partition, wall_ms);
+                }
+            }
+        };
+        // Of a partition that does not answer it is not known, so rules wait.
+        let _ = tokio::time::timeout(ASK, answers).await;
     }
 
     fn take(&self, message: &Message) {
@@ -344,6 +413,7 @@ impl Feed {
             };
             let wall = weir_service::time::now_unix_nano_unsigned();
             let arrival_ms = (arrival(message.timestamp_ms, wall) / 1_000_000) as i64;
+            self.shared.foreign.lock().came(message.partition.partition, arrival_ms, wall_ms());
             let mut store = self.shared.store.write();
             store.set_known(known);
             store.add_metrics(&request, arrival_ms, &mut refused);

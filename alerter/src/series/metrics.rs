@@ -10,6 +10,8 @@ pub(super) const FRESH_MS: i64 = 60_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Gauge,
+    /// A sum of deltas that rises and falls: seen as a gauge, kept as a counter is.
+    Level,
     Counter,
 }
 
@@ -33,7 +35,7 @@ pub(super) struct Numbers {
     /// Values or increases; [`STALE`] where the series ended. What is gone of them is also what a sum was before its
     /// first point.
     points: Points,
-    /// The last raw point of a cumulative sum, or the running total of a gauge of deltas.
+    /// The last raw point of a cumulative sum.
     last: Option<Point>,
 }
 
@@ -51,8 +53,7 @@ impl Numbers {
     pub(super) fn add(&mut self, point: Point) -> bool {
         let last = self.last;
         let value = match (self.kind, point.delta, last) {
-            (Kind::Gauge, false, _) | (Kind::Counter, true, _) => point.value,
-            (Kind::Gauge, true, last) => last.map_or(0.0, |last| last.value) + point.value,
+            (Kind::Gauge | Kind::Level, _, _) | (Kind::Counter, true, _) => point.value,
             (Kind::Counter, false, Some(last)) if point.unix_ms <= last.unix_ms => {
                 return point.unix_ms == last.unix_ms;
             }
@@ -70,15 +71,15 @@ impl Numbers {
                 }
             }
         };
-        let kept = if self.kind == Kind::Gauge { value } else { point.value };
         if last.is_none_or(|last| last.unix_ms <= point.unix_ms) {
-            self.last = Some(Point { value: kept, ..point });
+            self.last = Some(point);
         }
         let at = self.points.partition_point(|time| time < point.unix_ms);
         let there = self.points.get(at).filter(|(time, _)| *time == point.unix_ms);
-        if point.known && self.kind == Kind::Counter {
+        if point.known && self.kind != Kind::Gauge {
             let was = there.map(|there| there.1).filter(|was| !is_stale(*was)).unwrap_or(0.0);
-            self.points.set_gone((self.points.gone() - (value - was)).max(0.0));
+            let gone = self.points.gone() - (value - was);
+            self.points.set_gone(if self.kind == Kind::Counter { gone.max(0.0) } else { gone });
         }
         match there {
             Some((_, was)) if was.to_bits() == value.to_bits() => {}
@@ -94,9 +95,9 @@ impl Numbers {
         self.points.set_gone(total);
     }
 
-    /// The total of a counter.
+    /// The total of a sum.
     pub(super) fn total(&self) -> Option<f64> {
-        (self.kind == Kind::Counter).then(|| self.points.sum_before(self.points.len()))
+        (self.kind != Kind::Gauge).then(|| self.points.sum_before(self.points.len()))
     }
 
     /// The series ends at this time, until its next point.
@@ -124,7 +125,7 @@ impl Numbers {
     /// Points of sample times `(start_ms, end_ms]`; an increase has the sample time of the second that ends with it.
     pub(super) fn data(&self, start_ms: i64, end_ms: i64) -> Data {
         let second = |ms: i64| ms.div_euclid(1000) + i64::from(ms.rem_euclid(1000) > 0);
-        let sample = |ms: i64| if self.kind == Kind::Gauge { ms } else { second(ms).saturating_mul(1000) };
+        let sample = |ms: i64| if self.kind == Kind::Counter { second(ms).saturating_mul(1000) } else { ms };
         let from = self.points.partition_point(|time| sample(time) <= start_ms);
         let to = self.points.partition_point(|time| sample(time) <= end_ms).max(from);
         let mut values: Vec<(i64, f64)> = Vec::with_capacity(to - from);
@@ -133,6 +134,14 @@ impl Numbers {
             return Data::Gauge(values);
         }
         let before = self.points.sum_before(from);
+        if self.kind == Kind::Level {
+            let mut level = before;
+            self.points.for_each(from..to, |time, value| {
+                level += if is_stale(value) { 0.0 } else { value };
+                values.push((time, if is_stale(value) { STALE } else { level }));
+            });
+            return Data::Gauge(values);
+        }
         self.points.for_each(from..to, |time, value| {
             let joins = |last: &&mut (i64, f64)| last.0 == second(time) && !is_stale(last.1) && !is_stale(value);
             match values.last_mut().filter(joins) {
@@ -229,6 +238,27 @@ mod tests {
                 assert!(again.total() >= before.total(), "{what}");
             }
         }
+    }
+
+    #[test]
+    fn given_deltas_that_rise_and_fall_then_a_level_goes_on_over_a_restart() {
+        let delta =
+            |seconds: i64, value: f64, known: bool| Point { delta: true, known, ..cumulative(seconds, 0, value) };
+        let came = [(1000, 5.0), (1010, -3.0), (1020, -4.0), (1020, -4.0), (1030, 9.0)];
+        let mut live = Numbers::new(Kind::Level);
+        came.iter().for_each(|(time, value)| assert!(live.add(delta(*time, *value, false))));
+        let levels = |numbers: &Numbers, after: i64| -> Vec<(i64, f64)> {
+            let Data::Gauge(points) = numbers.data(after * 1000, i64::MAX) else { panic!("no gauge") };
+            points.into_iter().map(|(ms, value)| (ms / 1000, value)).collect()
+        };
+        assert_eq!(levels(&live, 0), [(1000, 5.0), (1010, 2.0), (1020, -2.0), (1030, 7.0)]);
+        // The totals were written behind the third; of the history the first is not there any more.
+        let mut again = Numbers::new(Kind::Level);
+        again.carry(-2.0);
+        came[1..].iter().for_each(|(time, value)| assert!(again.add(delta(*time, *value, *time < 1030))));
+        assert_eq!(levels(&again, 0), levels(&live, 1000));
+        assert!(again.forget(1_025_000));
+        assert_eq!((levels(&again, 0), again.total()), (vec![(1030, 7.0)], Some(7.0)));
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub(crate) mod calls;
 mod exponential;
 pub(crate) mod export;
 pub mod feed;
+mod foreign;
 mod identity;
 mod labels;
 mod matching;

@@ -8,6 +8,8 @@
 //! | exponential histogram | `name`, whose samples are histograms as those of calls; `name_sum`, `name_count` |
 //! | summary | `name{quantile}`, `name_sum`, `name_count` |
 //!
+//! An exponential histogram with values below zero is not taken, and counted; its sum and count are.
+//!
 //! A point that says that nothing was recorded ends its series at once, as a stale marker of Prometheus does.
 
 use std::collections::BTreeMap;
@@ -85,7 +87,11 @@ impl Store {
         match data {
             Otlp::Gauge(gauge) => self.numbers_of(&of, &gauge.data_points, Kind::Gauge, refused),
             Otlp::Sum(sum) => {
-                let kind = if sum.is_monotonic { Kind::Counter } else { Kind::Gauge };
+                let kind = match (sum.is_monotonic, of.delta) {
+                    (true, _) => Kind::Counter,
+                    (false, true) => Kind::Level,
+                    (false, false) => Kind::Gauge,
+                };
                 self.numbers_of(&of, &sum.data_points, kind, refused);
             }
             Otlp::Histogram(histogram) => {

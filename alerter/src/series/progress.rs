@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use weir_proto::v1;
+use weir_proto::{topic, v1};
 
 /// Collectors that are known.
 const MOST: usize = 10_000;
@@ -21,6 +21,21 @@ const SWEEP: Duration = Duration::from_mins(1);
 const BEHIND: Duration = Duration::from_secs(15);
 /// One that says nothing for longer is told as late.
 const LATE: Duration = Duration::from_secs(5);
+
+/// Partitions of a topic that collectors may name; what they say of others is not waited for.
+const PARTITIONS: i32 = 100_000;
+
+/// A topic that collectors write and the alerter reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Of {
+    /// `otlp_spans`
+    Spans,
+    /// `otlp_metrics`
+    Metrics,
+}
+
+/// Partitions by rising number, and the offset behind what lies there.
+type Ends = Vec<((Of, i32), i64)>;
 
 /// All collectors that say how far they are.
 #[derive(Debug, Default)]
@@ -38,14 +53,14 @@ struct Collector {
     pending: Option<Said>,
     newest: Option<Said>,
     /// Partitions that it writes to.
-    ends: BTreeMap<(String, i32), i64>,
+    ends: Ends,
     heard: Instant,
 }
 
 #[derive(Debug, Clone)]
 struct Said {
     complete: u64,
-    ends: BTreeMap<(String, i32), i64>,
+    ends: Ends,
 }
 
 /// A collector, for those who ask what is late.
@@ -91,14 +106,14 @@ impl Collectors {
             }
         }
         let heard = now.checked_sub(age).unwrap_or(now);
-        let ends: BTreeMap<_, _> =
-            said.ends.into_iter().map(|end| ((end.topic, end.partition), end.end_offset)).collect();
+        let mut ends: Ends = said.ends.iter().filter_map(named).collect();
+        ends.sort_unstable();
         let collector = self.by_id.entry(id.to_owned()).or_insert_with(|| Collector {
             host: String::new(),
             complete: None,
             pending: None,
             newest: None,
-            ends: BTreeMap::new(),
+            ends: Ends::new(),
             heard,
         });
         collector.host = said.host;
@@ -113,15 +128,14 @@ impl Collectors {
     }
 
     /// Goes on with what was read: `reached` says up to which offset a partition was.
-    pub fn read(&mut self, reached: impl Fn(&str, i32) -> Option<i64>) {
-        let is_read = |said: &Said| {
-            said.ends.iter().all(|((topic, partition), end)| reached(topic, *partition).is_some_and(|at| at >= *end))
-        };
+    pub fn read(&mut self, reached: impl Fn(Of, i32) -> Option<i64>) {
+        let is_there = |(of, partition): (Of, i32), end: i64| reached(of, partition).is_some_and(|at| at >= end);
+        let is_read = |said: &Said| said.ends.iter().all(|(at, end)| is_there(*at, *end));
         // Of a topic that was made anew, what was said before never comes.
         let is_void = |said: &Said, newer: &Said| {
-            said.ends.iter().any(|((topic, partition), end)| {
-                let is_there = reached(topic, *partition).is_some_and(|at| at >= *end);
-                !is_there && newer.ends.get(&(topic.clone(), *partition)).is_none_or(|newer| newer < end)
+            said.ends.iter().any(|(at, end)| {
+                let newer = newer.ends.binary_search_by_key(at, |end| end.0).map(|found| newer.ends[found].1);
+                !is_there(*at, *end) && newer.map_or(true, |newer| newer < *end)
             })
         };
         for collector in self.by_id.values_mut() {
@@ -144,11 +158,18 @@ impl Collectors {
         waited.map(|collector| collector.complete).min()
     }
 
-    /// Whether a collector that is waited for writes to this partition.
-    pub fn writes_to(&self, topic: &str, partition: i32, now: Instant, absent_after: Duration) -> bool {
-        let key = (topic.to_owned(), partition);
-        let mut waited = self.by_id.values().filter(|collector| now.duration_since(collector.heard) < absent_after);
-        waited.any(|collector| collector.ends.contains_key(&key))
+    /// Those of so many partitions that no collector that is waited for writes to.
+    pub fn others(&self, of: Of, partitions: i32, now: Instant, absent_after: Duration) -> Vec<i32> {
+        let mut is_written = vec![false; usize::try_from(partitions.clamp(0, PARTITIONS)).unwrap_or(0)];
+        let waited = self.by_id.values().filter(|collector| now.duration_since(collector.heard) < absent_after);
+        for ((topic, partition), _) in waited.flat_map(|collector| &collector.ends) {
+            if *topic == of
+                && let Some(is_written) = usize::try_from(*partition).ok().and_then(|at| is_written.get_mut(at))
+            {
+                *is_written = true;
+            }
+        }
+        (0..).zip(is_written).filter(|(_, is_written)| !is_written).map(|(partition, _)| partition).collect()
     }
 
     /// All of them, at this time of the wall clock, in nanoseconds since the epoch.
@@ -166,6 +187,15 @@ impl Collectors {
         };
         self.by_id.iter().map(standing).collect()
     }
+}
+
+fn named(end: &v1::PartitionEnd) -> Option<((Of, i32), i64)> {
+    let of = match &*end.topic {
+        topic::SPANS => Of::Spans,
+        topic::METRICS => Of::Metrics,
+        _ => return None,
+    };
+    (0..PARTITIONS).contains(&end.partition).then_some(((of, end.partition), end.end_offset))
 }
 
 impl Presence {
@@ -216,9 +246,8 @@ mod tests {
         collectors.take("a", said(21, &[(0, 7), (2, 1)]), now, Duration::ZERO);
         collectors.read(|_, partition| (partition < 2).then_some(100));
         assert_eq!(collectors.complete(now, ABSENT), Some(Some(19)), "of that partition nothing was read");
-        assert!(collectors.writes_to("otlp_spans", 2, now, ABSENT));
-        assert!(!collectors.writes_to("otlp_spans", 1, now, ABSENT));
-        assert!(!collectors.writes_to("otlp_metrics", 0, now, ABSENT));
+        assert_eq!(collectors.others(Of::Spans, 4, now, ABSENT), [1, 3]);
+        assert_eq!(collectors.others(Of::Metrics, 1, now, ABSENT), [0]);
     }
 
     #[test]
@@ -246,7 +275,7 @@ mod tests {
     #[test]
     fn given_a_topic_that_was_made_anew_then_what_was_said_of_the_old_one_is_not_waited_for() {
         let (mut collectors, now) = (Collectors::default(), Instant::now());
-        let reached = |_: &str, partition: i32| (partition == 0).then_some(3);
+        let reached = |_: Of, partition: i32| (partition == 0).then_some(3);
         for (complete, ends) in [(10, &[(0, 1_000), (1, 7)][..]), (11, &[(0, 1_000), (1, 7)]), (12, &[(0, 3)])] {
             collectors.take("a", said(complete, ends), now, Duration::ZERO);
             collectors.read(reached);

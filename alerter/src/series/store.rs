@@ -374,9 +374,10 @@ impl Store {
         self.lateness.values().copied().max().unwrap_or(0).max(1_000_000_000)
     }
 
-    /// Behind the last span of a partition whose calls are here.
-    pub fn end_offset(&self, topic: &str, partition: i32) -> Option<i64> {
-        self.sources.get(&(topic.to_owned(), partition)).map(|source| source.end_offset)
+    /// Partitions of a topic whose calls are here, and the offset behind the last span of each.
+    pub fn end_offsets(&self, topic: &str) -> impl Iterator<Item = (i32, i64)> {
+        let of_topic = self.sources.iter().filter(move |((of, _), _)| of == topic);
+        of_topic.map(|((_, partition), source)| (*partition, source.end_offset))
     }
 
     /// The end of the last second, at most the watermark, in which a call ended; zero where there was none.
@@ -430,8 +431,8 @@ impl Store {
         for (name, family) in &self.families {
             if let Some((_, held)) = family.iter().find(|(labels, _)| sees(labels)) {
                 let kind = match &held.samples {
-                    Samples::Numbers(numbers) if numbers.kind() == Kind::Gauge => "gauge",
-                    Samples::Numbers(_) => "counter",
+                    Samples::Numbers(numbers) if numbers.kind() == Kind::Counter => "counter",
+                    Samples::Numbers(_) => "gauge",
                     Samples::Histograms(_) | Samples::Recorded(_) => "histogram",
                 };
                 kinds.insert(name.clone(), kind);
