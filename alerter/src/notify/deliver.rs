@@ -14,12 +14,16 @@ use weir_proto::v1;
 use weir_service::telemetry::whole;
 
 use super::book::Book;
+use super::channel::{Answer, Post};
 use super::group::{Alert, Delivery, Groups, Outcome};
 use super::options::{Options, OptionsError};
-use super::webhook;
 
-/// Deliveries to one address at the same time: one that hangs keeps nobody else waiting.
+/// Deliveries by one channel at the same time: one that hangs keeps nobody else waiting.
 const AT_ONCE: usize = 8;
+/// Bytes of an answer that are read.
+const ANSWER_BYTES: usize = 64 << 10;
+/// Redirections that are followed, of those that repeat the request as it is.
+const REDIRECTIONS: usize = 5;
 /// How long deliveries under way may take when the program stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -46,8 +50,8 @@ struct Shared {
     wake: Notify,
     client: reqwest::Client,
     external_url: String,
-    /// By address.
-    at_once: BTreeMap<String, Arc<Semaphore>>,
+    /// By receiver and channel.
+    at_once: BTreeMap<(String, usize), Arc<Semaphore>>,
     sent: Counter<u64>,
 }
 
@@ -87,6 +91,7 @@ impl Notifier {
         let client = reqwest::Client::builder()
             .user_agent(concat!("weir/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(5))
+            .redirect(reqwest::redirect::Policy::custom(redirected))
             .build()?;
         let shared = Shared {
             groups: Mutex::new(Groups::new(options, notified, owed).with_silences(silences)),
@@ -97,13 +102,13 @@ impl Notifier {
             at_once: options
                 .receivers
                 .iter()
-                .flat_map(|receiver| &receiver.webhook_configs)
-                .map(|webhook| (webhook.url.clone(), Arc::new(Semaphore::new(AT_ONCE))))
+                .flat_map(|receiver| (0..receiver.channels.len()).map(|channel| (receiver.name.clone(), channel)))
+                .map(|channel| (channel, Arc::new(Semaphore::new(AT_ONCE))))
                 .collect(),
             sent: meter
                 .u64_counter("weir_alerter_notifications")
                 .with_description(
-                    "Deliveries to receivers, by receiver and outcome: taken, failed (tried again), refused",
+                    "Deliveries to receivers, by receiver, channel and outcome: taken, failed (tried again), refused",
                 )
                 .build(),
         };
@@ -158,26 +163,24 @@ impl Notifier {
     }
 
     async fn deliver(&self, delivery: Delivery) {
-        let webhook = &delivery.webhook;
-        let Some(at_once) = self.shared.at_once.get(&webhook.url) else { return };
+        let at = (delivery.receiver.clone(), delivery.id.target);
+        let Some(at_once) = self.shared.at_once.get(&at) else { return };
         let Ok(_permit) = at_once.acquire().await else { return };
-        let body = webhook::message(&delivery, &self.shared.external_url);
-        let sent = self.shared.client.post(&webhook.url).timeout(webhook.timeout.0).json(&body).send().await;
-        let receiver = delivery.receiver.as_str();
-        let outcome = match sent {
-            Ok(answer) if answer.status().is_success() => Outcome::Taken,
-            Ok(answer) => {
-                let status = answer.status();
-                let again = status.is_server_error() || status == reqwest::StatusCode::TOO_MANY_REQUESTS;
-                let after_ms = answer.headers().get(reqwest::header::RETRY_AFTER).and_then(retry_after);
-                tracing::warn!(receiver, group = delivery.group_key, %status, again, "a receiver did not take a notification");
-                if again { Outcome::Failed { after_ms } } else { Outcome::Refused }
+        let (receiver, channel) = (delivery.receiver.as_str(), delivery.channel.kind());
+        let (answer, after_ms) = match delivery.channel.post(&delivery, &self.shared.external_url, now_ms()) {
+            Ok(post) => self.ask(&delivery, post).await,
+            Err(why) => (Answer::Again(why), None),
+        };
+        let outcome = match answer {
+            Answer::Taken => Outcome::Taken,
+            Answer::Again(why) => {
+                let group = &delivery.group_key;
+                tracing::warn!(receiver, channel, group, why, "a receiver did not take a notification; trying again");
+                Outcome::Failed { after_ms }
             }
-            Err(error) => {
-                // Without the address: it may hold a secret.
-                let error = whole(&error.without_url()).to_string();
-                tracing::warn!(receiver, group = delivery.group_key, error, "a receiver was not reached; trying again");
-                Outcome::Failed { after_ms: None }
+            Answer::Refused(why) => {
+                tracing::warn!(receiver, channel, group = delivery.group_key, why, "a receiver refused a notification");
+                Outcome::Refused
             }
         };
         let name = match outcome {
@@ -185,10 +188,38 @@ impl Notifier {
             Outcome::Failed { .. } => "failed",
             Outcome::Refused => "refused",
         };
-        self.shared.sent.add(1, &[KeyValue::new("receiver", receiver.to_owned()), KeyValue::new("outcome", name)]);
+        let labels = [("receiver", receiver.to_owned()), ("channel", channel.to_owned()), ("outcome", name.to_owned())];
+        self.shared.sent.add(1, &labels.map(|(name, value)| KeyValue::new(name, value)));
         if self.shared.groups.lock().done(&delivery, outcome, now_ms()) {
             self.shared.changed.send_modify(|version| *version += 1);
         }
         self.shared.wake.notify_one();
     }
+
+    /// Sends, and gives the answer with the pause that it asks for.
+    async fn ask(&self, delivery: &Delivery, post: Post) -> (Answer, Option<i64>) {
+        // Without the address: it may hold a secret.
+        let unreached = |error: reqwest::Error| (Answer::Again(whole(&error.without_url()).to_string()), None);
+        let request = self.shared.client.post(&post.url).timeout(delivery.channel.timeout()).json(&post.body);
+        let mut answer = match request.send().await {
+            Ok(answer) => answer,
+            Err(error) => return unreached(error),
+        };
+        let after_ms = answer.headers().get(reqwest::header::RETRY_AFTER).and_then(retry_after);
+        let (status, mut body) = (answer.status().as_u16(), Vec::new());
+        while body.len() < ANSWER_BYTES {
+            match answer.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk[..chunk.len().min(ANSWER_BYTES - body.len())]),
+                Ok(None) => break,
+                Err(error) => return unreached(error),
+            }
+        }
+        (delivery.channel.judge(status, &body), after_ms)
+    }
+}
+
+/// Only 307 and 308 repeat a POST as it is: by any other redirection the receiver would get nothing, and say so to nobody.
+fn redirected(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
+    let repeats = matches!(attempt.status().as_u16(), 307 | 308);
+    if repeats && attempt.previous().len() <= REDIRECTIONS { attempt.follow() } else { attempt.stop() }
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use weir_proto::v1;
 
 use super::book::Book;
+use super::channel::Channel;
 use super::matcher::LabelMatcher;
-use super::options::{Options, Route, WebhookConfig};
+use super::options::{Options, Route};
 use super::owed::Owed;
 
 /// First and longest pause after a failed delivery.
@@ -95,7 +96,9 @@ struct Taken {
 pub(super) struct Delivery {
     pub(super) id: DeliveryId,
     pub(super) receiver: String,
-    pub(super) webhook: WebhookConfig,
+    pub(super) channel: Channel,
+    /// How long until it is told of again when nothing changes.
+    pub(super) repeat_ms: i64,
     pub(super) group_key: String,
     pub(super) group_labels: Labels,
     /// In the order of their labels.
@@ -105,7 +108,8 @@ pub(super) struct Delivery {
 #[derive(Debug, Clone)]
 pub(super) struct DeliveryId {
     group: GroupKey,
-    target: usize,
+    /// Number of the receiver's channel.
+    pub(super) target: usize,
 }
 
 /// How a delivery went.
@@ -124,7 +128,7 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 pub(super) struct Groups {
     routes: Vec<FlatRoute>,
-    webhooks: BTreeMap<String, Vec<WebhookConfig>>,
+    channels: BTreeMap<String, Vec<Channel>>,
     by_key: BTreeMap<GroupKey, Group>,
     taken: BTreeMap<String, Taken>,
     owed: Owed,
@@ -139,7 +143,7 @@ impl Groups {
     pub(super) fn new(options: &Options, notified: Vec<v1::NotifiedGroup>, owed: Vec<v1::OwedAlert>) -> Self {
         let mut made = Self {
             routes: Vec::new(),
-            webhooks: options.receivers.iter().map(|r| (r.name.clone(), r.webhook_configs.clone())).collect(),
+            channels: options.receivers.iter().map(|r| (r.name.clone(), r.channels.clone())).collect(),
             by_key: BTreeMap::new(),
             taken: BTreeMap::new(),
             owed: Owed::restore(owed),
@@ -150,8 +154,8 @@ impl Groups {
             .routes
             .iter()
             .flat_map(|route| {
-                let targets = made.webhooks.get(&route.receiver).map_or(0, Vec::len);
-                (0..targets).map(|target| Self::target_name(route, target))
+                let channels = made.channels.get(&route.receiver).map_or(&[][..], Vec::as_slice);
+                (0..channels.len()).map(|target| target_name(route, channels, target))
             })
             .collect();
         // To receivers that are no longer there nothing is owed.
@@ -239,7 +243,7 @@ impl Groups {
         }
         for (key, alerts) in sorted {
             let route = &self.routes[key.0];
-            let targets = self.webhooks.get(&route.receiver).map_or(0, Vec::len);
+            let targets = self.channels.get(&route.receiver).map_or(0, Vec::len);
             let group = Group {
                 alerts,
                 next_ms: now_ms.saturating_add(route.group_wait_ms),
@@ -247,10 +251,6 @@ impl Groups {
             };
             self.by_key.insert(key, group);
         }
-    }
-
-    fn target_name(route: &FlatRoute, target: usize) -> String {
-        format!("{}/webhook/{target}@{}", route.receiver, route.key)
     }
 
     /// What is to be delivered now. Each delivery must be answered by [`Groups::done`].
@@ -265,7 +265,9 @@ impl Groups {
             }
             for (at, target) in group.targets.iter_mut().enumerate() {
                 let retry = target.retry_ms.is_some_and(|retry| retry <= now_ms);
-                let Some(webhook) = self.webhooks.get(&route.receiver).and_then(|all| all.get(at)) else { continue };
+                let channels = self.channels.get(&route.receiver).map_or(&[][..], Vec::as_slice);
+                let Some(channel) = channels.get(at) else { continue };
+                let send_resolved = channel.send_resolved();
                 // Between turns only what failed is tried again.
                 if target.in_flight || !(retry || (turn && target.retry_ms.is_none())) {
                     continue;
@@ -278,18 +280,18 @@ impl Groups {
                     target.failures = 0;
                     continue;
                 }
-                let taken = self.taken.get(&taken_key(&Self::target_name(route, at), &key.1));
+                let taken = self.taken.get(&taken_key(&target_name(route, channels, at), &key.1));
                 let (firing, resolved) = fingerprints(audible.iter().copied());
-                if !is_news(taken, &firing, &resolved, webhook.send_resolved, now_ms, route.repeat_interval_ms) {
+                if !is_news(taken, &firing, &resolved, send_resolved, now_ms, route.repeat_interval_ms) {
                     target.failures = 0;
                     continue;
                 }
-                let told = |alert: &&Alert| webhook.send_resolved || alert.ends_at_ms.is_none();
+                let told = |alert: &&Alert| send_resolved || alert.ends_at_ms.is_none();
                 let alerts: Vec<Alert> = audible.into_iter().filter(told).cloned().collect();
                 if alerts.is_empty() {
                     // All were resolved, and this receiver does not want to know: only remembered.
                     let taken = Taken { at_ms: now_ms, firing, resolved, group_labels: key.1.clone() };
-                    self.taken.insert(taken_key(&Self::target_name(route, at), &key.1), taken);
+                    self.taken.insert(taken_key(&target_name(route, channels, at), &key.1), taken);
                     continue;
                 }
                 target.in_flight = true;
@@ -298,7 +300,8 @@ impl Groups {
                 deliveries.push(Delivery {
                     id: DeliveryId { group: key.clone(), target: at },
                     receiver: route.receiver.clone(),
-                    webhook: webhook.clone(),
+                    channel: channel.clone(),
+                    repeat_ms: route.repeat_interval_ms,
                     group_key: format!("{}:{{{}}}", route.key, quoted.join(", ")),
                     group_labels: key.1.clone(),
                     alerts,
@@ -312,7 +315,8 @@ impl Groups {
     pub(super) fn done(&mut self, delivery: &Delivery, outcome: Outcome, now_ms: i64) -> bool {
         let DeliveryId { group: key, target } = &delivery.id;
         let Some(route) = self.routes.get(key.0) else { return false };
-        let name = taken_key(&Self::target_name(route, *target), &key.1);
+        let channels = self.channels.get(&route.receiver).map_or(&[][..], Vec::as_slice);
+        let name = taken_key(&target_name(route, channels, *target), &key.1);
         if let Some(state) = self.by_key.get_mut(key).and_then(|group| group.targets.get_mut(*target)) {
             state.in_flight = false;
             state.telling.clear();
@@ -350,7 +354,7 @@ impl Groups {
         self.by_key.values().map(|group| retries(group).map_or(group.next_ms, |retry| retry.min(group.next_ms))).min()
     }
 
-    /// What was taken, for the snapshot. `receiver` is the receiver's name, the number of its webhook, and the route.
+    /// What was taken, for the snapshot. `receiver` is the receiver's name, the kind and number of its channel, and the route.
     /// What concerns groups that are over, and that would be told of anew anyway, is left out.
     pub(super) fn notified(&mut self, now_ms: i64) -> Vec<v1::NotifiedGroup> {
         let longest = self.routes.iter().map(|route| route.repeat_interval_ms).max().unwrap_or(0);
@@ -369,6 +373,14 @@ impl Groups {
             })
             .collect()
     }
+}
+
+/// The receiver's name, the kind of the channel and its number among those of that kind, and the route: what a snapshot
+/// knows it by.
+fn target_name(route: &FlatRoute, channels: &[Channel], target: usize) -> String {
+    let kind = channels.get(target).map_or("", Channel::kind);
+    let number = channels.iter().take(target).filter(|channel| channel.kind() == kind).count();
+    format!("{}/{kind}/{number}@{}", route.receiver, route.key)
 }
 
 fn taken_key(target: &str, labels: &Labels) -> String {

@@ -2,11 +2,12 @@
 //!
 //! Evaluation hands over the firing and the lately resolved alerts ([`Notifier::update`], which never waits); grouping,
 //! retry and what was told already are kept here. Delivery is **at least once**: a notification counts as taken when
-//! the receiver answered 2xx, and what was taken is part of the alerter's snapshot ([`Notifier::notified`]), so a
+//! the receiver says that it took it ([`Channel`]), and what was taken is part of the alerter's snapshot ([`Notifier::notified`]), so a
 //! restart tells nothing twice unless it falls between the receiver's answer and the write of the snapshot. Times of
 //! groups are wall-clock times, since receivers and people live by them; times of alerts are event times.
 
 mod book;
+mod channel;
 mod deliver;
 mod group;
 mod matcher;
@@ -15,12 +16,14 @@ mod owed;
 mod silence;
 #[cfg(test)]
 mod tests;
-mod webhook;
 
 pub use book::{Book, BookError};
+pub use channel::{
+    AlertmanagerConfig, Channel, Language, PagerDutyConfig, RobotConfig, Secret, SlackConfig, WebhookConfig,
+};
 pub(crate) use deliver::retry_after;
 pub use deliver::{Error, Notifier};
 pub use group::{Alert, fingerprint};
 pub use matcher::{LabelMatcher, MatcherError};
-pub use options::{Options, OptionsError, Receiver, Route, WebhookConfig};
+pub use options::{Options, OptionsError, Receiver, Route};
 pub use silence::{PostedSilence, Silence, SilenceError, SilenceMatcher, Silences};

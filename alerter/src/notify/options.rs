@@ -1,11 +1,10 @@
 //! Keys `route` and `receivers` of the configuration: Alertmanager's names and fields.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Deserializer};
 use weir_service::config::Span;
 
-use super::matcher::LabelMatcher;
+use super::channel::{AlertmanagerConfig, Channel, PagerDutyConfig, RobotConfig, Secret, SlackConfig, WebhookConfig};
+use super::matcher::{self, LabelMatcher};
 use crate::options::is_http;
 
 /// What the notifier is made from.
@@ -34,7 +33,8 @@ pub struct Route {
     pub group_interval: Option<Span>,
     /// How long until it is told of again when it has not.
     pub repeat_interval: Option<Span>,
-    /// All of them must hold, such as `severity="page"` or `team=~"a|b"`.
+    /// All of them must hold, such as `severity="page"` or `{team=~"a|b", region!="eu"}`.
+    #[serde(deserialize_with = "matcher::deserialize_all")]
     pub matchers: Vec<LabelMatcher>,
     /// Whether the routes after this one are looked at too.
     pub r#continue: bool,
@@ -47,45 +47,8 @@ pub struct Route {
 pub struct Receiver {
     /// Unique.
     pub name: String,
-    /// Told over HTTP.
-    pub webhook_configs: Vec<WebhookConfig>,
-}
-
-/// An HTTP endpoint that takes Alertmanager's webhook JSON.
-#[derive(Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WebhookConfig {
-    /// Where to; never logged, since such addresses often hold a secret.
-    pub url: String,
-    /// Whether it is told of resolved alerts.
-    #[serde(default = "yes")]
-    pub send_resolved: bool,
-    /// Greatest number of alerts in one notification; 0 is no limit.
-    #[serde(default)]
-    pub max_alerts: usize,
-    /// How long an answer may take.
-    #[serde(default = "ten_seconds")]
-    pub timeout: Span,
-}
-
-impl std::fmt::Debug for WebhookConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { url: _, send_resolved, max_alerts, timeout } = self;
-        f.debug_struct("WebhookConfig")
-            .field("url", &"<secret>")
-            .field("send_resolved", send_resolved)
-            .field("max_alerts", max_alerts)
-            .field("timeout", timeout)
-            .finish()
-    }
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn ten_seconds() -> Span {
-    Span(Duration::from_secs(10))
+    /// How; each is told on its own.
+    pub channels: Vec<Channel>,
 }
 
 #[derive(Deserialize)]
@@ -93,9 +56,24 @@ struct RawReceiver {
     name: String,
     #[serde(default)]
     webhook_configs: Vec<WebhookConfig>,
+    #[serde(default)]
+    dingtalk_configs: Vec<RobotConfig>,
+    #[serde(default)]
+    wecom_configs: Vec<RobotConfig>,
+    #[serde(default)]
+    feishu_configs: Vec<RobotConfig>,
+    #[serde(default)]
+    slack_configs: Vec<SlackConfig>,
+    #[serde(default)]
+    pagerduty_configs: Vec<PagerDutyConfig>,
+    #[serde(default)]
+    alertmanager_configs: Vec<AlertmanagerConfig>,
     #[serde(flatten)]
     others: serde_json::Map<String, serde_json::Value>,
 }
+
+const KEYS: &str = "`name`, `webhook_configs`, `dingtalk_configs`, `wecom_configs`, `feishu_configs`, `slack_configs`, \
+    `pagerduty_configs` and `alertmanager_configs`";
 
 impl<'de> Deserialize<'de> for Receiver {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -103,13 +81,22 @@ impl<'de> Deserialize<'de> for Receiver {
         let raw = RawReceiver::deserialize(deserializer)?;
         if let Some(other) = raw.others.keys().next() {
             let name = &raw.name;
-            return Err(D::Error::custom(if other.ends_with("_configs") && !other.starts_with("webhook") {
-                format!("receiver `{name}`: `{other}` is not supported by this version; use webhook_configs")
-            } else {
-                format!("receiver `{name}`: unknown key `{other}`; there are `name` and `webhook_configs`")
-            }));
+            let what = if other.ends_with("_configs") { "is not supported" } else { "is no key" };
+            return Err(D::Error::custom(format!("receiver `{name}`: `{other}` {what}; there are {KEYS}")));
         }
-        Ok(Self { name: raw.name, webhook_configs: raw.webhook_configs })
+        if raw.wecom_configs.iter().any(|robot| robot.secret.is_some()) {
+            let name = &raw.name;
+            return Err(D::Error::custom(format!("receiver `{name}`: wecom_configs: WeCom's robots have no `secret`")));
+        }
+        let webhooks = raw.webhook_configs.into_iter().map(Channel::Webhook);
+        let channels = webhooks
+            .chain(raw.dingtalk_configs.into_iter().map(Channel::DingTalk))
+            .chain(raw.wecom_configs.into_iter().map(Channel::WeCom))
+            .chain(raw.feishu_configs.into_iter().map(Channel::Feishu))
+            .chain(raw.slack_configs.into_iter().map(Channel::Slack))
+            .chain(raw.pagerduty_configs.into_iter().map(Channel::PagerDuty))
+            .chain(raw.alertmanager_configs.into_iter().map(Channel::Alertmanager));
+        Ok(Self { name: raw.name, channels: channels.collect() })
     }
 }
 
@@ -126,16 +113,20 @@ pub enum OptionsError {
     #[error("receivers: there are two named `{0}`")]
     TwoReceivers(String),
     /// Not an address.
-    #[error("receivers: a webhook url of `{receiver}` is not an http or https address")]
+    #[error("receivers: an address in the {kind}_configs of `{receiver}` is not an http or https address")]
     Url {
         /// Whose.
         receiver: String,
+        /// Of which kind.
+        kind: &'static str,
     },
     /// No answer could come in time.
-    #[error("receivers: timeout of a webhook of `{receiver}` must be longer than 0")]
+    #[error("receivers: a timeout in the {kind}_configs of `{receiver}` must be longer than 0")]
     NoTime {
         /// Whose.
         receiver: String,
+        /// Of which kind.
+        kind: &'static str,
     },
     /// At the root all alerts must match.
     #[error("route: the root takes all alerts, so it has no matchers and no continue")]
@@ -156,12 +147,13 @@ impl Options {
             if !names.insert(receiver.name.as_str()) {
                 return Err(OptionsError::TwoReceivers(receiver.name.clone()));
             }
-            for webhook in &receiver.webhook_configs {
-                if !is_http(&webhook.url) {
-                    return Err(OptionsError::Url { receiver: receiver.name.clone() });
+            for channel in &receiver.channels {
+                let (name, kind) = (|| receiver.name.clone(), channel.kind());
+                if matches!(channel.address(), Secret::Text(url) if !is_http(url)) {
+                    return Err(OptionsError::Url { receiver: name(), kind });
                 }
-                if webhook.timeout.0.is_zero() {
-                    return Err(OptionsError::NoTime { receiver: receiver.name.clone() });
+                if channel.timeout().is_zero() {
+                    return Err(OptionsError::NoTime { receiver: name(), kind });
                 }
             }
         }

@@ -273,13 +273,13 @@ fn configuration_that_cannot_work_is_refused_by_name() {
         ("{receiver: ops, group_interval: 0}", OPS, "group_interval"),
         (ROUTE, "[{name: ops}, {name: ops}]", "two named `ops`"),
         (ROUTE, "[{name: ops, webhook_configs: [{url: 'not an address'}]}]", "`ops`"),
-        (ROUTE, "[{name: ops, webhook_configs: [{url: 'http://h/', timeout: 0s}]}]", "timeout of a webhook of `ops`"),
+        (ROUTE, "[{name: ops, webhook_configs: [{url: 'http://h/', timeout: 0s}]}]", "a timeout in the webhook_configs of `ops`"),
     ] {
         let error = check(route, receivers).unwrap_err();
         assert!(error.contains(part), "{error}");
     }
     for (text, part) in [
-        ("[{name: ops, dingtalk_configs: [{url: x}]}]", "`dingtalk_configs` is not supported"),
+        ("[{name: ops, webhook: []}]", "`webhook` is no key"),
         ("[{name: ops, webhok_configs: []}]", "`webhok_configs`"),
         ("[{name: ops, webhook_configs: [{url: x, http_config: {}}]}]", "http_config"),
     ] {
@@ -365,6 +365,36 @@ async fn a_webhook_gets_alertmanagers_json_until_it_answers_2xx() {
     assert_eq!(notifier.notified().len(), 1);
     shutdown.cancel();
     running.await.unwrap();
+}
+
+#[tokio::test]
+async fn given_a_redirection_then_only_one_that_repeats_the_post_is_followed() {
+    let (url, mut bodies) = catcher(&[]).await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    // First as a gate that wants somebody to sign in does, then as a receiver that has moved.
+    let app = axum::Router::new().route(
+        "/",
+        axum::routing::any(move || {
+            let status = if counted.fetch_add(1, Ordering::SeqCst) == 0 { 302 } else { 307 };
+            let to = [("location", url.clone())];
+            async move { (axum::http::StatusCode::from_u16(status).unwrap(), to) }
+        }),
+    );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let options = options("{receiver: ops}", &format!("[{{name: ops, webhook_configs: [{{url: 'http://{address}/'}}]}}]"));
+    let meter = opentelemetry::global::meter("test");
+    let notifier = Notifier::new(&options, Vec::new(), Vec::new(), Arc::default(), &meter).unwrap();
+    let running = tokio::spawn({
+        let notifier = notifier.clone();
+        async move { notifier.run(CancellationToken::new()).await }
+    });
+    notifier.update(vec![slow("a", None)]);
+    let told = tokio::time::timeout(std::time::Duration::from_secs(10), bodies.recv()).await.unwrap().unwrap();
+    assert_eq!((&told["status"], asked.load(Ordering::SeqCst)), (&serde_json::json!("firing"), 2));
+    running.abort();
 }
 
 #[tokio::test]

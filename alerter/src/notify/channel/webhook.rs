@@ -1,10 +1,54 @@
 //! Alertmanager's webhook JSON, version 4.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use weir_service::config::Span;
 
-use super::group::{Alert, Delivery, fingerprint};
+use super::super::group::{Alert, Delivery, fingerprint};
+use super::Secret;
+
+/// An HTTP endpoint that takes Alertmanager's webhook JSON: `webhook_configs`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(try_from = "Raw")]
+pub struct WebhookConfig {
+    /// Where to.
+    pub url: Secret,
+    /// Whether it is told of resolved alerts.
+    pub send_resolved: bool,
+    /// Greatest number of alerts in one notification; 0 is no limit.
+    pub max_alerts: usize,
+    /// How long an answer may take.
+    pub timeout: Span,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Raw {
+    url: Option<String>,
+    url_file: Option<PathBuf>,
+    send_resolved: bool,
+    max_alerts: usize,
+    timeout: Span,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        let timeout = Span(Duration::from_secs(10));
+        Self { url: None, url_file: None, send_resolved: true, max_alerts: 0, timeout }
+    }
+}
+
+impl TryFrom<Raw> for WebhookConfig {
+    type Error = String;
+
+    fn try_from(raw: Raw) -> Result<Self, String> {
+        let url = Secret::needed("url", raw.url, raw.url_file)?;
+        Ok(Self { url, send_resolved: raw.send_resolved, max_alerts: raw.max_alerts, timeout: raw.timeout })
+    }
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -54,9 +98,9 @@ fn common<'a>(mut all: impl Iterator<Item = &'a BTreeMap<String, String>>) -> BT
     common
 }
 
-pub(super) fn message<'a>(delivery: &'a Delivery, external_url: &'a str) -> Message<'a> {
+pub(super) fn message<'a>(delivery: &'a Delivery, max_alerts: usize, external_url: &'a str) -> Message<'a> {
     let all = &delivery.alerts;
-    let shown = if delivery.webhook.max_alerts == 0 { all.len() } else { delivery.webhook.max_alerts.min(all.len()) };
+    let shown = if max_alerts == 0 { all.len() } else { max_alerts.min(all.len()) };
     let one = |alert: &'a Alert| OneAlert {
         status: status(alert.ends_at_ms.is_none()),
         labels: &alert.labels,
