@@ -1,5 +1,7 @@
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Deserializer, Serializer as _, V2Serializer};
+use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer, V2Serializer};
 
 use crate::Hdr;
 
@@ -58,6 +60,22 @@ impl Durations {
         (self.count() > 0).then(|| self.0.median_equivalent(self.0.value_at_quantile(q)))
     }
 
+    /// Slots that hold something, by rising values: the least value in microseconds, the least above, and the count.
+    pub fn slots(&self) -> impl Iterator<Item = (u64, u64, u64)> {
+        self.0.iter_recorded().map(|slot| {
+            let greatest = slot.value_iterated_to();
+            (self.0.lowest_equivalent(greatest), greatest.saturating_add(1), slot.count_at_value())
+        })
+    }
+
+    /// As HdrHistogram's own tools read it: the compressed V2 encoding, in base64.
+    pub fn to_base64(&self) -> Result<String, DurationsError> {
+        let mut bytes = Vec::new();
+        let written = V2DeflateSerializer::new().serialize(&self.0, &mut bytes);
+        written.map_err(|error| DurationsError::Encoding(error.to_string()))?;
+        Ok(BASE64_STANDARD.encode(bytes))
+    }
+
     /// As it is kept.
     pub fn to_bytes(&self) -> Result<Vec<u8>, DurationsError> {
         let mut bytes = Vec::new();
@@ -84,6 +102,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::hdr::index;
 
     fn hdr(values: &[u64]) -> Hdr {
         let mut hdr = Hdr::default();
@@ -109,10 +128,38 @@ mod tests {
             all.merge(&other);
             prop_assert_eq!(durations.count(), all.count());
             let (got, want) = (durations.quantile(q).unwrap(), all.quantile(q).unwrap());
-            prop_assert!(got.abs_diff(want) as f64 <= want as f64 / 128.0, "{got} for {want}");
+            prop_assert_eq!(index(got), index(want), "{} for {}", got, want);
+            prop_assert!(durations.slots().eq(all.slots()));
             let kept = Durations::from_bytes(&durations.to_bytes().unwrap()).unwrap();
             prop_assert_eq!(kept.count(), durations.count());
             prop_assert_eq!(kept.quantile(q), durations.quantile(q));
+        }
+
+        #[test]
+        fn given_a_duration_then_its_slot_has_the_same_index_and_bounds_here(bits in 0..64_u32, value in any::<u64>()) {
+            // Of every magnitude, from 0 to far beyond an hour.
+            let value = value >> bits;
+            let one = hdr(&[value]);
+            let mut histogram = Histogram::<u64>::new(DIGITS).unwrap();
+            histogram.record(value).unwrap();
+            let (low, end, _) = one.slots().next().unwrap();
+            prop_assert_eq!(histogram.lowest_equivalent(value), low);
+            prop_assert_eq!(histogram.highest_equivalent(value).saturating_add(1), end);
+            let at = histogram.iter_all().nth(index(value) as usize).unwrap();
+            prop_assert_eq!((at.value_iterated_to(), at.count_at_value()), (histogram.highest_equivalent(value), 1));
+        }
+
+        #[test]
+        fn given_the_form_of_hdrhistograms_tools_then_it_reads_back(
+            values in prop::collection::vec(1_u64..7_200_000_000, 0..100),
+        ) {
+            let mut durations = Durations::new().unwrap();
+            durations.add(&hdr(&values)).unwrap();
+            let text = durations.to_base64().unwrap();
+            prop_assert!(text.starts_with("HISTFAAA"), "as all of them begin: {}", text);
+            let bytes = BASE64_STANDARD.decode(text).unwrap();
+            let read: Histogram<u64> = Deserializer::new().deserialize(&mut &bytes[..]).unwrap();
+            prop_assert_eq!(read, durations.0);
         }
 
         #[test]

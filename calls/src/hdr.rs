@@ -107,6 +107,11 @@ impl Hdr {
         self.sum
     }
 
+    /// The least and the greatest value in microseconds; `None` where nothing was recorded.
+    pub fn bounds(&self) -> Option<(u64, u64)> {
+        (self.count > 0).then_some((self.min, self.max))
+    }
+
     /// The value in microseconds of rank `ceil(q * count)`; `None` where nothing was recorded or `q` is not in 0 to 1.
     pub fn quantile(&self, q: f64) -> Option<u64> {
         if self.count == 0 || !(0.0..=1.0).contains(&q) {

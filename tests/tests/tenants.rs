@@ -61,6 +61,9 @@ fn table() -> Vec<Case> {
         plain("/api/v1/dependencies", true),
         plain("/api/v1/alerts", true),
         plain("/api/v1/rules", false),
+        case("/api/v1/interfaces/latency", true, |_| {
+            "/api/v1/interfaces/latency?service=qacme-front&interface=qacme&start=now-1h&end=now".to_owned()
+        }),
         plain("/api/v1/silences", true),
         case("/api/v1/silences/{id}", false, |_| "/api/v1/silences/none".to_owned()),
         Case { method: Method::DELETE, ..case("/api/v1/silences/{id}", false, |_| "/api/v1/silences/none".to_owned()) },

@@ -1,7 +1,8 @@
-//! The alerter over HTTP: `/prometheus/api/v1/…` as Prometheus answers, `/api/v1/alerts` and `/api/v1/rules` as weir
-//! does, and `/api/v1/silences` as Alertmanager does. Queries run off the async threads, a few at a time.
+//! The alerter over HTTP: `/prometheus/api/v1/…` as Prometheus answers, `/api/v1/alerts`, `/api/v1/rules` and
+//! `/api/v1/interfaces/latency` as weir does, and `/api/v1/silences` as Alertmanager does. Queries run off the async threads, a few at a time.
 
 mod answer;
+mod latency;
 mod parameters;
 mod prometheus;
 mod silences;
@@ -66,6 +67,10 @@ impl Api {
         let routes = Routes::new()
             .on(get("/api/v1/alerts", "Alerts, and the state of the pipeline", &[]), state::alerts)
             .on(get("/api/v1/rules", "Rules, and how their last evaluation went", &[]), state::rules)
+            .on(
+                get("/api/v1/interfaces/latency", "How long calls of an interface took", &latency::PARAMETERS),
+                latency::get,
+            )
             .on(get("/api/v1/silences", "Silences", &filter), silences::list)
             .on(Route::post("/api/v1/silences", Access::Operate, "Makes or changes a silence"), silences::post)
             .on(get(silence, "One silence", &[]), silences::one)
