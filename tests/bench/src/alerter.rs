@@ -8,7 +8,7 @@ mod spans;
 pub(crate) use page::{latency, latency_kafka};
 pub(crate) use prometheus::{histograms as prometheus_histograms, rules as prometheus_rules};
 pub(crate) use rules::{histograms, rules};
-pub(crate) use spans::{floor, fold};
+pub(crate) use spans::{floor, floor_all_server, fold, fold_all_server};
 
 use serde_json::{Map, json};
 use weir_alerter::series::store::{Refused, Store};

@@ -21,10 +21,14 @@ const SPAN_BYTES: usize = 327;
 /// As the fold's task ends a range.
 const RANGE_BYTES: usize = 400_000;
 
-fn span(rng: &mut Xoshiro256PlusPlus, number: u64, interface: u64) -> Span {
+/// Every how many spans one is of kind SERVER.
+const A_QUARTER: u64 = 4;
+const ALL: u64 = 1;
+
+fn span(rng: &mut Xoshiro256PlusPlus, number: u64, interface: u64, server_every: u64) -> Span {
     let text = |text: &str| Value::StringValue(text.to_owned());
     let end = START * 1_000_000_000 + number * 20_000;
-    let server = number.is_multiple_of(4);
+    let server = number.is_multiple_of(server_every);
     let route = format!("/v1/models/{interface:04}/infer");
     let mut attributes = vec![
         attribute("http.request.method", text("POST")),
@@ -52,7 +56,7 @@ fn span(rng: &mut Xoshiro256PlusPlus, number: u64, interface: u64) -> Span {
 }
 
 /// Requests as they lie on the bus, each of one tenant and service.
-fn requests(spans: u64) -> Vec<Vec<u8>> {
+fn requests(spans: u64, server_every: u64) -> Vec<Vec<u8>> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
     let text = |text: String| Value::StringValue(text);
     let request = |number: u64| {
@@ -64,7 +68,7 @@ fn requests(spans: u64) -> Vec<Vec<u8>> {
         let interface = |rng: &mut Xoshiro256PlusPlus| tenant + TENANTS * rng.random_range(0..INTERFACES / TENANTS);
         let spans = (0..SPANS).map(|at| {
             let interface = interface(&mut rng);
-            span(&mut rng, number * SPANS + at, interface)
+            span(&mut rng, number * SPANS + at, interface, server_every)
         });
         let scope_spans = vec![ScopeSpans { spans: spans.collect(), ..ScopeSpans::default() }];
         let resource = Some(Resource { attributes, ..Resource::default() });
@@ -79,10 +83,19 @@ fn count(smoke: bool) -> u64 {
 }
 
 /// From protobuf to the bytes of ranges: 327-byte spans, 500 a request, a quarter SERVER, 1,000 interfaces, 50 tenants.
-#[allow(clippy::unnecessary_wraps, reason = "what makes a case")]
 pub(crate) fn fold(smoke: bool) -> anyhow::Result<Ready> {
+    fold_of(smoke, A_QUARTER)
+}
+
+/// The same where every span is SERVER.
+pub(crate) fn fold_all_server(smoke: bool) -> anyhow::Result<Ready> {
+    fold_of(smoke, ALL)
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "what makes a case")]
+fn fold_of(smoke: bool, server_every: u64) -> anyhow::Result<Ready> {
     let spans = count(smoke);
-    let requests = requests(spans);
+    let requests = requests(spans, server_every);
     let mut fold = Fold::new(INTERFACES as usize, Seen::new(600_000_000_000, 2_000_000));
     Ok(Box::new(move || {
         let (mut bytes, mut counted, mut written, mut first) = (0, 0, 0, 0);
@@ -96,17 +109,27 @@ pub(crate) fn fold(smoke: bool) -> anyhow::Result<Ready> {
                 first = offset + 1;
             }
         }
-        anyhow::ensure!(counted == spans / 4, "{counted} calls of {} were counted", spans / 4);
+        let calls = spans / server_every;
+        anyhow::ensure!(counted == calls, "{counted} calls of {calls} were counted");
         let more = [("delta_bytes_a_call".to_owned(), serde_json::json!(written as f64 / counted as f64))];
         Ok(Work { records: spans, bytes, more: more.into_iter().collect() })
     }))
 }
 
 /// Reads kinds and ends of the same spans, and skips the rest.
-#[allow(clippy::unnecessary_wraps, reason = "what makes a case")]
 pub(crate) fn floor(smoke: bool) -> anyhow::Result<Ready> {
+    floor_of(smoke, A_QUARTER)
+}
+
+/// The same where every span is SERVER.
+pub(crate) fn floor_all_server(smoke: bool) -> anyhow::Result<Ready> {
+    floor_of(smoke, ALL)
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "what makes a case")]
+fn floor_of(smoke: bool, server_every: u64) -> anyhow::Result<Ready> {
     let spans = count(smoke);
-    let requests = requests(spans);
+    let requests = requests(spans, server_every);
     Ok(Box::new(move || {
         let (mut bytes, mut seen, mut calls, mut last) = (0, 0, 0_u64, 0);
         for request in &requests {
@@ -122,7 +145,7 @@ pub(crate) fn floor(smoke: bool) -> anyhow::Result<Ready> {
                 });
             });
         }
-        anyhow::ensure!(seen == spans && calls == spans / 4 && last > 0, "{seen} spans, {calls} calls");
+        anyhow::ensure!(seen == spans && calls == spans / server_every && last > 0, "{seen} spans, {calls} calls");
         Ok(Work { records: spans, bytes, more: serde_json::Map::new() })
     }))
 }
@@ -183,7 +206,7 @@ mod tests {
     fn a_span_has_the_size_that_the_case_names() {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
         for number in 0..100 {
-            let length = span(&mut rng, number, number * 10).encoded_len() + 3;
+            let length = span(&mut rng, number, number * 10, A_QUARTER).encoded_len() + 3;
             assert!(length.abs_diff(SPAN_BYTES) <= 3, "{length}");
         }
     }
