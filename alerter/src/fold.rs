@@ -33,8 +33,8 @@ pub use skew::{Odd, Skew};
 use wire::Call;
 pub use wire::Undecodable;
 
-use weir_calls::Hdr;
-use weir_calls::attributes::Unread;
+use weir_calls::Recorder;
+use weir_calls::attributes::{Measures, Unread};
 
 /// Where calls go whose tenant has too many interfaces.
 pub const OTHER: &str = "other";
@@ -43,14 +43,73 @@ const SECOND: u64 = 1_000_000_000;
 const AHEAD: u64 = SECOND;
 /// Longest tenant, service or interface in bytes; the rest is cut off, so that a range's size is bounded by its spans.
 const NAME_BYTES: usize = weir_calls::interface::MAX_BYTES;
+/// What a value adds to the message of a histogram at most: a step of two bytes, and a count of one, which may grow.
+const VALUE_BYTES: usize = 4;
+/// The numbers of a histogram's message beside its values, and those of a slot's.
+const HDR_BYTES: usize = 50;
+const SLOT_BYTES: usize = 150;
 
+/// What ended in one second.
 #[derive(Debug, Default)]
 struct Slot {
-    delta: v1::CallSlot,
-    durations: Hdr,
+    calls: u64,
+    errors: u64,
+    /// In the order of [`Measures::sums`].
+    sums: [u64; 6],
+    durations: Recorder,
+    /// To the first token, and between two of them; only models have them.
+    token_times: Option<Box<[Recorder; 2]>>,
 }
 
-type Slots = BTreeMap<u64, Slot>;
+impl Slot {
+    /// Adds a call; returns how many bytes the slot's message may have grown by.
+    fn add(&mut self, call: &Call<'_>) -> usize {
+        self.calls += 1;
+        self.errors += u64::from(call.error);
+        let Measures { sums, time_to_first_token, time_per_output_token, unread: _ } = call.measures;
+        for (sum, more) in self.sums.iter_mut().zip(sums) {
+            *sum = sum.saturating_add(more);
+        }
+        self.durations.record((call.end - call.start) / 1000);
+        let mut bytes = VALUE_BYTES;
+        for (at, time) in [time_to_first_token, time_per_output_token].into_iter().enumerate() {
+            let Some(time) = time else { continue };
+            let times = self.token_times.get_or_insert_with(|| {
+                bytes += 2 * HDR_BYTES;
+                Box::default()
+            });
+            times[at].record(time);
+            bytes += VALUE_BYTES;
+        }
+        bytes
+    }
+
+    fn into_message(self, unix_seconds: u64) -> v1::CallSlot {
+        let [request_bytes, response_bytes, input_tokens, output_tokens, cached_input_tokens, reasoning_output_tokens] =
+            self.sums;
+        let [time_to_first_token, time_per_output_token] = match self.token_times.map(|times| *times) {
+            Some(times) => times.map(|times| Some(times.into_message()).filter(|hdr| !hdr.counts.is_empty())),
+            None => [None, None],
+        };
+        v1::CallSlot {
+            unix_seconds,
+            calls: self.calls,
+            errors: self.errors,
+            request_bytes,
+            response_bytes,
+            input_tokens,
+            output_tokens,
+            cached_input_tokens,
+            reasoning_output_tokens,
+            durations: Some(self.durations.into_message()),
+            time_to_first_token,
+            time_per_output_token,
+        }
+    }
+}
+
+/// By second.
+type Slots = BTreeMap<u64, Box<Slot>>;
 
 /// What was called of one service of one tenant in the open range, by interface.
 type Service = AHashMap<String, Slots>;
@@ -171,11 +230,13 @@ impl Fold {
     /// error nothing of it was counted.
     pub fn add(&mut self, value: &[u8], arrival_unix_nano: u64) -> Result<(), Undecodable> {
         let newest = arrival_unix_nano.saturating_add(AHEAD);
-        for resource in wire::read(value)? {
+        for mut resource in wire::read(value)? {
             // Rules have seen the seconds that ended by then.
             let seen_until = self.watermark.saturating_sub(self.lateness.nanos());
             self.watermark = self.watermark.max(resource.latest.min(newest));
             self.range.other_kinds += resource.others;
+            // One after the other, since the memory of ids is large and each look-up waits for it.
+            resource.calls.retain(|call| self.is_new(call, arrival_unix_nano));
             if resource.calls.is_empty() {
                 continue;
             }
@@ -185,20 +246,20 @@ impl Fold {
             let service = entry(entry(&mut services, tenant), name);
             let mut odd = Odd::default();
             for call in &resource.calls {
-                if self.call(tenant, name, service, call, arrival_unix_nano) {
-                    self.lateness.add(arrival_unix_nano, call.end);
-                    odd.late += u64::from((call.end / SECOND + 1).saturating_mul(SECOND) <= seen_until);
-                    odd.ahead += u64::from(call.end > newest);
-                }
+                self.count(tenant, name, service, call);
+                self.lateness.add(arrival_unix_nano, call.end);
+                odd.late += u64::from((call.end / SECOND + 1).saturating_mul(SECOND) <= seen_until);
+                odd.ahead += u64::from(call.end > newest);
             }
+            self.range.late += odd.late;
             self.skew.add(tenant, name, odd);
             self.services = services;
         }
         Ok(())
     }
 
-    /// Whether the call was counted.
-    fn call(&mut self, tenant: &str, service: &str, of: &mut Service, call: &Call<'_>, arrival: u64) -> bool {
+    /// Whether the call is to be counted; those that are not are counted as what they are.
+    fn is_new(&mut self, call: &Call<'_>, arrival: u64) -> bool {
         self.range.spans += 1;
         let Some(id) = countable(call) else {
             self.range.rejected += 1;
@@ -209,41 +270,33 @@ impl Fold {
             return false;
         }
         self.range.counted += 1;
+        true
+    }
+
+    fn count(&mut self, tenant: &str, service: &str, of: &mut Service, call: &Call<'_>) {
+        for (sum, unread) in self.unread.iter_mut().zip(call.measures.unread) {
+            *sum += u64::from(unread);
+        }
         let mut interface = std::mem::take(&mut self.interface);
         interface.clear();
         call.interface.iter().for_each(|part| interface.push_str(part));
-        for (sum, unread) in self.unread.iter_mut().zip(call.unread) {
-            *sum += u64::from(unread);
-        }
         interface.truncate(interface.floor_char_boundary(NAME_BYTES));
         self.rewrites.apply(&mut interface);
+        let second = call.end / SECOND;
         // What is in the open range is known; only what is called `other` may have been too much, and counts as such.
-        if interface == OTHER || !of.contains_key(&interface) {
+        if interface != OTHER
+            && let Some(slots) = of.get_mut(&interface)
+        {
+            self.bytes += add(slots, second, call);
+        } else {
             self.bound(tenant, &mut interface);
-            if !of.contains_key(&interface) {
+            let slots = of.entry(interface.clone()).or_insert_with(|| {
                 self.bytes += tenant.len() + service.len() + interface.len() + 24;
-                of.insert(interface.clone(), Slots::new());
-            }
+                Slots::new()
+            });
+            self.bytes += add(slots, second, call);
         }
-        let slots = of.get_mut(&interface);
         self.interface = interface;
-        let Some(slots) = slots else { return true };
-        // A slot's numbers are at most 100 bytes; each call adds at most one step and its count to the histogram.
-        let slot = slots.entry(call.end / SECOND).or_insert_with(|| {
-            self.bytes += 100;
-            Slot::default()
-        });
-        self.bytes += 8;
-        let delta = &mut slot.delta;
-        delta.calls += 1;
-        delta.errors += u64::from(call.error);
-        let [request, response, input, output] = call.sums;
-        delta.request_bytes = delta.request_bytes.saturating_add(request);
-        delta.response_bytes = delta.response_bytes.saturating_add(response);
-        delta.input_tokens = delta.input_tokens.saturating_add(input);
-        delta.output_tokens = delta.output_tokens.saturating_add(output);
-        slot.durations.record((call.end - call.start) / 1000);
-        true
     }
 
     /// `interface` becomes [`OTHER`] where it is one too many.
@@ -266,11 +319,7 @@ impl Fold {
         for (tenant, services) in self.services.drain() {
             for (service, interfaces) in services {
                 for (interface, slots) in interfaces {
-                    let slots = slots.into_iter().map(|(unix_seconds, slot)| v1::CallSlot {
-                        unix_seconds,
-                        durations: Some(slot.durations.to_message()),
-                        ..slot.delta
-                    });
+                    let slots = slots.into_iter().map(|(second, slot)| slot.into_message(second));
                     let (tenant, service) = (tenant.clone(), service.clone());
                     deltas.series.push(v1::CallSeries { tenant, service, interface, slots: slots.collect() });
                 }
@@ -286,6 +335,16 @@ impl Fold {
 /// A value by its name, made where it is not there.
 fn entry<'a, T: Default>(map: &'a mut AHashMap<String, T>, name: &str) -> &'a mut T {
     map.entry(name.to_owned()).or_default()
+}
+
+/// Adds a call to its second; returns how many bytes the message may have grown by.
+fn add(slots: &mut Slots, second: u64, call: &Call<'_>) -> usize {
+    let mut bytes = 0;
+    let slot = slots.entry(second).or_insert_with(|| {
+        bytes += SLOT_BYTES;
+        Box::default()
+    });
+    bytes + slot.add(call)
 }
 
 /// Trace and span id of a call that can be counted: one that has both, and both times. Ids that are all zeros are none

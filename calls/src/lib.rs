@@ -8,10 +8,12 @@ mod durations;
 pub mod hdr;
 pub mod interface;
 mod outcome;
+mod recorder;
 mod sources;
 
 pub use attributes::Attributes;
 pub use durations::{Durations, DurationsError};
 pub use hdr::{Hdr, HdrError};
 pub use outcome::Status;
+pub use recorder::Recorder;
 pub use sources::{Follows, Source};

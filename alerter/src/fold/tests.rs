@@ -77,10 +77,70 @@ fn given_no_status_then_attributes_say_that_a_call_failed_and_what_is_not_unders
     let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
     let mut fold = Fold::new(10, Seen::new(600 * SECOND, 1000));
     fold.add(&ExportTraceServiceRequest { resource_spans }.encode_to_vec(), T + 10 * SECOND).unwrap();
-    assert_eq!(fold.take_unread(), [0, 0, 0, 1]);
+    assert_eq!(fold.take_unread(), [0, 0, 0, 1, 0]);
     let deltas = fold.finish("otlp_spans", 0, 0, 1);
     let slot = &deltas.series[0].slots[0];
     assert_eq!((slot.calls, slot.errors, slot.input_tokens), (5, 2, 7));
+}
+
+/// As vLLM sends it.
+fn answer(id: u8, first: f64, tokens: i64) -> Span {
+    let attributes = vec![
+        attribute("gen_ai.response.model", Value::StringValue("qwen-72b".into())),
+        attribute("gen_ai.usage.prompt_tokens", Value::IntValue(900)),
+        attribute("gen_ai.usage.cache_read.input_tokens", Value::IntValue(600)),
+        attribute("gen_ai.usage.completion_tokens", Value::IntValue(tokens)),
+        attribute("gen_ai.usage.reasoning_tokens", Value::IntValue(50)),
+        attribute("gen_ai.latency.time_to_first_token", Value::DoubleValue(first)),
+    ];
+    Span { name: "llm_request".into(), attributes, ..span(id, T, 2000) }
+}
+
+#[test]
+fn given_what_a_model_server_sends_then_tokens_and_their_times_are_counted() {
+    let plain = Span { name: "llm_request qwen-72b".into(), ..span(3, T, 10) };
+    let deltas = fold(vec![answer(1, 0.5, 101), answer(2, 0.25, 1), plain], 10);
+    assert_eq!((deltas.series.len(), &deltas.series[0].interface[..]), (1, "llm_request qwen-72b"));
+    let slot = &deltas.series[0].slots[0];
+    assert_eq!((slot.calls, slot.input_tokens, slot.output_tokens), (3, 1800, 102));
+    assert_eq!((slot.cached_input_tokens, slot.reasoning_output_tokens), (1200, 100));
+    let times = |hdr: &Option<v1::Hdr>| hdr.as_ref().map(|hdr| (hdr.counts.iter().sum::<u64>(), hdr.sum, hdr.max));
+    assert_eq!(times(&slot.time_to_first_token), Some((2, 750_000, 500_000)));
+    assert_eq!(times(&slot.time_per_output_token), Some((1, 15_000, 15_000)));
+    assert_eq!(fold(vec![span(1, T, 1)], 10).series[0].slots[0].time_to_first_token, None);
+}
+
+#[test]
+fn given_attributes_before_the_kind_then_they_are_read() {
+    // Every field of a span may stand anywhere.
+    let whole = answer(1, 0.5, 101).encode_to_vec();
+    let kind = [6 << 3, SpanKind::Server as u8];
+    let at = whole.windows(2).position(|two| two == kind).unwrap();
+    let moved = [&whole[..at], &whole[at + 2..], &kind].concat();
+    let nested = |bytes: Vec<u8>, field: u8| {
+        let mut outer = vec![field << 3 | 2];
+        prost::encoding::encode_varint(bytes.len() as u64, &mut outer);
+        [outer, bytes].concat()
+    };
+    let record = nested(nested(nested(moved, 2), 2), 1);
+    let read = wire::read(&record).unwrap().remove(0);
+    assert_eq!(read.calls[0].measures.sums, [0, 0, 900, 101, 600, 50]);
+    assert_eq!(read.calls[0].interface.concat(), "llm_request qwen-72b");
+}
+
+#[test]
+fn given_any_range_then_its_message_is_no_longer_than_was_foretold() {
+    let mut fold = Fold::new(10, Seen::new(600 * SECOND, 1000));
+    for id in 1..200 {
+        let second = u64::from(id % 7) * SECOND;
+        fold.add(&record(vec![Span { end_time_unix_nano: T + second, ..answer(id, 0.3, i64::from(id)) }]), T).unwrap();
+        fold.add(&record(vec![span(id + 1, T + second, u64::from(id).pow(3))]), T).unwrap();
+    }
+    let foretold = fold.bytes();
+    let range = fold.finish("otlp_spans", 0, 0, 1);
+    let head = v1::CallDeltas { series: Vec::new(), ..range.clone() }.encoded_len();
+    let length = range.encoded_len() - head;
+    assert!(length <= foretold && foretold < 4 * length, "{length} of {foretold}");
 }
 
 #[test]
@@ -146,6 +206,9 @@ fn given_late_calls_and_clocks_that_are_ahead_then_they_are_counted_by_service()
     let skew: Vec<_> = fold.take_skew().drain().collect();
     let service = ("default".to_owned(), "unknown_service".to_owned());
     assert_eq!(skew, [(service, Odd { late: 2, ahead: 1 })], "duplicates are not");
+    let range = fold.finish("otlp_spans", 0, 0, 2);
+    assert_eq!((range.counted, range.late), (7, 2), "the record says so too");
+    assert_eq!(fold.finish("otlp_spans", 0, 2, 3).late, 0);
 }
 
 #[test]
@@ -177,12 +240,13 @@ proptest! {
     #[test]
     fn what_is_read_is_what_prost_reads(
         name in ".{0,10}", kind in 0..6_i32, times in any::<(u64, u64)>(), code in 0..3_i32,
-        keys in prop::collection::vec((0..12_usize, 0..3_usize, ".{0,5}", any::<i64>(), any::<f64>()), 0..8),
+        keys in prop::collection::vec((0..14_usize, 0..3_usize, ".{0,5}", any::<i64>(), any::<f64>()), 0..8),
     ) {
-        const KEYS: [&str; 12] = [
+        const KEYS: [&str; 14] = [
             "http.request.method", "http.route", "rpc.service", "rpc.method", "http.request.body.size",
             "http.response.status_code", "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "other",
-            "http.method", "error.type", "rpc.grpc.status_code",
+            "http.method", "error.type", "rpc.grpc.status_code", "gen_ai.latency.time_to_first_token",
+            "gen_ai.usage.output_tokens",
         ];
         let made = Span {
             name,
@@ -215,7 +279,7 @@ proptest! {
             prop_assert_eq!((call.start, call.end), times);
             prop_assert_eq!(call.error, said.is_error(weir_calls::Status::from(code as u64)));
             prop_assert_eq!(call.interface, said.interface(&made.name));
-            prop_assert_eq!((call.sums, call.unread), (said.sums(), said.unread()));
+            prop_assert_eq!(call.measures, said.measures(times.1.saturating_sub(times.0) / 1000));
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Reads out of an `ExportTraceServiceRequest` what the fold needs, and skips the rest.
 //!
 //! Nothing is copied. A record that is cut short or is no such message is an error and gives nothing, whatever came
-//! before the fault; what is skipped is not looked into.
+//! before the fault; what is skipped is not looked into: neither spans of other kinds nor values of attributes that say
+//! nothing of a call.
 
-use weir_calls::attributes::Value;
+use weir_calls::attributes::{Measures, Value};
 use weir_calls::{Attributes, Status};
 use weir_proto::attribute;
 use weir_proto::otlp::trace::v1::span::SpanKind;
@@ -15,8 +16,11 @@ pub struct Undecodable(&'static str);
 
 type Result<T> = std::result::Result<T, Undecodable>;
 
+/// Room is made for one call in so many bytes of spans.
+const CALL_BYTES: usize = 256;
+
 /// A span of kind SERVER or CONSUMER.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Call<'a> {
     pub(super) trace_id: &'a [u8],
     pub(super) span_id: &'a [u8],
@@ -25,10 +29,7 @@ pub(super) struct Call<'a> {
     pub(super) error: bool,
     /// The parts of the interface's name.
     pub(super) interface: [&'a str; 3],
-    /// Request and response bytes, input and output tokens.
-    pub(super) sums: [u64; 4],
-    /// Values that were not understood, by reason.
-    pub(super) unread: [u8; 4],
+    pub(super) measures: Measures,
 }
 
 /// The spans of one resource.
@@ -42,47 +43,51 @@ pub(super) struct Resource<'a> {
     pub(super) latest: u64,
 }
 
+/// The tag of a field of number `field`: its wire type is a varint, eight bytes, or bytes behind their length.
+const fn varint(field: u64) -> u64 {
+    field << 3
+}
+const fn fixed64(field: u64) -> u64 {
+    field << 3 | 1
+}
+const fn bytes(field: u64) -> u64 {
+    field << 3 | 2
+}
+
 /// Reads a record's value.
 pub(super) fn read(value: &[u8]) -> Result<Vec<Resource<'_>>> {
+    const RESOURCE_SPANS: u64 = bytes(1);
     let mut resources = Vec::new();
-    let mut fields = Fields(value);
-    while let Some((field, value)) = fields.next()? {
-        if field == 1 {
-            resources.push(resource(value.bytes()?)?);
+    let mut reader = Reader(value);
+    while let Some(tag) = reader.tag()? {
+        match tag {
+            RESOURCE_SPANS => resources.push(resource(reader.bytes()?)?),
+            other => reader.skip(other)?,
         }
     }
     Ok(resources)
 }
 
-fn resource(bytes: &[u8]) -> Result<Resource<'_>> {
+fn resource(value: &[u8]) -> Result<Resource<'_>> {
+    const RESOURCE: u64 = bytes(1);
+    const SCOPE_SPANS: u64 = bytes(2);
+    const SPAN: u64 = bytes(2);
     let mut into = Resource { tenant: "", service: "", calls: Vec::new(), others: 0, latest: 0 };
-    let mut fields = Fields(bytes);
-    while let Some((field, value)) = fields.next()? {
-        match field {
-            1 => {
-                let mut own = Fields(value.bytes()?);
-                while let Some((field, value)) = own.next()? {
-                    if field == 1 {
-                        let (key, value) = attribute(value.bytes()?)?;
-                        if let Value::Text(text) = value {
-                            if key == attribute::TENANT.as_bytes() && into.tenant.is_empty() {
-                                into.tenant = text;
-                            } else if key == b"service.name" && into.service.is_empty() {
-                                into.service = text;
-                            }
-                        }
+    let mut reader = Reader(value);
+    while let Some(tag) = reader.tag()? {
+        match tag {
+            RESOURCE => names(reader.bytes()?, &mut into)?,
+            SCOPE_SPANS => {
+                let mut scope = Reader(reader.bytes()?);
+                into.calls.reserve(scope.0.len() / CALL_BYTES);
+                while let Some(tag) = scope.tag()? {
+                    match tag {
+                        SPAN => span(scope.bytes()?, &mut into)?,
+                        other => scope.skip(other)?,
                     }
                 }
             }
-            2 => {
-                let mut scope = Fields(value.bytes()?);
-                while let Some((field, value)) = scope.next()? {
-                    if field == 2 {
-                        span(value.bytes()?, &mut into)?;
-                    }
-                }
-            }
-            _ => {}
+            other => reader.skip(other)?,
         }
     }
     if into.tenant.is_empty() {
@@ -94,121 +99,191 @@ fn resource(bytes: &[u8]) -> Result<Resource<'_>> {
     Ok(into)
 }
 
-fn span<'a>(bytes: &'a [u8], into: &mut Resource<'a>) -> Result<()> {
-    let (mut call, mut kind, mut has_attributes) = (Call::default(), 0, false);
-    let (mut name, mut status) = ("", Status::Unset);
-    let mut fields = Fields(bytes);
-    while let Some((field, value)) = fields.next()? {
-        match field {
-            1 => call.trace_id = value.bytes()?,
-            2 => call.span_id = value.bytes()?,
-            5 => name = value.text()?,
-            6 => kind = value.number()?,
-            7 => call.start = value.number()?,
-            8 => call.end = value.number()?,
-            9 => has_attributes = true,
-            15 => {
-                let mut own = Fields(value.bytes()?);
-                while let Some((field, value)) = own.next()? {
-                    if field == 3 {
-                        status = Status::from(value.number()?);
-                    }
-                }
-            }
-            _ => {}
+/// Tenant and service, of a resource's attributes.
+fn names<'a>(resource: &'a [u8], into: &mut Resource<'a>) -> Result<()> {
+    const ATTRIBUTE: u64 = bytes(1);
+    let mut reader = Reader(resource);
+    while let Some(tag) = reader.tag()? {
+        if tag != ATTRIBUTE {
+            reader.skip(tag)?;
+            continue;
+        }
+        let (key, value) = key_and_value(reader.bytes()?)?;
+        let name = match key {
+            _ if key == attribute::TENANT.as_bytes() => &mut into.tenant,
+            b"service.name" => &mut into.service,
+            _ => continue,
+        };
+        if let (Value::Text(text), true) = (any_value(value)?, name.is_empty()) {
+            *name = text;
         }
     }
-    into.latest = into.latest.max(call.end);
-    if kind != SpanKind::Server as u64 && kind != SpanKind::Consumer as u64 {
-        into.others += 1;
-        return Ok(());
-    }
-    let mut attributes = Attributes::default();
-    if has_attributes {
-        let mut fields = Fields(bytes);
-        while let Some((field, value)) = fields.next()? {
-            if field == 9 {
-                let (key, value) = attribute(value.bytes()?)?;
-                attributes.take(key, value);
-            }
-        }
-        call.sums = attributes.sums();
-        call.unread = attributes.unread();
-    }
-    call.error = attributes.is_error(status);
-    call.interface = attributes.interface(name);
-    into.calls.push(call);
     Ok(())
 }
 
-/// Key and value; only a string value is held to be UTF-8.
-fn attribute(bytes: &[u8]) -> Result<(&[u8], Value<'_>)> {
-    let (mut key, mut value) = (&b""[..], Value::Other);
-    let mut fields = Fields(bytes);
-    while let Some((field, wire)) = fields.next()? {
-        match field {
-            1 => key = wire.bytes()?,
-            2 => {
-                let mut any = Fields(wire.bytes()?);
-                while let Some((field, wire)) = any.next()? {
-                    value = match field {
-                        1 => Value::Text(wire.text()?),
-                        3 => Value::Int(wire.number()? as i64),
-                        4 => Value::Double(f64::from_bits(wire.number()?)),
-                        _ => Value::Other,
-                    };
-                }
+const TRACE_ID: u64 = bytes(1);
+const SPAN_ID: u64 = bytes(2);
+const NAME: u64 = bytes(5);
+const KIND: u64 = varint(6);
+const START: u64 = fixed64(7);
+const END: u64 = fixed64(8);
+const ATTRIBUTE: u64 = bytes(9);
+const STATUS: u64 = bytes(15);
+
+fn span<'a>(span: &'a [u8], into: &mut Resource<'a>) -> Result<()> {
+    let (mut trace_id, mut span_id, mut name) = (&b""[..], &b""[..], &b""[..]);
+    let (mut kind, mut start, mut end, mut status) = (0, 0, 0, &b""[..]);
+    // The kind comes before the attributes, unless somebody writes a span in an order of their own.
+    let (mut attributes, mut is_passed_over) = (None, false);
+    let mut reader = Reader(span);
+    while let Some(tag) = reader.tag()? {
+        match tag {
+            TRACE_ID => trace_id = reader.bytes()?,
+            SPAN_ID => span_id = reader.bytes()?,
+            NAME => name = reader.bytes()?,
+            KIND => kind = reader.varint()?,
+            START => start = reader.fixed64()?,
+            END => end = reader.fixed64()?,
+            ATTRIBUTE if is_call(kind) => {
+                read_attribute(reader.bytes()?, attributes.get_or_insert_with(Attributes::default))?;
             }
-            _ => {}
+            ATTRIBUTE => {
+                reader.bytes()?;
+                is_passed_over = true;
+            }
+            STATUS => status = reader.bytes()?,
+            other => reader.skip(other)?,
+        }
+    }
+    into.latest = into.latest.max(end);
+    if !is_call(kind) {
+        into.others += 1;
+        return Ok(());
+    }
+    if is_passed_over {
+        read_attributes(span, attributes.insert(Attributes::default()))?;
+    }
+    let attributes = attributes.get_or_insert_with(Attributes::default);
+    into.calls.push(Call {
+        trace_id,
+        span_id,
+        start,
+        end,
+        error: attributes.is_error(status_code(status)?),
+        interface: attributes.interface(text(name)?),
+        measures: attributes.measures(end.saturating_sub(start) / 1000),
+    });
+    Ok(())
+}
+
+fn is_call(kind: u64) -> bool {
+    kind == SpanKind::Server as u64 || kind == SpanKind::Consumer as u64
+}
+
+/// All attributes of a span.
+fn read_attributes<'a>(span: &'a [u8], into: &mut Attributes<'a>) -> Result<()> {
+    let mut reader = Reader(span);
+    while let Some(tag) = reader.tag()? {
+        match tag {
+            ATTRIBUTE => read_attribute(reader.bytes()?, into)?,
+            other => reader.skip(other)?,
+        }
+    }
+    Ok(())
+}
+
+fn read_attribute<'a>(attribute: &'a [u8], into: &mut Attributes<'a>) -> Result<()> {
+    let (key, value) = key_and_value(attribute)?;
+    into.take_with(key, || any_value(value))
+}
+
+/// The key, and the bytes of the value.
+#[inline]
+fn key_and_value(attribute: &[u8]) -> Result<(&[u8], &[u8])> {
+    const KEY: u64 = bytes(1);
+    const VALUE: u64 = bytes(2);
+    let (mut key, mut value) = (&b""[..], &b""[..]);
+    let mut reader = Reader(attribute);
+    while let Some(tag) = reader.tag()? {
+        match tag {
+            KEY => key = reader.bytes()?,
+            VALUE => value = reader.bytes()?,
+            other => reader.skip(other)?,
         }
     }
     Ok((key, value))
 }
 
-/// The fields of a message, one after the other.
-struct Fields<'a>(&'a [u8]);
-
-#[derive(Clone, Copy)]
-enum Wire<'a> {
-    Number(u64),
-    Bytes(&'a [u8]),
+fn any_value(value: &[u8]) -> Result<Value<'_>> {
+    const STRING: u64 = bytes(1);
+    const INT: u64 = varint(3);
+    const DOUBLE: u64 = fixed64(4);
+    let mut last = Value::Other;
+    let mut reader = Reader(value);
+    while let Some(tag) = reader.tag()? {
+        last = match tag {
+            STRING => Value::Text(text(reader.bytes()?)?),
+            INT => Value::Int(reader.varint()? as i64),
+            DOUBLE => Value::Double(f64::from_bits(reader.fixed64()?)),
+            other => {
+                reader.skip(other)?;
+                Value::Other
+            }
+        };
+    }
+    Ok(last)
 }
 
-impl<'a> Fields<'a> {
+fn status_code(status: &[u8]) -> Result<Status> {
+    const CODE: u64 = varint(3);
+    let mut code = Status::Unset;
+    let mut reader = Reader(status);
+    while let Some(tag) = reader.tag()? {
+        match tag {
+            CODE => code = Status::from(reader.varint()?),
+            other => reader.skip(other)?,
+        }
+    }
+    Ok(code)
+}
+
+fn text(bytes: &[u8]) -> Result<&str> {
+    std::str::from_utf8(bytes).map_err(|_| Undecodable("text that is not UTF-8"))
+}
+
+/// What is left of a message. A field of a wire type that its number does not have is skipped, as one that is unknown.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// Number and wire type of the next field; `None` at the end.
     #[inline]
-    fn next(&mut self) -> Result<Option<(u64, Wire<'a>)>> {
+    fn tag(&mut self) -> Result<Option<u64>> {
         if self.0.is_empty() {
             return Ok(None);
         }
-        let tag = self.varint()?;
-        let value = match tag & 7 {
-            0 => Wire::Number(self.varint()?),
-            1 => {
-                let (bytes, rest) = self.0.split_first_chunk::<8>().ok_or(Undecodable("cut short"))?;
-                self.0 = rest;
-                Wire::Number(u64::from_le_bytes(*bytes))
-            }
-            2 => {
-                let length = usize::try_from(self.varint()?).map_err(|_| Undecodable("cut short"))?;
-                let (bytes, rest) = self.0.split_at_checked(length).ok_or(Undecodable("cut short"))?;
-                self.0 = rest;
-                Wire::Bytes(bytes)
-            }
-            5 => {
-                let (bytes, rest) = self.0.split_first_chunk::<4>().ok_or(Undecodable("cut short"))?;
-                self.0 = rest;
-                Wire::Number(u64::from(u32::from_le_bytes(*bytes)))
-            }
-            _ => return Err(Undecodable("a wire type that it does not have")),
-        };
-        match tag >> 3 {
-            0 => Err(Undecodable("a field of number 0")),
-            field => Ok(Some((field, value))),
+        match self.varint()? {
+            0..8 => Err(Undecodable("a field of number 0")),
+            tag => Ok(Some(tag)),
         }
     }
 
     #[inline]
     fn varint(&mut self) -> Result<u64> {
+        match self.0 {
+            [byte @ ..0x80, rest @ ..] => {
+                self.0 = rest;
+                Ok(u64::from(*byte))
+            }
+            [low, high @ ..0x80, rest @ ..] => {
+                self.0 = rest;
+                Ok(u64::from(low & 0x7f) | u64::from(*high) << 7)
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    #[inline(never)]
+    fn long_varint(&mut self) -> Result<u64> {
         let mut value = 0_u64;
         for at in 0..10 {
             let Some((&byte, rest)) = self.0.split_first() else { return Err(Undecodable("cut short")) };
@@ -220,27 +295,32 @@ impl<'a> Fields<'a> {
         }
         Err(Undecodable("a number that does not end"))
     }
-}
 
-impl<'a> Wire<'a> {
     #[inline]
-    fn bytes(self) -> Result<&'a [u8]> {
-        match self {
-            Self::Bytes(bytes) => Ok(bytes),
-            Self::Number(_) => Err(Undecodable("a number where bytes belong")),
-        }
+    fn fixed64(&mut self) -> Result<u64> {
+        let (bytes, rest) = self.0.split_first_chunk::<8>().ok_or(Undecodable("cut short"))?;
+        self.0 = rest;
+        Ok(u64::from_le_bytes(*bytes))
     }
 
     #[inline]
-    fn text(self) -> Result<&'a str> {
-        std::str::from_utf8(self.bytes()?).map_err(|_| Undecodable("text that is not UTF-8"))
+    fn bytes(&mut self) -> Result<&'a [u8]> {
+        let length = usize::try_from(self.varint()?).map_err(|_| Undecodable("cut short"))?;
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or(Undecodable("cut short"))?;
+        self.0 = rest;
+        Ok(bytes)
     }
 
-    #[inline]
-    fn number(self) -> Result<u64> {
-        match self {
-            Self::Number(number) => Ok(number),
-            Self::Bytes(_) => Err(Undecodable("bytes where a number belongs")),
+    fn skip(&mut self, tag: u64) -> Result<()> {
+        match tag & 7 {
+            0 => self.varint().map(drop),
+            1 => self.fixed64().map(drop),
+            2 => self.bytes().map(drop),
+            5 => {
+                self.0 = self.0.get(4..).ok_or(Undecodable("cut short"))?;
+                Ok(())
+            }
+            _ => Err(Undecodable("a wire type that it does not have")),
         }
     }
 }

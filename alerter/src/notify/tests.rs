@@ -273,7 +273,11 @@ fn configuration_that_cannot_work_is_refused_by_name() {
         ("{receiver: ops, group_interval: 0}", OPS, "group_interval"),
         (ROUTE, "[{name: ops}, {name: ops}]", "two named `ops`"),
         (ROUTE, "[{name: ops, webhook_configs: [{url: 'not an address'}]}]", "`ops`"),
-        (ROUTE, "[{name: ops, webhook_configs: [{url: 'http://h/', timeout: 0s}]}]", "a timeout in the webhook_configs of `ops`"),
+        (
+            ROUTE,
+            "[{name: ops, webhook_configs: [{url: 'http://h/', timeout: 0s}]}]",
+            "a timeout in the webhook_configs of `ops`",
+        ),
     ] {
         let error = check(route, receivers).unwrap_err();
         assert!(error.contains(part), "{error}");
@@ -384,7 +388,8 @@ async fn given_a_redirection_then_only_one_that_repeats_the_post_is_followed() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, app).await });
-    let options = options("{receiver: ops}", &format!("[{{name: ops, webhook_configs: [{{url: 'http://{address}/'}}]}}]"));
+    let options =
+        options("{receiver: ops}", &format!("[{{name: ops, webhook_configs: [{{url: 'http://{address}/'}}]}}]"));
     let meter = opentelemetry::global::meter("test");
     let notifier = Notifier::new(&options, Vec::new(), Vec::new(), Arc::default(), &meter).unwrap();
     let running = tokio::spawn({

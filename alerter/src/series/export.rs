@@ -5,7 +5,7 @@
 //! | gauge, what a rule records | all, at their own times |
 //! | sum of OTLP | its running total at each point |
 //! | calls, bytes, tokens | the running total at `until` |
-//! | durations of calls | running totals at `until`: `_bucket{le}`, `_sum`, `_count` |
+//! | durations of calls, times of tokens | running totals at `until`: `_bucket{le}`, `_sum`, `_count` |
 //! | exponential histogram | running totals at `until` where a point came: `_bucket{le}`; sum and count are sums of OTLP |
 //!
 //! A total is what is known when it is read, so a late increase is in the next total, and no total falls. One that begins
@@ -70,20 +70,16 @@ pub(crate) fn window(shared: &Shared, live: &mut Live, (after_ms, until_ms): (i6
     }
     let store = shared.store.read();
     for calls in store.interfaces() {
-        let total = calls.classic(until_ms);
-        if total.count() == 0 {
-            continue;
+        for ((labels, total), (_, before)) in calls.classic(until_ms).zip(calls.classic(after_ms)) {
+            if total.count() == 0 {
+                continue;
+            }
+            let begins = (before.count() == 0).then_some((after_ms, Some((before, 1.0))));
+            let samples = begins.into_iter().chain([(until_ms, Some((total, 1.0)))]).collect();
+            let key = identity::of_labels(labels);
+            totals.insert(key, (labels.clone(), true));
+            pieces.push(of_calls(key, labels.clone(), samples));
         }
-        let mut samples = Vec::new();
-        let before = calls.classic(after_ms);
-        if before.count() == 0 {
-            samples.push((after_ms, Some((before, 1.0))));
-        }
-        samples.push((until_ms, Some((total, 1.0))));
-        let labels = calls.buckets().0;
-        let key = identity::of_labels(labels);
-        totals.insert(key, (labels.clone(), true));
-        pieces.push(of_calls(key, labels.clone(), samples));
     }
     for (labels, histograms) in store.exponentials() {
         let samples = if let Some(ended_ms) = histograms.ended(after_ms, until_ms) {

@@ -185,11 +185,7 @@ impl Store {
 
     /// The total of each counter, by its key.
     pub(super) fn totals(&self) -> Vec<(u64, f64)> {
-        let of_calls = self.calls.values().flat_map(|calls| {
-            let totals = calls.totals().map(|total| total as f64);
-            let (labels, buckets) = calls.buckets();
-            calls.keys().into_iter().zip(totals).chain(buckets.keys(labels).zip(buckets.totals()))
-        });
+        let of_calls = self.calls.values().flat_map(Calls::totals);
         let of_others = self.families.values().flatten();
         let of_numbers = of_others.clone().filter_map(|(labels, held)| match &held.samples {
             Samples::Numbers(numbers) => Some((identity::of_labels(labels), numbers.total()?)),

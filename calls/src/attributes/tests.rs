@@ -88,15 +88,15 @@ fn given_both_statuses_of_http_then_the_newer_counts() {
 #[test]
 fn given_counts_as_number_double_or_text_then_they_are_read_and_the_newer_name_counts() {
     for (pairs, expected) in [
-        (&[("gen_ai.usage.input_tokens", Int(7)), ("gen_ai.usage.output_tokens", Double(8.0))][..], [0, 0, 7, 8]),
-        (&[("gen_ai.usage.input_tokens", Text("7")), ("gen_ai.usage.output_tokens", Text("8.0"))], [0, 0, 7, 8]),
-        (&[("gen_ai.usage.prompt_tokens", Int(7)), ("gen_ai.usage.completion_tokens", Int(8))], [0, 0, 7, 8]),
-        (&[("gen_ai.usage.prompt_tokens", Int(9)), ("gen_ai.usage.input_tokens", Int(7))], [0, 0, 7, 0]),
-        (&[("gen_ai.usage.prompt_tokens", Int(9)), ("gen_ai.usage.input_tokens", Text("many"))], [0, 0, 9, 0]),
-        (&[("http.request.body.size", Int(1)), ("http.response_content_length", Text("2"))], [1, 2, 0, 0]),
-        (&[("gen_ai.usage.input_tokens", Int(1)), ("gen_ai.usage.input_tokens", Int(2))], [0, 0, 1, 0]),
+        (&[("gen_ai.usage.input_tokens", Int(7)), ("gen_ai.usage.output_tokens", Double(8.0))][..], [0, 0, 7, 8, 0, 0]),
+        (&[("gen_ai.usage.input_tokens", Text("7")), ("gen_ai.usage.output_tokens", Text("8.0"))], [0, 0, 7, 8, 0, 0]),
+        (&[("gen_ai.usage.prompt_tokens", Int(7)), ("gen_ai.usage.completion_tokens", Int(8))], [0, 0, 7, 8, 0, 0]),
+        (&[("gen_ai.usage.prompt_tokens", Int(9)), ("gen_ai.usage.input_tokens", Int(7))], [0, 0, 7, 0, 0, 0]),
+        (&[("gen_ai.usage.prompt_tokens", Int(9)), ("gen_ai.usage.input_tokens", Text("many"))], [0, 0, 9, 0, 0, 0]),
+        (&[("http.request.body.size", Int(1)), ("http.response_content_length", Text("2"))], [1, 2, 0, 0, 0, 0]),
+        (&[("gen_ai.usage.input_tokens", Int(1)), ("gen_ai.usage.input_tokens", Int(2))], [0, 0, 1, 0, 0, 0]),
     ] {
-        assert_eq!(of(pairs).sums(), expected, "{pairs:?}");
+        assert_eq!(of(pairs).measures(0).sums, expected, "{pairs:?}");
     }
 }
 
@@ -111,6 +111,94 @@ fn given_values_that_are_not_understood_then_they_are_counted_by_reason() {
         ("gen_ai.usage.output_tokens", Double(f64::NAN)),
         ("gen_ai.usage.prompt_tokens", Int(3)),
     ];
-    assert_eq!(of(&odd).unread(), [1, 2, 1, 2]);
-    assert_eq!(of(&[("http.response.status_code", Int(200))]).unread(), [0; 4]);
+    assert_eq!(of(&odd).measures(0).unread, [1, 2, 1, 2, 0]);
+    assert_eq!(of(&[("http.response.status_code", Int(200))]).measures(0).unread, [0; 5]);
+}
+
+#[test]
+fn given_every_name_that_programs_send_then_it_is_read() {
+    for (names, sums) in [
+        (&["http.request.body.size", "http.request_content_length"][..], [7, 0, 0, 0, 0, 0]),
+        (&["http.response.body.size", "http.response_content_length"], [0, 7, 0, 0, 0, 0]),
+        (&["gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"], [0, 0, 7, 0, 0, 0]),
+        (&["gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"], [0, 0, 0, 7, 0, 0]),
+        (
+            &[
+                "gen_ai.usage.cache_read.input_tokens",
+                "gen_ai.usage.cache_read_input_tokens",
+                "gen_ai.usage.cached_input_tokens",
+                "gen_ai.usage.cached_tokens",
+                "gen_ai.usage.input_tokens.cached",
+            ],
+            [0, 0, 0, 0, 7, 0],
+        ),
+        (
+            &[
+                "gen_ai.usage.reasoning.output_tokens",
+                "gen_ai.usage.reasoning_tokens",
+                "gen_ai.usage.output_tokens.reasoning",
+            ],
+            [0, 0, 0, 0, 0, 7],
+        ),
+    ] {
+        for name in names {
+            assert_eq!(of(&[(name, Int(7))]).measures(0).sums, sums, "{name}");
+        }
+    }
+    for name in [
+        "gen_ai.response.time_to_first_chunk",
+        "gen_ai.response.time_to_first_token",
+        "gen_ai.latency.time_to_first_token",
+    ] {
+        let read = of(&[(name, Double(0.045))]).measures(2_100_000);
+        assert_eq!((read.time_to_first_token, read.time_per_output_token), (Some(45_000), None), "{name}");
+    }
+    let mut attributes = of(&[("url.scheme", Int(7)), ("", Int(7))]);
+    assert_eq!(attributes.measures(0), Measures::default());
+    attributes.take_with(b"url.scheme", || Err(())).unwrap();
+    attributes.take_with(b"gen_ai.usage.input_tokens", || Err(())).unwrap_err();
+    attributes.take_with(b"gen_ai.usage.input_tokens", || Ok::<_, ()>(Int(7))).unwrap();
+    attributes.take_with(b"gen_ai.usage.input_tokens", || Err(())).unwrap();
+    assert_eq!(attributes.measures(0).sums[2], 7, "the first counts");
+}
+
+#[test]
+fn given_a_models_answer_then_the_time_per_token_is_what_is_said_or_what_is_left_after_the_first() {
+    let first = ("gen_ai.latency.time_to_first_token", Double(0.5));
+    let decode = ("gen_ai.latency.time_in_model_decode", Double(1.0));
+    let said = ("gen_ai.response.time_per_output_token", Double(0.02));
+    let tokens = |count| ("gen_ai.usage.completion_tokens", Int(count));
+    for (pairs, expected) in [
+        (&[first, tokens(101)][..], Some(15_000)),
+        (&[first, decode, tokens(101)], Some(10_000)),
+        (&[first, decode, said, tokens(101)], Some(20_000)),
+        (&[decode, tokens(101)], Some(10_000)),
+        (&[said], Some(20_000)),
+        (&[first, tokens(1)], None),
+        (&[first, tokens(0)], None),
+        (&[first], None),
+        (&[tokens(101)], None),
+    ] {
+        assert_eq!(of(pairs).measures(2_000_000).time_per_output_token, expected, "{pairs:?}");
+    }
+}
+
+#[test]
+fn given_times_that_cannot_be_then_they_are_counted_and_zero_is_none() {
+    let name = "gen_ai.latency.time_to_first_token";
+    for (value, first, unread) in [
+        (Double(1.0), Some(1_000_000), 0),
+        (Int(1), Some(1_000_000), 0),
+        (Text("0.25"), Some(250_000), 0),
+        (Double(2.0005), Some(2_000_500), 0),
+        (Double(0.0), None, 0),
+        (Double(450.0), None, 1),
+        (Double(-0.1), None, 1),
+        (Double(f64::NAN), None, 1),
+        (Text("soon"), None, 1),
+        (Value::Other, None, 1),
+    ] {
+        let read = of(&[(name, value)]).measures(2_000_000);
+        assert_eq!((read.time_to_first_token, read.unread[4]), (first, unread), "{value:?}");
+    }
 }

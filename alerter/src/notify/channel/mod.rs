@@ -150,7 +150,7 @@ impl Channel {
 /// Whether this is a page for people.
 fn is_page(body: &[u8]) -> bool {
     let start = body.trim_ascii_start();
-    [&b"<!doctype html"[..], b"<html"].iter().any(|tag| {
-        start.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag))
-    })
+    [&b"<!doctype html"[..], b"<html"]
+        .iter()
+        .any(|tag| start.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag)))
 }

@@ -10,8 +10,7 @@ use super::*;
 const NOW_MS: i64 = 1_764_451_200_123;
 
 fn channel(receiver: &str) -> Channel {
-    let mut all: Vec<super::super::Receiver> =
-        serde_saphyr::from_str(&format!("[{{name: ops, {receiver}}}]")).unwrap();
+    let mut all: Vec<super::super::Receiver> = serde_saphyr::from_str(&format!("[{{name: ops, {receiver}}}]")).unwrap();
     all.remove(0).channels.remove(0)
 }
 
@@ -51,7 +50,8 @@ fn text<'a>(body: &'a Value, path: &str) -> &'a str {
 
 #[test]
 fn dingtalk_gets_markdown_with_a_signed_address() {
-    let config = "dingtalk_configs: [{url: 'http://h/send?access_token=t', secret: SEC1, mention: ['13800000000', all]}]";
+    let config =
+        "dingtalk_configs: [{url: 'http://h/send?access_token=t', secret: SEC1, mention: ['13800000000', all]}]";
     let told = post(config, vec![alert("pay", None)]);
     // Computed with Python's hmac, base64 and urllib.
     let sign = "4tSLn8alLs66zTnslaeWbwUCy0Bi0d9wrOWpiWV2o5U%3D";
@@ -126,7 +126,10 @@ fn pagerduty_gets_one_incident_a_group_that_is_resolved_under_the_same_key() {
 
 #[test]
 fn an_alertmanager_holds_a_firing_alert_until_it_is_told_again() {
-    let told = post("alertmanager_configs: [{url: 'http://h:9093/am/'}]", vec![alert("a", None), alert("b", Some(1_700_000_060_000))]);
+    let told = post(
+        "alertmanager_configs: [{url: 'http://h:9093/am/'}]",
+        vec![alert("a", None), alert("b", Some(1_700_000_060_000))],
+    );
     assert_eq!(told.url, "http://h:9093/am/api/v2/alerts");
     assert_eq!(told.body[0]["labels"]["service"], "a");
     let ends: jiff::Timestamp = text(&told.body, "/0/endsAt").parse().unwrap();

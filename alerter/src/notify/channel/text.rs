@@ -33,13 +33,9 @@ impl Language {
             Self::Chinese => {
                 Words { firing: "告警", resolved: "恢复", since: "开始", until: "结束", view: "查看" }
             }
-            Self::English => Words {
-                firing: "FIRING",
-                resolved: "RESOLVED",
-                since: "since",
-                until: "until",
-                view: "view",
-            },
+            Self::English => {
+                Words { firing: "FIRING", resolved: "RESOLVED", since: "since", until: "until", view: "view" }
+            }
         }
     }
 
@@ -88,8 +84,11 @@ pub(super) fn title(delivery: &Delivery, language: Language) -> String {
     };
     let of_group: Vec<&str> = delivery.group_labels.values().map(String::as_str).collect();
     let common = common(delivery);
-    let others: Vec<&str> =
-        common.iter().filter(|(name, _)| !delivery.group_labels.contains_key(**name)).map(|(_, value)| *value).collect();
+    let others: Vec<&str> = common
+        .iter()
+        .filter(|(name, _)| !delivery.group_labels.contains_key(**name))
+        .map(|(_, value)| *value)
+        .collect();
     let mut title = format!("[{state}] {}", of_group.join(" "));
     if !others.is_empty() {
         let _ = write!(title, " ({})", others.join(" "));
