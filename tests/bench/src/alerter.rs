@@ -1,12 +1,15 @@
-//! The alerter: spans to deltas, rules over many series, their memory, and how long until somebody is told.
+//! The alerter: spans to deltas, errors of quantiles, rules over many series, their memory, and how long until somebody
+//! is told.
 
 mod page;
 mod prometheus;
+mod quantiles;
 mod rules;
 mod spans;
 
 pub(crate) use page::{latency, latency_kafka};
 pub(crate) use prometheus::{histograms as prometheus_histograms, rules as prometheus_rules};
+pub(crate) use quantiles::quantiles;
 pub(crate) use rules::{histograms, rules};
 pub(crate) use spans::{floor, floor_all_server, fold, fold_all_server};
 

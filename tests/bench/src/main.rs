@@ -91,6 +91,7 @@ const CASES: &[Case] = &[
     Case { room: "alerter", name: "spans", floor: Some("floor"), make: alerter::fold },
     Case { room: "alerter", name: "floor-all-server", floor: None, make: alerter::floor_all_server },
     Case { room: "alerter", name: "spans-all-server", floor: Some("floor-all-server"), make: alerter::fold_all_server },
+    Case { room: "alerter", name: "quantiles", floor: None, make: alerter::quantiles },
     Case { room: "alerter", name: "rules-prometheus", floor: None, make: alerter::prometheus_rules },
     Case { room: "alerter", name: "rules", floor: Some("rules-prometheus"), make: alerter::rules },
     Case { room: "alerter", name: "rules-histogram-prometheus", floor: None, make: alerter::prometheus_histograms },
