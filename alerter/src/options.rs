@@ -29,6 +29,8 @@ pub struct Options {
     pub history: Span,
     /// Series kept at most; more are refused and counted. The calls of one interface are seven.
     pub series_limit: usize,
+    /// Series kept at most of one tenant; half of all where it is not set.
+    pub series_per_tenant: Option<usize>,
     /// Interfaces kept apart for each tenant; the others are one, named `other`.
     pub interfaces_per_tenant: usize,
     /// How interfaces are renamed; the first rule that matches.
@@ -71,6 +73,7 @@ impl Default for Options {
             receivers: Vec::new(),
             history: seconds(7200),
             series_limit: 200_000,
+            series_per_tenant: None,
             interfaces_per_tenant: 1000,
             interfaces: Vec::new(),
             external_url: String::new(),
@@ -94,9 +97,11 @@ impl Options {
         if self.history.0 < Duration::from_mins(1) || self.history.0 > 24 * 7 * hour {
             return Err("history: must be from 1m to 7d".to_owned());
         }
-        for (name, value) in
-            [("series_limit", self.series_limit), ("interfaces_per_tenant", self.interfaces_per_tenant)]
-        {
+        for (name, value) in [
+            ("series_limit", self.series_limit),
+            ("series_per_tenant", self.series_per_tenant()),
+            ("interfaces_per_tenant", self.interfaces_per_tenant),
+        ] {
             if value == 0 {
                 return Err(format!("{name}: must be at least 1"));
             }
@@ -119,6 +124,11 @@ impl Options {
     /// a port is bound. Reads files: not for an async thread.
     pub fn check_rules(&self) -> Result<usize, LoadErrors> {
         Ok(load_files(&self.rules)?.groups.iter().map(|group| group.rules.len()).sum())
+    }
+
+    /// Series kept at most of one tenant.
+    pub(crate) fn series_per_tenant(&self) -> usize {
+        self.series_per_tenant.unwrap_or(self.series_limit.div_ceil(2))
     }
 
     /// The notifier's part.
@@ -157,6 +167,7 @@ mod tests {
             ("{lateness: 2h}", "lateness"),
             ("{absent_after: 1s}", "absent_after"),
             ("{series_limit: 0}", "series_limit"),
+            ("{series_per_tenant: 0}", "series_per_tenant"),
             ("{route: {receiver: ops}}", "route"),
             ("{external_url: not a url}", "external_url: «not a url» is not an http"),
             ("{external_url: 'ftp://h/'}", "external_url"),

@@ -93,6 +93,7 @@ impl Alerter {
         let path = folder.join("id");
         let producer_id = weir_service::file::identity(&path).map_err(|source| Error::State { path, source })?;
         let store = Store::new(options.history.0.as_millis() as i64, options.series_limit)
+            .with_series_per_tenant(options.series_per_tenant())
             .with_interfaces_per_tenant(options.interfaces_per_tenant);
         let shared = Shared::new(store, options.absent_after.0);
         let interfaces = Interfaces::new(options.interfaces_per_tenant);

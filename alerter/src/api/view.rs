@@ -1,6 +1,7 @@
 //! What a credential's tenants see of series, alerts, rules and silences. The handlers reach these through here alone.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use weir_service::auth::Tenants;
@@ -62,7 +63,17 @@ impl Sight {
 
 impl Read for View<'_> {
     fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series> {
-        self.sight.shared.store.read().select_where(matchers, start_ms, end_ms, &|labels| self.sees(labels.get(TENANT)))
+        let mut all = Vec::new();
+        self.each(matchers, start_ms, end_ms, &mut |series| {
+            all.push(series);
+            ControlFlow::Continue(())
+        });
+        all
+    }
+
+    fn each(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64, take: &mut dyn FnMut(Series) -> ControlFlow<()>) {
+        let sees = |labels: &Labels| self.sees(labels.get(TENANT));
+        self.sight.shared.store.read().each_where(matchers, (start_ms, end_ms), &sees, take);
     }
 }
 

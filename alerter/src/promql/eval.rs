@@ -1,6 +1,7 @@
 //! The evaluator: all that a query needs is read once, then each step looks at its windows.
 
 use std::cell::{Cell, OnceCell};
+use std::ops::ControlFlow;
 
 use super::face::{By, Evaluated, Face, Groups, Item, drop_names, same_labels, unique};
 use super::plan::{Node, Plan, Selector, Source};
@@ -38,15 +39,23 @@ impl<'a> Evaluation<'a> {
         for selector in &plan.selectors {
             let (first, last) = made.reach(selector.within);
             let from = selector.anchor.time(first, start_ms, end_ms).saturating_sub(selector.back_ms);
-            let series = read.select(&selector.matchers, from, selector.anchor.time(last, start_ms, end_ms));
-            if series.len() > MAX_SERIES {
-                return Err(Error::Limit { what: "series of one selector", limit: MAX_SERIES as u64 });
-            }
-            let mut all = Vec::with_capacity(series.len());
-            for one in series {
-                let one = Loaded::new(one, selector.is_instant);
-                made.charge(one.len() as u64)?;
+            let to = selector.anchor.time(last, start_ms, end_ms);
+            let (mut all, mut failed) = (Vec::new(), None);
+            read.each(&selector.matchers, from, to, &mut |series| {
+                if all.len() >= MAX_SERIES {
+                    failed = Some(Error::Limit { what: "series of one selector", limit: MAX_SERIES as u64 });
+                    return ControlFlow::Break(());
+                }
+                let one = Loaded::new(series, selector.is_instant);
+                if let Err(error) = made.charge(one.len() as u64) {
+                    failed = Some(error);
+                    return ControlFlow::Break(());
+                }
                 all.push(one);
+                ControlFlow::Continue(())
+            });
+            if let Some(error) = failed {
+                return Err(error);
             }
             made.loaded.push(all);
         }

@@ -65,18 +65,18 @@ impl Loaded {
     /// A range selector never sees the markers of staleness.
     pub(super) fn new(series: Series, is_instant: bool) -> Self {
         let data = match series.data {
-            Data::Counter { before, deltas, lasts } => {
-                let mut total = before;
-                let (mut totals, mut ends) = (Vec::with_capacity(deltas.len()), Vec::new());
-                for (second, delta) in deltas {
-                    if is_stale(delta) {
-                        ends.push((second, ()));
-                    } else {
-                        ends.pop_if(|end| end.0 == second);
-                        total += delta;
-                        totals.push((second, total));
+            Data::Counter { before, deltas: mut totals, lasts } => {
+                let (mut total, mut ends) = (before, Vec::new());
+                totals.retain_mut(|(second, value)| {
+                    if is_stale(*value) {
+                        ends.push((*second, ()));
+                        return false;
                     }
-                }
+                    ends.pop_if(|end| end.0 == *second);
+                    total += *value;
+                    *value = total;
+                    true
+                });
                 LoadedData::Counter { before, totals, ends, lasts }
             }
             Data::Gauge(mut samples) => {

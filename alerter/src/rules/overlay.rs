@@ -1,6 +1,7 @@
 //! What rules recorded at a time, seen by the rules after them before it is in the store.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use super::matching::{Compiled, compile};
 use crate::series::read::{Data, Labels, MatchOp, Matcher, Read, Recording, Series};
@@ -34,45 +35,79 @@ impl<'a> Overlay<'a> {
     }
 }
 
-impl Read for Overlay<'_> {
-    fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series> {
-        let mut series = self.inner.select(matchers, start_ms, end_ms);
+impl Overlay<'_> {
+    /// What was recorded in `(start_ms, end_ms]` under labels that satisfy the matchers, by these labels.
+    fn recorded(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> BTreeMap<&Labels, Vec<&Recorded>> {
         let name = matchers.iter().find(|m| m.name == "__name__" && m.op == MatchOp::Equal).map(|m| &m.value);
         let candidates: Vec<&Recorded> = match name {
             Some(name) => self.by_name.get(name).into_iter().flatten().collect(),
             None => self.by_name.values().flatten().collect(),
         };
+        let mut found: BTreeMap<&Labels, Vec<&Recorded>> = BTreeMap::new();
         if candidates.is_empty() {
-            return series;
+            return found;
         }
         let compiled: Vec<Compiled<'_>> = matchers.iter().map(compile).collect();
-        let mut at: BTreeMap<Labels, usize> = series.iter().enumerate().map(|(i, s)| (s.labels.clone(), i)).collect();
         for one in candidates {
-            let inside = one.time_ms > start_ms && one.time_ms <= end_ms;
-            if !inside || !compiled.iter().all(|matcher| matcher.accepts(&one.labels)) {
-                continue;
-            }
-            if let Some(&i) = at.get(&one.labels) {
-                match (&mut series[i].data, &one.value) {
-                    (Data::Gauge(samples), Recording::Number(value))
-                        if samples.last().is_none_or(|last| last.0 < one.time_ms) =>
-                    {
-                        samples.push((one.time_ms, *value));
-                    }
-                    (Data::Recorded(samples), value) if samples.last().is_none_or(|last| last.0 < one.time_ms) => {
-                        samples.push((one.time_ms, value.clone()));
-                    }
-                    _ => {}
-                }
-            } else {
-                at.insert(one.labels.clone(), series.len());
-                let data = match &one.value {
-                    Recording::Number(value) => Data::Gauge(vec![(one.time_ms, *value)]),
-                    histogram @ Recording::Histogram(..) => Data::Recorded(vec![(one.time_ms, histogram.clone())]),
-                };
-                series.push(Series { labels: one.labels.clone(), data });
+            let is_inside = one.time_ms > start_ms && one.time_ms <= end_ms;
+            if is_inside && compiled.iter().all(|matcher| matcher.accepts(&one.labels)) {
+                found.entry(&one.labels).or_default().push(one);
             }
         }
-        series
+        found
+    }
+}
+
+/// Adds what was recorded behind the last sample, where it is of the same kind.
+fn extend(data: &mut Data, recorded: &[&Recorded]) {
+    for one in recorded {
+        match (&mut *data, &one.value) {
+            (Data::Gauge(samples), Recording::Number(value))
+                if samples.last().is_none_or(|last| last.0 < one.time_ms) =>
+            {
+                samples.push((one.time_ms, *value));
+            }
+            (Data::Recorded(samples), value) if samples.last().is_none_or(|last| last.0 < one.time_ms) => {
+                samples.push((one.time_ms, value.clone()));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Read for Overlay<'_> {
+    fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series> {
+        let mut all = Vec::new();
+        self.each(matchers, start_ms, end_ms, &mut |series| {
+            all.push(series);
+            ControlFlow::Continue(())
+        });
+        all
+    }
+
+    fn each(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64, take: &mut dyn FnMut(Series) -> ControlFlow<()>) {
+        let mut recorded = self.recorded(matchers, start_ms, end_ms);
+        if recorded.is_empty() {
+            return self.inner.each(matchers, start_ms, end_ms, take);
+        }
+        let mut flow = ControlFlow::Continue(());
+        self.inner.each(matchers, start_ms, end_ms, &mut |mut series| {
+            if let Some(recorded) = recorded.remove(&series.labels) {
+                extend(&mut series.data, &recorded);
+            }
+            flow = take(series);
+            flow
+        });
+        for (labels, recorded) in recorded {
+            if flow.is_break() {
+                return;
+            }
+            let mut data = match recorded.first().map(|one| &one.value) {
+                Some(Recording::Histogram(..)) => Data::Recorded(Vec::new()),
+                _ => Data::Gauge(Vec::new()),
+            };
+            extend(&mut data, &recorded);
+            flow = take(Series { labels: labels.clone(), data });
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! positions are the store's own: the ranges of a source partition must follow each other, one that was seen before is
 //! dropped and a gap is counted. The store is whole when what lay on the bus at the start has been read.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
@@ -119,6 +120,10 @@ impl Shared {
 impl Read for Shared {
     fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series> {
         self.store.read().select(matchers, start_ms, end_ms)
+    }
+
+    fn each(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64, take: &mut dyn FnMut(Series) -> ControlFlow<()>) {
+        self.store.read().each(matchers, start_ms, end_ms, take);
     }
 }
 
@@ -419,11 +424,14 @@ impl Feed {
             store.add_metrics(&request, arrival_ms, &mut refused);
             drop(store);
         }
-        let Refused { over_limit, out_of_range, unsupported, overflowed } = refused;
+        let Refused { over_limit, over_tenant_limit, out_of_range, unsupported, overflowed } = refused;
         self.overflowed.add(overflowed, &[]);
-        for (count, reason) in
-            [(over_limit, "over_limit"), (out_of_range, "out_of_range"), (unsupported, "unsupported")]
-        {
+        for (count, reason) in [
+            (over_limit, "over_limit"),
+            (over_tenant_limit, "over_tenant_limit"),
+            (out_of_range, "out_of_range"),
+            (unsupported, "unsupported"),
+        ] {
             if count > 0 {
                 self.refused.add(count, &[KeyValue::new("reason", reason)]);
             }

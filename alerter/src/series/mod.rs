@@ -12,6 +12,7 @@ pub mod feed;
 mod foreign;
 mod identity;
 mod labels;
+mod limits;
 mod matching;
 mod metrics;
 mod names;

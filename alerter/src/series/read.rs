@@ -1,6 +1,7 @@
 //! How queries and rules read series, whatever holds them.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use weir_calls::Hdr;
@@ -103,4 +104,10 @@ pub trait Read {
     /// times. A counter with a total but no increase in the range is there with empty `deltas`. A matcher whose
     /// pattern is no regular expression matches nothing.
     fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series>;
+
+    /// The same one by one, until `take` breaks: what selects everything is stopped at a limit, not in memory before.
+    fn each(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64, take: &mut dyn FnMut(Series) -> ControlFlow<()>) {
+        // The answer is of no use: a break ends what is asked.
+        let _ = self.select(matchers, start_ms, end_ms).into_iter().try_for_each(take);
+    }
 }

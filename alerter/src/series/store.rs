@@ -1,6 +1,7 @@
 //! All series, and how far event time has come. Pure: no I/O, no clock.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use ahash::{AHashMap, AHashSet};
 use weir_calls::{Follows, Source};
@@ -9,6 +10,7 @@ use weir_proto::v1;
 use super::calls::{self, Calls};
 use super::exponential::{Exponential, Histograms};
 use super::identity::{self, STREAM, Stream};
+use super::limits::{Limits, Over};
 use super::matching::{self, Patterns};
 use super::metrics::{Kind, Numbers, Point};
 use super::read::{Labels, MatchOp, Matcher, Read, Recording, Series};
@@ -24,8 +26,10 @@ const FORGET_MS: i64 = 10_000;
 /// Points that were not taken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Refused {
-    /// Of new series over the limit.
+    /// Of new series over the limit of all.
     pub over_limit: u64,
+    /// Of new series of a tenant that has as many as it may have.
+    pub over_tenant_limit: u64,
     /// Too old, far ahead of event time, or behind what its sum was last.
     pub out_of_range: u64,
     /// What cannot be kept: no time, not a number, a histogram whose buckets do not fit its bounds or hold values below
@@ -33,6 +37,15 @@ pub struct Refused {
     pub unsupported: u64,
     /// Calls taken as interface `other`, because the tenant has too many.
     pub overflowed: u64,
+}
+
+impl Refused {
+    fn over(&mut self, over: Over, points: u64) {
+        match over {
+            Over::Limit => self.over_limit += points,
+            Over::Tenant => self.over_tenant_limit += points,
+        }
+    }
 }
 
 /// A series that is not of calls.
@@ -65,14 +78,13 @@ impl Held {
 #[derive(Debug)]
 pub struct Store {
     history_ms: i64,
-    limit: usize,
+    limits: Limits,
     interfaces_per_tenant: usize,
     /// Of each tenant, the interfaces of `calls`.
     interfaces: AHashMap<String, AHashSet<String>>,
     calls: AHashMap<(String, String, String), Calls>,
     /// By name.
     families: BTreeMap<String, AHashMap<Labels, Held>>,
-    count: usize,
     sources: BTreeMap<(String, i32), Source>,
     /// How late calls come, as the newest range of each partition says, in nanoseconds.
     lateness: BTreeMap<(String, i32), u64>,
@@ -91,12 +103,11 @@ impl Store {
     pub fn new(history_ms: i64, limit: usize) -> Self {
         Self {
             history_ms,
-            limit,
+            limits: Limits::new(limit),
             interfaces_per_tenant: usize::MAX,
             interfaces: AHashMap::new(),
             calls: AHashMap::new(),
             families: BTreeMap::new(),
-            count: 0,
             sources: BTreeMap::new(),
             lateness: BTreeMap::new(),
             forgotten_ms: i64::MIN,
@@ -111,6 +122,13 @@ impl Store {
     #[must_use]
     pub fn with_interfaces_per_tenant(mut self, interfaces: usize) -> Self {
         self.interfaces_per_tenant = interfaces;
+        self
+    }
+
+    /// Keeps at most so many series of each tenant.
+    #[must_use]
+    pub fn with_series_per_tenant(mut self, series: usize) -> Self {
+        self.limits.set_per_tenant(series);
         self
     }
 
@@ -135,14 +153,14 @@ impl Store {
                 refused.overflowed += series.slots.iter().map(|slot| slot.calls).sum::<u64>();
                 OTHER.clone_into(&mut key.2);
             }
-            if !self.calls.contains_key(&key) && self.count >= self.limit {
-                refused.over_limit += series.slots.len() as u64;
+            if !self.calls.contains_key(&key)
+                && let Err(over) = self.limits.take(&key.0, Calls::SERIES)
+            {
+                refused.over(over, series.slots.len() as u64);
                 continue;
             }
-            let count = &mut self.count;
             let (interfaces, carried) = (&mut self.interfaces, &mut self.carried);
             let calls = self.calls.entry(key).or_insert_with_key(|(tenant, service, interface)| {
-                *count += Calls::SERIES;
                 if interface != OTHER {
                     interfaces.entry(tenant.clone()).or_default().insert(interface.clone());
                 }
@@ -312,11 +330,9 @@ impl Store {
         if let Some(held) = family.get_mut(&*apart) {
             return add(&mut held.samples, refused);
         }
-        if self.count >= self.limit {
-            refused.over_limit += 1;
-            return;
+        if let Err(over) = self.limits.take(labels.get("tenant").map_or("", String::as_str), 1) {
+            return refused.over(over, 1);
         }
-        self.count += 1;
         let labels = Labels::of_text(if taken { &apart } else { &plain });
         let mut samples = new();
         let carried = &mut self.carried;
@@ -339,7 +355,14 @@ impl Store {
         }
         self.forgotten_ms = before_ms;
         let kept = self.calls.len();
-        self.calls.retain(|_, calls| calls.forget(before_ms.div_euclid(1000)));
+        let limits = &mut self.limits;
+        self.calls.retain(|(tenant, _, _), calls| {
+            let is_kept = calls.forget(before_ms.div_euclid(1000));
+            if !is_kept {
+                limits.give(tenant, Calls::SERIES);
+            }
+            is_kept
+        });
         if self.calls.len() < kept {
             self.interfaces.clear();
             for (tenant, _, interface) in self.calls.keys().filter(|(_, _, interface)| interface != OTHER) {
@@ -347,15 +370,19 @@ impl Store {
             }
         }
         self.families.retain(|_, family| {
-            family.retain(|_, held| match &mut held.samples {
-                Samples::Numbers(numbers) => numbers.forget(before_ms),
-                Samples::Histograms(histograms) => histograms.forget(before_ms),
-                Samples::Recorded(recordings) => recordings.forget(before_ms),
+            family.retain(|labels, held| {
+                let is_kept = match &mut held.samples {
+                    Samples::Numbers(numbers) => numbers.forget(before_ms),
+                    Samples::Histograms(histograms) => histograms.forget(before_ms),
+                    Samples::Recorded(recordings) => recordings.forget(before_ms),
+                };
+                if !is_kept {
+                    limits.give(&labels["tenant"], 1);
+                }
+                is_kept
             });
             !family.is_empty()
         });
-        self.count =
-            Calls::SERIES * self.calls.len() + self.families.values().map(|family| family.len()).sum::<usize>();
     }
 
     /// Event time in unix nanoseconds up to which all calls of these partitions are here, the least of them; `None`
@@ -383,18 +410,21 @@ impl Store {
 
     /// Series kept.
     pub fn len(&self) -> usize {
-        self.count
+        self.limits.count()
     }
 
     /// Whether no series is kept.
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.limits.count() == 0
     }
 
     /// The labels of all series that satisfy the matchers, whatever their times.
     pub fn labels(&self, matchers: &[Matcher]) -> Vec<Labels> {
         let mut found = Vec::new();
-        self.visit(matchers, |labels, _| found.push(labels.clone()));
+        self.visit(matchers, |labels, _| {
+            found.push(labels.clone());
+            ControlFlow::Continue(())
+        });
         found
     }
 
@@ -411,6 +441,7 @@ impl Store {
             if there {
                 found.push(labels.clone());
             }
+            ControlFlow::Continue(())
         });
         found
     }
@@ -450,13 +481,16 @@ impl Store {
         })
     }
 
-    fn visit<'a>(&'a self, matchers: &[Matcher], mut take: impl FnMut(&'a Labels, Found<'a>)) {
+    /// Passes all series that satisfy the matchers to `take`, until it breaks.
+    fn visit<'a>(&'a self, matchers: &[Matcher], mut take: impl FnMut(&'a Labels, Found<'a>) -> ControlFlow<()>) {
         let conditions = self.patterns.compile(matchers);
         let name = matchers.iter().find(|m| m.name == "__name__" && m.op == MatchOp::Equal).map(|m| m.value.as_str());
         if name.is_none_or(|name| calls::HELP.iter().any(|(own, _, _)| *own == name)) {
             for calls in self.calls.values() {
                 for (face, labels) in calls.faces().filter(|(_, labels)| matching::all(&conditions, labels)) {
-                    take(labels, Found::Calls(calls, face));
+                    if take(labels, Found::Calls(calls, face)).is_break() {
+                        return;
+                    }
                 }
             }
         }
@@ -465,8 +499,8 @@ impl Store {
             None => self.families.values().collect(),
         };
         for (labels, held) in families.into_iter().flatten() {
-            if matching::all(&conditions, labels) {
-                take(labels, Found::Held(&held.samples));
+            if matching::all(&conditions, labels) && take(labels, Found::Held(&held.samples)).is_break() {
+                return;
             }
         }
     }
@@ -482,18 +516,17 @@ enum Found<'a> {
 }
 
 impl Store {
-    /// As [`Read::select`], of those series whose labels are such.
-    pub fn select_where(
+    /// As [`Read::each`], of those series whose labels are such.
+    pub fn each_where(
         &self,
         matchers: &[Matcher],
-        start_ms: i64,
-        end_ms: i64,
+        (start_ms, end_ms): (i64, i64),
         sees: &dyn Fn(&Labels) -> bool,
-    ) -> Vec<Series> {
-        let mut series = Vec::new();
+        take: &mut dyn FnMut(Series) -> ControlFlow<()>,
+    ) {
         self.visit(matchers, |labels, found| {
             if !sees(labels) {
-                return;
+                return ControlFlow::Continue(());
             }
             let data = match found {
                 Found::Calls(calls, face) => calls.data(face, start_ms, end_ms),
@@ -501,14 +534,22 @@ impl Store {
                 Found::Held(Samples::Histograms(histograms)) => histograms.data(start_ms, end_ms),
                 Found::Held(Samples::Recorded(recordings)) => recordings.data(start_ms, end_ms),
             };
-            series.push(Series { labels: labels.clone(), data });
+            take(Series { labels: labels.clone(), data })
         });
-        series
     }
 }
 
 impl Read for Store {
     fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series> {
-        self.select_where(matchers, start_ms, end_ms, &|_| true)
+        let mut all = Vec::new();
+        self.each(matchers, start_ms, end_ms, &mut |series| {
+            all.push(series);
+            ControlFlow::Continue(())
+        });
+        all
+    }
+
+    fn each(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64, take: &mut dyn FnMut(Series) -> ControlFlow<()>) {
+        self.each_where(matchers, (start_ms, end_ms), &|_| true, take);
     }
 }

@@ -1,8 +1,10 @@
 use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
+use weir_proto::otlp::common::v1::{AnyValue, KeyValue, any_value};
 use weir_proto::otlp::metrics::v1::{
     AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics,
     ScopeMetrics, metric, number_data_point::Value,
 };
+use weir_proto::otlp::resource::v1::Resource;
 use weir_proto::v1;
 
 use super::read::{Data, MatchOp, Matcher, Read};
@@ -180,6 +182,41 @@ fn more_series_than_allowed_are_refused_and_counted() {
     other.series[0].interface = "GET /".into();
     store.add_calls(&other, &mut refused);
     assert_eq!((store.len(), refused.over_limit), (11, 1), "calls are shown as eleven series at most");
+}
+
+#[test]
+fn given_a_tenant_that_makes_ever_more_series_then_it_gets_its_share_and_the_others_theirs() {
+    let mut store = Store::new(60_000, 40).with_series_per_tenant(20);
+    let gauge = |store: &mut Store, tenant: &str, name: String, seconds: u64| {
+        let point = NumberDataPoint {
+            time_unix_nano: seconds * 1_000_000_000,
+            value: Some(Value::AsDouble(1.0)),
+            ..NumberDataPoint::default()
+        };
+        let data = Some(metric::Data::Gauge(Gauge { data_points: vec![point] }));
+        let scope_metrics =
+            vec![ScopeMetrics { metrics: vec![Metric { name, data, ..Metric::default() }], ..ScopeMetrics::default() }];
+        let tenant = AnyValue { value: Some(any_value::Value::StringValue(tenant.to_owned())) };
+        let key = weir_proto::attribute::TENANT.to_owned();
+        let attributes = vec![KeyValue { key, value: Some(tenant), ..KeyValue::default() }];
+        let resource = Some(Resource { attributes, ..Resource::default() });
+        let resource_metrics = vec![ResourceMetrics { resource, scope_metrics, ..ResourceMetrics::default() }];
+        let mut refused = Refused::default();
+        store.add_metrics(&ExportMetricsServiceRequest { resource_metrics }, seconds as i64 * 1000, &mut refused);
+        refused
+    };
+    for at in 0..1000 {
+        let over = gauge(&mut store, "greedy", format!("m{at}"), T).over_tenant_limit;
+        assert_eq!(over, u64::from(at >= 20), "series {at}");
+    }
+    assert_eq!(gauge(&mut store, "modest", "m".to_owned(), T), Refused::default());
+    assert_eq!(gauge(&mut store, "greedy", "m3".to_owned(), T + 10), Refused::default(), "one that is there goes on");
+    assert_eq!(store.len(), 21);
+    // A minute later all but the newest are gone, and there is room again.
+    let mut refused = Refused::default();
+    store.add_calls(&range(0, 1, &[T + 65]), &mut refused);
+    assert_eq!((store.len(), refused), (8, Refused::default()), "seven of calls, and greedy's m3");
+    assert_eq!(gauge(&mut store, "greedy", "m500".to_owned(), T + 65), Refused::default());
 }
 
 #[test]
