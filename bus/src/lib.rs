@@ -166,12 +166,22 @@ pub type Delivery = futures::future::BoxFuture<'static, Result<(Partition, i64),
 impl Bus {
     /// Opens the bus. The embedded broker lies in `data_dir/bus`. Kafka that is away is no error: whoever uses it waits.
     pub async fn open(options: &Options, data_dir: &Path) -> Result<Self, Error> {
+        Self::open_with(options, data_dir, embedded::Retain::AsTopicsSay).await
+    }
+
+    /// The same to read what is there: the embedded broker removes nothing, whatever its age, and a folder without one
+    /// is [`Error::Storage`].
+    pub async fn open_to_read(options: &Options, data_dir: &Path) -> Result<Self, Error> {
+        Self::open_with(options, data_dir, embedded::Retain::All).await
+    }
+
+    async fn open_with(options: &Options, data_dir: &Path, retain: embedded::Retain) -> Result<Self, Error> {
         let tried = options.clone();
         tokio::task::spawn_blocking(move || tried.check()).await.map_err(|_| Error::Closed)??;
         let metrics = Arc::<Metrics>::default();
         let broker = match options.broker {
             Broker::Embedded => {
-                let broker = embedded::Broker::open(options, data_dir).await?;
+                let broker = embedded::Broker::open(options, data_dir, retain).await?;
                 metrics.ask_ends(broker.ends());
                 AnyBroker::Embedded(broker)
             }
@@ -288,6 +298,12 @@ impl Bus {
     /// there. Reads committed records only. There is no `Assigned` event. It has no group: [`Consumer::commit`] and
     /// [`Consumer::committed`] are [`Error::Options`].
     pub fn consumer(&self, positions: &[Position]) -> Result<Consumer, Error> {
+        self.consumer_of(positions, usize::MAX)
+    }
+
+    /// The same that fetches at most about so many bytes ahead, for those who read many partitions apart. The embedded
+    /// broker's consumers fetch nothing ahead, and this changes nothing.
+    pub fn consumer_of(&self, positions: &[Position], bytes: usize) -> Result<Consumer, Error> {
         let reads = self.metrics.reader(None);
         reads.assigned(positions.iter().map(|position| &position.partition));
         for position in positions {
@@ -295,7 +311,9 @@ impl Bus {
         }
         let inner = match &self.broker {
             AnyBroker::Embedded(broker) => AnyConsumer::Embedded(embedded::Consumer::fixed(broker.clone(), positions)),
-            AnyBroker::Kafka(broker) => AnyConsumer::Kafka(kafka::Consumer::fixed(broker, positions, reads.clone())?),
+            AnyBroker::Kafka(broker) => {
+                AnyConsumer::Kafka(kafka::Consumer::fixed(broker, positions, bytes, reads.clone())?)
+            }
             AnyBroker::Null => AnyConsumer::Null(null::Consumer::fixed(positions)),
         };
         Ok(Consumer { inner, reads, metrics: self.metrics.clone() })

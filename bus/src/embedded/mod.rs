@@ -56,6 +56,15 @@ const QUEUE_RECORD: u32 = 256;
 /// The name of the thread that writes.
 const THREAD: &str = "weir-bus";
 
+/// What becomes of records that are older than their topic keeps them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Retain {
+    /// They are removed.
+    AsTopicsSay,
+    /// They stay.
+    All,
+}
+
 /// An open broker; cheap to clone. The last handle, held by producers and consumers too, closes it.
 #[derive(Clone)]
 pub(crate) struct Broker(Arc<Inner>);
@@ -89,12 +98,20 @@ struct Shared {
 }
 
 impl Broker {
-    pub(crate) async fn open(options: &Options, data_dir: &Path) -> Result<Self, Error> {
+    pub(crate) async fn open(options: &Options, data_dir: &Path, retain: Retain) -> Result<Self, Error> {
         let (folder, options) = (data_dir.join("bus"), options.clone());
-        tokio::task::spawn_blocking(move || Self::open_folder(folder, options)).await.map_err(|_| Error::Closed)?
+        let open = move || Self::open_folder(folder, options, retain);
+        tokio::task::spawn_blocking(open).await.map_err(|_| Error::Closed)?
     }
 
-    fn open_folder(folder: PathBuf, options: Options) -> Result<Self, Error> {
+    fn open_folder(folder: PathBuf, options: Options, retain: Retain) -> Result<Self, Error> {
+        if retain == Retain::All && !folder.join("store").is_dir() {
+            return Err(Error::Storage {
+                path: folder,
+                reason: "no broker has written there".to_owned(),
+                source: None,
+            });
+        }
         let lock = Lock::take(&folder)?;
         let failed = |error| store::storage(&folder, error);
         let store = Store::open(&folder.join("store")).map_err(failed)?;
@@ -111,7 +128,7 @@ impl Broker {
             broken: CancellationToken::new(),
         });
         let (commands, receiver) = mpsc::channel();
-        let writer = Writer::new(shared.clone(), state, options);
+        let writer = Writer::new(shared.clone(), state, options, retain);
         let broken = shared.broken.clone().drop_guard();
         let run = move || {
             writer.run(&receiver);

@@ -47,6 +47,32 @@ async fn assigned(consumer: &mut Consumer) -> Vec<Partition> {
 }
 
 #[tokio::test]
+async fn given_records_past_their_age_then_who_opens_the_folder_to_read_finds_them() {
+    let folder = tempfile::tempdir().unwrap();
+    Bus::open_to_read(&Options::default(), folder.path()).await.unwrap_err();
+    assert!(!folder.path().join("bus").exists(), "it makes no broker");
+    let partition = Partition::new("logs", 0);
+    let mut offsets = Vec::new();
+    let bus = open(&folder).await;
+    let spec = crate::TopicSpec { retention: Some(Duration::from_millis(1)), ..bus.topic_spec("logs") };
+    bus.ensure_topics(&[spec]).await.unwrap();
+    let record = Record { partition: Some(0), ..record("logs", "k", "one") };
+    bus.producer().unwrap().send(record).await.unwrap().await.unwrap();
+    drop(bus);
+    for to_read in [true, false] {
+        let bus = if to_read {
+            Bus::open_to_read(&Options::default(), folder.path()).await.unwrap()
+        } else {
+            open(&folder).await
+        };
+        // Twice as long as the broker takes to look.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        offsets.push(bus.offsets(&partition).await.unwrap());
+    }
+    assert_eq!(offsets, [(0, 1), (1, 1)]);
+}
+
+#[tokio::test]
 async fn records_positions_and_topics_survive_a_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let bus = open(&folder).await;
@@ -218,7 +244,7 @@ async fn damage_within_the_journal_is_told_and_the_folder_is_named() {
 #[tokio::test]
 async fn what_comes_after_a_batch_that_was_given_up_is_not_written() {
     let folder = tempfile::tempdir().unwrap();
-    let broker = Broker::open(&Options::default(), folder.path()).await.unwrap();
+    let broker = Broker::open(&Options::default(), folder.path(), super::Retain::AsTopicsSay).await.unwrap();
     let producer = broker.producer();
     let metrics = std::sync::Arc::<crate::metrics::Metrics>::default();
     let send =

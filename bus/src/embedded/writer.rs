@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::Shared;
 use super::codec::PartId;
 use super::codec::meta::{self, End};
 use super::groups::Membership;
@@ -17,6 +16,7 @@ use super::producer::now_ms;
 use super::retention::Marks;
 use super::store::{Change, Store};
 use super::topics::{PartState, Topic};
+use super::{Retain, Shared};
 use crate::metrics::Queued;
 use crate::{Error, Options, Partition, Position, TopicSpec, murmur2};
 
@@ -98,14 +98,20 @@ pub(super) struct Writer {
     turns: HashMap<Arc<str>, i32>,
     /// What topics are made with that nobody asked for.
     options: Options,
+    retain: Retain,
     batch: Batch,
     /// The disk was given up on: what comes after a batch that is not durable must not become so.
     over: Cell<bool>,
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, parts: HashMap<PartId, PartState>, options: Options) -> Self {
-        Self { shared, parts, turns: HashMap::new(), options, batch: Batch::default(), over: Cell::new(false) }
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        parts: HashMap<PartId, PartState>,
+        options: Options,
+        retain: Retain,
+    ) -> Self {
+        Self { shared, parts, turns: HashMap::new(), options, retain, batch: Batch::default(), over: Cell::new(false) }
     }
 
     /// Until [`Command::Close`], or until the disk is given up on: whoever waits then is told by its answer being dropped.
@@ -129,7 +135,9 @@ impl Writer {
             }
             self.write();
             if retention.elapsed() >= RETENTION_EVERY {
-                self.retain();
+                if self.retain == Retain::AsTopicsSay {
+                    self.remove_old();
+                }
                 retention = Instant::now();
             }
             if self.over.get() {
@@ -408,7 +416,7 @@ impl Writer {
     }
 
     /// Raises the first offset of each partition that has a limit, and gives back what lies below.
-    fn retain(&mut self) {
+    fn remove_old(&mut self) {
         let now = now_ms();
         for topic in self.shared.topics.all() {
             for part in &topic.parts {

@@ -19,6 +19,8 @@ use crate::{Error, Event, MAX_BATCH_BYTES, Message, Partition, Position};
 
 /// The group's name that librdkafka wants even of a consumer that joins none.
 const NO_GROUP: &str = "weir-reader";
+/// What a consumer fetches ahead, at most.
+const AHEAD_BYTES: usize = 16 << 20;
 
 /// Reads a group's share, or fixed partitions.
 pub(crate) struct Consumer {
@@ -34,7 +36,7 @@ pub(crate) struct Consumer {
     topics: HashMap<String, Arc<str>>,
 }
 
-pub(super) fn config(group: &str) -> [(&str, &str); 13] {
+pub(super) fn config(group: &str) -> [(&str, &str); 12] {
     [
         ("group.id", group),
         ("isolation.level", "read_committed"),
@@ -44,7 +46,6 @@ pub(super) fn config(group: &str) -> [(&str, &str); 13] {
         // Eager: all is revoked before it is dealt out anew, as the interface says.
         ("partition.assignment.strategy", "range"),
         ("session.timeout.ms", "10000"),
-        ("queued.max.messages.kbytes", "16384"),
         // A batch that is larger than these, as one of a large record is, is fetched all the same: Kafka gives the first
         // of what is asked for whole (KIP-74), and librdkafka asks for another partition first each time.
         ("fetch.message.max.bytes", "2097152"),
@@ -59,13 +60,18 @@ pub(super) fn config(group: &str) -> [(&str, &str); 13] {
 
 impl Consumer {
     pub(crate) fn member(broker: &Broker, group: &str, topics: &[&str], reads: Arc<Reads>) -> Result<Self, Error> {
-        let consumer = Self::new(broker, group, Some(Arc::from(group)), reads)?;
+        let consumer = Self::new(broker, group, Some(Arc::from(group)), AHEAD_BYTES, reads)?;
         consumer.client()?.subscribe(topics).map_err(|error| kafka("joining a group", error))?;
         Ok(consumer)
     }
 
-    pub(crate) fn fixed(broker: &Broker, positions: &[Position], reads: Arc<Reads>) -> Result<Self, Error> {
-        let mut consumer = Self::new(broker, NO_GROUP, None, reads)?;
+    pub(crate) fn fixed(
+        broker: &Broker,
+        positions: &[Position],
+        ahead_bytes: usize,
+        reads: Arc<Reads>,
+    ) -> Result<Self, Error> {
+        let mut consumer = Self::new(broker, NO_GROUP, None, ahead_bytes, reads)?;
         for position in positions {
             consumer.assigned.insert(position.partition.clone(), Some(position.offset));
         }
@@ -73,10 +79,19 @@ impl Consumer {
         Ok(consumer)
     }
 
-    fn new(broker: &Broker, group: &str, member: Option<Arc<str>>, reads: Arc<Reads>) -> Result<Self, Error> {
+    fn new(
+        broker: &Broker,
+        group: &str,
+        member: Option<Arc<str>>,
+        ahead_bytes: usize,
+        reads: Arc<Reads>,
+    ) -> Result<Self, Error> {
         // librdkafka's timer lives on the runtime, and creating it elsewhere would panic.
         tokio::runtime::Handle::try_current().map_err(|_| Error::Closed)?;
-        let client = Some(Arc::new(broker.client(&config(group), Context::of_reader(reads))?));
+        let ahead_kbytes = (ahead_bytes.min(AHEAD_BYTES) >> 10).max(1).to_string();
+        let config = config(group).into_iter().chain([("queued.max.messages.kbytes", ahead_kbytes.as_str())]);
+        let config: Vec<_> = config.collect();
+        let client = Some(Arc::new(broker.client(&config, Context::of_reader(reads))?));
         let (assigned, topics) = (HashMap::new(), HashMap::new());
         Ok(Self { broker: broker.clone(), client, group: member, assigned, held: None, topics })
     }
