@@ -251,7 +251,7 @@ impl Fold {
                 odd.late += u64::from((call.end / SECOND + 1).saturating_mul(SECOND) <= seen_until);
                 odd.ahead += u64::from(call.end > newest);
             }
-            self.range.late += odd.late;
+            self.range.late_calls += odd.late;
             self.skew.add(tenant, name, odd);
             self.services = services;
         }

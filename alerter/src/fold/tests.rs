@@ -207,8 +207,8 @@ fn given_late_calls_and_clocks_that_are_ahead_then_they_are_counted_by_service()
     let service = ("default".to_owned(), "unknown_service".to_owned());
     assert_eq!(skew, [(service, Odd { late: 2, ahead: 1 })], "duplicates are not");
     let range = fold.finish("otlp_spans", 0, 0, 2);
-    assert_eq!((range.counted, range.late), (7, 2), "the record says so too");
-    assert_eq!(fold.finish("otlp_spans", 0, 2, 3).late, 0);
+    assert_eq!((range.counted, range.late_calls), (7, 2), "the record says so too");
+    assert_eq!(fold.finish("otlp_spans", 0, 2, 3).late_calls, 0);
 }
 
 #[test]
