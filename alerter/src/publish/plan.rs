@@ -10,8 +10,7 @@ use weir_proto::v1;
 use weir_proto::v1::alert_state::State as Told;
 
 use crate::notify::fingerprint;
-use crate::rules::{Alert, Period, State};
-use crate::series::read::Labels;
+use crate::rules::{Alert, AlertLabels, Period, State};
 
 /// Event time between two records of the progress.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
@@ -157,7 +156,7 @@ fn ended(period: &Period, evaluated_ms: i64) -> v1::AlertState {
 }
 
 fn message(
-    labels: &Labels,
+    labels: &AlertLabels,
     state: Told,
     fired_at_ms: i64,
     resolved_at_ms: Option<i64>,

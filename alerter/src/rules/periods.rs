@@ -5,8 +5,7 @@ use std::collections::VecDeque;
 
 use weir_proto::v1;
 
-use super::alert::RESOLVED_KEPT_MS;
-use crate::series::read::Labels;
+use super::alert::{AlertLabels, RESOLVED_KEPT_MS};
 
 /// Periods kept at most; the oldest go first.
 const MAX_PERIODS: usize = 4096;
@@ -15,7 +14,7 @@ const MAX_PERIODS: usize = 4096;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Period {
     /// The alert's.
-    pub labels: Labels,
+    pub labels: AlertLabels,
     /// When it began to fire.
     pub fired_at_ms: i64,
     /// When it was resolved.
@@ -51,7 +50,7 @@ impl Periods {
     pub(super) fn restore(&mut self, messages: &[v1::AlertPeriod]) {
         for message in messages {
             self.add(Period {
-                labels: Labels::new(message.labels.clone().into_iter().collect()),
+                labels: AlertLabels::new(message.labels.clone().into_iter().collect()),
                 fired_at_ms: (message.fired_at_unix_nano / 1_000_000) as i64,
                 resolved_at_ms: (message.resolved_at_unix_nano / 1_000_000) as i64,
             });
