@@ -24,8 +24,8 @@ impl Labelling {
     /// The series of a piece; several where it is of histograms, none where it is not to be sent.
     pub(super) fn series(&self, piece: Piece) -> Vec<TimeSeries> {
         match piece.samples {
-            Samples::Numbers(samples) => self.one((*piece.labels).clone(), samples).into_iter().collect(),
-            Samples::Histograms(histograms) => self.histograms(&piece.labels, &histograms),
+            Samples::Numbers(samples) => self.one(piece.labels.to_map(), samples).into_iter().collect(),
+            Samples::Histograms(histograms) => self.histograms(&piece.labels.to_map(), &histograms),
         }
     }
 

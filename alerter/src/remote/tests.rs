@@ -257,7 +257,7 @@ fn given_calls_that_come_late_then_the_next_total_has_them_and_an_interface_that
                     of.samples.iter().map(|(ms, one)| (ms / 1000 - BASE, count(one))).collect()
                 }
             };
-            (piece.labels["__name__"].clone(), samples)
+            (piece.labels["__name__"].to_owned(), samples)
         };
         let mut shown: Vec<_> = export::window(&shared, &mut live, ((BASE + after) * 1000, (BASE + until) * 1000))
             .into_iter()
