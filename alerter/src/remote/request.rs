@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use prost::Message as _;
 use weir_proto::prometheus::metric_metadata::MetricType;
-use weir_proto::prometheus::{Label, MetricMetadata, Sample, TimeSeries, WriteRequest};
+use weir_proto::prometheus::{Label, MetricMetadata, Sample, TimeSeries};
 
 use super::relabel::Relabel;
 use crate::series::buckets::Classic;
@@ -116,8 +115,11 @@ pub(super) fn metadata(kinds: BTreeMap<String, &'static str>) -> Vec<MetricMetad
 
 /// The body of a request: snappy's block format around the message.
 pub(super) fn body(timeseries: &[TimeSeries], metadata: &[MetricMetadata]) -> Result<Bytes, snap::Error> {
-    let request = WriteRequest { timeseries: timeseries.to_vec(), metadata: metadata.to_vec() };
-    snap::raw::Encoder::new().compress_vec(&request.encode_to_vec()).map(Bytes::from)
+    // As a `WriteRequest` of these is encoded, without a copy of them.
+    let mut message = Vec::new();
+    prost::encoding::message::encode_repeated(1, timeseries, &mut message);
+    prost::encoding::message::encode_repeated(3, metadata, &mut message);
+    snap::raw::Encoder::new().compress_vec(&message).map(Bytes::from)
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ const LOOK: Duration = Duration::from_secs(10);
 /// How often the totals of counters are written. What is read again behind them is added, so they may be old.
 const SAVE: Duration = Duration::from_mins(1);
 /// How often what collectors said is compared with what was read.
-const COMPARE: Duration = Duration::from_millis(50);
+const COMPARE: Duration = Duration::from_millis(100);
 /// How often the ends of partitions are asked for that others write to, and those looked for who are late.
 const ASK: Duration = Duration::from_millis(500);
 /// Collectors that are late and named at most.
@@ -90,10 +90,9 @@ impl Shared {
         }
         let (now, partitions) = (Instant::now(), self.partitions.load(Ordering::Acquire));
         let collectors = self.collectors.lock();
-        let others = collectors.others(Of::Spans, partitions, now, self.absent_after);
         let said = collectors.complete(now, self.absent_after);
         let foreign = self.foreign.lock();
-        let of_metrics = collectors.others(Of::Metrics, foreign.end(), now, self.absent_after);
+        let (others, of_metrics) = collectors.others((partitions, foreign.end()), now, self.absent_after);
         let of_metrics = foreign.complete(&of_metrics, wall_ms()).unwrap_or(u64::MAX);
         drop((collectors, foreign));
         let others = self.store.read().watermark(topic::SPANS, &others).map(|others| others.min(of_metrics));
@@ -356,7 +355,7 @@ impl Feed {
         let (now, wall_ms) = (Instant::now(), wall_ms());
         let active = {
             let (collectors, foreign) = (self.shared.collectors.lock(), self.shared.foreign.lock());
-            foreign.active(&collectors.others(Of::Metrics, foreign.end(), now, self.shared.absent_after), wall_ms)
+            foreign.active(&collectors.others((0, foreign.end()), now, self.shared.absent_after).1, wall_ms)
         };
         let mut asking = tokio::task::JoinSet::new();
         for position in positions {

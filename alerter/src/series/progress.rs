@@ -158,18 +158,22 @@ impl Collectors {
         waited.map(|collector| collector.complete).min()
     }
 
-    /// Those of so many partitions that no collector that is waited for writes to.
-    pub fn others(&self, of: Of, partitions: i32, now: Instant, absent_after: Duration) -> Vec<i32> {
-        let mut is_written = vec![false; usize::try_from(partitions.clamp(0, PARTITIONS)).unwrap_or(0)];
+    /// Partitions that no collector that is waited for writes to, of so many of spans and of metrics.
+    pub fn others(&self, (spans, metrics): (i32, i32), now: Instant, absent_after: Duration) -> (Vec<i32>, Vec<i32>) {
+        let none = |partitions: i32| vec![false; usize::try_from(partitions.clamp(0, PARTITIONS)).unwrap_or(0)];
+        let (mut of_spans, mut of_metrics) = (none(spans), none(metrics));
         let waited = self.by_id.values().filter(|collector| now.duration_since(collector.heard) < absent_after);
-        for ((topic, partition), _) in waited.flat_map(|collector| &collector.ends) {
-            if *topic == of
-                && let Some(is_written) = usize::try_from(*partition).ok().and_then(|at| is_written.get_mut(at))
-            {
+        for ((of, partition), _) in waited.flat_map(|collector| &collector.ends) {
+            let are_written = if *of == Of::Spans { &mut of_spans } else { &mut of_metrics };
+            if let Some(is_written) = usize::try_from(*partition).ok().and_then(|at| are_written.get_mut(at)) {
                 *is_written = true;
             }
         }
-        (0..).zip(is_written).filter(|(_, is_written)| !is_written).map(|(partition, _)| partition).collect()
+        let others = |are_written: Vec<bool>| {
+            let others = (0..).zip(are_written).filter(|(_, is_written)| !is_written);
+            others.map(|(partition, _)| partition).collect()
+        };
+        (others(of_spans), others(of_metrics))
     }
 
     /// All of them, at this time of the wall clock, in nanoseconds since the epoch.
@@ -246,8 +250,7 @@ mod tests {
         collectors.take("a", said(21, &[(0, 7), (2, 1)]), now, Duration::ZERO);
         collectors.read(|_, partition| (partition < 2).then_some(100));
         assert_eq!(collectors.complete(now, ABSENT), Some(Some(19)), "of that partition nothing was read");
-        assert_eq!(collectors.others(Of::Spans, 4, now, ABSENT), [1, 3]);
-        assert_eq!(collectors.others(Of::Metrics, 1, now, ABSENT), [0]);
+        assert_eq!(collectors.others((4, 1), now, ABSENT), (vec![1, 3], vec![0]));
     }
 
     #[test]
