@@ -111,7 +111,7 @@ impl Alerter {
             .with_interfaces(interfaces)
             .with_totals(folder.join("totals"));
         let late_after = options.late_after.0;
-        let senders = remote::open(&options, &folder, &shared.complete.subscribe(), meter)?;
+        let senders = remote::open(&options, &folder, &shared.complete.subscribe(), meter, health)?;
         let sent_ms = senders.iter().filter_map(remote::Sender::sent_ms).min();
         let (engine, run) = Engine::open(&options, &folder, shared.clone(), sent_ms, meter).await?;
         let publisher = Publisher::new(bus, run.standing());

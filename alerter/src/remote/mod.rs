@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 
 use opentelemetry::metrics::Meter;
 use tokio::sync::watch;
+use weir_service::health::Health;
 
 pub use client::ClientError;
 pub use options::{
@@ -63,9 +64,13 @@ pub(crate) fn open(
     folder: &Path,
     complete: &watch::Receiver<Option<i64>>,
     meter: &Meter,
+    health: &Health,
 ) -> Result<Vec<Sender>, Error> {
     let folder = folder.join("remote");
-    let open = |receiver: &RemoteWrite| Sender::open(receiver, &options.external_labels, &folder, complete, meter);
+    let open = |receiver: &RemoteWrite| {
+        let health = health.part(&format!("alerter remote write {}", receiver.name()));
+        Sender::open(receiver, &options.external_labels, &folder, complete, meter, health)
+    };
     options.remote_write.iter().map(open).collect()
 }
 

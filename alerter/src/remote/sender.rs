@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_proto::prometheus::TimeSeries;
 use weir_service::file::write_whole;
+use weir_service::health::Part as Health;
 use weir_service::telemetry::whole;
 
 use super::Error;
@@ -44,6 +45,7 @@ pub(crate) struct Sender {
     complete: watch::Receiver<Option<i64>>,
     backoff: Backoff,
     complained: Option<Instant>,
+    health: Health,
     metrics: Metrics,
 }
 
@@ -99,6 +101,7 @@ impl Sender {
         folder: &Path,
         complete: &watch::Receiver<Option<i64>>,
         meter: &Meter,
+        health: Health,
     ) -> Result<Self, Error> {
         let name = options.name();
         let client = Client::open(options.clone());
@@ -108,6 +111,8 @@ impl Sender {
         let position = position.map_err(|source| Error::Position { path: path.clone(), source })?;
         let steps = options.write_relabel_configs.iter().filter_map(|config| config.compile().ok()).collect();
         let queue = &options.queue_config;
+        // One that is away keeps nobody from asking for alerts and series.
+        health.ready();
         let metrics = Metrics::new(&name, complete.clone(), meter);
         metrics.sent_ms.store(position.map_or(i64::MIN, |position| position.sent_ms), Ordering::Relaxed);
         Ok(Self {
@@ -116,6 +121,7 @@ impl Sender {
             complete: complete.clone(),
             options: options.clone(),
             complained: None,
+            health,
             metrics,
             name,
             client,
@@ -230,9 +236,11 @@ impl Sender {
                 let sent = self.client.send(body.clone()).await;
                 let Answer::Again { after } = sent.answer else { break (sent.answer, sent.text) };
                 self.complain(&sent.text, "a receiver does not take samples; trying again");
+                self.health.degraded("the receiver does not take samples; they are sent when it does");
                 self.metrics.retried.add(samples, std::slice::from_ref(&self.metrics.name));
                 tokio::time::sleep(self.backoff.pause(after)).await;
             };
+            self.health.ready();
             self.backoff.reset();
             match answer {
                 Answer::InHalves if part.len() > 1 && halves < HALVES => {

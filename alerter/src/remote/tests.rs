@@ -127,13 +127,14 @@ fn options(url: &str, more: &str) -> Options {
 
 /// Runs until what is behind the future.
 async fn while_sending(options: &Options, folder: &Path, shared: &Shared, until: impl Future<Output = ()>) {
-    let meter = opentelemetry::global::meter("test");
+    let (meter, health) = (opentelemetry::global::meter("test"), Health::default());
     let stop = CancellationToken::new();
     let mut running = tokio::task::JoinSet::new();
-    for sender in open(options, folder, &shared.complete.subscribe(), &meter).unwrap() {
+    for sender in open(options, folder, &shared.complete.subscribe(), &meter, &health).unwrap() {
         running.spawn(sender.run(shared.clone(), stop.clone()));
     }
     until.await;
+    assert!(health.waiting_for().is_empty(), "nobody waits for a receiver");
     stop.cancel();
     running.join_all().await;
 }
@@ -261,6 +262,7 @@ fn given_calls_that_come_late_then_the_next_total_has_them_and_an_interface_that
         };
         let mut shown: Vec<_> = export::window(&shared, &mut live, ((BASE + after) * 1000, (BASE + until) * 1000))
             .into_iter()
+            .filter(|piece| piece.labels.get("outcome") != Some("error"))
             .map(of)
             .collect();
         shown.sort();

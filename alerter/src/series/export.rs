@@ -59,8 +59,9 @@ pub(crate) fn window(shared: &Shared, live: &mut Live, (after_ms, until_ms): (i6
         let matcher = Matcher { name: "__name__".to_owned(), op: MatchOp::Equal, value: name };
         for series in shared.select(&[matcher], after_ms, until_ms) {
             let lasts = matches!(series.data, Data::Counter { lasts: true, .. });
-            if let Some(samples) = of_data(series.data, after_ms, until_ms) {
-                let key = identity::of_labels(&series.labels);
+            let key = identity::of_labels(&series.labels);
+            let begins_ms = (!live.0.contains_key(&key)).then_some(after_ms);
+            if let Some(samples) = of_data(series.data, begins_ms, until_ms) {
                 if lasts {
                     totals.insert(key, (series.labels.clone(), false));
                 }
@@ -74,9 +75,10 @@ pub(crate) fn window(shared: &Shared, live: &mut Live, (after_ms, until_ms): (i6
             if total.count() == 0 {
                 continue;
             }
-            let begins = (before.count() == 0).then_some((after_ms, Some((before, 1.0))));
-            let samples = begins.into_iter().chain([(until_ms, Some((total, 1.0)))]).collect();
             let key = identity::of_labels(labels);
+            let is_new = before.count() == 0 && !live.0.contains_key(&key);
+            let begins = is_new.then_some((after_ms, Some((before, 1.0))));
+            let samples = begins.into_iter().chain([(until_ms, Some((total, 1.0)))]).collect();
             totals.insert(key, (labels.clone(), true));
             pieces.push(of_calls(key, labels.clone(), samples));
         }
@@ -116,15 +118,15 @@ fn of_calls(key: u64, labels: Labels, samples: Vec<(i64, Option<(Classic, f64)>)
     Piece { key, labels, samples: Samples::Histograms(of) }
 }
 
-/// `None` where there is nothing to write; histograms of calls and of OTLP are read as totals instead.
-fn of_data(data: Data, after_ms: i64, until_ms: i64) -> Option<Samples> {
+/// `None` where there is nothing to write; histograms of calls and of OTLP are read as totals instead. A running total
+/// that was not written before begins with a zero at `begins_ms`.
+fn of_data(data: Data, begins_ms: Option<i64>, until_ms: i64) -> Option<Samples> {
     match data {
         Data::Gauge(values) => (!values.is_empty()).then_some(Samples::Numbers(values)),
         Data::Counter { before, deltas, lasts: true } => {
             let total = before + deltas.iter().map(|delta| delta.1).sum::<f64>();
-            // What was never added to is not there.
-            let zero = (before <= 0.0).then_some((after_ms, 0.0));
-            (total > 0.0).then(|| Samples::Numbers(zero.into_iter().chain([(until_ms, total)]).collect()))
+            let zero = begins_ms.filter(|_| before <= 0.0 && total > 0.0).map(|time_ms| (time_ms, 0.0));
+            Some(Samples::Numbers(zero.into_iter().chain([(until_ms, total)]).collect()))
         }
         Data::Counter { before, deltas, lasts: false } => {
             let mut total = before;
