@@ -209,7 +209,8 @@ mod tests {
         shared.store.write().add_calls(&range, &mut Refused::default());
         let folder = tempfile::tempdir().unwrap();
         let meter = opentelemetry::global::meter("test");
-        let (engine, _run) = Engine::open(&Options::default(), folder.path(), shared.clone(), &meter).await.unwrap();
+        let (engine, _run) =
+            Engine::open(&Options::default(), folder.path(), shared.clone(), None, &meter).await.unwrap();
         let api = Api::new(shared, engine, Duration::from_secs(30));
         let request = http::Request::get(format!("/api/v1/interfaces/latency?{parameters}"));
         let answer = api.routes().open().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();

@@ -124,16 +124,10 @@ pub(super) fn body(timeseries: &[TimeSeries], metadata: &[MetricMetadata]) -> Re
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use weir_calls::Hdr;
 
     use super::*;
     use crate::series::buckets::durations;
-
-    fn labels(pairs: &[(&str, &str)]) -> Arc<BTreeMap<String, String>> {
-        Arc::new(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
-    }
 
     fn shown(series: &TimeSeries) -> String {
         let labels: Vec<String> = series.labels.iter().map(|label| format!("{}={}", label.name, label.value)).collect();
@@ -150,7 +144,8 @@ mod tests {
         let labelling = Labelling { external, steps: Vec::new() };
         let samples = vec![(5000, Some((Classic::of(&hdr, durations()), 1.0))), (6000, None)];
         let of = Histograms { samples, bounds: durations(), buckets_alone: false };
-        let labels = labels(&[("__name__", "d"), ("service", "ocr")]);
+        let labels = [("__name__", "d"), ("service", "ocr")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let labels = labels.into_iter().collect();
         let series = labelling.series(Piece { key: 1, labels, samples: Samples::Histograms(of) });
         let shown: Vec<String> = series.iter().map(shown).collect();
         assert_eq!(shown.len(), durations().len() + 3);

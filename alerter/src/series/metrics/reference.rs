@@ -14,8 +14,7 @@ struct Plain {
 impl Plain {
     fn add(&mut self, point: Point) -> bool {
         let value = match (self.kind, point.delta, self.last) {
-            (Kind::Gauge, false, _) | (Kind::Counter, true, _) => point.value,
-            (Kind::Gauge, true, last) => last.map_or(0.0, |last| last.value) + point.value,
+            (Kind::Gauge | Kind::Level, _, _) | (Kind::Counter, true, _) => point.value,
             (Kind::Counter, false, Some(last)) if point.unix_ms <= last.unix_ms => {
                 return point.unix_ms == last.unix_ms;
             }
@@ -32,14 +31,14 @@ impl Plain {
             }
         };
         if self.last.is_none_or(|last| last.unix_ms <= point.unix_ms) {
-            let kept = if self.kind == Kind::Gauge { value } else { point.value };
-            self.last = Some(Point { value: kept, ..point });
+            self.last = Some(point);
         }
         let at = self.points.partition_point(|(time, _)| *time < point.unix_ms);
         let there = self.points.get_mut(at).filter(|(time, _)| *time == point.unix_ms);
-        if point.known && self.kind == Kind::Counter {
+        if point.known && self.kind != Kind::Gauge {
             let was = there.as_ref().map_or(0.0, |there| if is_stale(there.1) { 0.0 } else { there.1 });
-            self.gone = (self.gone - (value - was)).max(0.0);
+            let gone = self.gone - (value - was);
+            self.gone = if self.kind == Kind::Counter { gone.max(0.0) } else { gone };
         }
         match there {
             Some(there) => there.1 = value,
@@ -69,7 +68,7 @@ impl Plain {
     /// The total before, and the points, of sample times `(start_ms, end_ms]`.
     fn data(&self, start_ms: i64, end_ms: i64) -> (f64, Vec<(i64, u64)>) {
         let up = |ms: i64| (ms + 999).div_euclid(1000);
-        let is_gauge = self.kind == Kind::Gauge;
+        let is_gauge = self.kind != Kind::Counter;
         let sample = |ms: i64| if is_gauge { ms } else { up(ms) * 1000 };
         let from = self.points.partition_point(|(time, _)| sample(*time) <= start_ms);
         let to = self.points.partition_point(|(time, _)| sample(*time) <= end_ms).max(from);
@@ -82,7 +81,15 @@ impl Plain {
                 _ => values.push((if is_gauge { time } else { up(time) }, value)),
             }
         }
-        (self.gone + Self::sum(&self.points[..from]), values.into_iter().map(|(at, v)| (at, v.to_bits())).collect())
+        let before = self.gone + Self::sum(&self.points[..from]);
+        if self.kind == Kind::Level {
+            let mut level = before;
+            for (_, value) in values.iter_mut().filter(|(_, value)| !is_stale(*value)) {
+                level += *value;
+                *value = level;
+            }
+        }
+        (before, values.into_iter().map(|(at, v)| (at, v.to_bits())).collect())
     }
 
     fn any(&self, start_ms: i64, end_ms: i64) -> bool {
@@ -116,9 +123,14 @@ proptest! {
         counter in any::<bool>(), delta in any::<bool>(), carried in prop::option::of(0_i32..1000),
         ops in prop::collection::vec(op(), 1..50),
     ) {
-        let kind = if counter { Kind::Counter } else { Kind::Gauge };
+        let kind = match (counter, delta) {
+            (true, _) => Kind::Counter,
+            (false, true) => Kind::Level,
+            (false, false) => Kind::Gauge,
+        };
+        let is_sum = kind != Kind::Gauge;
         let (mut numbers, mut plain) = (Numbers::new(kind), Plain { kind, points: Vec::new(), gone: 0.0, last: None });
-        if let Some(carried) = carried.filter(|_| counter) {
+        if let Some(carried) = carried.filter(|_| is_sum) {
             numbers.carry(f64::from(carried));
             plain.gone = f64::from(carried);
         }
@@ -150,7 +162,7 @@ proptest! {
                 }
                 Op::Forget(back) => prop_assert_eq!(numbers.forget(now - back), plain.forget(now - back)),
             }
-            prop_assert_eq!(numbers.total(), counter.then(|| plain.gone + Plain::sum(&plain.points)));
+            prop_assert_eq!(numbers.total(), is_sum.then(|| plain.gone + Plain::sum(&plain.points)));
             for (from, to) in [(i64::MIN / 2, i64::MAX / 2), (now - 300_000, now), (now - 900_000, now - 200_500)] {
                 let (before, values) = plain.data(from, to);
                 let bits = |values: Vec<(i64, f64)>| -> Vec<_> {
