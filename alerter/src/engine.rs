@@ -8,7 +8,6 @@
 //!
 //! After each evaluation what holds is handed to [`crate::publish`], without waiting, for readers of `weir_alerts`.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,15 +26,14 @@ use weir_service::file::write_whole;
 use weir_service::telemetry::whole;
 
 use crate::fold::Lateness;
+use crate::history::History;
 use crate::notify::{self, Book, Notifier};
 use crate::options::Options;
-use crate::promql::STALE;
 use crate::publish::Standing as Published;
 use crate::room::set_aside;
 use crate::rules::{Alert, Evaluator, EvaluatorOptions, GroupStatus, LoadErrors, RuleFiles, RuleSet, State, Step};
 use crate::series::feed::Shared;
-use crate::series::progress::{Presence, Standing};
-use crate::series::read::{Labels, Recording};
+use crate::series::presence::CollectorSeries;
 use crate::series::store::Refused;
 
 /// How often the watermark is looked at.
@@ -81,6 +79,7 @@ pub(crate) struct Engine {
     /// What is wrong with the rule files as they are; the rules before them are kept.
     bad_files: Arc<Mutex<Option<String>>>,
     silences: Arc<Book>,
+    history: History,
 }
 
 /// What a look at the rule files gives.
@@ -99,8 +98,7 @@ pub(crate) struct Run {
     external_url: String,
     shared: Shared,
     lateness: Lateness,
-    /// Event time at which collectors were shown as series last, and those series.
-    shown: (i64, BTreeMap<Labels, f64>),
+    collectors: CollectorSeries,
     saver: Saver,
     evaluations: Counter<u64>,
     failures: Counter<u64>,
@@ -177,9 +175,12 @@ impl Engine {
         evaluator.restore(&state);
         let path = folder.join("silences");
         let silences = Arc::new(Book::open(&path).map_err(|source| Error::Snapshot { path, source })?);
+        let path = folder.join("history");
+        let open = move || History::open(&path).map_err(|source| Error::Snapshot { path, source });
+        let history = tokio::task::spawn_blocking(open).await??;
         let notifier = Notifier::new(&options.notify(), state.notified, state.owed, silences.clone(), meter)?;
         let evaluator = Arc::new(Mutex::new(evaluator));
-        let engine = Self { evaluator, counts: Arc::default(), bad_files: Arc::default(), silences };
+        let engine = Self { evaluator, counts: Arc::default(), bad_files: Arc::default(), silences, history };
         engine.count(&engine.evaluator.lock());
         engine.observe(meter);
         let counter = |name, text| meter.u64_counter(name).with_description(text).build();
@@ -198,7 +199,7 @@ impl Engine {
             external_url,
             shared,
             lateness: options.lateness.0,
-            shown: (i64::MIN, BTreeMap::new()),
+            collectors: CollectorSeries::default(),
             saver,
             evaluations: counter("weir_rule_evaluations", "Rules evaluated"),
             failures: counter("weir_rule_failures", "Rules whose evaluation failed"),
@@ -211,6 +212,11 @@ impl Engine {
     /// All groups as they are.
     pub(crate) fn status(&self) -> Vec<GroupStatus> {
         self.evaluator.lock().status()
+    }
+
+    /// The latest transitions of alerts.
+    pub(crate) fn history(&self) -> &History {
+        &self.history
     }
 
     /// Event time up to which the rules were evaluated, in unix milliseconds.
@@ -299,11 +305,7 @@ impl Run {
                 }));
             }
             if let Some(watermark) = self.shared.watermark() {
-                let lateness = match self.lateness {
-                    Lateness::Fixed(fixed) => fixed.as_nanos() as u64,
-                    Lateness::Learned => self.shared.lateness_nano(),
-                };
-                let until_ms = (watermark.saturating_sub(lateness) / 1_000_000) as i64;
+                let until_ms = self.shared.evaluable_ms(watermark, self.lateness);
                 // The least interval of a group is longer than this.
                 if changed || until_ms.div_euclid(100) > last_ms.div_euclid(100) {
                     last_ms = until_ms;
@@ -370,6 +372,8 @@ impl Run {
                 let mut evaluator = engine.evaluator.lock();
                 let step = evaluator.step(&shared, until_ms);
                 engine.count(&evaluator);
+                drop(evaluator);
+                engine.history.append(step.as_ref().map_or(&[], |step| &step.transitions));
                 step
             });
             let Ok(step) = step.await else { return evaluated };
@@ -383,25 +387,13 @@ impl Run {
         evaluated
     }
 
-    /// Shows the collectors as series, once a second of event time, so that rules can say that one is absent.
+    /// Shows the collectors as series, once a second of event time.
     fn show_collectors(&mut self, until_ms: i64) {
-        let time_ms = until_ms.div_euclid(1000).saturating_mul(1000);
-        if time_ms <= self.shown.0 {
-            return;
+        if self.collectors.is_due(until_ms) {
+            let collectors = self.shared.collectors();
+            let refused = self.collectors.show(&collectors, until_ms, &mut self.shared.store.write());
+            self.refused.add(refused.over_limit + refused.out_of_range + refused.unsupported, &[]);
         }
-        let up = |standing: &Standing| if standing.state == Presence::Absent { 0.0 } else { 1.0 };
-        let collectors = self.shared.collectors();
-        let now: BTreeMap<Labels, f64> =
-            collectors.iter().map(|standing| (collector_labels(standing), up(standing))).collect();
-        let gone = self.shown.1.keys().filter(|labels| !now.contains_key(*labels)).map(|labels| (labels, STALE));
-        let mut refused = Refused::default();
-        let mut store = self.shared.store.write();
-        for (labels, value) in now.iter().map(|(labels, value)| (labels, *value)).chain(gone) {
-            store.record(labels, time_ms, &Recording::Number(value), &mut refused);
-        }
-        drop(store);
-        self.refused.add(refused.over_limit + refused.out_of_range + refused.unsupported, &[]);
-        self.shown = (time_ms, now);
     }
 
     fn record(&self, step: &Step) {
@@ -444,11 +436,6 @@ impl Run {
             }
         }
     }
-}
-
-fn collector_labels(standing: &Standing) -> Labels {
-    let labels = [("__name__", "weir_collector_up"), ("collector", &standing.id), ("host", &standing.host)];
-    labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// The state of before. One that cannot be decoded is moved aside, since alerts told twice are better than none.

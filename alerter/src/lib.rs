@@ -7,12 +7,14 @@
 mod api;
 mod engine;
 pub mod fold;
+mod history;
 pub mod notify;
 pub mod options;
 pub mod pipeline;
 pub mod promql;
 mod publish;
 pub mod remote;
+pub mod replay;
 mod room;
 pub mod rules;
 pub mod series;

@@ -10,6 +10,7 @@ use crate::fold::{Lateness, Rewrite, Rewrites};
 use crate::notify::{self, Receiver, Route};
 use crate::remote::{self, RemoteWrite};
 use crate::rules::{LoadErrors, load_files};
+use crate::series::store::Store;
 
 /// Section `alerter` of the configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -129,6 +130,13 @@ impl Options {
     /// Series kept at most of one tenant.
     pub(crate) fn series_per_tenant(&self) -> usize {
         self.series_per_tenant.unwrap_or(self.series_limit.div_ceil(2))
+    }
+
+    /// An empty store of this size.
+    pub(crate) fn store(&self) -> Store {
+        Store::new(self.history.0.as_millis() as i64, self.series_limit)
+            .with_series_per_tenant(self.series_per_tenant())
+            .with_interfaces_per_tenant(self.interfaces_per_tenant)
     }
 
     /// The notifier's part.

@@ -8,7 +8,7 @@ use weir_bus::Bus;
 use weir_service::Context;
 use weir_service::http::Routes;
 
-use crate::api::Api;
+use crate::api::{Api, Replays};
 use crate::engine::{self, Engine};
 use crate::fold::task::{Settings, Task};
 use crate::fold::{Interfaces, RewriteError, Rewrites};
@@ -16,7 +16,6 @@ use crate::options::Options;
 use crate::publish::Publisher;
 use crate::remote;
 use crate::series::feed::{Feed, Shared};
-use crate::series::store::Store;
 
 /// What is still at work so long after the shutdown is cut off; it is read again at the next start.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -92,10 +91,7 @@ impl Alerter {
         // The same after a restart, which fences what is left of the start before.
         let path = folder.join("id");
         let producer_id = weir_service::file::identity(&path).map_err(|source| Error::State { path, source })?;
-        let store = Store::new(options.history.0.as_millis() as i64, options.series_limit)
-            .with_series_per_tenant(options.series_per_tenant())
-            .with_interfaces_per_tenant(options.interfaces_per_tenant);
-        let shared = Shared::new(store, options.absent_after.0);
+        let shared = Shared::new(options.store(), options.absent_after.0);
         let interfaces = Interfaces::new(options.interfaces_per_tenant);
         let settings = Settings {
             interfaces: interfaces.clone(),
@@ -114,9 +110,10 @@ impl Alerter {
         let senders = remote::open(&options, &folder, &shared.complete.subscribe(), meter, health)?;
         let sent_ms = senders.iter().filter_map(remote::Sender::sent_ms).min();
         let (engine, run) = Engine::open(&options, &folder, shared.clone(), sent_ms, meter).await?;
+        let replays = Replays::new(bus.clone(), options);
         let publisher = Publisher::new(bus, run.standing());
         observe(&shared, meter);
-        let handle = Handle { api: Api::new(shared.clone(), engine, late_after) };
+        let handle = Handle { api: Api::new(shared.clone(), engine, late_after).with_replays(replays) };
         Ok(Self { fold, feed, engine: run, publisher, senders, shared, handle })
     }
 

@@ -21,6 +21,8 @@ use config::Wrong;
 use role::Role;
 use weir_service::config::ConfigError;
 
+/// The arguments do not fit each other; what clap ends with where one is wrong.
+const EXIT_USAGE: u8 = 2;
 /// The configuration cannot be used.
 const EXIT_CONFIGURATION: u8 = 64;
 

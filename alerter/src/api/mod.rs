@@ -2,9 +2,11 @@
 //! `/api/v1/interfaces/latency` as weir does, and `/api/v1/silences` as Alertmanager does. Queries run off the async threads, a few at a time.
 
 mod answer;
+mod history;
 mod latency;
 mod parameters;
 mod prometheus;
+mod replay;
 mod silences;
 mod state;
 #[cfg(test)]
@@ -20,6 +22,8 @@ use weir_service::auth::Access;
 use weir_service::http::{Parameter, Problem, Route, Routes};
 
 use self::view::Sight;
+pub(crate) use self::replay::Replays;
+pub(crate) use self::state::number;
 use crate::engine::Engine;
 use crate::series::feed::Shared;
 
@@ -29,16 +33,29 @@ const QUERIES: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the handlers share; cheap to clone.
+const REPLAY: &str = "What the rule file in the body would have fired over what the bus holds";
+
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
     sight: Sight,
     late_after: Duration,
     permits: Arc<Semaphore>,
 }
+    replays: Option<Replays>,
 
 impl Api {
     pub(crate) fn new(shared: Shared, engine: Engine, late_after: Duration) -> Self {
-        Self { sight: Sight::new(shared, engine), late_after, permits: Arc::new(Semaphore::new(QUERIES)) }
+        Self {
+            sight: Sight::new(shared, engine),
+            late_after,
+            permits: Arc::new(Semaphore::new(QUERIES)),
+            replays: None,
+        }
+    }
+
+    /// Lets rule files be replayed over this bus.
+    pub(crate) fn with_replays(self, replays: Replays) -> Self {
+        Self { replays: Some(replays), ..self }
     }
 
     /// Runs off the async threads what may take a while.
@@ -81,6 +98,11 @@ impl Api {
                 prometheus::metadata,
             )
             .on(
+                get("/api/v1/alerts/history", "Changes of alerts' states, newest first", &history::PARAMETERS),
+                history::list,
+            )
+            .on(
+            .on(Route::post("/api/v1/rules/replay", Access::Read, REPLAY).takes(&replay::PARAMETERS), replay::run)
                 get("/prometheus/api/v1/rules", "Rules, as Prometheus has them", &[("type", "alert or record")]),
                 state::prometheus_rules,
             )

@@ -15,7 +15,7 @@ use crate::pipeline::Pipeline;
 use crate::rules::{Alert, GroupStatus, Health, RuleKind, RuleStatus, State, Text};
 use crate::series::progress::{Presence, Standing};
 
-fn time(unix_ms: i64) -> String {
+pub(super) fn time(unix_ms: i64) -> String {
     weir_service::time::format(unix_ms.saturating_mul(1_000_000))
 }
 
@@ -117,7 +117,7 @@ fn all_rules(api: &Api, tenants: &Tenants) -> Json<Value> {
 }
 
 /// JSON has no NaN and no infinity; they are text.
-fn number(value: f64) -> Value {
+pub(crate) fn number(value: f64) -> Value {
     if value.is_finite() { json!(value) } else { json!(float(value)) }
 }
 

@@ -1,14 +1,16 @@
 //! What a credential's tenants see of series, alerts, rules and silences. The handlers reach these through here alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use weir_service::auth::Tenants;
 
 use crate::engine::Engine;
+use crate::history::Entry;
 use crate::notify::{Book, Silence, SilenceMatcher};
-use crate::rules::{GroupStatus, Health, Rule};
+use crate::replay::Sees;
+use crate::rules::{GroupStatus, Health, Rule, Transition};
 use crate::series::feed::Shared;
 use crate::series::progress::Standing;
 use crate::series::read::{Labels, MatchOp, Matcher, Read, Series};
@@ -38,6 +40,11 @@ impl Sight {
 
     pub(super) fn of<'a>(&'a self, tenants: &'a Tenants) -> View<'a> {
         View { sight: self, tenants }
+    }
+
+    #[cfg(test)]
+    pub(super) fn engine_history(&self) -> &crate::history::History {
+        self.engine.history()
     }
 
     /// How far event time has come, of all tenants' calls together.
@@ -79,7 +86,7 @@ impl Read for View<'_> {
 
 impl View<'_> {
     fn sees(&self, tenant: Option<&str>) -> bool {
-        self.tenants.allows(tenant.filter(|tenant| !tenant.is_empty()))
+        sees(self.tenants, tenant)
     }
 
     /// Labels of the series that satisfy the matchers; with times, of those that have samples between them.
@@ -113,6 +120,23 @@ impl View<'_> {
         }
         groups.retain(|group| all || !group.rules.is_empty());
         groups
+    }
+
+    /// Transitions of alerts that are seen, with a number below `before`, newest first, as long as `take` says so. Those of
+    /// a rule that is not seen are not either.
+    pub(super) fn history(&self, before: Option<u64>, mut take: impl FnMut(&Entry) -> bool) {
+        let mut unseen = BTreeSet::new();
+        if !self.tenants.is_all() {
+            for group in self.sight.engine.status() {
+                let rules = group.rules.iter().filter(|rule| !self.sees_rule(&rule.rule));
+                unseen.extend(rules.map(|rule| (group.identity(), rule.rule.identity())));
+            }
+        }
+        self.sight.engine.history().visit(before, |entry| {
+            let Transition { labels, group, rule, .. } = &*entry.transition;
+            let is_seen = self.sees(labels.get(TENANT).map(String::as_str)) && !unseen.contains(&(group.to_string(), rule.clone()));
+            !is_seen || take(entry)
+        });
     }
 
     /// What is wrong with the rule files: for those who see all.
@@ -159,6 +183,15 @@ impl View<'_> {
     fn sees_silence(&self, silence: &Silence) -> bool {
         self.tenants.is_all() || silence.matchers.iter().any(|matcher| is_for(matcher, self.tenants))
     }
+}
+
+fn sees(tenants: &Tenants, tenant: Option<&str>) -> bool {
+    tenants.allows(tenant.filter(|tenant| !tenant.is_empty()))
+}
+
+/// Which series a replay of these tenants' rules sees.
+pub(super) fn seen_by(tenants: Tenants) -> Sees {
+    Arc::new(move |labels| sees(&tenants, labels.get(TENANT)))
 }
 
 /// Whether a matcher says plainly that a silence is for one of these tenants.

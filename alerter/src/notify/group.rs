@@ -135,6 +135,23 @@ pub(super) struct Groups {
     silences: Arc<Book>,
 }
 
+/// In which groups alerts are told, without telling anybody.
+#[derive(Debug)]
+pub(crate) struct Grouping(Groups);
+
+impl Grouping {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self(Groups::new(options, Vec::new(), Vec::new()))
+    }
+
+    /// The groups of an alert: a route by its number with the group's labels, and the milliseconds between two
+    /// notifications.
+    pub(crate) fn of(&self, labels: &Labels) -> Vec<(GroupKey, i64)> {
+        let groups = self.0.groups_of(labels).into_iter();
+        groups.map(|key| (key.clone(), self.0.routes[key.0].group_interval_ms)).collect()
+    }
+}
+
 fn millis(span: weir_service::config::Span) -> i64 {
     i64::try_from(span.0.as_millis()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4)
 }
@@ -219,6 +236,19 @@ impl Groups {
         true
     }
 
+    /// The groups that an alert is told in.
+    fn groups_of(&self, labels: &Labels) -> Vec<GroupKey> {
+        let mut routes = Vec::new();
+        self.matching(0, labels, &mut routes);
+        let group = |at: usize| {
+            let by = &self.routes[at].group_by;
+            let all = by.iter().any(|name| name == "...");
+            let grouped = labels.iter().filter(|(name, _)| all || by.contains(name));
+            (at, grouped.map(|(name, value)| (name.clone(), value.clone())).collect())
+        };
+        routes.into_iter().map(group).collect()
+    }
+
     /// Takes all alerts that fire or were resolved lately. What is not among them has ended, and is known until everyone
     /// who was told that it fires was told so.
     pub(super) fn update(&mut self, alerts: Vec<Alert>, now_ms: i64) {
@@ -226,14 +256,8 @@ impl Groups {
         let alerts = self.owed.update(alerts, &told, now_ms);
         let mut sorted: BTreeMap<GroupKey, BTreeMap<Arc<Labels>, Alert>> = BTreeMap::new();
         for alert in alerts {
-            let mut routes = Vec::new();
-            self.matching(0, &alert.labels, &mut routes);
-            for at in routes {
-                let by = &self.routes[at].group_by;
-                let all = by.iter().any(|name| name == "...");
-                let grouped = alert.labels.iter().filter(|(name, _)| all || by.contains(name));
-                let labels = grouped.map(|(name, value)| (name.clone(), value.clone())).collect();
-                sorted.entry((at, labels)).or_default().insert(alert.labels.clone(), alert.clone());
+            for key in self.groups_of(&alert.labels) {
+                sorted.entry(key).or_default().insert(alert.labels.clone(), alert.clone());
             }
         }
         self.by_key

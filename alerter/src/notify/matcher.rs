@@ -69,7 +69,7 @@ impl LabelMatcher {
         Ok(Self { name: name.to_owned(), value: value.to_owned(), regex, negated })
     }
 
-    pub(super) fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+    pub(crate) fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         let value = labels.get(&self.name).map_or("", String::as_str);
         let is = self.regex.as_ref().map_or(value == self.value, |regex| regex.is_match(value));
         is != self.negated

@@ -23,6 +23,7 @@ pub use channel::{
 };
 pub(crate) use deliver::retry_after;
 pub use deliver::{Error, Notifier};
+pub(crate) use group::Grouping;
 pub use group::{Alert, fingerprint};
 pub use matcher::{LabelMatcher, MatcherError};
 pub use options::{Options, OptionsError, Receiver, Route};

@@ -13,7 +13,7 @@ pub type AlertLabels = Arc<BTreeMap<String, String>>;
 pub const RESOLVED_KEPT_MS: i64 = 15 * 60_000;
 
 /// Where an alert is; inactive is not to be there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// It is so, but not yet for as long as `for` asks.
     Pending,

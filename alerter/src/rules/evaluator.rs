@@ -12,6 +12,7 @@ use super::orphans::{Orphans, stronger};
 use super::overlay::{Overlay, Recorded};
 use super::periods::{Period, Periods};
 use super::status::{GroupStatus, Health, RuleStatus};
+use super::transition::Transition;
 use crate::promql::{self, Number, STALE, Value};
 use crate::series::read::{Labels, MatchOp, Read, Recording};
 
@@ -66,6 +67,8 @@ pub struct Step {
     pub failed: usize,
     /// Whether an alert changed its state.
     pub changed: bool,
+    /// The alerts that did.
+    pub transitions: Vec<Transition>,
 }
 
 #[derive(Debug, Default)]
@@ -80,7 +83,7 @@ struct RuleState {
 #[derive(Debug)]
 struct GroupState {
     group: Group,
-    identity: String,
+    identity: Arc<str>,
     interval_ms: i64,
     evaluated_ms: Option<i64>,
     rules: Vec<RuleState>,
@@ -134,7 +137,7 @@ impl Evaluator {
         let mut kept = Kept::default();
         for group in std::mem::take(&mut self.groups) {
             for rule in group.rules {
-                kept.entry(rule.identity.clone()).or_default().push((group.identity.clone(), rule));
+                kept.entry(rule.identity.clone()).or_default().push((group.identity.to_string(), rule));
             }
         }
         let mut in_place = |group: &Group| -> Vec<Option<RuleState>> {
@@ -150,7 +153,7 @@ impl Evaluator {
             });
             let rules = rules.collect();
             let interval_ms = group.interval_ms.unwrap_or(self.options.interval_ms).max(1);
-            let identity = group.identity();
+            let identity = group.identity().into();
             self.groups.push(GroupState { rules, identity, interval_ms, evaluated_ms: self.evaluated_ms, group });
         }
         let time = self.evaluated_ms.unwrap_or(0);
@@ -171,10 +174,12 @@ impl Evaluator {
         if self.groups.is_empty() {
             // Event time goes on, so that rules that come later do not begin in the past.
             self.evaluated_ms = self.evaluated_ms.max(Some(time_ms));
-            if self.orphans.step(time_ms) {
+            let mut step = Step { time_ms, ..Step::default() };
+            step.changed = self.orphans.step(time_ms, &mut step.transitions);
+            if step.changed {
                 self.keep_periods(time_ms);
             }
-            return None;
+            return (!step.transitions.is_empty()).then_some(step);
         }
         let oldest = time_ms.saturating_sub(self.options.catch_up_ms);
         // The oldest tick whose alerts are evaluated sees as far back as it would without a restart.
@@ -200,7 +205,7 @@ impl Evaluator {
                 group.evaluated_ms = Some(tick);
             }
         }
-        step.changed |= self.orphans.step(tick);
+        step.changed |= self.orphans.step(tick, &mut step.transitions);
         if step.changed {
             self.keep_periods(tick);
         }
@@ -248,6 +253,39 @@ impl Evaluator {
         let rules = self.groups.iter().flat_map(|group| group.group.rules.iter().zip(&group.rules));
         let named = rules.filter(move |(rule, _)| matches!(rule.kind, RuleKind::Alert { .. }) && rule.name() == name);
         named.flat_map(|(_, state)| state.alerts.values()).filter(|alert| alert.state == State::Firing)
+    }
+
+    /// Alerts of rules that are pending or firing, with the identities of group and rule.
+    pub(crate) fn active(&self) -> impl Iterator<Item = (&Arc<str>, &str, &Alert)> {
+        self.groups.iter().flat_map(|group| {
+            group.rules.iter().flat_map(move |rule| {
+                let active = rule.alerts.values().filter(|alert| alert.state != State::Resolved);
+                active.map(move |alert| (&group.identity, rule.identity.as_str(), alert))
+            })
+        })
+    }
+
+    /// Rules whose last evaluation failed: identities of group and rule, and why.
+    pub(crate) fn failed(&self) -> impl Iterator<Item = (&Arc<str>, &str, &str)> {
+        self.groups.iter().flat_map(|group| {
+            group.rules.iter().filter_map(|rule| match &rule.health {
+                Health::Failed(error) => Some((&group.identity, rule.identity.as_str(), error.as_str())),
+                Health::Ok | Health::Unknown => None,
+            })
+        })
+    }
+
+    /// How many milliseconds before a time evaluation must begin, so that the states of alerts at that time are known:
+    /// by the longest `for` and `keep_firing_for`, and as far as rules see what rules recorded.
+    pub(crate) fn warm_up_ms(&self) -> i64 {
+        let rules = self.groups.iter().flat_map(|group| group.group.rules.iter().map(move |rule| (group, rule)));
+        let holds = rules.map(|(group, rule)| match &rule.kind {
+            RuleKind::Alert { for_ms, keep_firing_ms, .. } => {
+                for_ms.saturating_add(*keep_firing_ms).saturating_add(group.interval_ms.saturating_mul(2))
+            }
+            RuleKind::Record(_) => group.interval_ms,
+        });
+        holds.max().unwrap_or(0).saturating_add(self.recorded_back_ms())
     }
 
     /// Event time up to which the rules were evaluated.
@@ -351,7 +389,7 @@ impl Evaluator {
                 .groups
                 .iter_mut()
                 .flat_map(|group| {
-                    let is_here = group.identity == message.group;
+                    let is_here = *group.identity == *message.group;
                     group.rules.iter_mut().map(move |rule| (!is_here, rule))
                 })
                 .filter(|(_, rule)| rule.identity == message.rule && !rule.alerts.contains_key(&alert.labels))
@@ -429,7 +467,9 @@ impl GroupState {
                 step.rules += 1;
                 let asked = rule.query.at(overlay, step.time_ms.saturating_sub(self.group.query_offset_ms));
                 asked.and_then(|value| match &rule.kind {
-                    RuleKind::Alert { .. } => state.alert(rule, value, options, limit, orphans, step),
+                    RuleKind::Alert { .. } => {
+                        state.alert(rule, value, &AlertContext { options, limit, group: &self.identity }, orphans, step)
+                    }
                     RuleKind::Record(name) => record(rule, name, value, limit),
                 })
             };
@@ -496,13 +536,21 @@ fn record(rule: &Rule, name: &str, value: Value, limit: usize) -> Result<Made, p
     Ok(made)
 }
 
+/// What all alerts of a rule have in common at an evaluation.
+struct AlertContext<'a> {
+    options: &'a EvaluatorOptions,
+    /// Alerts that the rule may make.
+    limit: usize,
+    /// Identity of its group.
+    group: &'a Arc<str>,
+}
+
 impl RuleState {
     fn alert(
         &mut self,
         rule: &Rule,
         value: Value,
-        options: &EvaluatorOptions,
-        limit: usize,
+        AlertContext { options, limit, group }: &AlertContext<'_>,
         orphans: &mut Orphans,
         step: &mut Step,
     ) -> Result<Made, promql::Error> {
@@ -512,7 +560,7 @@ impl RuleState {
         let time = step.time_ms;
         // Nothing is changed before all series were seen to be right.
         let mut held = BTreeMap::new();
-        for (series, value) in samples(value, limit)? {
+        for (series, value) in samples(value, *limit)? {
             let Number::Float(value) = value else {
                 return Err(promql::Error::Data("an alert is of numbers, not of histograms".to_owned()));
             };
@@ -539,8 +587,10 @@ impl RuleState {
             }
         }
         for (labels, alert) in &mut self.alerts {
-            if !held.contains_key(labels) {
-                step.changed |= alert.ceases(time, *keep_firing_ms);
+            if !held.contains_key(labels) && alert.ceases(time, *keep_firing_ms) {
+                step.changed = true;
+                let is_inactive = alert.state == State::Pending;
+                step.transitions.push(Transition::of(alert, (group, &self.identity), is_inactive, time));
             }
         }
         self.alerts.retain(|labels, alert| {
@@ -552,14 +602,15 @@ impl RuleState {
             {
                 self.alerts.insert(labels.clone(), orphan);
             }
-            let alert = self.alerts.entry(labels.clone()).or_insert_with(|| {
-                step.changed = true;
-                Alert::begin(labels, time)
-            });
-            step.changed |= alert.state == State::Resolved;
-            step.changed |= alert.holds(time, *for_ms);
+            let before = self.alerts.get(&labels).map(|alert| alert.state).filter(|state| *state != State::Resolved);
+            let alert = self.alerts.entry(labels.clone()).or_insert_with(|| Alert::begin(labels, time));
+            alert.holds(time, *for_ms);
             alert.value = value;
             alert.annotations = annotations;
+            if before != Some(alert.state) {
+                step.changed = true;
+                step.transitions.push(Transition::of(alert, (group, &self.identity), false, time));
+            }
         }
         Ok(self.active(time))
     }

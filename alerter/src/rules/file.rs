@@ -71,7 +71,7 @@ impl Rule {
     }
 
     /// What makes it the same rule after a change of the file: its name and labels, as Prometheus has it.
-    pub(super) fn identity(&self) -> String {
+    pub(crate) fn identity(&self) -> String {
         let labels = self.labels.iter().map(|(name, value)| format!(",{name}={:?}", value.source()));
         std::iter::once(self.name().to_owned()).chain(labels).collect()
     }
@@ -80,8 +80,13 @@ impl Rule {
 impl Group {
     /// What makes it the same group after a change: its file and name.
     pub(super) fn identity(&self) -> String {
-        format!("{};{}", self.file.display(), self.name)
+        group_identity(&self.file, &self.name)
     }
+}
+
+/// What makes it the same group after a change.
+pub(super) fn group_identity(file: &Path, name: &str) -> String {
+    format!("{};{name}", file.display())
 }
 
 #[derive(Deserialize, Default)]

@@ -234,6 +234,13 @@ fn parse(texts: &Texts) -> Result<RuleSet, LoadErrors> {
     if errors.is_empty() { Ok(set) } else { Err(LoadErrors(errors)) }
 }
 
+impl RuleSet {
+    /// The rules of one file's text; `file` is the name that errors and groups give.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, LoadErrors> {
+        parse(&Texts::from([(file.to_owned(), text.to_owned())]))
+    }
+}
+
 /// Reads all rule files that the globs name. Reads files: not for an async thread.
 pub fn load_files(globs: &[String]) -> Result<RuleSet, LoadErrors> {
     parse(&texts(globs)?)

@@ -20,6 +20,7 @@ mod status;
 mod template;
 #[cfg(test)]
 mod tests;
+mod transition;
 mod unit;
 
 pub use alert::{Alert, AlertLabels, RESOLVED_KEPT_MS, State};
@@ -31,4 +32,5 @@ pub use overlay::Recorded;
 pub use periods::Period;
 pub use status::{GroupStatus, Health, RuleStatus};
 pub use template::Text;
+pub use transition::Transition;
 pub use unit::{Fired, TestFailure, TestName, test_file};

@@ -2,10 +2,12 @@
 //! wherever it is written, so that a rule that is moved, renamed, or gone for a moment tells nobody anything.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use weir_proto::v1;
 
 use super::alert::{Alert, AlertLabels, State};
+use super::transition::Transition;
 
 /// How long a firing alert waits for a rule that goes on with it, in milliseconds of event time; then it is resolved.
 pub(super) const GRACE_MS: i64 = 60_000;
@@ -17,7 +19,7 @@ pub(super) struct Orphans {
 
 #[derive(Debug)]
 struct Orphan {
-    group: String,
+    group: Arc<str>,
     rule: String,
     alert: Alert,
     since_ms: i64,
@@ -28,7 +30,7 @@ impl Orphans {
     pub(super) fn add(&mut self, group: &str, rule: &str, alert: Alert, time: i64) {
         let known = self.alerts.get(&alert.labels);
         if known.is_none_or(|known| stronger(&alert, &known.alert)) {
-            let orphan = Orphan { group: group.to_owned(), rule: rule.to_owned(), alert, since_ms: time };
+            let orphan = Orphan { group: group.into(), rule: rule.to_owned(), alert, since_ms: time };
             self.alerts.insert(orphan.alert.labels.clone(), orphan);
         }
     }
@@ -42,14 +44,22 @@ impl Orphans {
     }
 
     /// Event time has come to `time`; true where an alert was resolved.
-    pub(super) fn step(&mut self, time: i64) -> bool {
+    pub(super) fn step(&mut self, time: i64, transitions: &mut Vec<Transition>) -> bool {
         let mut changed = false;
         self.alerts.retain(|_, orphan| {
             let waits = time - orphan.since_ms < GRACE_MS;
             match orphan.alert.state {
-                State::Pending => waits,
+                State::Pending => {
+                    if !waits {
+                        transitions.push(Transition::of(&orphan.alert, (&orphan.group, &orphan.rule), true, time));
+                    }
+                    waits
+                }
                 State::Firing => {
-                    changed |= !waits && orphan.alert.ceases(time, 0);
+                    if !waits && orphan.alert.ceases(time, 0) {
+                        transitions.push(Transition::of(&orphan.alert, (&orphan.group, &orphan.rule), false, time));
+                        changed = true;
+                    }
                     true
                 }
                 State::Resolved => !orphan.alert.is_over(time),

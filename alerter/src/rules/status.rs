@@ -34,6 +34,13 @@ pub struct GroupStatus {
     pub rules: Vec<RuleStatus>,
 }
 
+impl GroupStatus {
+    /// What makes it the same group after a change: its file and name.
+    pub(crate) fn identity(&self) -> String {
+        super::file::group_identity(&self.file, &self.name)
+    }
+}
+
 /// One rule, at one moment.
 #[derive(Debug, Clone)]
 pub struct RuleStatus {

@@ -564,3 +564,40 @@ groups:
     assert_eq!(at("count_over_time(duration:rate1m[1m])", 1_055_000).as_deref(), Some("Float(6.0)"));
     assert_eq!(at("duration:rate1m", 1_060_000), None, "it ended with the last call of the window");
 }
+
+/// Second, state, and value of each transition of all steps up to the last second.
+fn transitions(evaluator: &mut Evaluator, store: &Store, last: i64) -> Vec<String> {
+    let mut shown = Vec::new();
+    for second in 1..=last {
+        while let Some(step) = evaluator.step(store, second * 1000) {
+            assert_eq!(step.changed, !step.transitions.is_empty());
+            shown.extend(step.transitions.iter().map(|transition| {
+                format!("{} {} {}", transition.time_ms / 1000, transition.state_name(), transition.value)
+            }));
+        }
+    }
+    shown
+}
+
+#[test]
+fn each_change_of_an_alerts_state_is_a_transition_with_the_value_of_that_moment() {
+    let store = p99(&[LOW, HIGH, LOW, 1.1, 1.2, 1.3, 1.4, LOW, LOW, 1.5]);
+    let told = transitions(&mut evaluator(SLOW), &store, 10);
+    assert_eq!(
+        told,
+        ["2 pending 1", "3 inactive 1", "4 pending 1.1", "7 firing 1.4", "8 resolved 1.4", "10 pending 1.5"]
+    );
+    let at_once = SLOW.replace("for: 3s", "for: 0s");
+    assert_eq!(transitions(&mut evaluator(&at_once), &store, 4), ["2 firing 1", "3 resolved 1", "4 firing 1.1"]);
+}
+
+#[test]
+fn an_alert_whose_rule_is_gone_is_resolved_by_a_transition() {
+    let store = p99(&[HIGH; 80]);
+    for rest in ["groups: []", "groups: [{name: g, rules: [{record: a, expr: 1}]}]"] {
+        let mut evaluator = evaluator(SLOW);
+        transitions(&mut evaluator, &store, 5);
+        evaluator.replace(rules(rest));
+        assert_eq!(transitions(&mut evaluator, &store, 80), ["65 resolved 1"], "{rest}");
+    }
+}

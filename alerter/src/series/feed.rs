@@ -31,10 +31,10 @@ use super::progress::{Collectors, Of, Presence, Standing};
 use super::read::{Matcher, Read, Series};
 use super::store::{Refused, Store};
 use super::totals;
-use crate::fold::{Interfaces, arrival, first};
+use crate::fold::{Interfaces, Lateness, arrival, first};
 
 /// What is read, all of it.
-const READ: [&str; 3] = [topic::CALLS, topic::METRICS, topic::PROGRESS];
+pub(crate) const READ: [&str; 3] = [topic::CALLS, topic::METRICS, topic::PROGRESS];
 /// How often new partitions are looked for.
 const LOOK: Duration = Duration::from_secs(10);
 /// How often the totals of counters are written. What is read again behind them is added, so they may be old.
@@ -88,12 +88,18 @@ impl Shared {
         if !self.whole.load(Ordering::Acquire) {
             return None;
         }
-        let (now, partitions) = (Instant::now(), self.partitions.load(Ordering::Acquire));
+        self.watermark_at(Instant::now(), wall_ms())
+    }
+
+    /// The same as of a time of the clock that silence of collectors is measured by, and of the wall clock in unix
+    /// milliseconds, whether or not the history has been read.
+    pub(crate) fn watermark_at(&self, now: Instant, wall_ms: i64) -> Option<u64> {
+        let partitions = self.partitions.load(Ordering::Acquire);
         let collectors = self.collectors.lock();
         let said = collectors.complete(now, self.absent_after);
         let foreign = self.foreign.lock();
         let (others, of_metrics) = collectors.others((partitions, foreign.end()), now, self.absent_after);
-        let of_metrics = foreign.complete(&of_metrics, wall_ms()).unwrap_or(u64::MAX);
+        let of_metrics = foreign.complete(&of_metrics, wall_ms).unwrap_or(u64::MAX);
         drop((collectors, foreign));
         let others = self.store.read().watermark(topic::SPANS, &others).map(|others| others.min(of_metrics));
         match said {
@@ -107,10 +113,33 @@ impl Shared {
         self.store.read().lateness_nano()
     }
 
+    /// Up to which event time rules are evaluated at this watermark, in unix milliseconds: behind it by the lateness.
+    pub(crate) fn evaluable_ms(&self, watermark: u64, lateness: Lateness) -> i64 {
+        let lateness = match lateness {
+            Lateness::Fixed(fixed) => fixed.as_nanos() as u64,
+            Lateness::Learned => self.lateness_nano(),
+        };
+        (watermark.saturating_sub(lateness) / 1_000_000) as i64
+    }
+
     /// The collectors that say how far they are.
     pub fn collectors(&self) -> Vec<Standing> {
-        let wall = weir_service::time::now_unix_nano_unsigned();
-        self.collectors.lock().standings(Instant::now(), wall, self.absent_after)
+        self.collectors_at(Instant::now(), weir_service::time::now_unix_nano_unsigned())
+    }
+
+    /// The same as of this time of both clocks; of the wall clock in nanoseconds since the epoch.
+    pub(crate) fn collectors_at(&self, now: Instant, wall: u64) -> Vec<Standing> {
+        self.collectors.lock().standings(now, wall, self.absent_after)
+    }
+
+    /// All that was written to this partition of metrics by this time of the wall clock has been read.
+    pub(crate) fn metrics_read(&self, partition: i32, wall_ms: i64) {
+        self.foreign.lock().read(partition, wall_ms);
+    }
+
+    /// Partitions of spans that are waited for.
+    pub(crate) fn set_partitions(&self, partitions: i32) {
+        self.partitions.store(partitions, Ordering::Release);
     }
 }
 
@@ -249,7 +278,9 @@ impl Feed {
                 let (low, high) = self.bus.offsets(&partition).await?;
                 if !positions.iter().any(|position| position.partition == partition) {
                     // What a collector said last stands, however long ago it was.
-                    let offset = if name == topic::PROGRESS { low } else { self.since(&partition, low, high).await? };
+                    let since = weir_service::time::now_unix_nano() / 1_000_000 - self.history.as_millis() as i64;
+                    let offset =
+                        if name == topic::PROGRESS { low } else { offset_since(&self.bus, &partition, since).await? };
                     positions.push(Position { partition: partition.clone(), offset });
                 }
                 // Of a topic that was made anew, nothing is in the totals.
@@ -257,7 +288,7 @@ impl Feed {
                 goals.push(Position { partition, offset: high });
             }
         }
-        self.shared.partitions.store(self.bus.partitions(topic::SPANS).await?, Ordering::Release);
+        self.shared.set_partitions(self.bus.partitions(topic::SPANS).await?);
         let count = positions.len();
         let mut consumer = self.bus.consumer(positions)?;
         let (mut look, mut save_at) = (Instant::now() + LOOK, Instant::now() + SAVE);
@@ -267,7 +298,7 @@ impl Feed {
             if let Event::Batch(messages) = consumer.next(1024, Duration::from_millis(200)).await? {
                 let now = Instant::now();
                 for message in messages {
-                    self.take(&message);
+                    self.take(&message, now, weir_service::time::now_unix_nano_unsigned());
                     if let Some(at) = positions.iter().position(|p| p.partition == message.partition) {
                         positions[at].offset = message.offset + 1;
                         came[at] = now;
@@ -313,7 +344,7 @@ impl Feed {
                 for name in READ {
                     there += usize::try_from(self.bus.partitions(name).await?).unwrap_or(0);
                 }
-                self.shared.partitions.store(self.bus.partitions(topic::SPANS).await?, Ordering::Release);
+                self.shared.set_partitions(self.bus.partitions(topic::SPANS).await?);
                 if there > count {
                     return Ok(());
                 }
@@ -322,7 +353,7 @@ impl Feed {
     }
 
     /// Lets what collectors said count where all before it was read.
-    fn reached(&self, positions: &[Position]) {
+    pub(crate) fn reached(&self, positions: &[Position]) {
         // Thousands of collectors name each partition, so these are looked up by number.
         fn by_number(ends: impl Iterator<Item = (i32, i64)>) -> Vec<Option<i64>> {
             let mut by_number = Vec::new();
@@ -378,10 +409,11 @@ impl Feed {
         let _ = tokio::time::timeout(ASK, answers).await;
     }
 
-    fn take(&self, message: &Message) {
+    /// Takes a record, read at this time of both clocks; of the wall clock in nanoseconds since the epoch.
+    pub(crate) fn take(&self, message: &Message, now: Instant, wall: u64) {
         let mut refused = Refused::default();
         if *message.partition.topic == *topic::PROGRESS {
-            return self.take_progress(message);
+            return self.take_progress(message, now, wall);
         }
         let is_known = |known: &Position| known.partition == message.partition && message.offset < known.offset;
         let known = self.known.lock().iter().any(is_known);
@@ -415,9 +447,8 @@ impl Feed {
             let Ok(request) = ExportMetricsServiceRequest::decode(&message.value[..]) else {
                 return self.undecodable(message);
             };
-            let wall = weir_service::time::now_unix_nano_unsigned();
             let arrival_ms = (arrival(message.timestamp_ms, wall) / 1_000_000) as i64;
-            self.shared.foreign.lock().came(message.partition.partition, arrival_ms, wall_ms());
+            self.shared.foreign.lock().came(message.partition.partition, arrival_ms, (wall / 1_000_000) as i64);
             let mut store = self.shared.store.write();
             store.set_known(known);
             store.add_metrics(&request, arrival_ms, &mut refused);
@@ -437,16 +468,15 @@ impl Feed {
         }
     }
 
-    fn take_progress(&self, message: &Message) {
+    fn take_progress(&self, message: &Message, now: Instant, wall: u64) {
         let id = message.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
         let Ok(mut said) = v1::CollectorProgress::decode(&message.value[..]) else { return self.undecodable(message) };
-        // What lay there before this start was said when it was said.
-        let wall = weir_service::time::now_unix_nano_unsigned();
         // A clock that is ahead knows nothing of what is to come.
         said.complete_unix_nano = said.complete_unix_nano.min(wall);
+        // What lay there before this start was said when it was said.
         let is_history = !self.shared.whole.load(Ordering::Acquire);
         let age = Duration::from_nanos(if is_history { wall.saturating_sub(said.at_unix_nano) } else { 0 });
-        self.shared.collectors.lock().take(&id, said, Instant::now(), age);
+        self.shared.collectors.lock().take(&id, said, now, age);
     }
 
     /// Every alerter reads these topics, so none of them makes dead letters of their records.
@@ -455,20 +485,19 @@ impl Feed {
         tracing::warn!(%topic, partition, offset = message.offset, "a record cannot be decoded, and is left out");
         self.undecodable.add(1, &[KeyValue::new("topic", topic.to_string())]);
     }
+}
 
-    /// The offset of the first record of the history.
-    async fn since(&self, partition: &Partition, low: i64, high: i64) -> Result<i64, Error> {
-        let since = weir_service::time::now_unix_nano() / 1_000_000 - self.history.as_millis() as i64;
-        let (mut low, mut high) = (low, high);
-        while high - low > 64 {
-            let middle = low + (high - low) / 2;
-            match first(&self.bus, partition, middle, high).await? {
-                Some(message) if message.timestamp_ms < since => low = message.offset + 1,
-                _ => high = middle,
-            }
+/// The offset of the first record of a partition that was written at `since_ms` or later, or one a little before it.
+pub(crate) async fn offset_since(bus: &Bus, partition: &Partition, since_ms: i64) -> Result<i64, Error> {
+    let (mut low, mut high) = bus.offsets(partition).await?;
+    while high - low > 64 {
+        let middle = low + (high - low) / 2;
+        match first(bus, partition, middle, high).await? {
+            Some(message) if message.timestamp_ms < since_ms => low = message.offset + 1,
+            _ => high = middle,
         }
-        Ok(low)
     }
+    Ok(low)
 }
 
 #[cfg(test)]

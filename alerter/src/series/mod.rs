@@ -18,6 +18,7 @@ mod metrics;
 mod names;
 mod otlp;
 mod points;
+pub(crate) mod presence;
 pub mod progress;
 pub mod read;
 mod recordings;

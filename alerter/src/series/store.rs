@@ -349,7 +349,8 @@ impl Store {
         add(&mut family.entry(labels).or_insert(Held { stream, samples }).samples, refused);
     }
 
-    fn forget(&mut self, before_ms: i64) {
+    /// Drops what is older; a range of calls does so by itself.
+    pub(crate) fn forget(&mut self, before_ms: i64) {
         if before_ms < self.forgotten_ms.saturating_add(FORGET_MS) {
             return;
         }

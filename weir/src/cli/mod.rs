@@ -15,7 +15,7 @@ use serde_json::Value;
 pub(crate) use target::Target;
 
 /// Prints a line; `false` once nobody reads any more (`weir tail … | head`).
-fn say(line: &str) -> anyhow::Result<bool> {
+pub(crate) fn say(line: &str) -> anyhow::Result<bool> {
     match writeln!(std::io::stdout(), "{line}") {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
@@ -24,7 +24,7 @@ fn say(line: &str) -> anyhow::Result<bool> {
 }
 
 /// What came from others must not steer the terminal.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
 

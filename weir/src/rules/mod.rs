@@ -1,5 +1,7 @@
 //! `weir rules`.
 
+mod replay;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,12 +23,15 @@ pub(crate) enum Command {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Say what rules would have fired over what the bus still holds
+    Replay(replay::Args),
 }
 
 pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Check { files } => check(files),
         Command::Test { files } => test(files),
+        Command::Replay(args) => replay::run(args),
     }
 }
 

@@ -1,0 +1,109 @@
+//! What a rule file would have fired, before it is used.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State as Of;
+use axum::extract::rejection::BytesRejection;
+use http::StatusCode;
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use weir_bus::Bus;
+use weir_service::auth::Tenants;
+use weir_service::http::{Parameter, Problem, Query};
+use weir_service::telemetry::whole;
+
+use super::Api;
+use super::view::seen_by;
+use crate::options::Options;
+use crate::replay::{Error, Replay, Window};
+use crate::rules::RuleSet;
+
+pub(super) const PARAMETERS: [Parameter; 2] = [
+    ("start", "First event time: RFC 3339, unix seconds, or relative (now-1h)"),
+    ("end", "Last event time; now where it is not given"),
+];
+
+/// How long one may take.
+const WITHIN: Duration = Duration::from_mins(1);
+/// Bytes of a rule file.
+const MAX_BYTES: usize = 1 << 20;
+/// Who comes while another replay runs is asked to come back after so many seconds.
+const RETRY_AFTER: u32 = 10;
+
+/// What replays are made with; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Replays {
+    bus: Bus,
+    options: Arc<Options>,
+    /// Each takes the memory of another store: one at a time.
+    one: Arc<Semaphore>,
+}
+
+impl Replays {
+    pub(crate) fn new(bus: Bus, options: Options) -> Self {
+        Self { bus, options: Arc::new(options), one: Arc::new(Semaphore::new(1)) }
+    }
+}
+
+fn window(parameters: &[(String, String)]) -> Result<Window, Problem> {
+    let now = weir_service::time::now_unix_nano();
+    let time = |name: &str| {
+        let text = parameters.iter().find(|(other, text)| other == name && !text.is_empty());
+        let read = text.map(|(_, text)| weir_service::time::parse(text, now).map(|nano| nano.div_euclid(1_000_000)));
+        read.transpose().map_err(|error| Problem::parameter(name, error))
+    };
+    let missing = || Problem::parameter("start", "is missing: it is the first event time, such as now-1h");
+    let (start_ms, end_ms) = (time("start")?.ok_or_else(missing)?, time("end")?.unwrap_or(now / 1_000_000));
+    if end_ms <= start_ms {
+        return Err(Problem::parameter("end", "must be after `start`"));
+    }
+    Ok(Window { start_ms, end_ms })
+}
+
+fn rules(body: Result<Bytes, BytesRejection>) -> Result<RuleSet, Problem> {
+    let body = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
+    if body.len() > MAX_BYTES {
+        let detail = format!("the rule file has {} bytes, and at most {MAX_BYTES} are taken", body.len());
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
+    }
+    let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
+    let text = std::str::from_utf8(&body).map_err(|_| bad("the rule file is not UTF-8".to_owned()))?;
+    let rules = RuleSet::parse("rules.yaml".as_ref(), text).map_err(|errors| bad(errors.to_string()))?;
+    if rules.groups.is_empty() {
+        return Err(bad("the body holds no rules: send a Prometheus rule file, with `groups`".to_owned()));
+    }
+    Ok(rules)
+}
+
+fn problem(error: &Error) -> Problem {
+    let status = match error {
+        Error::Empty | Error::Before { .. } | Error::After { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        Error::Bus(_) | Error::TooLong(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Ended(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    Problem::new(status, whole(error).to_string())
+}
+
+/// The body is a rule file; the rules see the series of the credential's tenants, and what they record.
+pub(super) async fn run(
+    Of(api): Of<Api>,
+    tenants: Tenants,
+    Query(parameters): Query<Vec<(String, String)>>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Value>, Problem> {
+    let window = window(&parameters)?;
+    let unavailable = || Problem::new(StatusCode::NOT_FOUND, "this alerter has no bus to replay over");
+    let Replays { bus, options, one } = api.replays.ok_or_else(unavailable)?;
+    let busy = |_| Problem::busy("another replay is running: try again when it is done", RETRY_AFTER);
+    let held = one.try_acquire_owned().map_err(busy)?;
+    // Rule files of this size are read off the async threads.
+    let rules = tokio::task::spawn_blocking(move || rules(body)).await;
+    let rules = rules.map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the rules were not read"))??;
+    let replay = Replay { options: (*options).clone(), rules, window, sees: seen_by(tenants), within: Some(WITHIN) };
+    let report = replay.run(&bus, |_| ()).await.map_err(|error| problem(&error))?;
+    drop(held);
+    Ok(Json(report.to_json()))
+}
