@@ -15,6 +15,9 @@ pub(super) struct Failure {
     text: String,
 }
 
+/// As Prometheus warns.
+pub(super) const TRUNCATED: &str = "results truncated due to limit";
+
 pub(super) type Answer = Result<Json<Json_>, Failure>;
 
 impl Failure {
@@ -71,7 +74,7 @@ pub(super) fn list(mut items: Vec<Json_>, limit: usize, seen: Option<usize>) -> 
     }
     if limit != 0 && items.len() > limit {
         items.truncate(limit);
-        warnings.push("results truncated due to limit".to_owned());
+        warnings.push(TRUNCATED.to_owned());
     }
     let mut answer = json!({"status": "success", "data": items});
     if !warnings.is_empty() {

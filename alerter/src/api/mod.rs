@@ -9,6 +9,7 @@ mod prometheus;
 mod replay;
 mod silences;
 mod state;
+mod status;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -21,9 +22,9 @@ use tokio::sync::Semaphore;
 use weir_service::auth::Access;
 use weir_service::http::{Parameter, Problem, Route, Routes};
 
-use self::view::Sight;
 pub(crate) use self::replay::Replays;
 pub(crate) use self::state::number;
+use self::view::Sight;
 use crate::engine::Engine;
 use crate::series::feed::Shared;
 
@@ -32,16 +33,16 @@ const QUERIES: usize = 4;
 /// A query that takes longer is answered with an error.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What the handlers share; cheap to clone.
 const REPLAY: &str = "What the rule file in the body would have fired over what the bus holds";
 
+/// What the handlers share; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
     sight: Sight,
     late_after: Duration,
     permits: Arc<Semaphore>,
-}
     replays: Option<Replays>,
+}
 
 impl Api {
     pub(crate) fn new(shared: Shared, engine: Engine, late_after: Duration) -> Self {
@@ -76,46 +77,77 @@ impl Api {
         let times = [("start", "First time"), ("end", "Last time")];
         let limit = ("limit", "How many items the answer may have");
         let query = ("query", "PromQL expression");
-        let instant = [query, ("time", "Evaluation time; the event time up to which all is here, if not given")];
-        let range = [query, times[0], times[1], ("step", "Distance of two times, such as 15s")];
+        let extras = [
+            ("timeout", "How long it may take, such as 10s"),
+            ("limit", "How many series the answer may have"),
+            ("lookback_delta", "How far back the latest sample of a series may lie, such as 5m"),
+            ("stats", "With any value, the answer has its timings"),
+        ];
+        let time = ("time", "Evaluation time; the event time up to which all is here, if not given");
+        let instant: Vec<Parameter> = [query, time].into_iter().chain(extras).collect();
+        let step = ("step", "Distance of two times, such as 15s");
+        let range: Vec<Parameter> = [query, times[0], times[1], step].into_iter().chain(extras).collect();
+        let exemplars = [query, times[0], times[1]];
         let list = [matching, times[0], times[1], limit];
         let filter = [("filter", "Matcher such as severity=\"page\"; may be there more than once")];
         let silence = "/api/v1/silences/{id}";
         let routes = Routes::new()
             .on(get("/api/v1/alerts", "Alerts, and the state of the pipeline", &[]), state::alerts)
+            .on(
+                get("/api/v1/alerts/history", "Changes of alerts' states, newest first", &history::PARAMETERS),
+                history::list,
+            )
             .on(get("/api/v1/rules", "Rules, and how their last evaluation went", &[]), state::rules)
             .on(
                 get("/api/v1/interfaces/latency", "How long calls of an interface took", &latency::PARAMETERS),
                 latency::get,
             )
+            .on(Route::post("/api/v1/rules/replay", Access::Read, REPLAY).takes(&replay::PARAMETERS), replay::run)
             .on(get("/api/v1/silences", "Silences", &filter), silences::list)
             .on(Route::post("/api/v1/silences", Access::Operate, "Makes or changes a silence"), silences::post)
             .on(get(silence, "One silence", &[]), silences::one)
             .on(Route::delete(silence, Access::Operate, "Ends a silence"), silences::delete)
             .on(get("/prometheus/api/v1/label/{name}/values", "Values of a label", &list), prometheus::values)
             .on(
-                get("/prometheus/api/v1/metadata", "Metrics, their types and help", &[("metric", "Its name"), limit]),
+                get(
+                    "/prometheus/api/v1/metadata",
+                    "Metrics, their types and help",
+                    &[("metric", "Its name"), limit, ("limit_per_metric", "How many entries a metric may have")],
+                ),
                 prometheus::metadata,
             )
             .on(
-                get("/api/v1/alerts/history", "Changes of alerts' states, newest first", &history::PARAMETERS),
-                history::list,
-            )
-            .on(
-            .on(Route::post("/api/v1/rules/replay", Access::Read, REPLAY).takes(&replay::PARAMETERS), replay::run)
-                get("/prometheus/api/v1/rules", "Rules, as Prometheus has them", &[("type", "alert or record")]),
+                get(
+                    "/prometheus/api/v1/rules",
+                    "Rules, as Prometheus has them",
+                    &[
+                        ("type", "alert or record"),
+                        ("rule_name[]", "Name of a rule; may be there more than once"),
+                        ("rule_group[]", "Name of a group; may be there more than once"),
+                        ("file[]", "File of a group; may be there more than once"),
+                        ("exclude_alerts", "true: rules without their alerts"),
+                    ],
+                ),
                 state::prometheus_rules,
             )
             .on(get("/prometheus/api/v1/alerts", "Alerts, as Prometheus has them", &[]), state::prometheus_alerts)
             .on(
                 Route::get("/prometheus/api/v1/status/buildinfo", Access::Credential, "Version of the API"),
-                prometheus::buildinfo,
+                status::buildinfo,
+            )
+            .on(
+                get("/prometheus/api/v1/status/tsdb", "How many series there are, and of what", &[limit]),
+                status::tsdb,
             );
         let routes = both(routes, "/prometheus/api/v1/query", "Evaluates at one time", &instant, prometheus::query);
         let path = "/prometheus/api/v1/query_range";
         let routes = both(routes, path, "Evaluates over a range of times", &range, prometheus::query_range);
         let routes = both(routes, "/prometheus/api/v1/series", "Labels of series", &list, prometheus::series);
         let routes = both(routes, "/prometheus/api/v1/labels", "Names of labels", &list, prometheus::labels);
+        let path = "/prometheus/api/v1/query_exemplars";
+        let routes = both(routes, path, "Exemplars, of which there are none", &exemplars, prometheus::query_exemplars);
+        let path = "/prometheus/api/v1/format_query";
+        let routes = both(routes, path, "Lays an expression out", &[query], prometheus::format_query);
         routes.with_state(&self)
     }
 }

@@ -10,6 +10,7 @@ use weir_service::audit::Note;
 use weir_service::auth::Tenants;
 
 use super::answer::Failure;
+use crate::rules::parse_duration;
 
 /// Names and values; names repeat. Those of the form come first.
 #[derive(Debug, Default)]
@@ -35,8 +36,31 @@ impl Parameters {
 
     /// How many items an answer may have; 0 is as many as there are.
     pub(super) fn limit(&self) -> Result<usize, Failure> {
-        let Some(text) = self.get("limit") else { return Ok(0) };
-        text.parse().map_err(|_| Failure::parameter("limit", format!("«{text}» is not a number of items, such as 100")))
+        self.count("limit")
+    }
+
+    /// A number of items; 0 where it is not given.
+    pub(super) fn count(&self, name: &str) -> Result<usize, Failure> {
+        let Some(text) = self.get(name) else { return Ok(0) };
+        text.parse().map_err(|_| Failure::parameter(name, format!("«{text}» is not a number of items, such as 100")))
+    }
+
+    /// Whether a switch is on.
+    pub(super) fn is_on(&self, name: &str) -> Result<bool, Failure> {
+        match self.get(name) {
+            None | Some("false" | "0" | "f") => Ok(false),
+            Some("true" | "1" | "t") => Ok(true),
+            Some(text) => Err(Failure::parameter(name, format!("«{text}» is neither true nor false"))),
+        }
+    }
+
+    /// A duration in milliseconds, as seconds (15, 0.5) or as Prometheus writes it (1m30s); more than zero.
+    pub(super) fn duration(&self, name: &str) -> Result<Option<i64>, Failure> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let seconds = text.parse::<f64>().ok().map(|seconds| (seconds * 1000.0).round());
+        let ms = seconds.or_else(|| Some(parse_duration(text)? as f64)).filter(|ms| (1.0..1e15).contains(ms));
+        let wrong = || format!("«{text}» is neither seconds (15) nor a duration (1m30s), or it is not positive");
+        ms.map(|ms| Some(ms as i64)).ok_or_else(|| Failure::parameter(name, wrong()))
     }
 }
 

@@ -4,12 +4,13 @@
 //! the wall clock, else as of now.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
+use axum::Json;
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
-use weir_service::config::Span;
 
-use super::answer::{Answer, Failure, instant, list, matrix, success};
+use super::answer::{Answer, Failure, TRUNCATED, instant, list, matrix, success};
 use super::parameters::{Asked, Parameters};
 use super::{Api, PATIENCE};
 use crate::promql::{self, MAX_STEPS, Query};
@@ -25,22 +26,58 @@ fn now_ms() -> i64 {
     weir_service::time::now_unix_nano() / 1_000_000
 }
 
-fn step(text: &str) -> Result<i64, Failure> {
-    let seconds = text.parse::<f64>().ok().or_else(|| Some(text.parse::<Span>().ok()?.0.as_secs_f64()));
-    let ms = seconds.map(|seconds| seconds * 1000.0).filter(|ms| (1.0..1e15).contains(ms));
-    let wrong = || {
-        Failure::parameter(
-            "step",
-            format!("«{text}» is neither seconds (15) nor a duration (1m), or it is not positive"),
-        )
-    };
-    Ok(ms.ok_or_else(wrong)?.round() as i64)
-}
-
 fn expression(parameters: &Parameters) -> Result<Query, Failure> {
     let missing = || Failure::parameter("query", "it is missing; it holds a PromQL expression");
     let text = parameters.get("query").ok_or_else(missing)?;
-    Query::parse(text).map_err(|error| Failure::parameter("query", error))
+    let mut query = Query::parse(text).map_err(|error| Failure::parameter("query", error))?;
+    if let Some(back_ms) = parameters.duration("lookback_delta")? {
+        query.set_lookback(back_ms);
+    }
+    Ok(query)
+}
+
+/// What queries take beside the expression and its times.
+struct Extras {
+    limit: usize,
+    within: Duration,
+    is_timed: bool,
+    begun: Instant,
+}
+
+impl Extras {
+    fn read(parameters: &Parameters) -> Result<Self, Failure> {
+        let timeout = parameters.duration("timeout")?.and_then(|ms| u64::try_from(ms).ok());
+        Ok(Self {
+            limit: parameters.limit()?,
+            within: timeout.map_or(PATIENCE, |ms| PATIENCE.min(Duration::from_millis(ms))),
+            is_timed: parameters.get("stats").is_some(),
+            begun: Instant::now(),
+        })
+    }
+
+    /// The answer, with at most as many series as were asked for; `evaluated` is how long the evaluation took.
+    fn answer(&self, mut data: Value, evaluated: Duration) -> Answer {
+        let total = self.begun.elapsed();
+        if self.is_timed {
+            data["stats"] = json!({"timings": {
+                "evalTotalTime": evaluated.as_secs_f64(),
+                "execQueueTime": total.saturating_sub(evaluated).as_secs_f64(),
+                "execTotalTime": total.as_secs_f64(),
+            }});
+        }
+        let is_list = matches!(data["resultType"].as_str(), Some("vector" | "matrix"));
+        let series = data["result"].as_array_mut().filter(|_| is_list && self.limit != 0);
+        let cut = series.is_some_and(|series| {
+            let is_longer = series.len() > self.limit;
+            series.truncate(self.limit);
+            is_longer
+        });
+        let mut answer = json!({"status": "success", "data": data});
+        if cut {
+            answer["warnings"] = json!([TRUNCATED]);
+        }
+        Ok(Json(answer))
+    }
 }
 
 impl Api {
@@ -54,6 +91,14 @@ impl Api {
         &self,
         work: impl FnOnce(&Self) -> Result<T, promql::Error> + Send + 'static,
     ) -> Result<T, Failure> {
+        self.run_within(PATIENCE, work).await
+    }
+
+    async fn run_within<T: Send + 'static>(
+        &self,
+        within: Duration,
+        work: impl FnOnce(&Self) -> Result<T, promql::Error> + Send + 'static,
+    ) -> Result<T, Failure> {
         let work = async {
             let permit = self.permits.clone().acquire_owned().await;
             let api = self.clone();
@@ -63,26 +108,37 @@ impl Api {
             })
             .await
         };
-        let done = tokio::time::timeout(PATIENCE, work).await.map_err(|_| Failure::timeout())?;
+        let done = tokio::time::timeout(within, work).await.map_err(|_| Failure::timeout())?;
         Ok(done.map_err(|_| Failure::internal("the query ended without an answer"))??)
+    }
+}
+
+/// The work, and how long it took.
+fn timed<T>(
+    work: impl FnOnce(&Api) -> Result<T, promql::Error>,
+) -> impl FnOnce(&Api) -> Result<(T, Duration), promql::Error> {
+    |api| {
+        let begun = Instant::now();
+        Ok((work(api)?, begun.elapsed()))
     }
 }
 
 pub(super) async fn query(State(api): State<Api>, asked: Asked) -> Answer {
     let Asked { tenants, parameters } = asked;
-    let query = expression(&parameters)?;
+    let (query, extras) = (expression(&parameters)?, Extras::read(&parameters)?);
     let time = parameters.time("time")?.unwrap_or_else(|| api.present_ms());
-    let value = api.run(move |api| query.at(&api.sight.of(&tenants), time)).await?;
-    success(&instant(&value, time))
+    let work = timed(move |api| query.at(&api.sight.of(&tenants), time));
+    let (value, evaluated) = api.run_within(extras.within, work).await?;
+    extras.answer(instant(&value, time), evaluated)
 }
 
 pub(super) async fn query_range(State(api): State<Api>, asked: Asked) -> Answer {
     let Asked { tenants, parameters } = asked;
-    let query = expression(&parameters)?;
+    let (query, extras) = (expression(&parameters)?, Extras::read(&parameters)?);
     let missing = |name, what| Failure::parameter(name, format!("it is missing; it holds {what}"));
     let start = parameters.time("start")?.ok_or_else(|| missing("start", "the first time"))?;
     let end = parameters.time("end")?.ok_or_else(|| missing("end", "the last time"))?;
-    let step = step(parameters.get("step").ok_or_else(|| missing("step", "the distance of two times"))?)?;
+    let step = parameters.duration("step")?.ok_or_else(|| missing("step", "the distance of two times"))?;
     if end < start {
         return Err(Failure::parameter("end", "end timestamp must not be before start time"));
     }
@@ -90,8 +146,26 @@ pub(super) async fn query_range(State(api): State<Api>, asked: Asked) -> Answer 
         let text = "exceeded maximum resolution of 11,000 points per timeseries; use a longer step";
         return Err(Failure::parameter("step", text));
     }
-    let ranges = api.run(move |api| query.range(&api.sight.of(&tenants), start, end, step)).await?;
-    success(&matrix(&ranges))
+    let work = timed(move |api| query.range(&api.sight.of(&tenants), start, end, step));
+    let (ranges, evaluated) = api.run_within(extras.within, work).await?;
+    extras.answer(matrix(&ranges), evaluated)
+}
+
+/// The expression as Prometheus lays it out.
+pub(super) async fn format_query(asked: Asked) -> Answer {
+    let missing = || Failure::parameter("query", "it is missing; it holds a PromQL expression");
+    let text = asked.parameters.get("query").ok_or_else(missing)?;
+    success(&json!(promql::pretty(text).map_err(|error| Failure::parameter("query", error))?))
+}
+
+/// There are no exemplars: the parameters are checked, and the list is empty.
+pub(super) async fn query_exemplars(asked: Asked) -> Answer {
+    expression(&asked.parameters)?;
+    let (start, end) = (asked.parameters.time("start")?, asked.parameters.time("end")?);
+    if end < start && end.is_some() {
+        return Err(Failure::parameter("end", "end timestamp must not be before start time"));
+    }
+    success(&json!([]))
 }
 
 /// The labels of the series that any of `match[]` selects; all, where there is none and none is asked for. With the
@@ -158,15 +232,10 @@ pub(super) async fn metadata(State(api): State<Api>, asked: Asked) -> Answer {
         let help = HELP.iter().find(|(own, _, _)| *own == name).map_or("", |(_, _, help)| help);
         (name, json!([{"type": kind, "help": help, "unit": ""}]))
     };
+    // A metric has one kind here, so every limit for each metric holds.
+    parameters.count("limit_per_metric")?;
     let most = if limit == 0 { usize::MAX } else { limit };
     success(&Value::Object(kinds.into_iter().filter(wanted).take(most).map(entry).collect()))
-}
-
-/// Grafana asks for the version to know what it may ask; it is that of the API that is spoken here.
-pub(super) async fn buildinfo() -> Answer {
-    success(&json!({
-        "version": "2.55.0", "revision": "weir", "branch": "weir", "buildUser": "", "buildDate": "", "goVersion": ""
-    }))
 }
 
 #[cfg(test)]

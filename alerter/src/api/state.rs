@@ -171,8 +171,22 @@ pub(super) async fn prometheus_rules(Of(api): Of<Api>, asked: Asked) -> Answer {
         Some("record") => Some("recording"),
         Some(other) => return Err(Failure::parameter("type", format!("«{other}» is neither alert nor record"))),
     };
-    let status = api.run(move |api| Ok(api.sight.of(&tenants).status())).await?;
-    let of_type = |status: &&RuleStatus| wanted.is_none_or(|wanted| wanted == kind(status).0);
+    let without_alerts = parameters.is_on("exclude_alerts")?;
+    let mut status = api.run(move |api| Ok(api.sight.of(&tenants).status())).await?;
+    // Of a name that is not given, all are wanted.
+    let is_named = |parameter: &str, name: &str| {
+        let mut names = parameters.all(parameter).peekable();
+        names.peek().is_none() || names.any(|wanted| wanted == name)
+    };
+    status.retain(|group| is_named("rule_group[]", &group.name) && is_named("file[]", &group.file.to_string_lossy()));
+    for group in &mut status {
+        group.rules.retain(|rule| {
+            wanted.is_none_or(|wanted| wanted == kind(rule).0) && is_named("rule_name[]", rule.rule.name())
+        });
+    }
+    // As in Prometheus, a group without a rule of such a name is left out, and one without a rule of such a type is not.
+    let by_name = parameters.all("rule_name[]").next().is_some();
+    status.retain(|group| !by_name || !group.rules.is_empty());
     let never = "0001-01-01T00:00:00Z";
     let group = |group: &GroupStatus| {
         let evaluated = group.evaluated_ms.map_or_else(|| never.to_owned(), time);
@@ -201,7 +215,8 @@ pub(super) async fn prometheus_rules(Of(api): Of<Api>, asked: Asked) -> Answer {
                 rule.insert("duration".to_owned(), json!(hold_ms as f64 / 1000.0));
                 rule.insert("keepFiringFor".to_owned(), json!(keep_ms as f64 / 1000.0));
                 rule.insert("annotations".to_owned(), texts(annotations));
-                rule.insert("alerts".to_owned(), json!(active(&status.alerts)));
+                let shown = if without_alerts { &[] } else { status.alerts.as_slice() };
+                rule.insert("alerts".to_owned(), json!(active(shown)));
             }
             rule
         };
@@ -210,7 +225,7 @@ pub(super) async fn prometheus_rules(Of(api): Of<Api>, asked: Asked) -> Answer {
             "file": group.file,
             "interval": group.interval_ms as f64 / 1000.0,
             "limit": group.limit,
-            "rules": group.rules.iter().filter(of_type).map(rule).collect::<Vec<_>>(),
+            "rules": group.rules.iter().map(rule).collect::<Vec<_>>(),
             "evaluationTime": 0,
             "lastEvaluation": evaluated,
         })

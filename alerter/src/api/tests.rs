@@ -99,6 +99,15 @@ async fn what_is_wrong_is_told_in_prometheus_form() {
         ("series", "match[]"),
         ("series?match[]=sum(x)", "match[]"),
         ("labels?limit=few", "limit"),
+        ("query?query=1&limit=few", "limit"),
+        ("query?query=1&timeout=soon", "timeout"),
+        ("query?query=1&lookback_delta=0", "lookback_delta"),
+        ("format_query", "query"),
+        ("format_query?query=rate(x)", "query"),
+        ("query_exemplars?query=x&start=2&end=1", "end"),
+        ("metadata?limit_per_metric=few", "limit_per_metric"),
+        ("rules?exclude_alerts=perhaps", "exclude_alerts"),
+        ("status/tsdb?limit=few", "limit"),
         ("label/service/values?start=2&end=1", "end"),
         ("rules?type=both", "type"),
     ] {
@@ -145,6 +154,145 @@ async fn series_labels_and_values_are_listed() {
     assert_eq!(one["data"].as_object().unwrap().len(), 1);
     let (_, metadata) = ask("/prometheus/api/v1/metadata").await;
     assert_eq!(metadata["data"]["weir_calls_total"][0]["type"], "counter");
+}
+
+#[tokio::test]
+async fn a_query_is_bounded_as_its_parameters_say() {
+    let query = |more: &str| format!("/prometheus/api/v1/query?query=weir_calls_total&time={T}{more}");
+    let (_, one) = ask(&query("&limit=1")).await;
+    assert_eq!(one["data"]["result"].as_array().unwrap().len(), 1, "{one}");
+    assert_eq!(one["warnings"], json!(["results truncated due to limit"]));
+    let (_, all) = ask(&query("&limit=2&stats=all&timeout=5s")).await;
+    assert_eq!((all["data"]["result"].as_array().unwrap().len(), &all["warnings"]), (2, &Value::Null));
+    assert!(all["data"]["stats"]["timings"]["execTotalTime"].as_f64().unwrap() > 0.0, "{all}");
+    let range = format!("start={T}&end={}&step=1s", T + 1);
+    let (_, ranges) = ask(&format!("/prometheus/api/v1/query_range?query=weir_calls_total&{range}&limit=1")).await;
+    assert_eq!(ranges["data"]["result"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_grafana_asks_of_a_prometheus_is_answered() {
+    let (_, health) = ask("/prometheus/api/v1/query?query=1%2B1&time=1700000000").await;
+    assert_eq!(health["data"]["result"], json!([1_700_000_000.0, "2"]));
+    let (_, text) =
+        ask("/prometheus/api/v1/format_query?query=sum%28rate%28x%7Ba%3D%22b%22%7D%5B5m%5D%29%29by%28c%29").await;
+    assert_eq!(text["data"], "sum by (c) (rate(x{a=\"b\"}[5m]))");
+    let (_, exemplars) = ask("/prometheus/api/v1/query_exemplars?query=x&start=1&end=2").await;
+    assert_eq!(exemplars, json!({"status": "success", "data": []}));
+    let (_, build) = ask("/prometheus/api/v1/status/buildinfo").await;
+    assert!(build["data"]["version"].is_string());
+    let (_, tsdb) = ask("/prometheus/api/v1/status/tsdb?limit=1").await;
+    assert_eq!(tsdb["data"]["headStats"]["numSeries"], 3);
+    assert_eq!(tsdb["data"]["seriesCountByMetricName"], json!([{"name": "weir_calls_total", "value": 2}]));
+}
+
+const RULES: &str = "groups: [
+  {name: one, rules: [{alert: A, expr: 'vector(1)'}, {record: r, expr: '1'}]},
+  {name: two, rules: [{alert: B, expr: 'vector(1)'}]}]";
+
+/// The API over these rules, evaluated once, and what evaluates them.
+async fn with_rules(folder: &std::path::Path, rules: &str) -> Api {
+    let file = folder.join("rules.yaml");
+    std::fs::write(&file, rules).unwrap();
+    let options = Options { rules: vec![file.display().to_string()], ..Options::default() };
+    let shared = Shared::new(Store::new(3_600_000, 10), Duration::from_mins(5));
+    let meter = opentelemetry::global::meter("test");
+    let (engine, _run) = Engine::open(&options, folder, shared.clone(), &meter).await.unwrap();
+    Api::new(shared, engine, Duration::from_secs(30))
+}
+
+async fn get(api: &Api, path: &str) -> (StatusCode, Value) {
+    let request = http::Request::get(path).body(Body::empty()).unwrap();
+    let answer = api.clone().routes().open().oneshot(request).await.unwrap();
+    let status = answer.status();
+    let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+#[tokio::test]
+async fn rules_are_chosen_by_type_name_group_and_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let api = with_rules(folder.path(), RULES).await;
+    let file = folder.path().join("rules.yaml").display().to_string();
+    for (asked, found) in [
+        (String::new(), "one: A r; two: B"),
+        ("type=alert".to_owned(), "one: A; two: B"),
+        ("type=record".to_owned(), "one: r; two: "),
+        ("rule_name[]=B&rule_name[]=r".to_owned(), "one: r; two: B"),
+        ("rule_name[]=B".to_owned(), "two: B"),
+        ("rule_group[]=two&exclude_alerts=true".to_owned(), "two: B"),
+        (format!("file[]={file}&rule_group[]=one"), "one: A r"),
+        ("file[]=other".to_owned(), ""),
+    ] {
+        let (_, answer) = get(&api, &format!("/prometheus/api/v1/rules?{asked}")).await;
+        let name = |value: &Value| value["name"].as_str().unwrap().to_owned();
+        let groups = answer["data"]["groups"].as_array().unwrap().iter().map(|group| {
+            let rules: Vec<String> = group["rules"].as_array().unwrap().iter().map(name).collect();
+            format!("{}: {}", name(group), rules.join(" "))
+        });
+        assert_eq!(groups.collect::<Vec<_>>().join("; "), found, "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn changes_of_alerts_are_listed_newest_first_page_by_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let api = with_rules(folder.path(), RULES).await;
+    let transition = |second: i64, name: &str, state: Option<crate::rules::State>| crate::rules::Transition {
+        time_ms: second * 1000,
+        state,
+        labels: Arc::new([("alertname", name), ("tenant", "acme")].map(|(n, v)| (n.to_owned(), v.to_owned())).into()),
+        annotations: Arc::default(),
+        value: f64::INFINITY,
+        active_at_ms: 1000,
+        group: "rules/a.yaml;one".into(),
+        rule: name.to_owned(),
+    };
+    use crate::rules::State::{Firing, Pending, Resolved};
+    let steps = [
+        (1, "A", Some(Pending)),
+        (2, "B", Some(Pending)),
+        (3, "A", Some(Firing)),
+        (4, "B", None),
+        (5, "A", Some(Resolved)),
+    ];
+    api.sight.engine_history().append(&steps.map(|(second, name, state)| transition(second, name, state)));
+    let listed = async |asked: &str| {
+        let (status, answer) = get(&api, &format!("/api/v1/alerts/history?{asked}")).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        let shown = answer["transitions"].as_array().unwrap().iter().map(|transition| {
+            format!(
+                "{}{}",
+                transition["labels"]["alertname"].as_str().unwrap(),
+                &transition["state"].as_str().unwrap()[..1]
+            )
+        });
+        (shown.collect::<Vec<_>>().join(" "), answer["next_cursor"].clone())
+    };
+    assert_eq!(listed("").await, ("Ar Bi Af Bp Ap".to_owned(), Value::Null));
+    assert_eq!(listed("alertname=A&limit=2").await, ("Ar Af".to_owned(), json!("2")));
+    assert_eq!(listed("alertname=A&limit=2&cursor=2").await, ("Ap".to_owned(), Value::Null));
+    assert_eq!(listed("start=2&end=4&state=pending&state=inactive").await.0, "Bi Bp");
+    assert_eq!(listed("filter=tenant%3Dacme&filter=alertname%3D~%22B%7CC%22").await.0, "Bi Bp");
+    let (_, answer) = get(&api, "/api/v1/alerts/history?limit=1").await;
+    let want = json!({
+        "time": "1970-01-01T00:00:05Z", "state": "resolved", "labels": {"alertname": "A", "tenant": "acme"},
+        "annotations": {}, "value": "+Inf", "active_at": "1970-01-01T00:00:01Z", "group": "one", "file": "rules/a.yaml"
+    });
+    assert_eq!(answer["transitions"][0], want);
+    for (asked, parameter) in [
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("state=on", "state"),
+        ("cursor=x", "cursor"),
+        ("start=soon", "start"),
+        ("start=2&end=1", "end"),
+        ("filter=A", "filter"),
+        ("match=A", "match"),
+    ] {
+        let (status, problem) = get(&api, &format!("/api/v1/alerts/history?{asked}")).await;
+        assert_eq!((status, &problem["parameter"]), (StatusCode::BAD_REQUEST, &json!(parameter)), "{asked}: {problem}");
+    }
 }
 
 #[tokio::test]

@@ -23,16 +23,32 @@ use super::tokens::{self, MAX_RANGE_MS};
 use super::{Error, LOOKBACK_MS, MAX_DEPTH, MAX_QUERY_BYTES};
 use crate::series::read::{MatchOp, Matcher};
 
+/// Reads and checks an expression.
 pub(super) fn parse(text: &str) -> Result<Plan, Error> {
+    lower(&tree(text)?)
+}
+
+/// The expression as Prometheus lays it out, once it was checked.
+pub(super) fn pretty(text: &str) -> Result<String, Error> {
+    let tree = tree(text)?;
+    lower(&tree)?;
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| tree.prettify()))
+        .map_err(|_| Error::Parse("the parser gave up on laying it out".to_owned()))
+}
+
+fn tree(text: &str) -> Result<Expr, Error> {
     if text.len() > MAX_QUERY_BYTES {
         return Err(Error::Limit { what: "bytes", limit: MAX_QUERY_BYTES as u64 });
     }
     let text = tokens::prepare(text)?;
     // The grammar's actions are foreign code that is known to panic on some numbers; what the check above does not
     // know must not end the program either.
-    let parsed = std::panic::catch_unwind(|| parser::parse(&text))
+    std::panic::catch_unwind(|| parser::parse(&text))
         .map_err(|_| Error::Parse("the parser gave up on it".to_owned()))?
-        .map_err(Error::Parse)?;
+        .map_err(Error::Parse)
+}
+
+fn lower(tree: &Expr) -> Result<Plan, Error> {
     let plan = Plan {
         root: Node::Number(0.0),
         selectors: Vec::new(),
@@ -40,7 +56,7 @@ pub(super) fn parse(text: &str) -> Result<Plan, Error> {
         resolution_ms: DEFAULT_RESOLUTION_MS,
     };
     let mut lowering = Lowering { plan, within: None };
-    let root = lowering.lower(&parsed, 0)?;
+    let root = lowering.lower(tree, 0)?;
     Ok(Plan { root, ..lowering.plan })
 }
 

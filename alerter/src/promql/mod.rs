@@ -114,6 +114,12 @@ impl Query {
         self.plan.resolution_ms = step_ms;
     }
 
+    /// Sets how far an instant selector looks back, in milliseconds; without it, that is [`LOOKBACK_MS`].
+    pub fn set_lookback(&mut self, back_ms: i64) {
+        let instant = self.plan.selectors.iter_mut().filter(|selector| selector.is_instant);
+        instant.for_each(|selector| selector.back_ms = back_ms);
+    }
+
     /// As it was written.
     pub fn text(&self) -> &str {
         &self.text
@@ -194,6 +200,11 @@ impl Query {
     pub fn selectors(&self) -> impl Iterator<Item = (&[Matcher], i64)> {
         self.plan.selectors.iter().map(|selector| (selector.matchers.as_slice(), self.plan.back_ms(selector)))
     }
+}
+
+/// Reads and checks a query, and lays it out as Prometheus does.
+pub fn pretty(text: &str) -> Result<String, Error> {
+    lower::pretty(text)
 }
 
 /// Reads a single series selector, as `match[]` of Prometheus' API holds it.
