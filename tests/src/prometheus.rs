@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
+use crate::maven::output;
+
 const START: Duration = Duration::from_secs(30);
 /// Another process may take a free port before Prometheus does.
 const TRIES: usize = 3;
@@ -25,16 +27,30 @@ pub struct Prometheus {
 impl Prometheus {
     /// Starts one that has nothing, and waits until it is ready.
     pub fn start() -> Result<Self> {
+        Self::start_with("# EOF\n")
+    }
+
+    /// The same with the samples of an OpenMetrics text.
+    pub fn start_with(openmetrics: &str) -> Result<Self> {
         let mut last = None;
         for _ in 0..TRIES {
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
             let mut prometheus = Self { folder: tempfile::tempdir()?, port, process: None };
+            prometheus.load(openmetrics)?;
             match prometheus.restart() {
                 Ok(()) => return Ok(prometheus),
                 Err(error) => last = Some(error),
             }
         }
         Err(last.unwrap_or_else(|| anyhow::anyhow!("not tried"))).context("Prometheus does not start")
+    }
+
+    fn load(&self, openmetrics: &str) -> Result<()> {
+        let samples = self.folder.path().join("samples");
+        std::fs::write(&samples, openmetrics)?;
+        let mut blocks = Command::new("promtool");
+        blocks.args(["tsdb", "create-blocks-from", "openmetrics"]).arg(&samples).arg(self.folder.path().join("data"));
+        output(&mut blocks).map(drop).context("promtool is in Debian's package prometheus")
     }
 
     /// Starts it again on its port and with what it had, after [`stop`](Self::stop).
