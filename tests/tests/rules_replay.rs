@@ -46,10 +46,22 @@ fn replay(arguments: &[&str]) -> Output {
     command.args(["rules", "replay"]).args(arguments).output().unwrap()
 }
 
+/// What the history lists, newest first: states and times.
+async fn history(api: &Api) -> Vec<(String, Value)> {
+    let asked = [("alertname", "InterfaceSlow"), ("filter", "severity=\"page\"")];
+    let (status, answer) = api.get("/api/v1/alerts/history", &asked).await.unwrap();
+    assert_eq!(status, 200, "{answer}");
+    let transitions = answer["transitions"].as_array().unwrap().iter();
+    transitions.map(|one| (one["state"].as_str().unwrap().to_owned(), one["time"].clone())).collect()
+}
+
 /// Compares an alert of a replay with what the alerter said, and gives the answer.
 fn compare(output: &Output, live: &Value) -> Value {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    compare_report(serde_json::from_slice(&output.stdout).unwrap(), live)
+}
+
+fn compare_report(report: Value, live: &Value) -> Value {
     let fired: Vec<&Value> =
         report["alerts"].as_array().unwrap().iter().filter(|alert| alert["fired_at"].is_string()).collect();
     let [alert] = &fired[..] else { panic!("not one alert: {report}") };
@@ -78,6 +90,19 @@ async fn given_the_folder_of_a_weir_that_has_stopped_then_the_alerts_are_those_t
     calls(&endpoint, true, 1).await;
     calls(&endpoint, false, 2).await;
     let live = resolved(&Api::new(&ready.http).unwrap()).await;
+    let url = format!("{}/api/v1/rules/replay?start=now-10m", ready.http);
+    let answer = reqwest::Client::new().post(url).body(RULES).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    compare_report(serde_json::from_str(&answer.text().await.unwrap()).unwrap(), &live);
+
+    let told = history(&Api::new(&ready.http).unwrap()).await;
+    let states = ["resolved", "firing", "pending"].map(str::to_owned);
+    let times = ["resolved_at", "fired_at", "active_at"].map(|key| live[key].clone());
+    assert_eq!(told, states.into_iter().zip(times).collect::<Vec<_>>());
+    weir.kill().unwrap();
+    let mut weir = Weir::new("standalone", &place, &config).unwrap();
+    let ready = weir.start().await.unwrap();
+    assert_eq!(history(&Api::new(&ready.http).unwrap()).await, told, "after a crash");
 
     let file = place.join("weir.yaml");
     let data = weir.data_dir();

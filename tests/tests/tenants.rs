@@ -60,6 +60,8 @@ fn table() -> Vec<Case> {
         plain("/api/v1/services", true),
         plain("/api/v1/dependencies", true),
         plain("/api/v1/alerts", true),
+        plain("/api/v1/alerts/history", true),
+        of_form("/api/v1/rules/replay"),
         plain("/api/v1/rules", false),
         case("/api/v1/interfaces/latency", true, |_| {
             "/api/v1/interfaces/latency?service=qacme-front&interface=qacme&start=now-1h&end=now".to_owned()
@@ -80,6 +82,11 @@ fn table() -> Vec<Case> {
         of_form("/prometheus/api/v1/query_range"),
         of_form("/prometheus/api/v1/series"),
         of_form("/prometheus/api/v1/labels"),
+        plain("/prometheus/api/v1/query_exemplars", false),
+        of_form("/prometheus/api/v1/query_exemplars"),
+        plain("/prometheus/api/v1/format_query", false),
+        of_form("/prometheus/api/v1/format_query"),
+        case("/prometheus/api/v1/status/tsdb", true, |_| "/prometheus/api/v1/status/tsdb?limit=1000".to_owned()),
         case("/prometheus/api/v1/label/{name}/values", true, |_| "/prometheus/api/v1/label/service/values".to_owned()),
         plain("/prometheus/api/v1/metadata", true),
         plain("/prometheus/api/v1/rules", true),
@@ -356,6 +363,16 @@ async fn by_query(site: &Site, alice: &str, bob: &str) {
         let narrowed = ask.body(format!("{form}&tenant=globex")).send().await.unwrap();
         assert_eq!(narrowed.status(), 403, "a form narrows too");
     }
+    // Rules of one's own, over one's own series: recorded ones have no tenant, and are seen.
+    let rules = "groups: [{name: g, interval: 1s, rules: [
+        {record: 'calls:all', expr: 'count by (service) (weir_calls_total)'}, {alert: Any, expr: 'calls:all > 0'}]}]";
+    let url = format!("{}/api/v1/rules/replay?start=now-5m", site.ready.http);
+    let answer = site.client.post(&url).bearer_auth(alice).body(rules).send().await.unwrap();
+    let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());
+    assert!(status == 200 && text.contains("qacme") && !text.contains("globex"), "{status} {text}");
+    let refused = site.client.post(&url).bearer_auth(alice).body("groups: [{name: g, rule: []}]").send().await.unwrap();
+    assert_eq!(refused.status(), 400);
+    assert!(refused.text().await.unwrap().contains("did you mean `rules`"));
 }
 
 /// A live tail shows its tenants' lines, and ends with its token.
