@@ -3,12 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod prometheus_answers {
+    pub(crate) mod api;
     pub(crate) mod queries;
 }
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use prometheus_answers::queries::QUERIES;
 use serde_json::Value as Json;
@@ -128,7 +128,7 @@ fn store(all: &[Series]) -> Store {
     for series in all {
         let mut labels = series.labels.clone();
         labels.insert("__name__".to_owned(), series.name.to_owned());
-        let labels = Arc::new(labels);
+        let labels = labels.into();
         for (ms, value) in &series.samples {
             store.record(&labels, *ms, &Recording::Number(*value), &mut refused);
         }
@@ -198,15 +198,15 @@ fn ours(query: &str, store: &Store, ms: i64) -> Option<Answer> {
         }
         Value::Vector(samples) => {
             for sample in samples {
-                answer.points.insert((*sample.labels).clone(), vec![(ms, float(&sample.value))]);
-                answer.order.push((*sample.labels).clone());
+                answer.points.insert(sample.labels.to_map(), vec![(ms, float(&sample.value))]);
+                answer.order.push(sample.labels.to_map());
             }
             "vector"
         }
         Value::Matrix(ranges) => {
             for range in ranges {
                 let points = range.points.iter().map(|(ms, value)| (*ms, float(value))).collect();
-                answer.points.insert((*range.labels).clone(), points);
+                answer.points.insert(range.labels.to_map(), points);
             }
             "matrix"
         }
@@ -218,7 +218,7 @@ fn ours_over(query: &str, store: &Store, (start, end, step): (i64, i64, i64)) ->
     let ranges = Query::parse(query).and_then(|query| query.range(store, start, end, step)).ok()?;
     let points = |range: weir_alerter::promql::Range| {
         let points = range.points.iter().map(|(ms, value)| (*ms, float(value))).collect();
-        ((*range.labels).clone(), points)
+        (range.labels.to_map(), points)
     };
     Some(Answer { kind: "matrix".to_owned(), points: ranges.into_iter().map(points).collect(), ..Answer::default() })
 }
@@ -266,7 +266,8 @@ async fn given_the_same_samples_then_each_query_is_answered_as_prometheus_answer
     for &query in QUERIES {
         for minutes in [23, 31, 58] {
             let ms = BASE + minutes * 60_000 + 7_013;
-            let (_, body) = api.get("/prometheus/api/v1/query", &[("query", query), ("time", &text(ms))]).await.unwrap();
+            let (_, body) =
+                api.get("/prometheus/api/v1/query", &[("query", query), ("time", &text(ms))]).await.unwrap();
             let (ours, theirs) = (ours(query, &store, ms), theirs(&body));
             if let Some(difference) = difference(ours.as_ref(), theirs.as_ref()) {
                 wrong.push(format!("{query} at {minutes} m: {difference}: {}", body["error"]));

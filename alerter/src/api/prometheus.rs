@@ -56,6 +56,7 @@ impl Extras {
     }
 
     /// The answer, with at most as many series as were asked for; `evaluated` is how long the evaluation took.
+    #[allow(clippy::unnecessary_wraps, reason = "what handlers return")]
     fn answer(&self, mut data: Value, evaluated: Duration) -> Answer {
         let total = self.begun.elapsed();
         if self.is_timed {

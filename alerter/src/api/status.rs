@@ -28,10 +28,10 @@ pub(super) async fn tsdb(State(api): State<Api>, asked: Asked) -> Answer {
         let series = api.sight.of(&tenants).labels(&[], None);
         let mut pairs = HashSet::new();
         for labels in &series {
-            *by_name.entry(labels.get("__name__").cloned().unwrap_or_default()).or_default() += 1;
+            *by_name.entry(labels.get("__name__").unwrap_or_default().to_owned()).or_default() += 1;
             for pair in labels.iter() {
                 if pairs.insert(pair) {
-                    *values.entry(pair.0.clone()).or_default() += 1;
+                    *values.entry(pair.0.to_owned()).or_default() += 1;
                 }
             }
         }

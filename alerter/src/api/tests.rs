@@ -197,7 +197,7 @@ async fn with_rules(folder: &std::path::Path, rules: &str) -> Api {
     let options = Options { rules: vec![file.display().to_string()], ..Options::default() };
     let shared = Shared::new(Store::new(3_600_000, 10), Duration::from_mins(5));
     let meter = opentelemetry::global::meter("test");
-    let (engine, _run) = Engine::open(&options, folder, shared.clone(), &meter).await.unwrap();
+    let (engine, _run) = Engine::open(&options, folder, shared.clone(), None, &meter).await.unwrap();
     Api::new(shared, engine, Duration::from_secs(30))
 }
 

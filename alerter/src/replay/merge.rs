@@ -40,24 +40,17 @@ struct Part {
 impl Merge {
     /// All partitions of what feeds series that have records of `since_ms` or later. A topic that is not there has none.
     pub(super) async fn open(bus: &Bus, since_ms: i64) -> Result<Self, Error> {
-        let mut parts = Vec::new();
+        let mut partitions = Vec::new();
         for name in READ {
             let count = match bus.partitions(name).await {
                 Err(Error::Unknown(_)) => 0,
                 count => count?,
             };
-            for number in 0..count {
-                let partition = Partition::new(name, number);
-                let (low, goal) = bus.offsets(&partition).await?;
-                if low < goal {
-                    let next = offset_since(bus, &partition, since_ms).await?;
-                    let position = Position { partition: partition.clone(), offset: next };
-                    let consumer = bus.consumer_of(&[position], AHEAD_BYTES)?;
-                    parts.push(Part { consumer, partition, buffer: VecDeque::new(), next, goal });
-                }
-            }
+            partitions.extend((0..count).map(|number| Partition::new(name, number)));
         }
-        try_join_all(parts.iter_mut().map(Part::fill)).await?;
+        // At the same time: on Kafka, each look at an offset takes a client of its own.
+        let parts = try_join_all(partitions.into_iter().map(|partition| Part::open(bus, partition, since_ms))).await?;
+        let parts: Vec<Part> = parts.into_iter().flatten().collect();
         let head = |(at, part): (usize, &Part)| Some(Reverse((part.buffer.front()?.timestamp_ms, at)));
         let heads = parts.iter().enumerate().filter_map(head).collect();
         Ok(Self { parts, heads })
@@ -94,6 +87,20 @@ impl Merge {
 }
 
 impl Part {
+    /// `None` for one that holds nothing.
+    async fn open(bus: &Bus, partition: Partition, since_ms: i64) -> Result<Option<Self>, Error> {
+        let (low, goal) = bus.offsets(&partition).await?;
+        if low >= goal {
+            return Ok(None);
+        }
+        let next = offset_since(bus, &partition, since_ms).await?;
+        let position = Position { partition: partition.clone(), offset: next };
+        let consumer = bus.consumer_of(&[position], AHEAD_BYTES)?;
+        let mut part = Self { consumer, partition, buffer: VecDeque::new(), next, goal };
+        part.fill().await?;
+        Ok(Some(part))
+    }
+
     /// Waits for its next records; there are none only at its end.
     async fn fill(&mut self) -> Result<(), Error> {
         let since = Instant::now();

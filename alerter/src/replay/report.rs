@@ -1,6 +1,6 @@
 //! What a replay says: each alert, and each rule.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,11 +8,14 @@ use serde_json::{Value, json};
 
 use super::pages::Pages;
 use super::{Replay, Window};
+use crate::notify::fingerprint;
 use crate::rules::{Evaluator, GroupStatus, RuleKind, State, Transition};
 use crate::rules::AlertLabels as Labels;
 
 /// Alerts that are kept; of more, only their numbers are.
 const MAX_ALERTS: usize = 20_000;
+/// Alerts that are told apart; more of them count as new each time that they fire.
+const MAX_FINGERPRINTS: usize = 1_000_000;
 const WEEK_MS: f64 = 7.0 * 86_400_000.0;
 
 /// What the rules would have fired.
@@ -104,8 +107,8 @@ pub(super) struct Collected {
     first_tick_ms: Option<i64>,
     rules: Vec<ReplayedRule>,
     by_key: BTreeMap<RuleKey, usize>,
-    /// Labels of those that fired, by rule.
-    fired: BTreeMap<(usize, Labels), ()>,
+    /// Fingerprints of those that fired, by rule.
+    fired: BTreeSet<(usize, u64)>,
     going_on: BTreeMap<(RuleKey, Labels), ReplayedAlert>,
     ended: Vec<ReplayedAlert>,
     dropped: u64,
@@ -135,7 +138,7 @@ impl Collected {
             first_tick_ms: None,
             rules,
             by_key,
-            fired: BTreeMap::new(),
+            fired: BTreeSet::new(),
             going_on: BTreeMap::new(),
             ended: Vec::new(),
             dropped: 0,
@@ -220,7 +223,11 @@ impl Collected {
     }
 
     fn count(&mut self, rule: usize, labels: &Labels, pages: usize, took_ms: Option<i64>) {
-        let is_new = self.fired.insert((rule, labels.clone()), ()).is_none();
+        let key = (rule, fingerprint(labels));
+        let is_new = !self.fired.contains(&key);
+        if self.fired.len() < MAX_FINGERPRINTS {
+            self.fired.insert(key);
+        }
         let rule = &mut self.rules[rule];
         rule.firings += 1;
         rule.alerts += u64::from(is_new);
