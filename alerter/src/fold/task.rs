@@ -46,8 +46,9 @@ const PENDING_BYTES: usize = 4 << 20;
 const WINDOW: Duration = Duration::from_mins(10);
 const IDS: usize = 2_000_000;
 
-/// An idle watermark stays so far behind the wall clock, or less where less is late.
-const ON_ITS_WAY: Duration = Duration::from_secs(1);
+/// An idle watermark stays so far behind the wall clock, or less where less is late: producers linger for some
+/// milliseconds. Rules wait so long on top of the lateness, and who is told of an alert with them.
+pub(crate) const ON_ITS_WAY: Duration = Duration::from_millis(500);
 /// Services that late calls and calls of the future are counted by.
 const SERVICES: usize = 500;
 

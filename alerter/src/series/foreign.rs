@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-/// What is on its way to the bus may take so long.
-const ON_ITS_WAY_MS: i64 = 1000;
+use crate::fold::task::ON_ITS_WAY;
+
 /// A partition to which nothing came for so long is not waited for.
 const ACTIVE_MS: i64 = 5 * 60_000;
 
@@ -52,7 +52,8 @@ impl Foreign {
     pub(super) fn complete(&self, of: &[i32], wall_ms: i64) -> Option<u64> {
         let places = of.iter().filter_map(|partition| self.0.get(partition)).filter(|place| place.is_active(wall_ms));
         let least = places.map(|place| place.read_ms).min()?;
-        Some(u64::try_from(least.saturating_sub(ON_ITS_WAY_MS)).unwrap_or(0).saturating_mul(1_000_000))
+        let complete = u64::try_from(least).unwrap_or(0).saturating_mul(1_000_000);
+        Some(complete.saturating_sub(ON_ITS_WAY.as_nanos() as u64))
     }
 }
 
@@ -73,11 +74,11 @@ mod tests {
             |foreign: &Foreign, of: &[i32], wall_ms| foreign.complete(of, wall_ms).map(|nano| nano / 1_000_000);
         assert_eq!((foreign.end(), foreign.complete(&[0, 1], 0)), (0, None));
         foreign.came(1, 100_000, 160_000);
-        assert_eq!((foreign.end(), complete(&foreign, &[0, 1], 160_000)), (2, Some(99_000)));
+        assert_eq!((foreign.end(), complete(&foreign, &[0, 1], 160_000)), (2, Some(99_500)));
         assert_eq!(complete(&foreign, &[0], 160_000), None, "a collector of weir writes to it");
         foreign.read(1, 161_000);
         foreign.came(1, 200_000, 162_000);
-        assert_eq!(complete(&foreign, &[1], 162_000), Some(161_000), "what is of the future is of now");
+        assert_eq!(complete(&foreign, &[1], 162_000), Some(161_500), "what is of the future is of now");
         assert_eq!(foreign.active(&[0, 1], 162_000), [1]);
         assert_eq!(foreign.active(&[0, 1], 162_000 + ACTIVE_MS), [] as [i32; 0]);
         assert_eq!(foreign.complete(&[1], 162_000 + ACTIVE_MS), None, "nothing came for long");
