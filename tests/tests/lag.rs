@@ -90,6 +90,9 @@ async fn given_metrics_that_are_held_back_while_spans_flow_then_no_alert_fires_o
     let calling = tokio::spawn(steady(format!("{url}/v1/traces"), spans));
     let url = of_metrics.start().await.unwrap().otlp_http.unwrap();
     let measuring = tokio::spawn(steady(format!("{url}/v1/metrics"), temperature));
+    // The same port after a restart, so that who sends finds it again.
+    let mut again = config.clone();
+    again["collector"]["otlp"]["http"] = json!(url.trim_start_matches("http://"));
     let api = Api::new(&alerter.start().await.unwrap().http).unwrap();
     let firing = || async {
         let alerts = api.alerts().await.ok()?;
@@ -107,18 +110,27 @@ async fn given_metrics_that_are_held_back_while_spans_flow_then_no_alert_fires_o
     tokio::time::sleep(Duration::from_secs(3)).await;
     let told = webhook.caught().len();
 
-    of_metrics.signal(Signal::STOP).unwrap();
-    tokio::time::sleep(hold).await;
-    let held = api.alerts().await.unwrap();
-    assert_eq!(held["pipeline"]["late"].as_array().map(Vec::len), Some(1), "{held}");
-    assert_eq!(firing().await.unwrap(), ["Hot"], "{held}");
-    of_metrics.signal(Signal::CONT).unwrap();
-    assert!(until(PATIENCE, near).await.is_some(), "{}", api.alerts().await.unwrap());
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(webhook.caught().len(), told, "{:?}", webhook.caught());
-    let (_, periods) = api.get("/api/v1/alerts", &[]).await.unwrap();
-    let ended: Vec<_> = periods["alerts"].as_array().unwrap().iter().filter(|a| a["state"] == "resolved").collect();
-    assert!(ended.iter().all(|alert| alert["labels"]["alertname"] != "Hot"), "{ended:?}");
+    // It stands still, then is killed and returns.
+    for is_killed in [false, true] {
+        if is_killed {
+            of_metrics.kill().unwrap();
+        } else {
+            of_metrics.signal(Signal::STOP).unwrap();
+        }
+        tokio::time::sleep(hold).await;
+        let held = api.alerts().await.unwrap();
+        assert_eq!(held["pipeline"]["late"].as_array().map(Vec::len), Some(1), "{held}");
+        assert_eq!(firing().await.unwrap(), ["Hot"], "{held}");
+        if is_killed {
+            of_metrics = Weir::new("collector", &folder.path().join("metrics"), &again).unwrap();
+            of_metrics.start().await.unwrap();
+        } else {
+            of_metrics.signal(Signal::CONT).unwrap();
+        }
+        assert!(until(PATIENCE, near).await.is_some(), "{}", api.alerts().await.unwrap());
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(webhook.caught().len(), told, "killed: {is_killed}: {:?}", webhook.caught());
+    }
     calling.abort();
     measuring.abort();
 }
