@@ -94,8 +94,8 @@ fn data() -> Vec<Series> {
             add("latency_bucket", &[of[0], of[1], ("le", le)], &mut |at| Some(rows[at as usize][at_bound]));
         }
     }
-    add("gap", &[("instance", "i1")], &mut |at| (at / 40 % 2 == 0).then(|| at as f64));
-    add("gap", &[("instance", "i2")], &mut |at| (at % 50 < 5).then(|| 100.0 - at as f64));
+    add("gap", &[("instance", "i1")], &mut |at| (at / 40 % 2 == 0).then_some(at as f64));
+    add("gap", &[("instance", "i2")], &mut |at| (at % 50 < 5).then_some(100.0 - at as f64));
     add("odd", &[("kind", "nan")], &mut |at| Some(if at % 3 == 0 { f64::NAN } else { at as f64 }));
     add("odd", &[("kind", "inf")], &mut |at| Some(if at % 4 == 0 { f64::INFINITY } else { 1.5 }));
     add("odd", &[("kind", "negative")], &mut |at| Some(-(at as f64)));

@@ -29,7 +29,7 @@ pub(super) async fn tsdb(State(api): State<Api>, asked: Asked) -> Answer {
         let mut pairs = HashSet::new();
         for labels in &series {
             *by_name.entry(labels.get("__name__").unwrap_or_default().to_owned()).or_default() += 1;
-            for pair in labels.iter() {
+            for pair in labels {
                 if pairs.insert(pair) {
                     *values.entry(pair.0.to_owned()).or_default() += 1;
                 }

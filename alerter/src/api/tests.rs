@@ -236,6 +236,7 @@ async fn rules_are_chosen_by_type_name_group_and_file() {
 
 #[tokio::test]
 async fn changes_of_alerts_are_listed_newest_first_page_by_page() {
+    use crate::rules::State::{Firing, Pending, Resolved};
     let folder = tempfile::tempdir().unwrap();
     let api = with_rules(folder.path(), RULES).await;
     let transition = |second: i64, name: &str, state: Option<crate::rules::State>| crate::rules::Transition {
@@ -248,7 +249,6 @@ async fn changes_of_alerts_are_listed_newest_first_page_by_page() {
         group: "rules/a.yaml;one".into(),
         rule: name.to_owned(),
     };
-    use crate::rules::State::{Firing, Pending, Resolved};
     let steps = [
         (1, "A", Some(Pending)),
         (2, "B", Some(Pending)),

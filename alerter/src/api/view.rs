@@ -134,7 +134,8 @@ impl View<'_> {
         }
         self.sight.engine.history().visit(before, |entry| {
             let Transition { labels, group, rule, .. } = &*entry.transition;
-            let is_seen = self.sees(labels.get(TENANT).map(String::as_str)) && !unseen.contains(&(group.to_string(), rule.clone()));
+            let is_seen = self.sees(labels.get(TENANT).map(String::as_str))
+                && !unseen.contains(&(group.to_string(), rule.clone()));
             !is_seen || take(entry)
         });
     }

@@ -214,7 +214,12 @@ impl Course {
             self.seen.recorded.record(&sample.labels, sample.time_ms, &sample.value, &mut refused);
         }
         let waited_ms = self.now_ms.saturating_sub(time_ms);
-        let tick = Tick { time_ms, waited_ms, transitions: &transitions, refused: refused.over_limit + refused.over_tenant_limit };
+        let tick = Tick {
+            time_ms,
+            waited_ms,
+            transitions: &transitions,
+            refused: refused.over_limit + refused.over_tenant_limit,
+        };
         self.collected.take(&tick, &self.evaluator, failed > 0);
         true
     }

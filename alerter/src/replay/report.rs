@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 use super::pages::Pages;
 use super::{Replay, Window};
 use crate::notify::fingerprint;
-use crate::rules::{Evaluator, GroupStatus, RuleKind, State, Transition};
-use crate::rules::AlertLabels as Labels;
+use crate::rules::{AlertLabels, Evaluator, GroupStatus, Rule, RuleKind, State, Transition};
 
 /// Alerts that are kept; of more, only their numbers are.
 const MAX_ALERTS: usize = 20_000;
@@ -41,7 +40,7 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReplayedAlert {
     /// `alertname`, the labels of the series, and those of the rule.
-    pub labels: Labels,
+    pub labels: AlertLabels,
     /// As they were at the last change of its state.
     pub annotations: Arc<BTreeMap<String, String>>,
     /// Since when its expression held.
@@ -109,7 +108,7 @@ pub(super) struct Collected {
     by_key: BTreeMap<RuleKey, usize>,
     /// Fingerprints of those that fired, by rule.
     fired: BTreeSet<(usize, u64)>,
-    going_on: BTreeMap<(RuleKey, Labels), ReplayedAlert>,
+    going_on: BTreeMap<(RuleKey, AlertLabels), ReplayedAlert>,
     ended: Vec<ReplayedAlert>,
     dropped: u64,
     refused: u64,
@@ -222,7 +221,7 @@ impl Collected {
         }
     }
 
-    fn count(&mut self, rule: usize, labels: &Labels, pages: usize, took_ms: Option<i64>) {
+    fn count(&mut self, rule: usize, labels: &AlertLabels, pages: usize, took_ms: Option<i64>) {
         let key = (rule, fingerprint(labels));
         let is_new = !self.fired.contains(&key);
         if self.fired.len() < MAX_FINGERPRINTS {
@@ -286,7 +285,7 @@ impl Collected {
 }
 
 /// The alerting rules of a group.
-fn alerting(group: &GroupStatus) -> impl Iterator<Item = &Arc<crate::rules::Rule>> {
+fn alerting(group: &GroupStatus) -> impl Iterator<Item = &Arc<Rule>> {
     let rules = group.rules.iter().map(|status| &status.rule);
     rules.filter(|rule| matches!(rule.kind, RuleKind::Alert { .. }))
 }

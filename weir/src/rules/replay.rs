@@ -160,17 +160,19 @@ fn line(alert: &ReplayedAlert) -> String {
     let labels = alert.labels.iter().filter(|(name, _)| *name != "alertname");
     let labels: Vec<String> = labels.map(|(name, value)| format!("{name}={value}")).collect();
     let or_before = if alert.is_older { " or before" } else { "" };
-    let mut line = format!("{name} {{{}}} pending {}{or_before}", labels.join(", "), when(alert.pending_ms));
-    if let (Some(fired), Some(waited)) = (alert.fired_ms, alert.waited_ms) {
-        line += &format!(", fired {} (known {} later)", when(fired), seconds(waited));
-    }
-    line += &match (alert.fired_ms, alert.ended_ms) {
+    let labels = labels.join(", ");
+    let pending = when(alert.pending_ms);
+    let fired = match (alert.fired_ms, alert.waited_ms) {
+        (Some(fired), Some(waited)) => format!(", fired {} (known {} later)", when(fired), seconds(waited)),
+        _ => String::new(),
+    };
+    let ended = match (alert.fired_ms, alert.ended_ms) {
         (Some(_), Some(ended)) => format!(", resolved {}", when(ended)),
         (None, Some(ended)) => format!(", inactive {}", when(ended)),
         (Some(_), None) => ", fires on".to_owned(),
         (None, None) => String::new(),
     };
-    plain(&format!("{line}, greatest value {}", alert.greatest))
+    plain(&format!("{name} {{{labels}}} pending {pending}{or_before}{fired}{ended}, greatest value {}", alert.greatest))
 }
 
 fn sums(report: &Report, rule: &ReplayedRule) -> String {
