@@ -130,9 +130,8 @@ fn key(name: &[u8]) -> Option<Key> {
         (36, b"gen_ai.usage.cache_read.input_tokens") => Key::CachedTokens,
         // OpenLLMetry; Envoy's AI gateway and others; Sentry.
         (36, b"gen_ai.usage.cache_read_input_tokens")
-        | (32, b"gen_ai.usage.cached_input_tokens")
         | (26, b"gen_ai.usage.cached_tokens")
-        | (32, b"gen_ai.usage.input_tokens.cached") => Key::OldCachedTokens,
+        | (32, b"gen_ai.usage.cached_input_tokens" | b"gen_ai.usage.input_tokens.cached") => Key::OldCachedTokens,
         (36, b"gen_ai.usage.reasoning.output_tokens") => Key::ReasoningTokens,
         (29, b"gen_ai.usage.reasoning_tokens") | (36, b"gen_ai.usage.output_tokens.reasoning") => {
             Key::OldReasoningTokens
