@@ -289,14 +289,14 @@ mod tests {
         calls.faces().map(|(_, labels)| &labels["__name__"]).collect()
     }
 
-    fn hdr(micros: u64) -> Option<v1::Hdr> {
+    fn hdr(micros: u64) -> v1::Hdr {
         let mut hdr = Hdr::default();
         hdr.record(micros);
-        Some(hdr.to_message())
+        hdr.to_message()
     }
 
     fn plain(unix_seconds: u64) -> v1::CallSlot {
-        v1::CallSlot { unix_seconds, calls: 1, durations: hdr(2_000_000), ..v1::CallSlot::default() }
+        v1::CallSlot { unix_seconds, calls: 1, durations: Some(hdr(2_000_000)), ..v1::CallSlot::default() }
     }
 
     #[test]
@@ -307,8 +307,8 @@ mod tests {
         let of_model = v1::CallSlot {
             cached_input_tokens: 600,
             reasoning_output_tokens: 50,
-            time_to_first_token: hdr(500_000),
-            time_per_output_token: hdr(15_000),
+            time_to_first_token: Some(hdr(500_000)),
+            time_per_output_token: Some(hdr(15_000)),
             ..plain(1)
         };
         calls.add(&of_model, false).unwrap();
@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn given_totals_of_before_then_they_go_on_under_the_same_keys() {
         let mut calls = Calls::new("acme", "llm", "chat qwen");
-        let time_to_first_token = hdr(500_000);
+        let time_to_first_token = Some(hdr(500_000));
         calls.add(&v1::CallSlot { cached_input_tokens: 600, time_to_first_token, ..plain(1) }, false).unwrap();
         let totals: Vec<_> = calls.totals().collect();
         let mut after = Calls::new("acme", "llm", "chat qwen");
