@@ -83,6 +83,13 @@ pub struct Pairs<'a>(&'a str);
 
 impl<'a> Pairs<'a> {
     fn part(&mut self) -> Option<&'a str> {
+        let first = usize::from(*self.0.as_bytes().first()?);
+        if first < MORE {
+            // As nearly all are.
+            let (part, rest) = self.0.get(1..)?.split_at_checked(first)?;
+            self.0 = rest;
+            return Some(part);
+        }
         let (mut length, mut shift, mut used) = (0, 0, 0);
         for byte in self.0.bytes() {
             used += 1;

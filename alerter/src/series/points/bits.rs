@@ -38,11 +38,18 @@ impl BitWriter {
 
 /// The number of `width` bits, at most 64, that begins at a bit; what lies behind the end is zero.
 pub(super) fn bits(bytes: &[u8], at: usize, width: u32) -> u64 {
+    if width == 0 {
+        return 0;
+    }
     let (from, shift) = (at / 8, (at % 8) as u32);
     let mask = if width < 64 { (1 << width) - 1 } else { u64::MAX };
     let rest = bytes.get(from..).unwrap_or_default();
-    match rest.first_chunk::<8>() {
-        Some(word) if shift + width <= 64 => (u64::from_le_bytes(*word) >> shift) & mask,
+    match (rest.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        (Some(word), _) if shift + width <= 64 => (u64::from_le_bytes(*word) >> shift) & mask,
+        // Of the last bytes the last eight are read, which begin before them.
+        (None, Some(word)) if !rest.is_empty() => {
+            (u64::from_le_bytes(*word) >> (64 - 8 * rest.len() as u32 + shift)) & mask
+        }
         _ => {
             let mut word = [0; 16];
             let there = rest.len().min(word.len());

@@ -6,8 +6,7 @@
 use std::ops::Range;
 
 use super::bits::{BitWriter, bits, put_varint, unzigzag, varint, width, zigzag};
-use super::{sum, values};
-use crate::series::read::is_stale;
+use super::values;
 
 /// Some points, oldest first.
 #[derive(Debug)]
@@ -55,11 +54,12 @@ impl Chunk {
         differs().for_each(|differs| writer.put(above(differs), each));
         bytes.extend(writer.finish());
         let all: Vec<f64> = points.iter().map(|point| point.1).collect();
+        let from = bytes.len();
         values::encode(&all, &mut bytes);
         Self {
             first_ms: first,
             last_ms: last,
-            sum: sum(all.into_iter()),
+            sum: values::sum_before(bytes.get(from..).unwrap_or_default(), points.len()),
             bytes: bytes.into_boxed_slice(),
             count: points.len() as u16,
         }
@@ -81,9 +81,7 @@ impl Chunk {
 
     /// The same of the values before this one.
     pub(super) fn sum_before(&self, at: usize) -> f64 {
-        let mut before = 0.0;
-        values::decode(self.parts().1, 0..at, |value| before += if is_stale(value) { 0.0 } else { value });
-        before
+        values::sum_before(self.parts().1, at)
     }
 
     /// Times, and the values' bytes.

@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+use crate::series::read::is_stale;
+
 use super::bits::{BitWriter, bits, put_varint, unzigzag, varint, width, zigzag};
 
 /// The powers of ten that are tried; a double has at most 17 digits.
@@ -124,28 +126,58 @@ fn xor(values: &[f64], most: usize) -> Option<Vec<u8>> {
     (writer.len() < most).then(|| writer.finish())
 }
 
+/// Decimals as they are read.
+struct Decimals<'a> {
+    power: f64,
+    least: i64,
+    /// The first number where steps are packed.
+    first: Option<i64>,
+    bits: u32,
+    packed: &'a [u8],
+}
+
+impl<'a> Decimals<'a> {
+    /// `None` where the values are no decimals.
+    fn read(bytes: &'a [u8]) -> Option<Self> {
+        let (&[kind, bits], mut rest) = bytes.split_first_chunk::<2>()?;
+        let power = POWERS.get(usize::from(kind & !DELTAS)).copied()?;
+        let least = unzigzag(varint(&mut rest));
+        let first = (kind & DELTAS != 0).then(|| unzigzag(varint(&mut rest)));
+        Some(Self { power, least, first, bits: u32::from(bits), packed: rest })
+    }
+
+    fn for_each(&self, range: Range<usize>, mut take: impl FnMut(i64)) {
+        let packed = |at: usize| self.least.wrapping_add(bits(self.packed, at * self.bits as usize, self.bits) as i64);
+        let Some(mut number) = self.first else {
+            return range.for_each(|at| take(packed(at)));
+        };
+        for at in 0..range.end {
+            if at >= range.start {
+                take(number);
+            }
+            number = number.wrapping_add(packed(at));
+        }
+    }
+}
+
 /// Passes the values of a range to `take`.
 pub(super) fn decode(bytes: &[u8], range: Range<usize>, mut take: impl FnMut(f64)) {
-    let Some((kind, mut rest)) = bytes.split_first() else { return };
-    if *kind == XOR {
-        return unxor(rest, range, take);
+    match Decimals::read(bytes) {
+        Some(decimals) => decimals.for_each(range, |number| take(number as f64 / decimals.power)),
+        None => unxor(bytes.get(1..).unwrap_or_default(), range, take),
     }
-    let Some((bits_each, after)) = rest.split_first() else { return };
-    rest = after;
-    let each = u32::from(*bits_each);
-    let power = POWERS.get(usize::from(kind & !DELTAS)).copied().unwrap_or(1.0);
-    let least = unzigzag(varint(&mut rest));
-    if kind & DELTAS == 0 {
-        let number = |at: usize| least.wrapping_add(bits(rest, at * each as usize, each) as i64);
-        return range.for_each(|at| take(number(at) as f64 / power));
-    }
-    let mut whole = unzigzag(varint(&mut rest));
-    for at in 0..range.end {
-        if at >= range.start {
-            take(whole as f64 / power);
-        }
-        whole = whole.wrapping_add(least).wrapping_add(bits(rest, at * each as usize, each) as i64);
-    }
+}
+
+/// The sum of the values before this one, but for what ends the series. Decimals are added exactly, and rounded once.
+pub(super) fn sum_before(bytes: &[u8], to: usize) -> f64 {
+    let mut sum = 0.0;
+    let Some(decimals) = Decimals::read(bytes) else {
+        decode(bytes, 0..to, |value| sum += if is_stale(value) { 0.0 } else { value });
+        return sum;
+    };
+    let mut whole = 0_i128;
+    decimals.for_each(0..to, |number| whole += i128::from(number));
+    whole as f64 / decimals.power
 }
 
 fn unxor(bytes: &[u8], range: Range<usize>, mut take: impl FnMut(f64)) {
