@@ -1,3 +1,5 @@
+use std::ops::ControlFlow;
+
 use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
 use weir_proto::otlp::common::v1::{AnyValue, KeyValue, any_value};
 use weir_proto::otlp::metrics::v1::{
@@ -182,6 +184,18 @@ fn more_series_than_allowed_are_refused_and_counted() {
     other.series[0].interface = "GET /".into();
     store.add_calls(&other, &mut refused);
     assert_eq!((store.len(), refused.over_limit), (11, 1), "calls are shown as eleven series at most");
+}
+
+#[test]
+fn given_a_reader_that_breaks_then_it_is_passed_no_more_series() {
+    let (mut store, mut refused) = (store(), Refused::default());
+    store.add_calls(&range(0, 5, &[T]), &mut refused);
+    let mut passed = 0;
+    store.each(&[], 0, i64::MAX, &mut |_| {
+        passed += 1;
+        if passed == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert_eq!((passed, store.len()), (2, 7));
 }
 
 #[test]
