@@ -53,7 +53,10 @@ impl Learner {
     /// A call that ended at `end` came at `arrival`, both in nanoseconds since the epoch.
     pub(super) fn add(&mut self, arrival: u64, end: u64) {
         let late = arrival.saturating_sub(end).div_ceil(1_000_000);
-        let Some(bound) = BOUNDS.iter().position(|bound| late <= *bound) else { return };
+        let bound = BOUNDS.partition_point(|bound| *bound < late);
+        if bound == BOUNDS.len() {
+            return;
+        }
         let minute = arrival / MINUTE;
         // A record whose time is behind that of another counts with it.
         if self.minutes.back().is_none_or(|(newest, _)| *newest < minute) {

@@ -49,7 +49,9 @@ impl Seen {
     /// False where the id was there. `at` is the record's arrival in nanoseconds.
     pub fn insert(&mut self, id: (u128, u64), at: u64) -> bool {
         if at.saturating_sub(self.since) >= self.window_nano || self.current.len() >= self.capacity / 2 {
-            self.previous = std::mem::take(&mut self.current);
+            // As many are likely to come again.
+            let next = Hashes::with_capacity_and_hasher(self.current.len(), BuildHasherDefault::default());
+            self.previous = std::mem::replace(&mut self.current, next);
             self.since = self.since.max(at);
         }
         let hash = self.hash.hash_one(id);

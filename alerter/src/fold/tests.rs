@@ -129,6 +129,15 @@ fn given_attributes_before_the_kind_then_they_are_read() {
 }
 
 #[test]
+fn given_spans_of_other_kinds_then_they_are_counted_and_move_the_watermark_whatever_their_attributes_are() {
+    let client = Span { kind: SpanKind::Client as i32, ..answer(1, 0.5, 101) };
+    let unspecified = Span { kind: 0, ..answer(2, 0.5, 101) };
+    let late = Span { kind: SpanKind::Internal as i32, ..span(3, T + 5 * SECOND, 1) };
+    let deltas = fold(vec![client, unspecified, late], 10);
+    assert_eq!((deltas.spans, deltas.other_kinds, deltas.watermark_unix_nano), (0, 3, T + 5 * SECOND));
+}
+
+#[test]
 fn given_any_range_then_its_message_is_no_longer_than_was_foretold() {
     let mut fold = Fold::new(10, Seen::new(600 * SECOND, 1000));
     for id in 1..200 {

@@ -1,8 +1,8 @@
 //! Reads out of an `ExportTraceServiceRequest` what the fold needs, and skips the rest.
 //!
 //! Nothing is copied. A record that is cut short or is no such message is an error and gives nothing, whatever came
-//! before the fault; what is skipped is not looked into: neither spans of other kinds nor values of attributes that say
-//! nothing of a call.
+//! before the fault; what is skipped is not looked into: neither what lies behind the kind and the end of spans of other
+//! kinds, nor values of attributes that say nothing of a call.
 
 use weir_calls::attributes::{Measures, Value};
 use weir_calls::{Attributes, Status};
@@ -143,7 +143,12 @@ fn span<'a>(span: &'a [u8], into: &mut Resource<'a>) -> Result<()> {
             NAME => name = reader.bytes()?,
             KIND => kind = reader.varint()?,
             START => start = reader.fixed64()?,
-            END => end = reader.fixed64()?,
+            END => {
+                end = reader.fixed64()?;
+                if kind != 0 && !is_call(kind) {
+                    break;
+                }
+            }
             ATTRIBUTE if is_call(kind) => {
                 read_attribute(reader.bytes()?, attributes.get_or_insert_with(Attributes::default))?;
             }
