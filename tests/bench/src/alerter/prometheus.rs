@@ -20,7 +20,7 @@ use crate::{Ready, Skipped, Work, cpu_seconds_of, peak_rss_mb_of};
 const PATIENCE: Duration = Duration::from_mins(3);
 /// What the first evaluation sees, and how long the last may come later.
 const BEFORE_SECONDS: u64 = 320;
-const AFTER_SECONDS: u64 = 240;
+const AFTER_SECONDS: u64 = 480;
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct WriteRequest {
@@ -92,7 +92,8 @@ pub(crate) fn histograms(smoke: bool) -> anyhow::Result<Ready> {
 
 fn run(rules: Rules, smoke: bool, series: impl Fn(usize, u64) -> Vec<TimeSeries>) -> anyhow::Result<Ready> {
     let prometheus = Prometheus::start()?;
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+    let unix = || Ok::<_, anyhow::Error>(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs());
+    let now = unix()?;
     for at in 0..rules.count {
         prometheus.write(WriteRequest { timeseries: series(at, now - BEFORE_SECONDS) })?;
     }
@@ -106,6 +107,8 @@ fn run(rules: Rules, smoke: bool, series: impl Fn(usize, u64) -> Vec<TimeSeries>
         let (before, cpu) = (prometheus.evaluations()?, cpu_seconds_of(&id)?);
         let after = prometheus.wait_for(before + count * rounds)?;
         let cpu = cpu_seconds_of(&id)? - cpu;
+        // Behind the last sample there would be less and less to evaluate.
+        anyhow::ensure!(unix()? <= now + AFTER_SECONDS, "the machine is too busy to compare with Prometheus");
         let records = after - before;
         let more = json!({
             "cpu_seconds": cpu,
