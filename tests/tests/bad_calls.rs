@@ -179,7 +179,8 @@ async fn given_bad_times_countless_names_greedy_rules_and_a_receiver_that_hangs_
     // All but the thousand that a tenant may have, some of which are those above.
     until_metric(&api, "weir_fold_overflowed_calls_total", "", (names - 1_000) as f64, within).await;
     let series = metric(&api, "weir_series{", "").await + metric(&api, "weir_series ", "").await;
-    assert!(series > 1_000.0 && series < 10_000.0, "{series} series");
+    // An interface counts as all the series that it may be shown as.
+    assert!(series > 1_000.0 && series < 20_000.0, "{series} series");
     assert!(metric(&api, "weir_rule_failures_total", "").await > 1.0, "rules that select too much fail");
     sender.send("globex", &good("third")).await;
     until_told(&webhook, "third").await;
