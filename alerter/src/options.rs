@@ -28,7 +28,8 @@ pub struct Options {
     pub receivers: Vec<Receiver>,
     /// How long series are kept in memory.
     pub history: Span,
-    /// Series kept at most; more are refused and counted. The calls of one interface are seven.
+    /// Series kept at most; more are refused and counted. The calls of one interface are three, of a model up
+    /// to eleven.
     pub series_limit: usize,
     /// Series kept at most of one tenant; half of all where it is not set.
     pub series_per_tenant: Option<usize>,
