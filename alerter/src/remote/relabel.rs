@@ -130,7 +130,9 @@ impl Relabel {
                     Some((to, value.clone()))
                 };
                 let copied: Vec<_> = labels.iter().filter_map(copied).filter(|(name, _)| is_label(name)).collect();
-                copied.into_iter().for_each(|(name, value)| set(labels, name, value));
+                for (name, value) in copied {
+                    set(labels, name, value);
+                }
             }
             Action::LabelDrop => labels.retain(|name, _| !self.regex.is_match(name)),
             Action::LabelKeep => labels.retain(|name, _| self.regex.is_match(name)),

@@ -139,7 +139,9 @@ mod tests {
     #[test]
     fn a_histogram_is_its_classic_series_with_external_labels_where_they_are_not_there() {
         let mut hdr = Hdr::default();
-        [900, 2_000_000].into_iter().for_each(|value| hdr.record(value));
+        for value in [900, 2_000_000] {
+            hdr.record(value);
+        }
         let external = [("replica", "a"), ("service", "no")].map(|(n, v)| (n.to_owned(), v.to_owned())).into();
         let labelling = Labelling { external, steps: Vec::new() };
         let samples = vec![(5000, Some((Classic::of(&hdr, durations()), 1.0))), (6000, None)];

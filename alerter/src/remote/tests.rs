@@ -173,7 +173,9 @@ async fn given_a_receiver_that_is_away_and_a_restart_then_each_total_is_there_on
     let each = |calls: i64| -> Vec<(i64, f64)> { (1..8).map(|n| (n * 5, (n * 5 * calls) as f64)).collect() };
     let want: Written = [("a".to_owned(), each(1)), ("b".to_owned(), each(2))].into();
     let mut written = receiver.written("weir_calls_total");
-    written.values_mut().for_each(|of| of.retain(|sample| sample.1 > 0.0));
+    for of in written.values_mut() {
+        of.retain(|sample| sample.1 > 0.0);
+    }
     assert_eq!(written, want);
 }
 

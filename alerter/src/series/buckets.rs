@@ -142,7 +142,9 @@ mod tests {
 
     fn hdr(values: &[u64]) -> Hdr {
         let mut hdr = Hdr::default();
-        values.iter().for_each(|value| hdr.record(*value));
+        for value in values {
+            hdr.record(*value);
+        }
         hdr
     }
 
@@ -152,14 +154,16 @@ mod tests {
         let of = |bound: f64| classic.counts[durations().iter().position(|b| b.total_cmp(&bound).is_eq()).unwrap()];
         assert_eq!((of(0.001), of(0.0025), of(5.0), of(10.0), of(2500.0)), (2, 3, 3, 4, 4));
         assert_eq!((classic.count(), classic.counts.len()), (5, durations().len() + 1));
-        assert!((classic.sum - 7009.003_019).abs() < 1e-9, "{}", classic.sum);
+        assert!((classic.sum - 7_009.003_019).abs() < 1e-9, "{}", classic.sum);
     }
 
     #[test]
     fn given_totals_of_before_then_they_go_on_and_what_is_read_again_counts_once() {
         let mut live = Totals::new(durations());
         let came = [hdr(&[1000, 2_000_000]), hdr(&[3000]), hdr(&[70_000_000])];
-        came.iter().for_each(|hdr| live.add(hdr, false));
+        for hdr in &came {
+            live.add(hdr, false);
+        }
         let mut again = Totals::new(durations());
         again.carry(live.totals().map(|total| total as u64));
         // Of the history the first is not there any more, and the last came behind the totals.

@@ -246,7 +246,9 @@ mod tests {
             |seconds: i64, value: f64, known: bool| Point { delta: true, known, ..cumulative(seconds, 0, value) };
         let came = [(1000, 5.0), (1010, -3.0), (1020, -4.0), (1020, -4.0), (1030, 9.0)];
         let mut live = Numbers::new(Kind::Level);
-        came.iter().for_each(|(time, value)| assert!(live.add(delta(*time, *value, false))));
+        for (time, value) in came {
+            assert!(live.add(delta(time, value, false)));
+        }
         let levels = |numbers: &Numbers, after: i64| -> Vec<(i64, f64)> {
             let Data::Gauge(points) = numbers.data(after * 1000, i64::MAX) else { panic!("no gauge") };
             points.into_iter().map(|(ms, value)| (ms / 1000, value)).collect()
@@ -255,7 +257,9 @@ mod tests {
         // The totals were written behind the third; of the history the first is not there any more.
         let mut again = Numbers::new(Kind::Level);
         again.carry(-2.0);
-        came[1..].iter().for_each(|(time, value)| assert!(again.add(delta(*time, *value, *time < 1030))));
+        for (time, value) in &came[1..] {
+            assert!(again.add(delta(*time, *value, *time < 1030)));
+        }
         assert_eq!(levels(&again, 0), levels(&live, 1000));
         assert!(again.forget(1_025_000));
         assert_eq!((levels(&again, 0), again.total()), (vec![(1030, 7.0)], Some(7.0)));
