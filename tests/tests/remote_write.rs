@@ -49,7 +49,7 @@ async fn feed(otlp: String) {
             json!({
                 "traceId": format!("{second:032x}"), "spanId": format!("{:016x}", second * 100 + n), "kind": 2,
                 "name": "read", "startTimeUnixNano": (end - (n + 1) * 10_000_000).to_string(),
-                "endTimeUnixNano": end.to_string(), "status": { "code": if n % 10 == 0 { 2 } else { 0 } },
+                "endTimeUnixNano": end.to_string(), "status": { "code": if n.is_multiple_of(10) { 2 } else { 0 } },
             })
         };
         let spans: Vec<Value> = (0..20).map(span).collect();
@@ -166,8 +166,8 @@ async fn given_a_prometheus_that_was_away_and_a_weir_that_was_killed_then_both_h
         assert_eq!(samples, &written, "{labels}");
     }
     // Of the durations as many as of the calls.
-    let all = format!("weir_call_duration_seconds_bucket{{le=\"+Inf\"}} - on() sum(weir_calls_total)");
-    let difference = there.promql(&all, Some(end as f64)).await.unwrap();
+    let all = "weir_call_duration_seconds_bucket{le=\"+Inf\"} - on() sum(weir_calls_total)";
+    let difference = there.promql(all, Some(end as f64)).await.unwrap();
     assert_eq!(difference[0]["value"][1], "0", "{difference:?}");
     let median = "histogram_quantile(0.5, rate(weir_call_duration_seconds_bucket[10s]))";
     let median = there.promql(median, Some(end as f64)).await.unwrap();

@@ -25,7 +25,8 @@ pub(super) fn plain(text: &str) -> String {
 pub(super) fn post(config: &RobotConfig, delivery: &Delivery) -> Result<Post, String> {
     let title = (MARKUP.bold)(&plain(&text::title(delivery, config.language)));
     let mentions = if text::is_firing(delivery) { config.mention.as_slice() } else { &[] };
-    let mentions: String = mentions.iter().map(|who| format!("<@{who}>")).collect();
+    let mentions: Vec<String> = mentions.iter().map(|who| format!("<@{who}>")).collect();
+    let mentions = mentions.concat();
     let mentions = text::cut(&mentions, MOST / 2);
     let rest = Markup { most: MOST.saturating_sub(title.len() + mentions.len() + 2), ..MARKUP };
     let content = format!("{title}\n{}\n{mentions}", text::alerts(delivery, config.language, rest));

@@ -106,7 +106,9 @@ mod tests {
         #[test]
         fn numbers_of_any_width_read_back(numbers in prop::collection::vec((any::<u64>(), 0_u32..=64), 0..50)) {
             let mut writer = BitWriter::default();
-            numbers.iter().for_each(|(number, width)| writer.put(*number, *width));
+            for (number, width) in &numbers {
+                writer.put(*number, *width);
+            }
             let (len, bytes) = (writer.len(), writer.finish());
             prop_assert_eq!(len, bytes.len());
             let mut at = 0;
@@ -120,7 +122,9 @@ mod tests {
         #[test]
         fn whole_numbers_read_back(numbers in prop::collection::vec(any::<i64>(), 0..20)) {
             let mut bytes = Vec::new();
-            numbers.iter().for_each(|number| put_varint(&mut bytes, zigzag(*number)));
+            for number in &numbers {
+                put_varint(&mut bytes, zigzag(*number));
+            }
             let mut rest = &bytes[..];
             for number in numbers {
                 prop_assert_eq!(unzigzag(varint(&mut rest)), number);

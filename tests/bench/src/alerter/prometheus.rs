@@ -95,7 +95,7 @@ fn run(rules: Rules, smoke: bool, series: impl Fn(usize, u64) -> Vec<TimeSeries>
     let unix = || Ok::<_, anyhow::Error>(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs());
     let now = unix()?;
     for at in 0..rules.count {
-        prometheus.write(WriteRequest { timeseries: series(at, now - BEFORE_SECONDS) })?;
+        prometheus.write(&WriteRequest { timeseries: series(at, now - BEFORE_SECONDS) })?;
     }
     let (count, rounds) = (rules.count as u64, if smoke { 1 } else { 5 });
     // One round after the other; the first is not measured.
@@ -150,8 +150,8 @@ impl Prometheus {
     fn ask(&self, what: &str, headers: &[&str], body: &[u8]) -> anyhow::Result<String> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-        let head = format!("{what} HTTP/1.0\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
+        let (first, length) = (format!("{what} HTTP/1.0"), format!("Content-Length: {}", body.len()));
+        let head = [&[first.as_str()], headers, &[length.as_str(), "", ""]].concat().join("\r\n");
         stream.write_all(head.as_bytes())?;
         stream.write_all(body)?;
         let mut answer = String::new();
@@ -161,7 +161,7 @@ impl Prometheus {
         Ok(answer)
     }
 
-    fn write(&self, request: WriteRequest) -> anyhow::Result<()> {
+    fn write(&self, request: &WriteRequest) -> anyhow::Result<()> {
         let headers = [
             "Content-Encoding: snappy",
             "Content-Type: application/x-protobuf",
