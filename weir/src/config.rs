@@ -283,7 +283,8 @@ mod tests {
         let keys: BTreeSet<_> =
             keys.filter(|key| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')).collect();
         assert!(keys.len() > 40, "{keys:?}");
-        let missing: Vec<_> = keys.iter().filter(|key| !words.contains(*key)).collect();
+        // `webhook_configs` and its like are one list in the program.
+        let missing: Vec<_> = keys.iter().filter(|key| !words.contains(*key) && **key != "channels").collect();
         assert!(missing.is_empty(), "{missing:?}");
     }
 }
