@@ -392,7 +392,7 @@ impl Run {
         if self.collectors.is_due(until_ms) {
             let collectors = self.shared.collectors();
             let refused = self.collectors.show(&collectors, until_ms, &mut self.shared.store.write());
-            self.refused.add(refused.over_limit + refused.out_of_range + refused.unsupported, &[]);
+            self.refused.add(refused.points(), &[]);
         }
     }
 
@@ -406,7 +406,7 @@ impl Run {
             store.record(&sample.labels, sample.time_ms, &sample.value, &mut refused);
         }
         drop(store);
-        self.refused.add(refused.over_limit + refused.out_of_range + refused.unsupported, &[]);
+        self.refused.add(refused.points(), &[]);
     }
 
     /// Takes rule files that have changed; true where rules were replaced.

@@ -143,7 +143,7 @@ impl Entries {
             self.keep(transition.clone(), message.encoded_len());
         }
         match self.file_bytes {
-            Some(bytes) if bytes < 2 * MAX_BYTES => {
+            Some(bytes) if bytes.saturating_add(frames.len()) < 2 * MAX_BYTES => {
                 let mut file = File::options().create(true).append(true).open(&self.path)?;
                 file.write_all(&frames)?;
                 file.sync_data()?;

@@ -18,18 +18,22 @@ use weir_service::telemetry::whole;
 use super::Api;
 use super::view::seen_by;
 use crate::options::Options;
-use crate::replay::{Error, Replay, Window};
-use crate::rules::RuleSet;
+use crate::replay::{Error, Replay, Sees, Window};
+use crate::rules::{Rule, RuleKind, RuleSet, Templates};
 
 pub(super) const PARAMETERS: [Parameter; 2] = [
     ("start", "First event time: RFC 3339, unix seconds, or relative (now-1h)"),
     ("end", "Last event time; now where it is not given"),
 ];
 
-/// How long one may take.
-const WITHIN: Duration = Duration::from_mins(1);
+/// How long one may take: less than any answer, so that it ends with an answer of its own.
+const WITHIN: Duration = Duration::from_secs(50);
 /// Bytes of a rule file.
 const MAX_BYTES: usize = 1 << 20;
+/// Rules, series or alerts of one of them, and labels or annotations of one: what is made of them is in memory.
+const MAX_RULES: usize = 200;
+const MAX_ALERTS: usize = 1000;
+const MAX_TEXTS: usize = 32;
 /// Who comes while another replay runs is asked to come back after so many seconds.
 const RETRY_AFTER: u32 = 10;
 
@@ -71,9 +75,24 @@ fn rules(body: Result<Bytes, BytesRejection>) -> Result<RuleSet, Problem> {
     }
     let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail);
     let text = std::str::from_utf8(&body).map_err(|_| bad("the rule file is not UTF-8".to_owned()))?;
-    let rules = RuleSet::parse("rules.yaml".as_ref(), text).map_err(|errors| bad(errors.to_string()))?;
+    let rules = RuleSet::parse("rules.yaml".as_ref(), text, Templates::Simple);
+    let mut rules = rules.map_err(|errors| bad(errors.to_string()))?;
     if rules.groups.is_empty() {
         return Err(bad("the body holds no rules: send a Prometheus rule file, with `groups`".to_owned()));
+    }
+    let count = rules.groups.iter().map(|group| group.rules.len()).sum::<usize>();
+    if count > MAX_RULES {
+        return Err(bad(format!("the body holds {count} rules, and at most {MAX_RULES} are taken")));
+    }
+    let texts = |rule: &Rule| match &rule.kind {
+        RuleKind::Alert { annotations, .. } => rule.labels.len().max(annotations.len()),
+        RuleKind::Record(_) => rule.labels.len(),
+    };
+    if let Some(rule) = rules.groups.iter().flat_map(|group| &group.rules).find(|rule| texts(rule) > MAX_TEXTS) {
+        return Err(bad(format!("rule `{}` has more than {MAX_TEXTS} labels or annotations", rule.name())));
+    }
+    for group in &mut rules.groups {
+        group.limit = if group.limit == 0 { MAX_ALERTS } else { group.limit.min(MAX_ALERTS) };
     }
     Ok(rules)
 }
@@ -100,10 +119,17 @@ pub(super) async fn run(
     let busy = |_| Problem::busy("another replay is running: try again when it is done", RETRY_AFTER);
     let held = one.try_acquire_owned().map_err(busy)?;
     // Rule files of this size are read off the async threads.
-    let rules = tokio::task::spawn_blocking(move || rules(body)).await;
-    let rules = rules.map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the rules were not read"))??;
-    let replay = Replay { options: (*options).clone(), rules, window, sees: seen_by(tenants), within: Some(WITHIN) };
+    let read = tokio::task::spawn_blocking(move || (rules(body), held)).await;
+    let unread = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the rules were not read");
+    let (rules, held) = read.map_err(unread)?;
+    let rules = rules?;
+    // Held for as long as the replay is there, which may be longer than whoever asked.
+    let see = seen_by(tenants);
+    let sees: Sees = Arc::new(move |labels| {
+        let _ = &held;
+        see(labels)
+    });
+    let replay = Replay { options: (*options).clone(), rules, window, sees, within: Some(WITHIN) };
     let report = replay.run(&bus, |_| ()).await.map_err(|error| problem(&error))?;
-    drop(held);
     Ok(Json(report.to_json()))
 }

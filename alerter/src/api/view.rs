@@ -123,19 +123,19 @@ impl View<'_> {
     }
 
     /// Transitions of alerts that are seen, with a number below `before`, newest first, as long as `take` says so. Those of
-    /// a rule that is not seen are not either.
+    /// a rule that is not seen are not either, nor those of one that is gone: nobody knows of which tenants it told.
     pub(super) fn history(&self, before: Option<u64>, mut take: impl FnMut(&Entry) -> bool) {
-        let mut unseen = BTreeSet::new();
+        let mut seen = BTreeSet::new();
         if !self.tenants.is_all() {
             for group in self.sight.engine.status() {
-                let rules = group.rules.iter().filter(|rule| !self.sees_rule(&rule.rule));
-                unseen.extend(rules.map(|rule| (group.identity(), rule.rule.identity())));
+                let rules = group.rules.iter().filter(|rule| self.sees_rule(&rule.rule));
+                seen.extend(rules.map(|rule| (group.identity(), rule.rule.identity())));
             }
         }
         self.sight.engine.history().visit(before, |entry| {
             let Transition { labels, group, rule, .. } = &*entry.transition;
             let is_seen = self.sees(labels.get(TENANT).map(String::as_str))
-                && !unseen.contains(&(group.to_string(), rule.clone()));
+                && (self.tenants.is_all() || seen.contains(&(group.to_string(), rule.clone())));
             !is_seen || take(entry)
         });
     }

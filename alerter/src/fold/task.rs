@@ -40,6 +40,8 @@ pub const GROUP: &str = "weir-alerter";
 const OPEN: Duration = Duration::from_millis(250);
 /// A range is ended when it has become this large.
 const RANGE_BYTES: usize = 400_000;
+/// A record of more bytes is not added to a range that holds others already.
+const ALONE_BYTES: usize = 256 << 10;
 /// So much waits for a commit at most.
 const PENDING_BYTES: usize = 4 << 20;
 /// How long an id is remembered at least, and how many of a partition at most.
@@ -305,6 +307,11 @@ impl Member<'_> {
                 source.end(&message.partition);
                 source.first = low.min(message.offset);
             }
+        }
+        // What one large record may grow to must not take the calls of others with it: a range that is too large is given up.
+        if source.fold.bytes() > 0 && message.value.len() > ALONE_BYTES {
+            self.pending_bytes += source.fold.bytes();
+            source.end(&message.partition);
         }
         if let Err(error) = source.fold.add(&message.value, arrival(message.timestamp_ms, wall_nano())) {
             source.fold.reject();

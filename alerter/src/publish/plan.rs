@@ -28,6 +28,14 @@ pub(crate) struct Standing {
     pub(crate) rules: BTreeSet<String>,
 }
 
+impl Standing {
+    /// Periods that readers may still want: of those that ended longer ago the topic holds nothing.
+    fn kept_periods(&self) -> impl Iterator<Item = &Period> {
+        let oldest_ms = self.evaluated_ms.saturating_sub(RESOLVED_KEPT.as_millis() as i64);
+        self.periods.iter().filter(move |period| period.resolved_at_ms >= oldest_ms)
+    }
+}
+
 /// A record to be written; an empty value is a tombstone.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry {
@@ -61,7 +69,9 @@ impl Plan {
             let is_over = state.state() == Told::Resolved
                 && state.resolved_at_unix_nano.saturating_add(RESOLVED_KEPT.as_nanos() as u64) < nanos(now_ms);
             if is_over {
-                entries.push(Entry { key: key(fingerprint), value: Vec::new() });
+                if told.is_some() {
+                    entries.push(Entry { key: key(fingerprint), value: Vec::new() });
+                }
                 continue;
             }
             let is_news = told.is_none_or(|told| !says_the_same(told, &state));
@@ -105,7 +115,7 @@ impl Plan {
                 Entry { key: key(fingerprint), value: state.encode_to_vec() }
             })
         };
-        standing.periods.iter().filter_map(entry).collect()
+        standing.kept_periods().filter_map(entry).collect()
     }
 
     /// The state of each alert: those of the rules, and those on the topic that the rules no longer know, as resolved.
@@ -113,7 +123,7 @@ impl Plan {
         let mut states: BTreeMap<u64, v1::AlertState> = BTreeMap::new();
         let now =
             standing.alerts.iter().filter_map(|alert| Some((&alert.labels, state_of(alert, standing.evaluated_ms)?)));
-        let before = standing.periods.iter().map(|period| (&period.labels, ended(period, standing.evaluated_ms)));
+        let before = standing.kept_periods().map(|period| (&period.labels, ended(period, standing.evaluated_ms)));
         for (labels, state) in now.chain(before) {
             // A rule that moved to another group leaves a resolved alert beside one that fires.
             let rank = |state: &v1::AlertState| {

@@ -153,7 +153,12 @@ impl Sender {
                 self.position = Some(Position::new(complete_ms, step_ms));
                 self.save().await;
             }
-            let window = complete_ms.and_then(|complete_ms| self.next(complete_ms, step_ms, history_ms));
+            // The store forgets by the partition that is furthest, and what is complete may be far behind that.
+            let forgotten_ms = shared.store.read().forgotten_ms();
+            let window = complete_ms.and_then(|complete_ms| {
+                let oldest_ms = complete_ms.saturating_sub(history_ms).max(forgotten_ms.min(complete_ms));
+                self.next(complete_ms, step_ms, oldest_ms)
+            });
             if let Some(window) = window {
                 self.send_window(shared, &mut live, window).await;
             } else if self.options.metadata_config.send && complete_ms.is_some() && Instant::now() >= metadata_at {
@@ -165,9 +170,9 @@ impl Sender {
         }
     }
 
-    fn next(&mut self, complete_ms: i64, step_ms: i64, history_ms: i64) -> Option<Window> {
+    fn next(&mut self, complete_ms: i64, step_ms: i64, oldest_ms: i64) -> Option<Window> {
         let position = self.position.as_mut()?;
-        let lost_ms = position.pass(complete_ms.saturating_sub(history_ms), step_ms);
+        let lost_ms = position.pass(oldest_ms, step_ms);
         if lost_ms > 0 {
             let (receiver, seconds) = (&self.name, lost_ms / 1000);
             tracing::error!(

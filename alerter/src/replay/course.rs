@@ -57,9 +57,15 @@ struct Seen {
     shared: Shared,
     recorded: Store,
     sees: Sees,
+    /// When whoever asks is no longer there.
+    until: Option<Instant>,
 }
 
 impl Read for Seen {
+    fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() >= until)
+    }
+
     fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series> {
         let mut all = Vec::new();
         self.each(matchers, start_ms, end_ms, &mut |series| {
@@ -105,7 +111,12 @@ impl Course {
         Self {
             collected: Collected::new(replay, &evaluator),
             feed,
-            seen: Seen { shared, recorded: Store::new(history_ms, options.series_limit), sees: replay.sees.clone() },
+            seen: Seen {
+                shared,
+                recorded: Store::new(history_ms, options.series_limit),
+                sees: replay.sees.clone(),
+                until: None,
+            },
             evaluator,
             collectors: CollectorSeries::default(),
             lateness: options.lateness.0,
@@ -137,6 +148,7 @@ impl Course {
     /// Takes records, in the order in which they were written; none are the end.
     pub(super) fn take(&mut self, messages: &[Message], until: Option<Instant>) -> Option<Over> {
         let is_late = || until.is_some_and(|until| Instant::now() >= until);
+        self.seen.until = until;
         for message in messages {
             self.now_ms = self.now_ms.max(message.timestamp_ms);
             let (now, wall) = self.now();

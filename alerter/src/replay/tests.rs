@@ -9,6 +9,7 @@ use weir_proto::v1;
 use super::*;
 use crate::fold::Lateness;
 use crate::options::Waits;
+use crate::rules::Templates;
 
 /// Seconds of calls, from this one on.
 const T: u64 = 1_700_000_000;
@@ -71,7 +72,7 @@ const BUSY: &str = "groups: [{name: g, interval: 1s, rules: [
 
 fn replay(rules: &str, start: u64, end: u64) -> Replay {
     let options = Options { lateness: Waits(Lateness::Fixed(Duration::from_secs(2))), ..Options::default() };
-    let rules = RuleSet::parse("rules.yaml".as_ref(), rules).unwrap();
+    let rules = RuleSet::parse("rules.yaml".as_ref(), rules, Templates::All).unwrap();
     let window = Window { start_ms: (T + start) as i64 * 1000, end_ms: (T + end) as i64 * 1000 };
     Replay { options, rules, window, sees: Arc::new(|_| true), within: None }
 }

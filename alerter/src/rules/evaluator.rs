@@ -461,6 +461,9 @@ impl GroupState {
     ) {
         let limit = if self.group.limit == 0 { MAX_PER_RULE } else { self.group.limit.min(MAX_PER_RULE) };
         for (rule, state) in self.group.rules.iter().zip(&mut self.rules) {
+            if overlay.is_over() {
+                return;
+            }
             let made = if again && matches!(rule.kind, RuleKind::Alert { .. }) {
                 Ok(state.active(step.time_ms))
             } else {

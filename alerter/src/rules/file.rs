@@ -9,7 +9,7 @@ use serde_saphyr::Spanned;
 
 use super::duration::Millis;
 use super::load::{LoadError, Problem};
-use super::template::Text;
+use super::template::{Templates, Text};
 use crate::promql::{Kind, Query};
 
 const LONGEST_MS: i64 = 366 * 86_400_000;
@@ -125,7 +125,7 @@ struct RuleYaml {
 type Texts = BTreeMap<String, Option<String>>;
 
 /// Reads a file's text; all that is wrong with its rules is told at once.
-pub(super) fn parse(file: &Path, text: &str) -> Result<Vec<Group>, Vec<LoadError>> {
+pub(super) fn parse(file: &Path, text: &str, templates: Templates) -> Result<Vec<Group>, Vec<LoadError>> {
     let at = |line: Option<u64>, group: &str, rule: &str, problem: Problem| LoadError {
         file: file.to_owned(),
         line,
@@ -165,7 +165,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Vec<Group>, Vec<LoadError
             let start = spanned.referenced.line();
             let yaml = spanned.value;
             let name = yaml.alert.clone().or_else(|| yaml.record.clone()).unwrap_or_default();
-            match rule(yaml, &shared, start) {
+            match rule(yaml, &shared, start, templates) {
                 Ok(rule) => rules.push(Arc::new(rule)),
                 Err(problems) => {
                     errors.extend(problems.into_iter().map(|(line, p)| at(Some(line), &group.name, &name, p)));
@@ -194,7 +194,7 @@ fn is_metric(name: &str) -> bool {
     name.starts_with(first) && name.chars().all(|c| first(c) || c.is_ascii_digit())
 }
 
-fn rule(yaml: RuleYaml, shared: &Texts, start: u64) -> Result<Rule, Vec<(u64, Problem)>> {
+fn rule(yaml: RuleYaml, shared: &Texts, start: u64, templates: Templates) -> Result<Rule, Vec<(u64, Problem)>> {
     let mut problems = Vec::new();
     let mut wrong = |line: u64, text: &str| problems.push((line, Problem::Invalid(text.to_owned())));
     let expr_line = yaml.expr.as_ref().map_or(start, |expr| expr.referenced.line());
@@ -245,7 +245,7 @@ fn rule(yaml: RuleYaml, shared: &Texts, start: u64) -> Result<Rule, Vec<(u64, Pr
                 problems.push((start, Problem::Invalid(format!("`{name}` is not a name for {what}"))));
                 continue;
             }
-            match if is_alert { Text::parse(&text) } else { Ok(Text::plain(&text)) } {
+            match if is_alert { templates.parse(&text) } else { Ok(Text::plain(&text)) } {
                 Ok(text) => {
                     made.insert(name, text);
                 }

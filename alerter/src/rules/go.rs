@@ -27,7 +27,7 @@ pub(super) fn rewritten(text: &str) -> String {
 }
 
 /// Length of the action that a text begins with; its strings may hold braces.
-fn action_end(text: &str) -> Option<usize> {
+pub(super) fn action_end(text: &str) -> Option<usize> {
     if text.trim_start_matches("{{").trim_start_matches(['-', ' ']).starts_with("/*") {
         return text.find("}}").map(|at| at + 2);
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use globset::GlobBuilder;
 
 use super::file::{self, Group};
+use super::template::Templates;
 use crate::promql;
 
 /// A greater rule file is a mistake.
@@ -222,11 +223,11 @@ fn texts(globs: &[String]) -> Result<Texts, LoadErrors> {
     if errors.is_empty() { Ok(texts) } else { Err(LoadErrors(errors)) }
 }
 
-fn parse(texts: &Texts) -> Result<RuleSet, LoadErrors> {
+fn parse(texts: &Texts, templates: Templates) -> Result<RuleSet, LoadErrors> {
     let mut set = RuleSet { groups: Vec::new(), files: texts.keys().cloned().collect() };
     let mut errors = Vec::new();
     for (file, text) in texts {
-        match file::parse(file, text) {
+        match file::parse(file, text, templates) {
             Ok(groups) => set.groups.extend(groups),
             Err(more) => errors.extend(more),
         }
@@ -236,14 +237,14 @@ fn parse(texts: &Texts) -> Result<RuleSet, LoadErrors> {
 
 impl RuleSet {
     /// The rules of one file's text; `file` is the name that errors and groups give.
-    pub fn parse(file: &Path, text: &str) -> Result<Self, LoadErrors> {
-        parse(&Texts::from([(file.to_owned(), text.to_owned())]))
+    pub fn parse(file: &Path, text: &str, templates: Templates) -> Result<Self, LoadErrors> {
+        parse(&Texts::from([(file.to_owned(), text.to_owned())]), templates)
     }
 }
 
 /// Reads all rule files that the globs name. Reads files: not for an async thread.
 pub fn load_files(globs: &[String]) -> Result<RuleSet, LoadErrors> {
-    parse(&texts(globs)?)
+    parse(&texts(globs)?, Templates::All)
 }
 
 /// Files that changed are read again after this pause, until two readings are the same: an editor that empties a file
@@ -302,9 +303,9 @@ impl RuleFiles {
         if is(&self.seen, &texts) {
             self.refused = None;
             // The bad state went away and left the files as they were: told, so that the error can be taken back.
-            return self.failed.take().map(|_| parse(&texts));
+            return self.failed.take().map(|_| parse(&texts, Templates::All));
         }
-        match parse(&texts) {
+        match parse(&texts, Templates::All) {
             Ok(set) => {
                 *self = Self { seen: Some(texts), ..Self::new(std::mem::take(&mut self.globs)) };
                 Some(Ok(set))

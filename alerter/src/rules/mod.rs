@@ -31,6 +31,6 @@ pub use load::{LoadError, LoadErrors, Problem, RuleFiles, RuleSet, load_files};
 pub use overlay::Recorded;
 pub use periods::Period;
 pub use status::{GroupStatus, Health, RuleStatus};
-pub use template::Text;
+pub use template::{Templates, Text};
 pub use transition::Transition;
 pub use unit::{Fired, TestFailure, TestName, test_file};

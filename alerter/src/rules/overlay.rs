@@ -76,6 +76,10 @@ fn extend(data: &mut Data, recorded: &[&Recorded]) {
 }
 
 impl Read for Overlay<'_> {
+    fn is_over(&self) -> bool {
+        self.inner.is_over()
+    }
+
     fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series> {
         let mut all = Vec::new();
         self.each(matchers, start_ms, end_ms, &mut |series| {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use gotmpl::{FuncMap, Template, TemplateError, Value};
 
@@ -18,6 +18,53 @@ const END: char = '\u{1}';
 
 const PREAMBLE: &str = "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}\
     {{$externalURL := .ExternalURL}}{{$value := .Value}}";
+
+/// Bytes of a text of which only simple actions are taken.
+const SIMPLE_BYTES: usize = 4096;
+
+/// Which templates are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Templates {
+    /// All: the file is the operator's own.
+    All,
+    /// A label, `$value` or `$externalURL`, and formats of it: whoever sends the file may not make the program run long, or
+    /// grow, as templates that call each other or add up texts can.
+    Simple,
+}
+
+impl Templates {
+    pub(super) fn parse(self, text: &str) -> Result<Text, TemplateError> {
+        if self == Self::Simple {
+            if text.len() > SIMPLE_BYTES {
+                return Err(TemplateError::Exec(format!("a text of more than {SIMPLE_BYTES} bytes is not taken here")));
+            }
+            let mut rest = text;
+            while let Some(start) = rest.find("{{") {
+                let length = go::action_end(&rest[start..]).unwrap_or(rest.len() - start);
+                let action = &rest[start..start + length];
+                if !is_simple(action) {
+                    let what = "only a label, $value and their formats are taken here";
+                    return Err(TemplateError::Exec(format!("{action}: {what}")));
+                }
+                rest = &rest[start + length..];
+            }
+        }
+        Text::parse(text)
+    }
+}
+
+fn is_simple(action: &str) -> bool {
+    const VALUE: &str = r"(?:\$labels\.\w+|\$externalLabels\.\w+|\.Labels\.\w+|\$value|\.Value|\$externalURL)";
+    const FORMAT: &str =
+        "(?:humanize(?:1024|Duration|Percentage|Timestamp)?|title|toUpper|toLower|stripPort|stripDomain)";
+    const PRINTED: &str = r#"printf\s+"%(?:\.\d)?[a-z]%{0,2}""#;
+    static SIMPLE: LazyLock<Option<regex::Regex>> = LazyLock::new(|| {
+        let first = format!(r"(?:(?:{FORMAT}|{PRINTED})\s+)?{VALUE}");
+        let then = format!(r"(?:\s*\|\s*(?:{FORMAT}|{PRINTED}))*");
+        regex::Regex::new(&format!(r"^\{{\{{-?\s*{first}{then}\s*-?\}}\}}$")).ok()
+    });
+    SIMPLE.as_ref().is_some_and(|simple| simple.is_match(action))
+}
 
 /// A text that may be a template.
 #[derive(Clone)]
@@ -266,6 +313,32 @@ mod tests {
             assert_eq!(render(text), expected, "{text}");
         }
         assert!(render("{{ humanize \"x\" }}").starts_with("<error expanding template:"));
+    }
+
+    #[test]
+    fn given_a_file_that_anybody_may_send_then_only_simple_actions_are_taken() {
+        for text in [
+            "plain",
+            "{{ $labels.instance }} has {{ $value }}",
+            "{{- .Labels.instance | stripPort | toUpper -}}",
+            "{{ $value | humanize }}, {{ humanizePercentage $value }}",
+            "{{ printf \"%.2f\" $value }} {{ $value | printf \"%.1f%%\" }}",
+        ] {
+            assert!(Templates::Simple.parse(text).is_ok(), "{text}");
+        }
+        for text in [
+            "{{define \"a\"}}x{{end}}{{template \"a\"}}",
+            "{{ $a := \"x\" }}{{ print $a $a }}",
+            "{{ range $n, $v := $labels }}{{ $v }}{{ end }}",
+            "{{ printf \"%1000000s\" $value }}",
+            "{{ reReplaceAll \".\" \"xx\" $labels.instance }}",
+            "{{ $labels.instance | js }}",
+            "{{ $value",
+            "{{ $value }}{{ if true }}x{{ end }}",
+        ] {
+            assert!(Templates::Simple.parse(text).is_err(), "{text}");
+        }
+        assert!(Templates::Simple.parse(&"x".repeat(5000)).is_err());
     }
 
     #[test]

@@ -5,12 +5,14 @@ use crate::promql::tests::{Store, data, gauge};
 use crate::series::read::Recording;
 
 fn rules(yaml: &str) -> RuleSet {
-    let groups = file::parse(Path::new("rules.yaml"), yaml).map_err(|e| LoadErrors(e).to_string()).unwrap();
+    let groups =
+        file::parse(Path::new("rules.yaml"), yaml, Templates::All).map_err(|e| LoadErrors(e).to_string()).unwrap();
     RuleSet { groups, files: Vec::new() }
 }
 
 fn errors(yaml: &str) -> String {
-    file::parse(Path::new("rules.yaml"), yaml).map_or_else(|e| LoadErrors(e).to_string(), |_| "loaded".to_owned())
+    file::parse(Path::new("rules.yaml"), yaml, Templates::All)
+        .map_or_else(|e| LoadErrors(e).to_string(), |_| "loaded".to_owned())
 }
 
 fn evaluator(yaml: &str) -> Evaluator {
@@ -263,7 +265,7 @@ fn other_rules_keep_the_alerts_of_those_that_stay_and_resolve_those_of_the_rest(
 fn given_a_firing_rule_that_moves_or_is_gone_for_a_moment_then_its_alert_fires_on() {
     let store = p99(&[HIGH; 30]);
     let moved = SLOW.replace("name: latency", "name: latencies");
-    let other = file::parse(Path::new("other.yaml"), SLOW).unwrap();
+    let other = file::parse(Path::new("other.yaml"), SLOW, Templates::All).unwrap();
     // Another rule that makes the same labels, and so the same alert.
     let renamed = SLOW.replace("\"{{ $labels.interface }}\"}", "/ocr}");
     assert_ne!(renamed, SLOW);

@@ -61,7 +61,8 @@ impl Exponential {
         let by = (self.scale - scale).clamp(0, 63);
         let mut buckets = BTreeMap::new();
         for (index, count) in &self.buckets {
-            *buckets.entry(index >> by).or_insert(0) += count;
+            let sum = buckets.entry(index >> by).or_insert(0_u64);
+            *sum = sum.saturating_add(*count);
         }
         buckets
     }
@@ -177,12 +178,17 @@ impl Histograms {
     }
 
     /// The series ends at this time, until its next point: nothing came.
-    pub(super) fn end(&mut self, unix_ms: i64) {
+    /// False where it had ended before.
+    pub(super) fn end(&mut self, unix_ms: i64) -> bool {
         let at = self.points.partition_point(|(time, _)| *time <= unix_ms);
-        if at > 0 && self.points[at - 1].1.count() > 0 {
-            self.points.insert(at, (unix_ms, Arc::default()));
-            self.ended_ms = self.ended_ms.max(unix_ms);
+        if at == 0 || self.ended_ms >= self.points[at - 1].0 {
+            return false;
         }
+        if self.points[at - 1].1.count() > 0 {
+            self.points.insert(at, (unix_ms, Arc::default()));
+        }
+        self.ended_ms = unix_ms;
+        true
     }
 
     /// Drops what is older; false when nothing is left.

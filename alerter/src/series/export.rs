@@ -45,23 +45,52 @@ pub(crate) struct Histograms {
     pub(crate) buckets_alone: bool,
 }
 
-/// Running totals that were written in the window before: those that are not there any more end.
+/// What was written in the windows before.
 #[derive(Debug, Default)]
-pub(crate) struct Live(AHashMap<u64, (Labels, bool)>);
+pub(crate) struct Live {
+    /// Running totals of calls in the last one: those that are not there any more end.
+    calls: AHashMap<u64, (Labels, bool)>,
+    /// The last total of each sum of OTLP.
+    totals: AHashMap<u64, f64>,
+}
+
+/// A total is summed up anew for each window, and its last bits depend on the order: one that falls by no more than that
+/// stays as it was, since readers would take it for a sum that began again.
+const ROUNDING: f64 = 1e-9;
+
+/// Lets no total fall by what is only rounding; the last one.
+fn hold(values: &mut [(i64, f64)], mut last: Option<f64>) -> Option<f64> {
+    for (_, value) in values.iter_mut().filter(|(_, value)| !is_stale(*value)) {
+        *value = last.filter(|last| *value < *last && last - *value <= last * ROUNDING).unwrap_or(*value);
+        last = Some(*value);
+    }
+    last
+}
 
 /// All series that have samples in the window, by their keys.
 pub(crate) fn window(shared: &Shared, live: &mut Live, (after_ms, until_ms): (i64, i64)) -> Vec<Piece> {
     let mut pieces = Vec::new();
-    let mut totals = AHashMap::new();
+    let (mut totals, mut sums) = (AHashMap::new(), AHashMap::new());
     // The store is held for one name at a time.
     let names = shared.store.read().kinds(&|_| true);
     for name in names.into_keys() {
         let matcher = Matcher { name: "__name__".to_owned(), op: MatchOp::Equal, value: name };
         for series in shared.select(&[matcher], after_ms, until_ms) {
             let lasts = matches!(series.data, Data::Counter { lasts: true, .. });
+            let is_sum = matches!(series.data, Data::Counter { lasts: false, .. });
             let key = identity::of_labels(&series.labels);
-            let begins_ms = (!live.0.contains_key(&key)).then_some(after_ms);
-            if let Some(samples) = of_data(series.data, begins_ms, until_ms) {
+            let begins_ms = (!live.calls.contains_key(&key)).then_some(after_ms);
+            let samples = of_data(series.data, begins_ms, until_ms).map(|mut samples| {
+                if let (true, Samples::Numbers(values)) = (is_sum, &mut samples) {
+                    sums.extend(hold(values, live.totals.get(&key).copied()).map(|last| (key, last)));
+                }
+                samples
+            });
+            if is_sum && let Some(last) = live.totals.get(&key) {
+                // Also of a series without a point in this window.
+                sums.entry(key).or_insert(*last);
+            }
+            if let Some(samples) = samples {
                 if lasts {
                     totals.insert(key, (series.labels.clone(), false));
                 }
@@ -76,7 +105,7 @@ pub(crate) fn window(shared: &Shared, live: &mut Live, (after_ms, until_ms): (i6
                 continue;
             }
             let key = identity::of_labels(labels);
-            let is_new = before.count() == 0 && !live.0.contains_key(&key);
+            let is_new = before.count() == 0 && !live.calls.contains_key(&key);
             let begins = is_new.then_some((after_ms, Some((before, 1.0))));
             let samples = begins.into_iter().chain([(until_ms, Some((total, 1.0)))]).collect();
             totals.insert(key, (labels.clone(), true));
@@ -99,7 +128,7 @@ pub(crate) fn window(shared: &Shared, live: &mut Live, (after_ms, until_ms): (i6
         pieces.push(Piece { key, labels: labels.clone(), samples: Samples::Histograms(of) });
     }
     drop(store);
-    for (key, (labels, is_histogram)) in &live.0 {
+    for (key, (labels, is_histogram)) in &live.calls {
         if !totals.contains_key(key) {
             pieces.push(if *is_histogram {
                 of_calls(*key, labels.clone(), vec![(until_ms, None)])
@@ -108,7 +137,7 @@ pub(crate) fn window(shared: &Shared, live: &mut Live, (after_ms, until_ms): (i6
             });
         }
     }
-    live.0 = totals;
+    *live = Live { calls: totals, totals: sums };
     pieces.sort_by_key(|piece| piece.key);
     pieces
 }

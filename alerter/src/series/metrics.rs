@@ -6,6 +6,9 @@ use super::read::{Data, STALE, is_stale};
 /// A cumulative sum that began so shortly before its first point is counted from zero.
 pub(super) const FRESH_MS: i64 = 60_000;
 
+/// Points that are looked at together where one that is a value is sought.
+const ANY_AT_ONCE: usize = 64;
+
 /// What a series is; the first point decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -101,12 +104,15 @@ impl Numbers {
     }
 
     /// The series ends at this time, until its next point.
-    pub(super) fn end(&mut self, unix_ms: i64) {
+    /// False where it had ended before.
+    pub(super) fn end(&mut self, unix_ms: i64) -> bool {
         let at = self.points.partition_point(|time| time <= unix_ms);
         let last = at.checked_sub(1).and_then(|last| self.points.get(last));
-        if last.is_some_and(|(_, value)| !is_stale(value)) {
+        let ends = last.is_some_and(|(_, value)| !is_stale(value));
+        if ends {
             self.points.insert(at, (unix_ms, STALE));
         }
+        ends
     }
 
     /// Drops what is older; false when nothing is left.
@@ -118,8 +124,13 @@ impl Numbers {
     /// Whether there is a point at a time in `[start_ms, end_ms]`.
     pub(super) fn any(&self, start_ms: i64, end_ms: i64) -> bool {
         let from = self.points.partition_point(|time| time < start_ms);
-        let to = self.points.partition_point(|time| time <= end_ms);
-        (from..to).any(|at| self.points.get(at).is_some_and(|(_, value)| !is_stale(value)))
+        let to = self.points.partition_point(|time| time <= end_ms).max(from);
+        // The first is most often a value.
+        (from..to).step_by(ANY_AT_ONCE).any(|at| {
+            let mut found = false;
+            self.points.for_each(at..to.min(at + ANY_AT_ONCE), |_, value| found |= !is_stale(value));
+            found
+        })
     }
 
     /// Points of sample times `(start_ms, end_ms]`; an increase has the sample time of the second that ends with it.

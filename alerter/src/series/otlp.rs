@@ -154,8 +154,12 @@ impl Store {
         let Some(taken) = self.taken(of, &point.attributes, times, refused) else { return };
         let buckets = format!("{}_bucket", of.name);
         if taken.ends {
-            self.end_all(&buckets, taken.stream, taken.at.unix_ms);
-            return self.end_sums(of, taken);
+            let (stream, at) = (taken.stream, taken.at.unix_ms);
+            // The whole family is walked only where this ends something.
+            if self.end_sums(of, taken) {
+                self.end_all(&buckets, stream, at);
+            }
+            return;
         }
         let bounds = &point.explicit_bounds;
         if point.bucket_counts.len() != bounds.len() + 1 && !point.bucket_counts.is_empty() {
@@ -182,7 +186,8 @@ impl Store {
         let Some(taken) = self.taken(of, &point.attributes, times, refused) else { return };
         if taken.ends {
             self.end(&of.name, taken.labels.clone(), taken.stream, taken.at.unix_ms);
-            return self.end_sums(of, taken);
+            self.end_sums(of, taken);
+            return;
         }
         match Exponential::read(point, of.delta) {
             Some(read) => self.histogram(&of.name, taken.labels.clone(), taken.stream, read, refused),
@@ -195,8 +200,11 @@ impl Store {
         let times = (point.time_unix_nano, point.start_time_unix_nano, point.flags);
         let Some(taken) = self.taken(of, &point.attributes, times, refused) else { return };
         if taken.ends {
-            self.end_all(&of.name, taken.stream, taken.at.unix_ms);
-            return self.end_sums(of, taken);
+            let (stream, at) = (taken.stream, taken.at.unix_ms);
+            if self.end_sums(of, taken) {
+                self.end_all(&of.name, stream, at);
+            }
+            return;
         }
         for quantile in &point.quantile_values {
             let mut labels = taken.labels.clone();
@@ -216,10 +224,11 @@ impl Store {
         self.number(&name("count"), labels, stream, Kind::Counter, Point { value: count as f64, ..at }, refused);
     }
 
-    fn end_sums(&mut self, of: &Of<'_>, taken: Taken) {
+    /// False where both had ended before.
+    fn end_sums(&mut self, of: &Of<'_>, taken: Taken) -> bool {
         let Taken { labels, stream, at, .. } = taken;
-        self.end(&format!("{}_sum", of.name), labels.clone(), stream, at.unix_ms);
-        self.end(&format!("{}_count", of.name), labels, stream, at.unix_ms);
+        let ended = self.end(&format!("{}_sum", of.name), labels.clone(), stream, at.unix_ms);
+        self.end(&format!("{}_count", of.name), labels, stream, at.unix_ms) || ended
     }
 }
 

@@ -105,6 +105,11 @@ pub trait Read {
     /// pattern is no regular expression matches nothing.
     fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series>;
 
+    /// Whether nobody waits for answers any more: rules that are still to be evaluated are not.
+    fn is_over(&self) -> bool {
+        false
+    }
+
     /// The same one by one, until `take` breaks: what selects everything is stopped at a limit, not in memory before.
     fn each(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64, take: &mut dyn FnMut(Series) -> ControlFlow<()>) {
         // The answer is of no use: a break ends what is asked.

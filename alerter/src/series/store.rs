@@ -40,6 +40,11 @@ pub struct Refused {
 }
 
 impl Refused {
+    /// Points of metrics and samples of rules, for whatever reason.
+    pub fn points(&self) -> u64 {
+        self.over_limit + self.over_tenant_limit + self.out_of_range + self.unsupported
+    }
+
     fn over(&mut self, over: Over, points: u64) {
         match over {
             Over::Limit => self.over_limit += points,
@@ -64,12 +69,13 @@ enum Samples {
 }
 
 impl Held {
-    fn end(&mut self, unix_ms: i64) {
+    /// False where it had ended before.
+    fn end(&mut self, unix_ms: i64) -> bool {
         match &mut self.samples {
             Samples::Numbers(numbers) => numbers.end(unix_ms),
             Samples::Histograms(histograms) => histograms.end(unix_ms),
             // Rules end what they record by a sample of their own.
-            Samples::Recorded(_) => {}
+            Samples::Recorded(_) => false,
         }
     }
 }
@@ -221,6 +227,11 @@ impl Store {
         interface == OTHER || known.len() < self.interfaces_per_tenant || known.contains(interface)
     }
 
+    /// What is older was dropped, in unix milliseconds.
+    pub(crate) fn forgotten_ms(&self) -> i64 {
+        self.forgotten_ms
+    }
+
     pub(crate) fn history_ms(&self) -> i64 {
         self.history_ms
     }
@@ -252,6 +263,11 @@ impl Store {
         point: Point,
         refused: &mut Refused,
     ) {
+        // One such value would be in all later totals.
+        if kind != Kind::Gauge && !point.value.is_finite() {
+            refused.unsupported += 1;
+            return;
+        }
         let new = || Samples::Numbers(Numbers::new(kind));
         self.with(name, labels, stream, new, refused, |samples, refused| match samples {
             Samples::Numbers(numbers) if numbers.kind() == kind => {
@@ -284,24 +300,30 @@ impl Store {
     }
 
     /// Ends a series, until its next point.
-    pub(super) fn end(&mut self, name: &str, mut labels: BTreeMap<String, String>, stream: Stream, unix_ms: i64) {
-        let Some(family) = self.families.get_mut(name) else { return };
+    pub(super) fn end(
+        &mut self,
+        name: &str,
+        mut labels: BTreeMap<String, String>,
+        stream: Stream,
+        unix_ms: i64,
+    ) -> bool {
+        let Some(family) = self.families.get_mut(name) else { return false };
         labels.insert("__name__".to_owned(), name.to_owned());
         let mut text = text(&labels);
         if family.get(&*text).is_none_or(|held| held.stream != stream) {
             labels.insert(STREAM.to_owned(), stream.text());
             text = self::text(&labels);
         }
-        if let Some(held) = family.get_mut(&*text) {
-            held.end(unix_ms);
-        }
+        family.get_mut(&*text).is_some_and(|held| held.end(unix_ms))
     }
 
     /// Ends all series of this name that are of the stream: those of a histogram's buckets, or of a summary's quantiles,
     /// which the point that ends them does not name.
     pub(super) fn end_all(&mut self, name: &str, stream: Stream, unix_ms: i64) {
         let family = self.families.get_mut(name).into_iter().flat_map(|family| family.values_mut());
-        family.filter(|held| held.stream == stream).for_each(|held| held.end(unix_ms));
+        family.filter(|held| held.stream == stream).for_each(|held| {
+            held.end(unix_ms);
+        });
     }
 
     /// Gives the samples of a series, made where they are not there, to `add`. Where the labels are those of another
