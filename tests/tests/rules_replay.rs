@@ -31,9 +31,11 @@ async fn calls(endpoint: &str, slow: bool, seed: u64) {
     weir_tests::weir::load(&words.split(' ').collect::<Vec<_>>()).await.unwrap();
 }
 
-/// Waits until rules are evaluated: what happened before, a replay sees and the alerter did not.
-async fn evaluating(api: &Api) {
-    let found = until(PATIENCE, || async { api.alerts().await.ok()?["evaluated_until"].as_str().map(drop) });
+/// Calls until rules are evaluated: what happened before, a replay sees and the alerter did not.
+async fn evaluating(api: &Api, endpoint: &str) {
+    calls(endpoint, false, 3).await;
+    let found =
+        until(PATIENCE, || async { api.alerts().await.ok()?["pipeline"]["evaluated_until"].as_str().map(drop) });
     found.await.unwrap_or_else(|| panic!("no rule was evaluated"));
 }
 
@@ -93,7 +95,7 @@ async fn given_the_folder_of_a_weir_that_has_stopped_then_the_alerts_are_those_t
     let mut weir = Weir::new("standalone", &place, &config).unwrap();
     let ready = weir.start().await.unwrap();
     let endpoint = ready.otlp_grpc.unwrap();
-    evaluating(&Api::new(&ready.http).unwrap()).await;
+    evaluating(&Api::new(&ready.http).unwrap(), &endpoint).await;
     calls(&endpoint, true, 1).await;
     calls(&endpoint, false, 2).await;
     let live = resolved(&Api::new(&ready.http).unwrap()).await;
@@ -164,7 +166,7 @@ async fn given_kafka_and_an_alerter_at_work_then_the_alerts_are_those_that_it_to
     let mut alerter = Weir::new("alerter", &place, &config).unwrap();
     let endpoint = collector.start().await.unwrap().otlp_grpc.unwrap();
     let api = Api::new(&alerter.start().await.unwrap().http).unwrap();
-    evaluating(&api).await;
+    evaluating(&api, &endpoint).await;
     calls(&endpoint, true, 1).await;
     calls(&endpoint, false, 2).await;
     let live = resolved(&api).await;
