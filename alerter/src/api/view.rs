@@ -69,15 +69,6 @@ impl Sight {
 }
 
 impl Read for View<'_> {
-    fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series> {
-        let mut all = Vec::new();
-        self.each(matchers, start_ms, end_ms, &mut |series| {
-            all.push(series);
-            ControlFlow::Continue(())
-        });
-        all
-    }
-
     fn each(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64, take: &mut dyn FnMut(Series) -> ControlFlow<()>) {
         let sees = |labels: &Labels| self.sees(labels.get(TENANT));
         self.sight.shared.store.read().each_where(matchers, (start_ms, end_ms), &sees, take);

@@ -66,15 +66,6 @@ impl Read for Seen {
         self.until.is_some_and(|until| Instant::now() >= until)
     }
 
-    fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series> {
-        let mut all = Vec::new();
-        self.each(matchers, start_ms, end_ms, &mut |series| {
-            all.push(series);
-            ControlFlow::Continue(())
-        });
-        all
-    }
-
     fn each(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64, take: &mut dyn FnMut(Series) -> ControlFlow<()>) {
         let mut ends = false;
         let sees = |labels: &Labels| (self.sees)(labels);

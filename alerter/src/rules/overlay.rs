@@ -80,15 +80,6 @@ impl Read for Overlay<'_> {
         self.inner.is_over()
     }
 
-    fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series> {
-        let mut all = Vec::new();
-        self.each(matchers, start_ms, end_ms, &mut |series| {
-            all.push(series);
-            ControlFlow::Continue(())
-        });
-        all
-    }
-
     fn each(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64, take: &mut dyn FnMut(Series) -> ControlFlow<()>) {
         let mut recorded = self.recorded(matchers, start_ms, end_ms);
         if recorded.is_empty() {

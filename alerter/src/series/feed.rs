@@ -146,10 +146,6 @@ impl Shared {
 /// The store is held only while one selector reads, so a long query does not keep new points waiting. What lies at or
 /// before the watermark changes by late spans alone.
 impl Read for Shared {
-    fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series> {
-        self.store.read().select(matchers, start_ms, end_ms)
-    }
-
     fn each(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64, take: &mut dyn FnMut(Series) -> ControlFlow<()>) {
         self.store.read().each(matchers, start_ms, end_ms, take);
     }
@@ -278,7 +274,7 @@ impl Feed {
                 let (low, high) = self.bus.offsets(&partition).await?;
                 if !positions.iter().any(|position| position.partition == partition) {
                     // What a collector said last stands, however long ago it was.
-                    let since = weir_service::time::now_unix_nano() / 1_000_000 - self.history.as_millis() as i64;
+                    let since = wall_ms() - self.history.as_millis() as i64;
                     let offset =
                         if name == topic::PROGRESS { low } else { offset_since(&self.bus, &partition, since).await? };
                     positions.push(Position { partition: partition.clone(), offset });

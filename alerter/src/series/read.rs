@@ -100,19 +100,24 @@ pub struct Matcher {
 
 /// A store of series that can be asked.
 pub trait Read {
-    /// Series whose labels satisfy all matchers, with data of the half-open time range `(start_ms, end_ms]` of sample
-    /// times. A counter with a total but no increase in the range is there with empty `deltas`. A matcher whose
-    /// pattern is no regular expression matches nothing.
-    fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series>;
+    /// Passes series whose labels satisfy all matchers to `take`, until it breaks: what selects everything is stopped at a
+    /// limit, not in memory before. Their data are of the half-open time range `(start_ms, end_ms]` of sample times. A
+    /// counter with a total but no increase in the range is there with empty `deltas`. A matcher whose pattern is no
+    /// regular expression matches nothing.
+    fn each(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64, take: &mut dyn FnMut(Series) -> ControlFlow<()>);
+
+    /// All of them.
+    fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series> {
+        let mut all = Vec::new();
+        self.each(matchers, start_ms, end_ms, &mut |series| {
+            all.push(series);
+            ControlFlow::Continue(())
+        });
+        all
+    }
 
     /// Whether nobody waits for answers any more: rules that are still to be evaluated are not.
     fn is_over(&self) -> bool {
         false
-    }
-
-    /// The same one by one, until `take` breaks: what selects everything is stopped at a limit, not in memory before.
-    fn each(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64, take: &mut dyn FnMut(Series) -> ControlFlow<()>) {
-        // The answer is of no use: a break ends what is asked.
-        let _ = self.select(matchers, start_ms, end_ms).into_iter().try_for_each(take);
     }
 }

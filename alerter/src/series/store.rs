@@ -563,15 +563,6 @@ impl Store {
 }
 
 impl Read for Store {
-    fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series> {
-        let mut all = Vec::new();
-        self.each(matchers, start_ms, end_ms, &mut |series| {
-            all.push(series);
-            ControlFlow::Continue(())
-        });
-        all
-    }
-
     fn each(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64, take: &mut dyn FnMut(Series) -> ControlFlow<()>) {
         self.each_where(matchers, (start_ms, end_ms), &|_| true, take);
     }

@@ -1,5 +1,6 @@
 mod scripts;
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ pub(crate) fn labels(of: &[(&str, &str)]) -> Labels {
 }
 
 impl Read for Store {
-    fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series> {
+    fn each(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64, take: &mut dyn FnMut(Series) -> ControlFlow<()>) {
         let within = |ms: i64| ms > start_ms && ms <= end_ms;
         let keep = |series: &&Series| {
             matchers.iter().all(|m| {
@@ -47,7 +48,7 @@ impl Read for Store {
             };
             Series { labels: series.labels.clone(), data }
         };
-        self.0.iter().filter(keep).map(cut).collect()
+        let _ = self.0.iter().filter(keep).map(cut).try_for_each(take);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The series of a unit test.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use super::super::Recorded;
 use super::super::matching::{Compiled, compile};
@@ -43,7 +44,7 @@ impl Samples {
 }
 
 impl Read for Samples {
-    fn select(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Vec<Series> {
+    fn each(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64, take: &mut dyn FnMut(Series) -> ControlFlow<()>) {
         let end_ms = end_ms.min(self.until_ms);
         let compiled: Vec<Compiled<'_>> = matchers.iter().map(compile).collect();
         let name = matchers.iter().find(|m| m.name == "__name__" && m.op == MatchOp::Equal).map(|m| &m.value);
@@ -51,14 +52,15 @@ impl Read for Samples {
             Some(name) => self.by_name.get(name).into_iter().collect(),
             None => self.by_name.values().collect(),
         };
-        let mut found = Vec::new();
         for (labels, samples) in families.into_iter().flatten() {
             let from = samples.partition_point(|sample| sample.0 <= start_ms);
             let to = samples.partition_point(|sample| sample.0 <= end_ms).max(from);
             if from < to && compiled.iter().all(|matcher| matcher.accepts(labels)) {
-                found.push(Series { labels: labels.clone(), data: Data::Gauge(samples[from..to].to_vec()) });
+                let data = Data::Gauge(samples[from..to].to_vec());
+                if take(Series { labels: labels.clone(), data }).is_break() {
+                    return;
+                }
             }
         }
-        found
     }
 }
