@@ -10,6 +10,7 @@ mod http;
 pub mod kafka;
 pub mod keycloak;
 mod maven;
+pub mod otlp;
 pub mod postgres;
 pub mod prometheus;
 pub mod python;

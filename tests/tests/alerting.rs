@@ -12,11 +12,9 @@ use weir_alerter::fold::{Fold, OTHER, Rewrite, Rewrites, Seen};
 use weir_alerter::promql::{Number, Query, Value};
 use weir_alerter::rules::{Alert, Evaluator, EvaluatorOptions, State, load_files};
 use weir_alerter::series::store::{Refused, Store};
-use weir_proto::otlp::collector::trace::v1::ExportTraceServiceRequest;
-use weir_proto::otlp::common::v1::{AnyValue, KeyValue, any_value};
-use weir_proto::otlp::resource::v1::Resource;
-use weir_proto::otlp::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
+use weir_proto::otlp::trace::v1::{Span, Status};
 use weir_proto::v1;
+use weir_tests::otlp::spans_of;
 
 const SECOND: u64 = 1_000_000_000;
 /// Seconds of event time count from here.
@@ -72,16 +70,7 @@ impl Rig {
                 ..Span::default()
             }
         });
-        let scope_spans = vec![ScopeSpans { spans: spans.collect(), ..ScopeSpans::default() }];
-        let text = |key: &str, value: &str| KeyValue {
-            key: key.to_owned(),
-            value: Some(AnyValue { value: Some(any_value::Value::StringValue(value.to_owned())) }),
-            ..KeyValue::default()
-        };
-        let attributes = vec![text("weir.tenant", tenant), text("service.name", "ocr")];
-        let resource = Some(Resource { attributes, ..Resource::default() });
-        let resource_spans = vec![ResourceSpans { resource, scope_spans, ..ResourceSpans::default() }];
-        let value = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
+        let value = spans_of(tenant, "ocr", spans.collect()).encode_to_vec();
         self.fold.add(&value, (START + at + 1) * SECOND).unwrap();
         let first = i64::try_from(self.ranges.len()).unwrap();
         let range = self.fold.finish("otlp_spans", 0, first, first + 1);

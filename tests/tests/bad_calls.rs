@@ -9,10 +9,8 @@ use std::time::Duration;
 
 use prost::Message as _;
 use serde_json::{Value, json};
-use weir_proto::otlp::collector::trace::v1::ExportTraceServiceRequest;
-use weir_proto::otlp::common::v1::{AnyValue, KeyValue, any_value};
-use weir_proto::otlp::resource::v1::Resource;
-use weir_proto::otlp::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
+use weir_proto::otlp::trace::v1::{Span, Status};
+use weir_tests::otlp::spans_of;
 use weir_tests::{Api, Webhook, Weir, number, until};
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -59,16 +57,7 @@ impl Sender {
                 ..Span::default()
             }
         });
-        let scope_spans = vec![ScopeSpans { spans: spans.collect(), ..ScopeSpans::default() }];
-        let text = |key: &str, value: &str| KeyValue {
-            key: key.to_owned(),
-            value: Some(AnyValue { value: Some(any_value::Value::StringValue(value.to_owned())) }),
-            ..KeyValue::default()
-        };
-        let attributes = vec![text("weir.tenant", tenant), text("service.name", "api")];
-        let resource = Some(Resource { attributes, ..Resource::default() });
-        let resource_spans = vec![ResourceSpans { resource, scope_spans, ..ResourceSpans::default() }];
-        let body = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
+        let body = spans_of(tenant, "api", spans.collect()).encode_to_vec();
         loop {
             let request = self.client.post(&self.url).header("content-type", "application/x-protobuf");
             let status = request.body(body.clone()).send().await.unwrap().status().as_u16();

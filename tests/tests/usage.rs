@@ -15,12 +15,11 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use weir_bus::{Bus, Record};
-use weir_proto::otlp::collector::trace::v1::ExportTraceServiceRequest;
-use weir_proto::otlp::common::v1::{AnyValue, KeyValue, any_value};
-use weir_proto::otlp::resource::v1::Resource;
-use weir_proto::otlp::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
+use weir_proto::otlp::common::v1::any_value;
+use weir_proto::otlp::trace::v1::{Span, Status};
 use weir_proto::topic;
 use weir_tests::kafka::Kafka;
+use weir_tests::otlp::{attribute, spans_of, text};
 use weir_tests::postgres::Postgres;
 use weir_tests::{Api, SmallDisk, Weir, number, skip, until};
 use weir_usage::cell::{Name, Sums};
@@ -76,15 +75,12 @@ impl Calls {
                 spans.push(self.span("llm", end, 3, false, tokens));
             }
         }
-        let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
-        let attributes = vec![text("weir.tenant", &tenant), text("service.name", service)];
-        let resource = Some(Resource { attributes, ..Resource::default() });
-        let resource_spans = vec![ResourceSpans { resource, scope_spans, ..ResourceSpans::default() }];
+        let request = spans_of(&tenant, service, spans);
         let key = format!("source-{}", self.rng.random_range(0..64_u32));
         Record {
             topic: Arc::from(topic::SPANS),
             key: Some(key.into()),
-            value: ExportTraceServiceRequest { resource_spans }.encode_to_vec().into(),
+            value: request.encode_to_vec().into(),
             ..Record::default()
         }
     }
@@ -113,14 +109,6 @@ impl Calls {
     fn total(&self) -> u64 {
         self.counts.values().map(|counts| counts[0]).sum()
     }
-}
-
-fn text(key: &str, value: &str) -> KeyValue {
-    attribute(key, any_value::Value::StringValue(value.to_owned()))
-}
-
-fn attribute(key: &str, value: any_value::Value) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
 }
 
 fn now() -> i64 {

@@ -9,12 +9,10 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
 use weir_bus::{Bus, Record};
-use weir_proto::otlp::collector::trace::v1::ExportTraceServiceRequest;
-use weir_proto::otlp::common::v1::{AnyValue, KeyValue, any_value};
-use weir_proto::otlp::resource::v1::Resource;
-use weir_proto::otlp::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use weir_proto::otlp::trace::v1::Span;
 use weir_proto::topic;
 use weir_tests::kafka::Kafka;
+use weir_tests::otlp::spans_of;
 use weir_tests::{Api, Weir, number, skip, until};
 
 use super::dataset::{Dataset, check_clean};
@@ -25,11 +23,6 @@ const BATCH: usize = 20;
 
 /// A record of one of many sources, so that all partitions have some; `ids` are counted.
 fn record(rng: &mut Xoshiro256PlusPlus, ids: &mut BTreeMap<String, u64>) -> Record {
-    let text = |key: &str, value: &str| KeyValue {
-        key: key.to_owned(),
-        value: Some(AnyValue { value: Some(any_value::Value::StringValue(value.to_owned())) }),
-        ..KeyValue::default()
-    };
     let end = u64::try_from(weir_service::time::now_unix_nano()).unwrap();
     let mut span = || {
         let id = rng.random::<[u8; 8]>().to_vec();
@@ -38,14 +31,11 @@ fn record(rng: &mut Xoshiro256PlusPlus, ids: &mut BTreeMap<String, u64>) -> Reco
         let (start_time_unix_nano, end_time_unix_nano) = (end - 1_000_000, end);
         Span { trace_id, span_id: id, name: "call".into(), start_time_unix_nano, end_time_unix_nano, ..Span::default() }
     };
-    let scope_spans = vec![ScopeSpans { spans: (0..BATCH).map(|_| span()).collect(), ..ScopeSpans::default() }];
-    let attributes = vec![text("weir.tenant", "acme"), text("service.name", "chat")];
-    let resource = Some(Resource { attributes, ..Resource::default() });
-    let resource_spans = vec![ResourceSpans { resource, scope_spans, ..ResourceSpans::default() }];
+    let request = spans_of("acme", "chat", (0..BATCH).map(|_| span()).collect());
     Record {
         topic: Arc::from(topic::SPANS),
         key: Some(format!("source-{}", rng.random_range(0..64_u32)).into()),
-        value: ExportTraceServiceRequest { resource_spans }.encode_to_vec().into(),
+        value: request.encode_to_vec().into(),
         ..Record::default()
     }
 }

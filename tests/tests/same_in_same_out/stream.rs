@@ -8,7 +8,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use weir_bus::{Bus, Record};
 use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
 use weir_proto::otlp::collector::trace::v1::ExportTraceServiceRequest;
-use weir_proto::otlp::common::v1::{AnyValue, KeyValue, any_value};
+use weir_proto::otlp::common::v1::any_value;
 use weir_proto::otlp::metrics::v1::{
     AggregationTemporality, Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric::Data,
     number_data_point,
@@ -16,6 +16,7 @@ use weir_proto::otlp::metrics::v1::{
 use weir_proto::otlp::resource::v1::Resource;
 use weir_proto::otlp::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use weir_proto::{topic, v1};
+use weir_tests::otlp::{attribute, text};
 
 const SECOND: u64 = 1_000_000_000;
 /// Each writes partitions of its own.
@@ -118,14 +119,6 @@ fn call(rng: &mut Xoshiro256PlusPlus, start: u64, second: u64, service: usize, i
         status: failed.then(|| Status { code: 2, ..Status::default() }),
         ..Span::default()
     }
-}
-
-fn text(key: &str, value: &str) -> KeyValue {
-    attribute(key, any_value::Value::StringValue(value.to_owned()))
-}
-
-fn attribute(key: &str, value: any_value::Value) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
 }
 
 fn resource(service: &str) -> Resource {
