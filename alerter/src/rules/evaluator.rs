@@ -6,12 +6,14 @@ use std::sync::Arc;
 use weir_proto::v1;
 
 use super::alert::{Alert, AlertLabels, State};
+use super::asking::Asked;
 use super::file::{Group, Rule, RuleKind};
 use super::load::RuleSet;
 use super::orphans::{Orphans, stronger};
 use super::overlay::{Overlay, Recorded};
 use super::periods::{Period, Periods};
 use super::status::{GroupStatus, Health, RuleStatus};
+use super::template;
 use super::transition::Transition;
 use crate::promql::{self, Number, STALE, Value};
 use crate::series::read::{Labels, MatchOp, Read, Recording};
@@ -468,10 +470,13 @@ impl GroupState {
                 Ok(state.active(step.time_ms))
             } else {
                 step.rules += 1;
-                let asked = rule.query.at(overlay, step.time_ms.saturating_sub(self.group.query_offset_ms));
-                asked.and_then(|value| match &rule.kind {
+                let time_ms = step.time_ms.saturating_sub(self.group.query_offset_ms);
+                let found = rule.query.at(overlay, time_ms);
+                found.and_then(|value| match &rule.kind {
                     RuleKind::Alert { .. } => {
-                        state.alert(rule, value, &AlertContext { options, limit, group: &self.identity }, orphans, step)
+                        let asked = Asked { read: overlay, time_ms };
+                        let context = AlertContext { options, limit, group: &self.identity, asked };
+                        state.alert(rule, value, &context, orphans, step)
                     }
                     RuleKind::Record(name) => record(rule, name, value, limit),
                 })
@@ -546,6 +551,8 @@ struct AlertContext<'a> {
     limit: usize,
     /// Identity of its group.
     group: &'a Arc<str>,
+    /// What its texts may ask.
+    asked: Asked<'a>,
 }
 
 impl RuleState {
@@ -553,7 +560,7 @@ impl RuleState {
         &mut self,
         rule: &Rule,
         value: Value,
-        AlertContext { options, limit, group }: &AlertContext<'_>,
+        AlertContext { options, limit, group, asked }: &AlertContext<'_>,
         orphans: &mut Orphans,
         step: &mut Step,
     ) -> Result<Made, promql::Error> {
@@ -570,21 +577,21 @@ impl RuleState {
             let mut labels = series.to_map();
             labels.remove("__name__");
             let original = labels.clone();
+            let context = template::Context {
+                labels: &original,
+                value,
+                external_url: &options.external_url,
+                external_labels: &options.external_labels,
+                asked: *asked,
+            };
             for (name, text) in &rule.labels {
-                labels.insert(
-                    name.clone(),
-                    text.render(&original, value, &options.external_url, &options.external_labels),
-                );
+                labels.insert(name.clone(), text.render(&context));
             }
             labels.insert("alertname".to_owned(), name.clone());
             labels.retain(|_, value| !value.is_empty());
             let labels = Arc::new(labels);
-            let rendered: BTreeMap<String, String> = annotations
-                .iter()
-                .map(|(name, text)| {
-                    (name.clone(), text.render(&original, value, &options.external_url, &options.external_labels))
-                })
-                .collect();
+            let rendered: BTreeMap<String, String> =
+                annotations.iter().map(|(name, text)| (name.clone(), text.render(&context))).collect();
             if held.insert(labels.clone(), (value, Arc::new(rendered))).is_some() {
                 return Err(twice(&labels));
             }

@@ -56,17 +56,19 @@ fn quoted(text: &str) -> Option<usize> {
 }
 
 fn action(text: &str) -> Cow<'_, str> {
-    static LABEL: LazyLock<Option<regex::Regex>> =
-        LazyLock::new(|| regex::Regex::new(r"(\$labels|\$externalLabels|\$?\.Labels|\$?\.ExternalLabels)\.(\w+)").ok());
-    static BARE: LazyLock<Option<regex::Regex>> =
-        LazyLock::new(|| regex::Regex::new(r"^\{\{(-?\s*)(\$value|\$?\.Value)(\s*-?)\}\}$").ok());
+    static LABEL: LazyLock<Option<regex::Regex>> = LazyLock::new(|| {
+        regex::Regex::new(r"(\$labels|\$externalLabels|(?:\$\w*)?\.Labels|\$?\.ExternalLabels)\.(\w+)").ok()
+    });
+    static BARE: LazyLock<Option<regex::Regex>> = LazyLock::new(|| {
+        regex::Regex::new(r"^\{\{(-?\s*)((?:\$value|(?:\$\w*)?\.Value)|(?:.*\|\s*value)|(?:value\s[^|]*?))(\s*-?)\}\}$")
+            .ok()
+    });
     let (Some(label), Some(bare)) = (&*LABEL, &*BARE) else { return text.into() };
-    if bare.is_match(text) {
-        return bare.replace(text, "{{${1}goNumber ${2}${3}}}");
+    let text = if prints(text) { bare.replace(text, "{{${1}goNumber (${2})${3}}}") } else { text.into() };
+    if !label.is_match(&text) {
+        return text;
     }
-    if !label.is_match(text) {
-        return text.into();
-    }
+    let text = &*text;
     // What lies between the literals.
     let (mut made, mut rest, mut plain) = (String::new(), text, 0);
     while let Some(c) = rest[plain..].chars().next() {
@@ -81,6 +83,16 @@ fn action(text: &str) -> Cow<'_, str> {
     }
     made.push_str(&label.replace_all(rest, r#"(goLabel $1 "$2")"#));
     made.into()
+}
+
+/// Whether an action writes what it gives: it is no keyword's and no assignment.
+fn prints(action: &str) -> bool {
+    const KEYWORDS: [&str; 10] =
+        ["if", "else", "end", "range", "with", "define", "template", "block", "break", "continue"];
+    let inner = action.trim_start_matches("{{").trim_start_matches('-').trim_start();
+    let word = inner.split(|c: char| c.is_whitespace() || matches!(c, '(' | '}')).next().unwrap_or_default();
+    let assigns = inner.starts_with('$') && inner.split_once('=').is_some_and(|(to, _)| !to.contains(['"', '`', '|']));
+    !KEYWORDS.contains(&word) && !assigns
 }
 
 /// Adds the functions, some in place of the engine's own.
@@ -107,7 +119,7 @@ pub(super) fn add(map: &mut FuncMap) {
 }
 
 /// As Go indexes a map of texts, such as labels: one that is not there is empty.
-fn index(arguments: &[Value]) -> Result<Value, TemplateError> {
+pub(super) fn index(arguments: &[Value]) -> Result<Value, TemplateError> {
     let Some((of, keys)) = arguments.split_first() else {
         return Err(TemplateError::Exec("index needs a value".to_owned()));
     };

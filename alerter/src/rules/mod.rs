@@ -6,6 +6,7 @@
 //! end where an alerter that never stopped would be.
 
 mod alert;
+mod asking;
 mod duration;
 mod evaluator;
 mod file;

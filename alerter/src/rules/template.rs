@@ -2,8 +2,8 @@
 //!
 //! `$labels`, `$value`, `$externalLabels`, `$externalURL`, Go's own functions, and Prometheus' `humanize`,
 //! `humanize1024`, `humanizeDuration`, `humanizePercentage`, `humanizeTimestamp`, `title`, `toUpper`, `toLower`,
-//! `match`, `reReplaceAll`, `stripPort`, `stripDomain`, `parseDuration`, `safeHtml`. Those that ask the store
-//! (`query`, …) are not there: a text that uses one is refused when it is loaded.
+//! `match`, `reReplaceAll`, `stripPort`, `stripDomain`, `parseDuration`, `safeHtml`, and, of a query of the store,
+//! `query`, `first`, `value`, `label`, `strvalue`, `sortByLabel`, `args`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +11,7 @@ use std::sync::{Arc, LazyLock};
 
 use gotmpl::{FuncMap, Template, TemplateError, Value};
 
+use super::asking::{self, Asked};
 use super::{go, humanize, parse_duration};
 
 /// Stands behind every text: a stray `{{ end }}` ends a template early without an error, and so is seen.
@@ -71,6 +72,18 @@ fn is_simple(action: &str) -> bool {
 pub struct Text {
     source: String,
     template: Option<Arc<Template>>,
+    asks: bool,
+}
+
+/// What a text is made for.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'a> {
+    /// Of the series, before the rule's own.
+    pub(super) labels: &'a BTreeMap<String, String>,
+    pub(super) value: f64,
+    pub(super) external_url: &'a str,
+    pub(super) external_labels: &'a BTreeMap<String, String>,
+    pub(super) asked: Asked<'a>,
 }
 
 impl fmt::Debug for Text {
@@ -86,7 +99,7 @@ impl Text {
     }
 
     pub(super) fn plain(text: &str) -> Self {
-        Self { source: text.to_owned(), template: None }
+        Self { source: text.to_owned(), template: None, asks: false }
     }
 
     pub(super) fn parse(text: &str) -> Result<Self, TemplateError> {
@@ -103,20 +116,17 @@ impl Text {
                 | TemplateError::UndefinedVariable(_)),
             ) => Err(error),
             Ok(text) if !text.ends_with(END) => Err(TemplateError::Exec("unexpected {{end}}".to_owned())),
-            _ => Ok(Self { source: text.to_owned(), template: Some(Arc::new(template)) }),
+            _ => Ok(Self { source: text.to_owned(), template: Some(Arc::new(template)), asks: body.contains("query") }),
         }
     }
 
     /// The text for an alert; where the template fails, the text says so, as Prometheus' does.
-    pub(super) fn render(
-        &self,
-        labels: &BTreeMap<String, String>,
-        value: f64,
-        external_url: &str,
-        external_labels: &BTreeMap<String, String>,
-    ) -> String {
+    pub(super) fn render(&self, of: &Context<'_>) -> String {
         let Some(template) = &self.template else { return self.source.clone() };
-        match template.execute_to_string(&data(labels, value, external_url, external_labels)) {
+        let data = data(of.labels, of.value, of.external_url, of.external_labels);
+        let made =
+            if self.asks { asking::execute(template, &data, of.asked) } else { template.execute_to_string(&data) };
+        match made {
             // Labels are text to Go, so one that is not there is empty.
             Ok(text) => text.trim_end_matches(END).replace("<no value>", ""),
             Err(error) => format!("<error expanding template: {error}>"),
@@ -190,6 +200,7 @@ fn functions() -> FuncMap {
         map.insert(name.to_owned(), Arc::new(move |arguments: &[Value]| Ok(Value::from(function(number(arguments)?)))));
     }
     go::add(&mut map);
+    asking::add(&mut map);
     let texts: [(&str, OfText); 6] = [
         ("title", title),
         ("toUpper", str::to_uppercase),
@@ -247,14 +258,71 @@ fn functions() -> FuncMap {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use super::*;
+    use crate::series::read::{Data, Labels, MatchOp, Matcher, Read, Series};
+
+    /// Two pods of one GPU.
+    struct Pods;
+
+    impl Read for Pods {
+        fn each(&self, matchers: &[Matcher], _: i64, end_ms: i64, take: &mut dyn FnMut(Series) -> ControlFlow<()>) {
+            for (pod, value) in [("b", 2_000_000.0), ("a", 1.0)] {
+                let labels = [("__name__", "used"), ("gpu", "g1"), ("pod", pod)];
+                let labels: Labels =
+                    labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+                let is_asked = matchers.iter().all(|m| m.op == MatchOp::Equal && labels.get(&m.name) == Some(&m.value));
+                if is_asked && take(Series { labels, data: Data::Gauge(vec![(end_ms, value)]) }).is_break() {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn made(text: &Text, labels: &BTreeMap<String, String>, value: f64) -> String {
+        let asked = Asked { read: &Pods, time_ms: 1_700_000_000_000 };
+        let external_labels = &BTreeMap::new();
+        text.render(&Context { labels, value, external_url: "http://weir", external_labels, asked })
+    }
 
     fn render(text: &str) -> String {
-        let labels = BTreeMap::from([("instance".to_owned(), "gpu-1.example.com:9400".to_owned())]);
-        Text::parse(text).map_or_else(
-            |e| format!("error: {e}"),
-            |text| text.render(&labels, 1234.5, "http://weir", &BTreeMap::new()),
-        )
+        let labels = [("instance", "gpu-1.example.com:9400"), ("pod", "a")];
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        Text::parse(text).map_or_else(|e| format!("error: {e}"), |text| made(&text, &labels, 1234.5))
+    }
+
+    #[test]
+    fn a_template_asks_the_store() {
+        for (text, expected) in [
+            ("{{ range query \"used\" }}{{ .Labels.pod }}={{ .Value }};{{ end }}", "a=1;b=2e+06;"),
+            ("{{ range $s := query \"sort_desc(used)\" }}{{ $s.Labels.pod }} {{ $s.Value }} {{ end }}", "b 2e+06 a 1 "),
+            ("{{ query \"max(used)\" | first | value }}", "2e+06"),
+            ("{{ value (index (query \"max(used)\") 0) }}", "2e+06"),
+            ("{{ with query \"used > 5\" }}{{ . | first | label \"pod\" }}{{ end }}", "b"),
+            ("{{ with query \"gone\" }}some{{ else }}none{{ end }}", "none"),
+            ("{{ with printf \"used{pod='%s'}\" \"a\" | query }}{{ len . }}{{ end }}", "1"),
+            (
+                "{{ range query \"used\" | sortByLabel \"pod\" }}{{ .Labels.gone }}{{ label \"gpu\" . }}{{ end }}",
+                "g1g1",
+            ),
+            ("{{ $v := query \"max(used)\" | first | value }}{{ $v | humanize }}", "2M"),
+            ("{{ if query \"max(used)\" | first | value }}yes{{ end }}", "yes"),
+            ("{{ printf \"used{pod='%s'}\" $labels.pod | query | first | value }}", "1"),
+            ("{{ len (query \"used\") }} {{ with args 1 \"x\" }}{{ .arg1 }}{{ end }}", "2 x"),
+        ] {
+            assert_eq!(render(text), expected, "{text}");
+        }
+        for (text, why) in [
+            ("{{ query \"sum(\" | first | value }}", "query «sum(»"),
+            ("{{ query \"gone\" | first | value }}", "found nothing"),
+            ("{{ query \"used[1m]\" }}", "gives a vector"),
+        ] {
+            let made = render(text);
+            assert!(made.starts_with("<error expanding template: ") && made.contains(why), "{text}: {made}");
+        }
+        let many: String = (0..40).map(|n| format!("{{{{ len (query \"used + {n}\") }}}}")).collect();
+        assert!(render(&many).contains("at most 32 queries"));
     }
 
     #[test]
@@ -285,12 +353,15 @@ mod tests {
             (f64::INFINITY, "+Inf"),
         ] {
             let text = Text::parse("{{ $value }}").unwrap();
-            assert_eq!(text.render(&BTreeMap::new(), value, "", &BTreeMap::new()), expected);
+            assert_eq!(made(&text, &BTreeMap::new(), value), expected);
         }
         for (text, expected) in [
             ("{{ index $labels \"instance\" }}", "gpu-1.example.com:9400"),
             ("{{ if eq $labels.instance \"x\" }}a{{ else if $labels.nothing }}b{{ else }}c{{ end }}", "c"),
-            ("{{ range $name, $v := $labels }}{{ $name }}={{ $v }};{{ end }}", "instance=gpu-1.example.com:9400;"),
+            (
+                "{{ range $name, $v := $labels }}{{ $name }}={{ $v }};{{ end }}",
+                "instance=gpu-1.example.com:9400;pod=a;",
+            ),
             (
                 "{{ $value | printf \"%.1f\" }} {{ printf \"%s-%d%%\" $labels.instance 5 }}",
                 "1234.5 gpu-1.example.com:9400-5%",
@@ -335,6 +406,7 @@ mod tests {
             "{{ $labels.instance | js }}",
             "{{ $value",
             "{{ $value }}{{ if true }}x{{ end }}",
+            "{{ query \"up\" | first | value }}",
         ] {
             assert!(Templates::Simple.parse(text).is_err(), "{text}");
         }
@@ -343,9 +415,7 @@ mod tests {
 
     #[test]
     fn a_template_that_cannot_work_is_refused_when_loaded() {
-        for text in
-            ["{{ $labels.x", "{{ nosuch 1 }}", "{{ $nosuch }}", "{{ with query \"up\" }}{{ . }}{{ end }}", "{{ end }}"]
-        {
+        for text in ["{{ $labels.x", "{{ nosuch 1 }}", "{{ $nosuch }}", "{{ query \"up\" | nosuch }}", "{{ end }}"] {
             assert!(render(text).starts_with("error: "), "{text}: {}", render(text));
         }
     }
