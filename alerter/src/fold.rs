@@ -8,6 +8,7 @@ mod idle;
 mod interface;
 mod interfaces;
 mod lateness;
+mod pods;
 mod records;
 mod restore;
 mod seen;
@@ -26,6 +27,7 @@ pub use interface::{Rewrite, RewriteError, Rewrites};
 pub use interfaces::Interfaces;
 pub use lateness::Lateness;
 use lateness::Learner;
+use pods::Pods;
 pub(crate) use records::arrival;
 pub(crate) use restore::first;
 pub use seen::Seen;
@@ -126,6 +128,7 @@ pub struct Fold {
     range: v1::CallDeltas,
     /// By tenant and service.
     services: AHashMap<String, AHashMap<String, Service>>,
+    pods: Pods,
     bytes: usize,
     unread: [u64; Unread::ALL.len()],
     /// Kept for its room.
@@ -144,6 +147,7 @@ impl Fold {
             watermark: 0,
             range: v1::CallDeltas::default(),
             services: AHashMap::new(),
+            pods: Pods::default(),
             bytes: 0,
             unread: [0; Unread::ALL.len()],
             interface: String::new(),
@@ -240,6 +244,7 @@ impl Fold {
             if resource.calls.is_empty() {
                 continue;
             }
+            self.bytes += self.pods.add(&resource, resource.latest.min(newest) / SECOND);
             // Looked up once for all calls of a resource.
             let (tenant, name) = (clip(resource.tenant), clip(resource.service));
             let mut services = std::mem::take(&mut self.services);
@@ -316,6 +321,7 @@ impl Fold {
         (deltas.first_offset, deltas.end_offset) = (first, end);
         deltas.watermark_unix_nano = self.watermark;
         deltas.lateness_nano = self.lateness.learn();
+        deltas.pods = self.pods.take();
         for (tenant, services) in self.services.drain() {
             for (service, interfaces) in services {
                 for (interface, slots) in interfaces {

@@ -37,6 +37,9 @@ pub(super) struct Call<'a> {
 pub(super) struct Resource<'a> {
     pub(super) tenant: &'a str,
     pub(super) service: &'a str,
+    /// Namespace and name of the pod, where it is one.
+    pub(super) namespace: &'a str,
+    pub(super) pod: &'a str,
     pub(super) calls: Vec<Call<'a>>,
     /// Spans of other kinds, and the greatest end of any span.
     pub(super) others: u64,
@@ -72,7 +75,8 @@ fn resource(value: &[u8]) -> Result<Resource<'_>> {
     const RESOURCE: u64 = bytes(1);
     const SCOPE_SPANS: u64 = bytes(2);
     const SPAN: u64 = bytes(2);
-    let mut into = Resource { tenant: "", service: "", calls: Vec::new(), others: 0, latest: 0 };
+    let mut into =
+        Resource { tenant: "", service: "", namespace: "", pod: "", calls: Vec::new(), others: 0, latest: 0 };
     let mut reader = Reader(value);
     while let Some(tag) = reader.tag()? {
         match tag {
@@ -99,7 +103,7 @@ fn resource(value: &[u8]) -> Result<Resource<'_>> {
     Ok(into)
 }
 
-/// Tenant and service, of a resource's attributes.
+/// Tenant, service and pod, of a resource's attributes.
 fn names<'a>(resource: &'a [u8], into: &mut Resource<'a>) -> Result<()> {
     const ATTRIBUTE: u64 = bytes(1);
     let mut reader = Reader(resource);
@@ -112,6 +116,8 @@ fn names<'a>(resource: &'a [u8], into: &mut Resource<'a>) -> Result<()> {
         let name = match key {
             _ if key == attribute::TENANT.as_bytes() => &mut into.tenant,
             b"service.name" => &mut into.service,
+            b"k8s.namespace.name" => &mut into.namespace,
+            b"k8s.pod.name" => &mut into.pod,
             _ => continue,
         };
         if let (Value::Text(text), true) = (any_value(value)?, name.is_empty()) {

@@ -20,6 +20,8 @@ use crate::fold::OTHER;
 
 /// How far ahead of the watermark a point may lie.
 const AHEAD_MS: i64 = 3_600_000;
+/// Pods that answered calls of a service; 1 at the second of the latest call of each range.
+const SERVICE_POD: &str = "weir_service_pod";
 /// Old points are dropped in steps.
 const FORGET_MS: i64 = 10_000;
 
@@ -189,8 +191,28 @@ impl Store {
                 }
             }
         }
+        for pod in &range.pods {
+            let second = i64::try_from(pod.unix_seconds).unwrap_or(i64::MAX);
+            if (oldest..=newest).contains(&second) {
+                self.answered(pod, (second + 1).saturating_mul(1000), refused);
+            }
+        }
         self.forget(watermark_ms.saturating_sub(self.history_ms));
         follows
+    }
+
+    /// Shows that a pod answered calls of a service.
+    fn answered(&mut self, of: &v1::ServicePod, unix_ms: i64, refused: &mut Refused) {
+        let labels = [
+            ("__name__", SERVICE_POD),
+            ("tenant", &of.tenant),
+            ("service", &of.service),
+            ("k8s_namespace_name", &of.namespace),
+            ("k8s_pod_name", &of.pod),
+        ];
+        let labels = labels.into_iter().filter(|(_, value)| !value.is_empty());
+        let labels: Labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        self.record(&labels, unix_ms, &Recording::Number(1.0), refused);
     }
 
     /// Lets counters go on from totals of before, when they come.
