@@ -5,6 +5,7 @@
 //! the start of the machine or of the container's first process.
 
 pub(crate) mod cgroup;
+mod clock;
 mod mounts;
 pub(crate) mod names;
 pub(crate) mod proc;
@@ -90,6 +91,7 @@ impl Measure {
         let stat = system::stat(&self.root);
         let mut points = Points::new(&self.resources.machine(), now);
         system::measure(&mut points, &self.root, &stat);
+        clock::measure(&mut points);
         let own = read(&self.own, "mountinfo");
         for usage in self.mounts.measure(&self.root, &of_init(&self.root, "mountinfo"), &own) {
             system::filesystem(&mut points, &usage);
