@@ -5,6 +5,7 @@
 //! [`notify`] tells receivers of the alerts, and their state is published on `weir_alerts`. [`remote`] writes series to others. [`Alerter`] is the room that drives all of them.
 
 mod api;
+pub mod client;
 mod engine;
 pub mod fold;
 mod history;

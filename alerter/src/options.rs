@@ -26,6 +26,8 @@ pub struct Options {
     pub route: Route,
     /// Who can be told.
     pub receivers: Vec<Receiver>,
+    /// Globs of files with templates of messages.
+    pub templates: Vec<String>,
     /// How long series are kept in memory.
     pub history: Span,
     /// Series kept at most; more are refused and counted. The calls of one interface are three, of a model up
@@ -73,6 +75,7 @@ impl Default for Options {
             absent_after: seconds(300),
             route: Route::default(),
             receivers: Vec::new(),
+            templates: Vec::new(),
             history: seconds(7200),
             series_limit: 200_000,
             series_per_tenant: None,
@@ -145,6 +148,7 @@ impl Options {
         notify::Options {
             route: self.route.clone(),
             receivers: self.receivers.clone(),
+            templates: self.templates.clone(),
             external_url: self.external_url.trim_end_matches('/').to_owned(),
         }
     }

@@ -1,4 +1,4 @@
-//! The half of the notifier that waits: delivery over HTTP, with retry.
+//! The half of the notifier that waits: delivery, with retry.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,19 +11,15 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use weir_proto::v1;
-use weir_service::telemetry::whole;
 
 use super::book::Book;
-use super::channel::{Answer, Post};
+use super::channel::Answer;
 use super::group::{Alert, Delivery, Groups, Outcome};
 use super::options::{Options, OptionsError};
+use super::send::Sender;
 
 /// Deliveries by one channel at the same time: one that hangs keeps nobody else waiting.
 const AT_ONCE: usize = 8;
-/// Bytes of an answer that are read.
-const ANSWER_BYTES: usize = 64 << 10;
-/// Redirections that are followed, of those that repeat the request as it is.
-const REDIRECTIONS: usize = 5;
 /// How long deliveries under way may take when the program stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -33,9 +29,6 @@ pub enum Error {
     /// The configuration.
     #[error(transparent)]
     Options(#[from] OptionsError),
-    /// The HTTP client.
-    #[error("cannot make an HTTP client")]
-    Client(#[from] reqwest::Error),
 }
 
 /// Tells receivers of alerts; cheap to clone.
@@ -48,8 +41,7 @@ struct Shared {
     groups: Mutex<Groups>,
     changed: watch::Sender<u64>,
     wake: Notify,
-    client: reqwest::Client,
-    external_url: String,
+    sender: Arc<Sender>,
     /// By receiver and channel.
     at_once: BTreeMap<(String, usize), Arc<Semaphore>>,
     sent: Counter<u64>,
@@ -59,16 +51,6 @@ impl std::fmt::Debug for Notifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Notifier").finish_non_exhaustive()
     }
-}
-
-/// The pause that a receiver asks for, in milliseconds: so many seconds, or until a date.
-pub(crate) fn retry_after(value: &reqwest::header::HeaderValue) -> Option<i64> {
-    let text = value.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<u32>() {
-        return Some(i64::from(seconds) * 1000);
-    }
-    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_millisecond();
-    Some(date.saturating_sub(now_ms()).max(0))
 }
 
 fn now_ms() -> i64 {
@@ -86,19 +68,11 @@ impl Notifier {
         meter: &Meter,
     ) -> Result<Self, Error> {
         options.check()?;
-        // The client asks for the process' default; whoever came first has set it, and it is the same.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("weir/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(Duration::from_secs(5))
-            .redirect(reqwest::redirect::Policy::custom(redirected))
-            .build()?;
         let shared = Shared {
             groups: Mutex::new(Groups::new(options, notified, owed).with_silences(silences)),
             changed: watch::Sender::new(0),
             wake: Notify::new(),
-            client,
-            external_url: options.external_url.clone(),
+            sender: Arc::new(Sender::new(options)?),
             at_once: options
                 .receivers
                 .iter()
@@ -163,14 +137,12 @@ impl Notifier {
     }
 
     async fn deliver(&self, delivery: Delivery) {
+        let delivery = Arc::new(delivery);
         let at = (delivery.receiver.clone(), delivery.id.target);
         let Some(at_once) = self.shared.at_once.get(&at) else { return };
         let Ok(_permit) = at_once.acquire().await else { return };
         let (receiver, channel) = (delivery.receiver.as_str(), delivery.channel.kind());
-        let (answer, after_ms) = match delivery.channel.post(&delivery, &self.shared.external_url, now_ms()) {
-            Ok(post) => self.ask(&delivery, post).await,
-            Err(why) => (Answer::Again(why), None),
-        };
+        let (answer, after_ms) = self.shared.sender.send(delivery.clone(), now_ms()).await;
         let outcome = match answer {
             Answer::Taken => Outcome::Taken,
             Answer::Again(why) => {
@@ -195,31 +167,4 @@ impl Notifier {
         }
         self.shared.wake.notify_one();
     }
-
-    /// Sends, and gives the answer with the pause that it asks for.
-    async fn ask(&self, delivery: &Delivery, post: Post) -> (Answer, Option<i64>) {
-        // Without the address: it may hold a secret.
-        let unreached = |error: reqwest::Error| (Answer::Again(whole(&error.without_url()).to_string()), None);
-        let request = self.shared.client.post(&post.url).timeout(delivery.channel.timeout()).json(&post.body);
-        let mut answer = match request.send().await {
-            Ok(answer) => answer,
-            Err(error) => return unreached(error),
-        };
-        let after_ms = answer.headers().get(reqwest::header::RETRY_AFTER).and_then(retry_after);
-        let (status, mut body) = (answer.status().as_u16(), Vec::new());
-        while body.len() < ANSWER_BYTES {
-            match answer.chunk().await {
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk[..chunk.len().min(ANSWER_BYTES - body.len())]),
-                Ok(None) => break,
-                Err(error) => return unreached(error),
-            }
-        }
-        (delivery.channel.judge(status, &body), after_ms)
-    }
-}
-
-/// Only 307 and 308 repeat a POST as it is: by any other redirection the receiver would get nothing, and say so to nobody.
-fn redirected(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
-    let repeats = matches!(attempt.status().as_u16(), 307 | 308);
-    if repeats && attempt.previous().len() <= REDIRECTIONS { attempt.follow() } else { attempt.stop() }
 }

@@ -13,18 +13,22 @@ mod group;
 mod matcher;
 mod options;
 mod owed;
+mod send;
 mod silence;
+mod smtp;
+mod template;
 #[cfg(test)]
 mod tests;
 
 pub use book::{Book, BookError};
 pub use channel::{
-    AlertmanagerConfig, Channel, Language, PagerDutyConfig, RobotConfig, Secret, SlackConfig, WebhookConfig,
+    AlertmanagerConfig, Channel, Common, EmailConfig, Language, PagerDutyConfig, RobotConfig, SlackConfig,
+    WebhookConfig,
 };
-pub(crate) use deliver::retry_after;
 pub use deliver::{Error, Notifier};
 pub(crate) use group::Grouping;
 pub use group::{Alert, fingerprint};
 pub use matcher::{LabelMatcher, MatcherError};
 pub use options::{Options, OptionsError, Receiver, Route};
 pub use silence::{PostedSilence, Silence, SilenceError, SilenceMatcher, Silences};
+pub use template::TemplatesError;

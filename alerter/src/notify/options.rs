@@ -3,9 +3,11 @@
 use serde::{Deserialize, Deserializer};
 use weir_service::config::Span;
 
-use super::channel::{AlertmanagerConfig, Channel, PagerDutyConfig, RobotConfig, Secret, SlackConfig, WebhookConfig};
+use super::channel::{
+    AlertmanagerConfig, Channel, EmailConfig, PagerDutyConfig, RobotConfig, SlackConfig, WebhookConfig,
+};
 use super::matcher::{self, LabelMatcher};
-use crate::options::is_http;
+use super::template::{Templates, TemplatesError};
 
 /// What the notifier is made from.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +16,8 @@ pub struct Options {
     pub route: Route,
     /// Who can be told.
     pub receivers: Vec<Receiver>,
+    /// Globs of files with templates of messages.
+    pub templates: Vec<String>,
     /// Where this alerter can be reached, for links in notifications; without a slash at its end.
     pub external_url: String,
 }
@@ -67,13 +71,15 @@ struct RawReceiver {
     #[serde(default)]
     pagerduty_configs: Vec<PagerDutyConfig>,
     #[serde(default)]
+    email_configs: Vec<EmailConfig>,
+    #[serde(default)]
     alertmanager_configs: Vec<AlertmanagerConfig>,
     #[serde(flatten)]
     others: serde_json::Map<String, serde_json::Value>,
 }
 
 const KEYS: &str = "`name`, `webhook_configs`, `dingtalk_configs`, `wecom_configs`, `feishu_configs`, `slack_configs`, \
-    `pagerduty_configs` and `alertmanager_configs`";
+    `pagerduty_configs`, `email_configs` and `alertmanager_configs`";
 
 impl<'de> Deserialize<'de> for Receiver {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -95,6 +101,7 @@ impl<'de> Deserialize<'de> for Receiver {
             .chain(raw.feishu_configs.into_iter().map(Channel::Feishu))
             .chain(raw.slack_configs.into_iter().map(Channel::Slack))
             .chain(raw.pagerduty_configs.into_iter().map(Channel::PagerDuty))
+            .chain(raw.email_configs.into_iter().map(Box::new).map(Channel::Email))
             .chain(raw.alertmanager_configs.into_iter().map(Channel::Alertmanager));
         Ok(Self { name: raw.name, channels: channels.collect() })
     }
@@ -112,21 +119,18 @@ pub enum OptionsError {
     /// Two have.
     #[error("receivers: there are two named `{0}`")]
     TwoReceivers(String),
-    /// Not an address.
-    #[error("receivers: an address in the {kind}_configs of `{receiver}` is not an http or https address")]
-    Url {
+    /// Files of templates.
+    #[error(transparent)]
+    Templates(#[from] TemplatesError),
+    /// A way to tell a receiver.
+    #[error("receivers: `{receiver}`: {kind}_configs: {why}")]
+    Channel {
         /// Whose.
         receiver: String,
         /// Of which kind.
         kind: &'static str,
-    },
-    /// No answer could come in time.
-    #[error("receivers: a timeout in the {kind}_configs of `{receiver}` must be longer than 0")]
-    NoTime {
-        /// Whose.
-        receiver: String,
-        /// Of which kind.
-        kind: &'static str,
+        /// What cannot work, with its key.
+        why: String,
     },
     /// At the root all alerts must match.
     #[error("route: the root takes all alerts, so it has no matchers and no continue")]
@@ -140,21 +144,21 @@ pub enum OptionsError {
 }
 
 impl Options {
-    /// Whether it can work: names are there and unique, addresses are addresses.
+    /// Whether it can work: names are there and unique, addresses are addresses, templates are templates. Reads files: not
+    /// for an async thread.
     pub fn check(&self) -> Result<(), OptionsError> {
+        let templates = Templates::load(&self.templates)?;
         let mut names = std::collections::BTreeSet::new();
         for receiver in &self.receivers {
             if !names.insert(receiver.name.as_str()) {
                 return Err(OptionsError::TwoReceivers(receiver.name.clone()));
             }
             for channel in &receiver.channels {
-                let (name, kind) = (|| receiver.name.clone(), channel.kind());
-                if matches!(channel.address(), Secret::Text(url) if !is_http(url)) {
-                    return Err(OptionsError::Url { receiver: name(), kind });
-                }
-                if channel.timeout().is_zero() {
-                    return Err(OptionsError::NoTime { receiver: name(), kind });
-                }
+                channel.check(&templates).map_err(|why| OptionsError::Channel {
+                    receiver: receiver.name.clone(),
+                    kind: channel.kind(),
+                    why,
+                })?;
             }
         }
         if !self.route.matchers.is_empty() || self.route.r#continue {

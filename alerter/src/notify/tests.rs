@@ -12,6 +12,7 @@ fn options(route: &str, receivers: &str) -> Options {
     Options {
         route: serde_saphyr::from_str(route).unwrap(),
         receivers: serde_saphyr::from_str(receivers).unwrap(),
+        templates: Vec::new(),
         external_url: "http://weir:7400".to_owned(),
     }
 }
@@ -276,7 +277,7 @@ fn configuration_that_cannot_work_is_refused_by_name() {
         (
             ROUTE,
             "[{name: ops, webhook_configs: [{url: 'http://h/', timeout: 0s}]}]",
-            "a timeout in the webhook_configs of `ops`",
+            "`ops`: webhook_configs: timeout: must be longer",
         ),
     ] {
         let error = check(route, receivers).unwrap_err();
@@ -285,7 +286,7 @@ fn configuration_that_cannot_work_is_refused_by_name() {
     for (text, part) in [
         ("[{name: ops, webhook: []}]", "`webhook` is no key"),
         ("[{name: ops, webhok_configs: []}]", "`webhok_configs`"),
-        ("[{name: ops, webhook_configs: [{url: x, http_config: {}}]}]", "http_config"),
+        ("[{name: ops, webhook_configs: [{url: x, http_config: {oauth2: {}}}]}]", "`oauth2` is not supported"),
     ] {
         let error = serde_saphyr::from_str::<Vec<Receiver>>(text).unwrap_err().to_string();
         assert!(error.contains(part), "{error}");

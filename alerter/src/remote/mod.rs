@@ -28,14 +28,12 @@ use opentelemetry::metrics::Meter;
 use tokio::sync::watch;
 use weir_service::health::Health;
 
-pub use client::ClientError;
-pub use options::{
-    Authorization, BasicAuth, MetadataConfig, QueueConfig, RemoteWrite, Secret, TlsConfig, check_labels,
-};
+pub use options::{MetadataConfig, QueueConfig, RemoteWrite, check_labels};
 pub use relabel::{Action, RelabelConfig};
 pub(crate) use sender::Sender;
 
 use crate::Options;
+use crate::client::ClientError;
 
 /// A receiver cannot be written to.
 #[derive(Debug, thiserror::Error)]

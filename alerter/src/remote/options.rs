@@ -1,7 +1,6 @@
 //! Key `remote_write` of the configuration: Prometheus' names and fields.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
@@ -9,6 +8,7 @@ use serde::Deserialize;
 use weir_service::config::Span;
 
 use super::relabel::{RelabelConfig, is_label};
+use crate::client::{Authorization, BasicAuth, Secret, TlsConfig, check_one};
 use crate::options::is_http;
 
 /// Set by the protocol, or by keys of their own.
@@ -58,49 +58,6 @@ pub struct RemoteWrite {
     pub metadata_config: MetadataConfig,
 }
 
-/// User and password.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BasicAuth {
-    /// The user.
-    pub username: String,
-    /// The password.
-    #[serde(default)]
-    pub password: Option<Secret>,
-    /// Or a file that holds it, read with each request.
-    #[serde(default)]
-    pub password_file: Option<PathBuf>,
-}
-
-/// The header `authorization`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Authorization {
-    /// What stands before the credential.
-    #[serde(default = "bearer")]
-    pub r#type: String,
-    /// The credential.
-    #[serde(default)]
-    pub credentials: Option<Secret>,
-    /// Or a file that holds it, read with each request.
-    #[serde(default)]
-    pub credentials_file: Option<PathBuf>,
-}
-
-/// Whom to trust and what to show; the files are read at the start, and again when the receiver was not reached.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TlsConfig {
-    /// Certificates of authorities to trust, in place of those of the machine.
-    pub ca_file: Option<PathBuf>,
-    /// The client's certificate and the chain behind it.
-    pub cert_file: Option<PathBuf>,
-    /// Its key.
-    pub key_file: Option<PathBuf>,
-    /// Trust anybody.
-    pub insecure_skip_verify: bool,
-}
-
 /// How samples are sent.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -144,23 +101,8 @@ impl Default for MetadataConfig {
     }
 }
 
-/// Text that no log shows.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(pub String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("<secret>")
-    }
-}
-
 fn half_a_minute() -> Span {
     Span(Duration::from_secs(30))
-}
-
-fn bearer() -> String {
-    "Bearer".to_owned()
 }
 
 impl RemoteWrite {
@@ -169,7 +111,7 @@ impl RemoteWrite {
         if let Some(name) = &self.name {
             return name.clone();
         }
-        let url = reqwest::Url::parse(&self.url.0).ok();
+        let url = self.url.read().ok().and_then(|url| reqwest::Url::parse(&url).ok());
         let host = url.as_ref().and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
         host.map_or_else(|| "no address".to_owned(), |(host, port)| format!("{host}:{port}"))
     }
@@ -182,7 +124,7 @@ impl RemoteWrite {
 
     /// What cannot work, by the key's name.
     pub(super) fn check(&self) -> Result<(), String> {
-        if !is_http(&self.url.0) {
+        if !self.url.read().is_ok_and(|url| is_http(&url)) {
             let right = "http://prometheus.example:9090/api/v1/write";
             return Err(format!("url: is not an http or https address, such as {right}"));
         }
@@ -219,42 +161,17 @@ impl RemoteWrite {
         for (name, value) in &self.headers {
             let header =
                 HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("headers: «{name}» is no name"))?;
-            HeaderValue::from_str(&value.0).map_err(|_| format!("headers: the value of `{name}` cannot be sent"))?;
+            HeaderValue::from_str(&value.read()?)
+                .map_err(|_| format!("headers: the value of `{name}` cannot be sent"))?;
             if RESERVED.contains(&header.as_str()) {
                 return Err(format!("headers: `{name}` is set by the protocol, or by basic_auth or authorization"));
             }
         }
-        self.check_credentials()?;
+        check_one(self.basic_auth.as_ref(), self.authorization.as_ref())?;
+        self.tls_config.check()?;
         self.write_relabel_configs.iter().try_for_each(|config| {
             config.compile().map(drop).map_err(|error| format!("write_relabel_configs: {error}"))
         })
-    }
-
-    fn check_credentials(&self) -> Result<(), String> {
-        let one_of = |name: &str, text: bool, file: bool| match (text, file) {
-            (true, true) => Err(format!("{name}: of the credential and its file only one can be there")),
-            (false, false) => Err(format!("{name}: the credential is missing, or a file that holds it")),
-            _ => Ok(()),
-        };
-        if let Some(basic) = &self.basic_auth {
-            one_of("basic_auth", basic.password.is_some(), basic.password_file.is_some())?;
-        }
-        if let Some(authorization) = &self.authorization {
-            if authorization.r#type.is_empty() || authorization.r#type.eq_ignore_ascii_case("basic") {
-                return Err("authorization.type: must be there, and Basic is what basic_auth is for".to_owned());
-            }
-            HeaderValue::from_str(&authorization.r#type)
-                .map_err(|_| "authorization.type: cannot be sent".to_owned())?;
-            let file = authorization.credentials_file.is_some();
-            one_of("authorization", authorization.credentials.is_some(), file)?;
-        }
-        if self.basic_auth.is_some() && self.authorization.is_some() {
-            return Err("basic_auth and authorization: only one can be there".to_owned());
-        }
-        if self.tls_config.cert_file.is_some() != self.tls_config.key_file.is_some() {
-            return Err("tls_config: cert_file and key_file need each other".to_owned());
-        }
-        Ok(())
     }
 }
 

@@ -313,8 +313,6 @@ fn what_cannot_work_names_its_key() {
             "receiver `h:80`: queue_config.max_samples_per_send",
         ),
         ("{url: 'http://h', headers: {Content-Type: x}}", "receiver `h:80`: headers: `Content-Type` is set"),
-        ("{url: 'http://h', basic_auth: {username: u}}", "receiver `h:80`: basic_auth"),
-        ("{url: 'http://h', authorization: {credentials: a, credentials_file: b}}", "receiver `h:80`: authorization"),
         ("{url: 'http://h', tls_config: {cert_file: a}}", "receiver `h:80`: tls_config"),
         ("{url: 'http://h', write_relabel_configs: [{regex: '('}]}", "receiver `h:80`: write_relabel_configs: regex"),
         ("{url: 'http://h'}, {url: 'http://h/other'}", "there are two named `h:80`"),
@@ -322,6 +320,17 @@ fn what_cannot_work_names_its_key() {
         let options: Options = serde_saphyr::from_str(&format!("{{remote_write: [{text}]}}")).unwrap();
         let error = options.check().unwrap_err();
         assert!(error.starts_with(&format!("remote_write: {key}")), "{text}: {error}");
+    }
+    for (text, part) in [
+        ("basic_auth: {username: u}", "basic_auth: `password` or `password_file` is missing"),
+        (
+            "authorization: {credentials: a, credentials_file: b}",
+            "authorization: `credentials` and `credentials_file` are",
+        ),
+    ] {
+        let read = serde_saphyr::from_str::<Options>(&format!("{{remote_write: [{{url: 'http://h', {text}}}]}}"));
+        let error = read.unwrap_err().to_string();
+        assert!(error.contains(part), "{text}: {error}");
     }
     let unknown = "{remote_write: [{url: 'http://h', queue_config: {max_shards: 3}}]}";
     assert!(serde_saphyr::from_str::<Options>(unknown).is_err(), "an option that would do nothing");

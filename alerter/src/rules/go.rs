@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 use gotmpl::{FuncMap, Template, TemplateError, Value};
 
 use super::humanize;
+pub(crate) use super::humanize::{duration, go as number};
 
 /// Arguments of one `printf` or `print`; more are a mistake.
 const MOST_ARGUMENTS: usize = 32;
@@ -103,23 +104,26 @@ pub(super) fn add(map: &mut FuncMap) {
     insert("goNumber", |arguments| Ok(arguments.first().map_or(Value::Nil, written)));
     insert("goLabel", index);
     insert("index", index);
-    insert("printf", |arguments| {
-        let Some((Value::String(format), values)) = arguments.split_first() else {
-            return original("printf", arguments);
-        };
-        let (format, values) = plain_verbs(format, values);
-        let mut all = vec![Value::from(format)];
-        all.extend(values);
-        original("printf", &all)
-    });
+    insert("printf", printf);
     insert("print", |arguments| match arguments {
         [one] => original("print", &[written(one)]),
         all => original("print", all),
     });
 }
 
+/// Go's `printf`, for which a float that is printed by `%v` is written as Go writes it.
+pub(crate) fn printf(arguments: &[Value]) -> Result<Value, TemplateError> {
+    let Some((Value::String(format), values)) = arguments.split_first() else {
+        return original("printf", arguments);
+    };
+    let (format, values) = plain_verbs(format, values);
+    let mut all = vec![Value::from(format)];
+    all.extend(values);
+    original("printf", &all)
+}
+
 /// As Go indexes a map of texts, such as labels: one that is not there is empty.
-pub(super) fn index(arguments: &[Value]) -> Result<Value, TemplateError> {
+pub(crate) fn index(arguments: &[Value]) -> Result<Value, TemplateError> {
     let Some((of, keys)) = arguments.split_first() else {
         return Err(TemplateError::Exec("index needs a value".to_owned()));
     };
@@ -172,7 +176,7 @@ fn plain_verbs(format: &str, values: &[Value]) -> (String, Vec<Value>) {
 }
 
 /// The engine's own function of this name.
-fn original(name: &str, arguments: &[Value]) -> Result<Value, TemplateError> {
+pub(crate) fn original(name: &str, arguments: &[Value]) -> Result<Value, TemplateError> {
     if arguments.len() > MOST_ARGUMENTS {
         return Err(TemplateError::Exec(format!("{name} takes at most {MOST_ARGUMENTS} arguments")));
     }

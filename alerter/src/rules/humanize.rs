@@ -23,7 +23,7 @@ fn g4(value: f64) -> String {
 }
 
 /// Go's `%g` of a float without a precision: as few digits as tell it apart, with an exponent below 1e-4 and from 1e6.
-pub(super) fn go(value: f64) -> String {
+pub(crate) fn go(value: f64) -> String {
     if !value.is_finite() {
         return g4(value);
     }
@@ -78,7 +78,7 @@ pub(super) fn humanize1024(value: f64) -> String {
     format!("{}{prefix}", g4(value))
 }
 
-pub(super) fn duration(value: f64) -> String {
+pub(crate) fn duration(value: f64) -> String {
     if !value.is_finite() {
         return g4(value);
     }

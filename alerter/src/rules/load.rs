@@ -194,9 +194,10 @@ fn matching(pattern: &str) -> Result<Vec<PathBuf>, Box<LoadError>> {
 }
 
 /// Files with what is in them.
-type Texts = BTreeMap<PathBuf, String>;
+pub(crate) type Texts = BTreeMap<PathBuf, String>;
 
-fn texts(globs: &[String]) -> Result<Texts, LoadErrors> {
+/// Reads the files that globs name. Not for an async thread.
+pub(crate) fn texts(globs: &[String]) -> Result<Texts, LoadErrors> {
     let (mut files, mut errors) = (Vec::new(), Vec::new());
     for pattern in globs {
         match matching(pattern) {

@@ -1,14 +1,14 @@
 //! A real Alertmanager, which groups and tells by its own routes.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 use weir_service::config::Span;
 
 use super::super::group::{Alert, Delivery};
-use super::{Post, Secret};
+use super::{Common, Post};
+use crate::client::{HttpConfig, Secret};
 
 /// `alertmanager_configs`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -16,10 +16,8 @@ use super::{Post, Secret};
 pub struct AlertmanagerConfig {
     /// Its address, as `http://alertmanager:9093`, with the path prefix where it has one.
     pub url: Secret,
-    /// Whether it is told of resolved alerts.
-    pub send_resolved: bool,
-    /// How long an answer may take.
-    pub timeout: Span,
+    /// What all kinds have.
+    pub common: Common,
 }
 
 #[derive(Deserialize)]
@@ -29,11 +27,12 @@ struct Raw {
     url_file: Option<PathBuf>,
     send_resolved: bool,
     timeout: Span,
+    http_config: Option<HttpConfig>,
 }
 
 impl Default for Raw {
     fn default() -> Self {
-        Self { url: None, url_file: None, send_resolved: true, timeout: Span(Duration::from_secs(10)) }
+        Self { url: None, url_file: None, send_resolved: true, timeout: Common::TIMEOUT, http_config: None }
     }
 }
 
@@ -42,7 +41,7 @@ impl TryFrom<Raw> for AlertmanagerConfig {
 
     fn try_from(raw: Raw) -> Result<Self, String> {
         let url = Secret::needed("url", raw.url, raw.url_file)?;
-        Ok(Self { url, send_resolved: raw.send_resolved, timeout: raw.timeout })
+        Ok(Self { url, common: Common::new(raw.send_resolved, raw.timeout, raw.http_config) })
     }
 }
 

@@ -6,6 +6,7 @@ use ring::hmac;
 use serde_json::json;
 
 use super::super::group::Delivery;
+use super::super::template::Texts;
 use super::text::{self, Markup};
 use super::{Post, RobotConfig};
 
@@ -18,9 +19,14 @@ const MARKUP: Markup = Markup {
     most: 16_000,
 };
 
-pub(super) fn post(config: &RobotConfig, delivery: &Delivery, now_ms: i64) -> Result<Post, String> {
-    let title = text::title(delivery, config.language);
-    let mut text = format!("### {}\n\n{}", (MARKUP.plain)(&title), text::alerts(delivery, config.language, MARKUP));
+pub(super) fn post(config: &RobotConfig, delivery: &Delivery, texts: &Texts<'_>) -> Result<Post, String> {
+    let title = texts.of("title", config.title.as_deref(), "ding.link.title");
+    let title = title.unwrap_or_else(|| text::title(delivery, config.language));
+    let written = texts.of("text", config.text.as_deref(), "ding.link.content");
+    let text = written.unwrap_or_else(|| {
+        format!("### {}\n\n{}", (MARKUP.plain)(&title), text::alerts(delivery, config.language, MARKUP))
+    });
+    let mut text = text::noted(text, MARKUP, texts);
     let mut at = json!({"isAtAll": false});
     if text::is_firing(delivery) {
         let all = config.mention.iter().any(|who| who == "all");
@@ -35,6 +41,7 @@ pub(super) fn post(config: &RobotConfig, delivery: &Delivery, now_ms: i64) -> Re
     let mut url = config.url.read()?;
     if let Some(secret) = &config.secret {
         let secret = secret.read()?;
+        let now_ms = texts.now_ms;
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
         let sign = STANDARD.encode(hmac::sign(&key, format!("{now_ms}\n{secret}").as_bytes()));
         let mut parsed = reqwest::Url::parse(&url).map_err(|_| "the address is no URL".to_owned())?;

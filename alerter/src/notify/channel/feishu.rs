@@ -7,6 +7,7 @@ use ring::hmac;
 use serde_json::json;
 
 use super::super::group::Delivery;
+use super::super::template::Texts;
 use super::text::{self, Markup};
 use super::{Post, RobotConfig};
 
@@ -35,9 +36,13 @@ fn plain(text: &str) -> String {
     made
 }
 
-pub(super) fn post(config: &RobotConfig, delivery: &Delivery, now_ms: i64) -> Result<Post, String> {
+pub(super) fn post(config: &RobotConfig, delivery: &Delivery, texts: &Texts<'_>) -> Result<Post, String> {
     let firing = text::is_firing(delivery);
-    let mut content = text::alerts(delivery, config.language, MARKUP);
+    let title = texts.of("title", config.title.as_deref(), "feishu.default.title");
+    let title = title.unwrap_or_else(|| text::title(delivery, config.language));
+    let text = texts.of("text", config.text.as_deref(), "feishu.default.message");
+    let text = text.unwrap_or_else(|| text::alerts(delivery, config.language, MARKUP));
+    let mut content = text::noted(text, MARKUP, texts);
     if firing {
         for who in &config.mention {
             content.push_str("\n<at id=");
@@ -50,14 +55,14 @@ pub(super) fn post(config: &RobotConfig, delivery: &Delivery, now_ms: i64) -> Re
         "card": {
             "config": {"wide_screen_mode": true},
             "header": {
-                "title": {"tag": "plain_text", "content": text::title(delivery, config.language)},
+                "title": {"tag": "plain_text", "content": title},
                 "template": if firing { "red" } else { "green" },
             },
             "elements": [{"tag": "markdown", "content": content}],
         },
     });
     if let Some(secret) = &config.secret {
-        let seconds = now_ms.div_euclid(1000);
+        let seconds = texts.now_ms.div_euclid(1000);
         let key = hmac::Key::new(hmac::HMAC_SHA256, format!("{seconds}\n{}", secret.read()?).as_bytes());
         body["timestamp"] = json!(seconds.to_string());
         body["sign"] = json!(STANDARD.encode(hmac::sign(&key, b"")));

@@ -2,14 +2,15 @@
 //! are 200 whatever became of the message.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
 use weir_service::config::Span;
 
+use super::super::template::Kind;
 use super::text::Language;
-use super::{Answer, Secret};
+use super::{Answer, Common, Field};
+use crate::client::{HttpConfig, Secret};
 
 /// A robot of a group chat: `dingtalk_configs`, `wecom_configs`, `feishu_configs`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -19,14 +20,16 @@ pub struct RobotConfig {
     pub url: Secret,
     /// With what messages are signed, where the robot asks for it; WeCom's do not.
     pub secret: Option<Secret>,
-    /// Whether it is told of resolved alerts.
-    pub send_resolved: bool,
     /// Who is mentioned while an alert fires: mobile numbers in DingTalk, ids of users in WeCom and Feishu, or `all`.
     pub mention: Vec<String>,
-    /// What messages are written in.
+    /// What messages are written in that no template writes.
     pub language: Language,
-    /// How long an answer may take.
-    pub timeout: Span,
+    /// Template of the title.
+    pub title: Option<String>,
+    /// Template of the message, in the chat's markdown.
+    pub text: Option<String>,
+    /// What all kinds have.
+    pub common: Common,
 }
 
 #[derive(Deserialize)]
@@ -39,7 +42,12 @@ struct Raw {
     send_resolved: bool,
     mention: Vec<String>,
     language: Language,
+    title: Option<String>,
+    /// Some call it `message`.
+    #[serde(alias = "message")]
+    text: Option<String>,
     timeout: Span,
+    http_config: Option<HttpConfig>,
 }
 
 impl Default for Raw {
@@ -52,7 +60,10 @@ impl Default for Raw {
             send_resolved: true,
             mention: Vec::new(),
             language: Language::Chinese,
-            timeout: Span(Duration::from_secs(10)),
+            title: None,
+            text: None,
+            timeout: Common::TIMEOUT,
+            http_config: None,
         }
     }
 }
@@ -64,11 +75,20 @@ impl TryFrom<Raw> for RobotConfig {
         Ok(Self {
             url: Secret::needed("url", raw.url, raw.url_file)?,
             secret: Secret::optional("secret", raw.secret, raw.secret_file)?,
-            send_resolved: raw.send_resolved,
             mention: raw.mention,
             language: raw.language,
-            timeout: raw.timeout,
+            title: raw.title,
+            text: raw.text,
+            common: Common::new(raw.send_resolved, raw.timeout, raw.http_config),
         })
+    }
+}
+
+impl RobotConfig {
+    pub(super) fn texts(&self) -> Vec<Field<'_>> {
+        let fields = [("title", &self.title), ("text", &self.text)];
+        let set = fields.into_iter().filter_map(|(key, text)| Some((key.to_owned(), Kind::Text, text.as_deref()?)));
+        set.collect()
     }
 }
 

@@ -32,6 +32,7 @@ fn delivery(channel: &Channel, alerts: Vec<Alert>) -> Delivery {
     let options = Options {
         route: serde_saphyr::from_str("{receiver: ops, group_by: [alertname]}").unwrap(),
         receivers: vec![super::super::Receiver { name: "ops".to_owned(), channels: vec![channel.clone()] }],
+        templates: Vec::new(),
         external_url: String::new(),
     };
     let mut groups = Groups::new(&options, Vec::new(), Vec::new());
@@ -40,8 +41,19 @@ fn delivery(channel: &Channel, alerts: Vec<Alert>) -> Delivery {
 }
 
 fn post(receiver: &str, alerts: Vec<Alert>) -> Post {
+    posted(receiver, alerts, &[]).unwrap()
+}
+
+/// With a file of templates.
+fn posted(receiver: &str, alerts: Vec<Alert>, files: &[String]) -> Result<Post, String> {
     let channel = channel(receiver);
-    channel.post(&delivery(&channel, alerts), "http://weir:7400", NOW_MS).unwrap()
+    let delivery = delivery(&channel, alerts);
+    let templates = Templates::load(files).unwrap();
+    channel.check(&templates)?;
+    match channel.request(&delivery, &Texts::new(&templates, &delivery, "http://weir:7400", NOW_MS))? {
+        Request::Post(post) => Ok(post),
+        Request::Mail(_) => panic!("a mail"),
+    }
 }
 
 fn text<'a>(body: &'a Value, path: &str) -> &'a str {
@@ -121,7 +133,7 @@ fn pagerduty_gets_one_incident_a_group_that_is_resolved_under_the_same_key() {
     assert_eq!((&fires.body["routing_key"], &fires.body["payload"]["severity"]), (&json!("r"), &json!("critical")));
     assert!(text(&fires.body, "/payload/custom_details/firing").contains(" - service = pay\n"));
     let by_default = channel("pagerduty_configs: [{routing_key: r}]");
-    assert_eq!(by_default.address().read().unwrap(), "https://events.pagerduty.com/v2/enqueue");
+    assert_eq!(by_default.address().unwrap().read().unwrap(), "https://events.pagerduty.com/v2/enqueue");
 }
 
 #[test]
@@ -145,8 +157,7 @@ fn an_address_in_a_file_is_read_for_each_use() {
     assert_eq!(post(&config, vec![alert("a", None)]).url, "http://h/1");
     std::fs::write(file.path(), "http://h/2").unwrap();
     assert_eq!(post(&config, vec![alert("a", None)]).url, "http://h/2");
-    let gone = channel("webhook_configs: [{url_file: /no/such/file}]");
-    let error = gone.post(&delivery(&gone, vec![alert("a", None)]), "", NOW_MS).unwrap_err();
+    let error = posted("webhook_configs: [{url_file: /no/such/file}]", vec![alert("a", None)], &[]).unwrap_err();
     assert!(error.starts_with("/no/such/file cannot be read"), "{error}");
 }
 

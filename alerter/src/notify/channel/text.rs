@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 
 use super::super::group::{Alert, Delivery};
+use super::super::template::Texts;
 
 /// What messages are written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -96,6 +97,17 @@ pub(super) fn title(delivery: &Delivery, language: Language) -> String {
     // The title is one line, and not the message.
     let line: String = title.split_whitespace().collect::<Vec<_>>().join(" ");
     cut(&line, 250).to_owned()
+}
+
+/// A text that a template may have written, as long as there is room for, with what failed of the templates.
+pub(super) fn noted(mut text: String, markup: Markup, texts: &Texts<'_>) -> String {
+    let failed = texts.failed().map(|failed| format!("{0}{0}{1}", markup.newline, (markup.plain)(&failed)));
+    let failed = failed.unwrap_or_default();
+    let room = markup.most.saturating_sub(failed.len());
+    if text.len() > room {
+        text.truncate(text.floor_char_boundary(room));
+    }
+    text + &failed
 }
 
 /// The alerts one after the other, those that fire first, as many as there is room for.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use weir_service::config::Span;
 
 use super::super::group::{Alert, Delivery, fingerprint};
-use super::Secret;
+use super::Common;
+use crate::client::{HttpConfig, Secret};
 
 /// An HTTP endpoint that takes Alertmanager's webhook JSON: `webhook_configs`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -16,12 +16,10 @@ use super::Secret;
 pub struct WebhookConfig {
     /// Where to.
     pub url: Secret,
-    /// Whether it is told of resolved alerts.
-    pub send_resolved: bool,
     /// Greatest number of alerts in one notification; 0 is no limit.
     pub max_alerts: usize,
-    /// How long an answer may take.
-    pub timeout: Span,
+    /// What all kinds have.
+    pub common: Common,
 }
 
 #[derive(Deserialize)]
@@ -32,12 +30,13 @@ struct Raw {
     send_resolved: bool,
     max_alerts: usize,
     timeout: Span,
+    http_config: Option<HttpConfig>,
 }
 
 impl Default for Raw {
     fn default() -> Self {
-        let timeout = Span(Duration::from_secs(10));
-        Self { url: None, url_file: None, send_resolved: true, max_alerts: 0, timeout }
+        let timeout = Common::TIMEOUT;
+        Self { url: None, url_file: None, send_resolved: true, max_alerts: 0, timeout, http_config: None }
     }
 }
 
@@ -46,7 +45,8 @@ impl TryFrom<Raw> for WebhookConfig {
 
     fn try_from(raw: Raw) -> Result<Self, String> {
         let url = Secret::needed("url", raw.url, raw.url_file)?;
-        Ok(Self { url, send_resolved: raw.send_resolved, max_alerts: raw.max_alerts, timeout: raw.timeout })
+        let common = Common::new(raw.send_resolved, raw.timeout, raw.http_config);
+        Ok(Self { url, max_alerts: raw.max_alerts, common })
     }
 }
 
