@@ -119,3 +119,6 @@ async fn ask(
     }
     (delivery.channel.judge(status, &body), after_ms)
 }
+
+#[cfg(test)]
+mod tests;

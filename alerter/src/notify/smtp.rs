@@ -5,7 +5,6 @@ use base64::engine::general_purpose::STANDARD;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
-use weir_service::telemetry::whole;
 
 use super::channel::{Answer, Mail};
 
@@ -41,7 +40,8 @@ pub(super) async fn send(mail: Mail) -> Answer {
     match sent {
         Ok(_) => Answer::Taken,
         Err(error) => {
-            let why = hidden(whole(&error).to_string(), password.as_deref());
+            // Its causes are in its own text.
+            let why = hidden(error.to_string(), password.as_deref());
             if error.is_permanent() { Answer::Refused(why) } else { Answer::Again(why) }
         }
     }

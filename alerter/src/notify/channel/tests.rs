@@ -229,3 +229,182 @@ fn a_configuration_that_cannot_work_names_the_key() {
     let shown = format!("{:?}", channel("dingtalk_configs: [{url: 'http://h/?t=1', secret: hidden}]"));
     assert!(!shown.contains("hidden") && !shown.contains("t=1"), "{shown}");
 }
+
+/// A file of templates that is there as long as the test.
+fn file(text: &str) -> (tempfile::TempDir, Vec<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("own.tmpl");
+    std::fs::write(&path, text).unwrap();
+    (folder, vec![path.display().to_string()])
+}
+
+#[test]
+fn robots_say_what_templates_write() {
+    let own = "title: '{{ .Status }} {{ .GroupLabels.alertname }}', text: '{{ range .Alerts }}**{{ .Labels.service }}** \
+        {{ (.StartsAt.Add 28800e9).Format \"2006-01-02 15:04:05\" }}{{ end }}', mention: [u]";
+    let of = |kind: &str| {
+        posted(&format!("{kind}_configs: [{{url: 'http://h/', {own}}}]"), vec![alert("pay", None)], &[]).unwrap()
+    };
+    let told = of("dingtalk").body;
+    assert_eq!(told["markdown"], json!({"title": "firing PayFails", "text": "**pay** 2023-11-15 06:13:20 @u"}));
+    let told = of("wecom").body;
+    assert_eq!(text(&told, "/markdown/content"), "firing PayFails\n**pay** 2023-11-15 06:13:20\n<@u>");
+    let told = of("feishu").body;
+    assert_eq!(text(&told, "/card/header/title/content"), "firing PayFails");
+    assert_eq!(text(&told, "/card/elements/0/content"), "**pay** 2023-11-15 06:13:20\n<at id=u></at>");
+    // As users of prometheus-webhook-dingtalk have it, without a key; and a message alone is the whole of it.
+    let (_folder, files) =
+        file("{{ define \"ding.link.title\" }}T{{ end }}{{ define \"ding.link.content\" }}C{{ end }}");
+    let told = posted("dingtalk_configs: [{url: 'http://h/'}]", vec![alert("pay", None)], &files).unwrap().body;
+    assert_eq!(told["markdown"], json!({"title": "T", "text": "C"}));
+    let told = posted("wecom_configs: [{url: 'http://h/', message: M}]", vec![alert("pay", None)], &[]).unwrap().body;
+    assert_eq!(told["markdown"]["content"], "M");
+    let long = "wecom_configs: [{url: 'http://h/', text: '{{ range 2000 }}长{{ end }}', mention: [zhang]}]";
+    let told = posted(long, vec![alert("pay", None)], &[]).unwrap().body;
+    let content = text(&told, "/markdown/content");
+    assert!(content.len() <= 4096 && content.ends_with("长\n<@zhang>"), "{}", content.len());
+}
+
+#[test]
+fn a_template_that_fails_leaves_the_default_text_and_says_so() {
+    let bad = "{{ index .Alerts 5 }}";
+    for (config, title, body) in [
+        ("dingtalk_configs: [{url: 'http://h/', title: 'BAD', language: en}]", "/markdown/title", "/markdown/text"),
+        ("wecom_configs: [{url: 'http://h/', text: 'BAD', language: en}]", "/markdown/content", "/markdown/content"),
+        (
+            "feishu_configs: [{url: 'http://h/', text: 'BAD', language: en}]",
+            "/card/header/title/content",
+            "/card/elements/0/content",
+        ),
+        ("slack_configs: [{api_url: 'http://h/', title: 'BAD'}]", "/attachments/0/title", "/attachments/0/text"),
+        (
+            "pagerduty_configs: [{routing_key: r, description: 'BAD'}]",
+            "/payload/summary",
+            "/payload/custom_details/weir",
+        ),
+    ] {
+        let told = posted(&config.replace("BAD", bad), vec![alert("pay", None)], &[]).unwrap().body;
+        assert!(text(&told, title).contains("[FIRING:1] PayFails (pay critical)"), "{told}");
+        assert!(
+            text(&told, body).contains("template failed: ") && text(&told, body).contains("index out of range"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn a_template_that_can_never_work_is_refused_with_its_key() {
+    for (config, error) in [
+        (
+            "dingtalk_configs: [{url: 'http://h/', title: '{{ .Stauts }}'}]",
+            "title: can't evaluate field Stauts in type Data",
+        ),
+        (
+            "slack_configs: [{api_url: 'http://h/', fields: [{title: a, value: '{{ nosuch }}'}]}]",
+            "fields[0].value: function \"nosuch\" not defined",
+        ),
+        (
+            "slack_configs: [{api_url: 'http://h/', actions: [{type: button, text: t, url: '{{ template \"x\" }}'}]}]",
+            "actions[0].url: template \"x\" not defined",
+        ),
+        ("pagerduty_configs: [{routing_key: r, details: {a: '{{ if }}'}}]", "details.a: "),
+        ("email_configs: [{to: a@b.c, from: a@b.c, smarthost: 'h:25', html: '<a href=\"{{ .Status }}'}]", "html: "),
+        ("email_configs: [{to: nobody, from: a@b.c, smarthost: 'h:25'}]", "to: «nobody» is not a list of addresses"),
+    ] {
+        let told = channel(config).check(&Templates::load(&[]).unwrap()).unwrap_err();
+        assert!(told.starts_with(error), "{config}: {told}");
+    }
+}
+
+#[test]
+fn slack_gets_all_that_alertmanager_sends() {
+    let config = r#"slack_configs: [{api_url: 'http://h/', channel: '#{{ .CommonLabels.severity }}', username: u, icon_url: 'http://i/',
+        link_names: true, color: '{{ if eq .Status "firing" }}#ff0000{{ else }}good{{ end }}', title: '{{ template "slack.default.title" . }}',
+        title_link: 'http://t/', pretext: p, text: '{{ .CommonAnnotations.summary }}', fallback: f, callback_id: c, footer: w,
+        image_url: 'http://img/', thumb_url: 'http://thumb/', short_fields: true, mrkdwn_in: [text],
+        fields: [{title: s, value: '{{ .CommonLabels.service }}'}, {title: l, value: v, short: false}],
+        actions: [{type: button, text: Runbook, url: 'http://r/{{ .CommonLabels.service }}', style: danger, confirm: {text: sure?}}]}]"#;
+    let told = posted(config, vec![alert("pay", None)], &[]).unwrap().body;
+    let attachment = json!({
+        "color": "#ff0000", "title": "[FIRING:1] PayFails (pay critical)", "title_link": "http://t/", "pretext": "p",
+        "text": "支付失败 <b>pay</b> *1*", "fallback": "f", "callback_id": "c", "footer": "w", "image_url": "http://img/",
+        "thumb_url": "http://thumb/", "mrkdwn_in": ["text"],
+        "fields": [{"title": "s", "value": "pay", "short": true}, {"title": "l", "value": "v", "short": false}],
+        "actions": [{"type": "button", "text": "Runbook", "url": "http://r/pay", "style": "danger", "confirm": {"text": "sure?"}}],
+    });
+    let body = json!({"channel": "#critical", "username": "u", "icon_url": "http://i/", "link_names": true, "attachments": [attachment]});
+    assert_eq!(told, body);
+}
+
+#[test]
+fn pagerduty_gets_all_that_alertmanager_sends() {
+    let config = "pagerduty_configs: [{routing_key: r, client: c, client_url: 'http://c/', description: '{{ .Status }}', \
+        severity: '{{ .CommonLabels.nothing }}', source: s, class: k, component: '{{ .CommonLabels.service }}', group: g, \
+        details: {firing: own, more: '{{ len .Alerts }}'}, images: [{src: 'http://i/', alt: a}], links: [{href: 'http://l/', text: t}]}]";
+    let told = posted(config, vec![alert("pay", None)], &[]).unwrap().body;
+    assert_eq!((&told["client"], &told["client_url"]), (&json!("c"), &json!("http://c/")));
+    assert_eq!(told["images"], json!([{"src": "http://i/", "alt": "a", "href": ""}]));
+    assert_eq!(told["links"], json!([{"href": "http://l/", "text": "t"}]));
+    assert_eq!(
+        told["payload"],
+        json!({
+            "summary": "firing", "source": "s", "severity": "critical", "class": "k", "component": "pay", "group": "g",
+            "custom_details": {"firing": "own", "resolved": "", "num_firing": "1", "num_resolved": "0", "more": "1"},
+        })
+    );
+    let fixed = posted("pagerduty_configs: [{routing_key: r, severity: info}]", vec![alert("pay", None)], &[]).unwrap();
+    assert_eq!(fixed.body["payload"]["severity"], "info");
+}
+
+#[test]
+fn a_bots_answer_counts_only_where_it_is_slacks() {
+    let bot = channel(
+        "slack_configs: [{api_url: 'http://h/api/chat.postMessage', http_config: {authorization: {credentials: xoxb-1}}}]",
+    );
+    assert_eq!(bot.judge(200, br#"{"ok":true,"ts":"1"}"#), Answer::Taken);
+    assert_eq!(bot.judge(200, br#"{"ok":false,"error":"invalid_auth"}"#), Answer::Refused("invalid_auth".to_owned()));
+    assert_eq!(
+        bot.judge(200, br#"{"ok":false,"error":"service_unavailable"}"#),
+        Answer::Again("service_unavailable".to_owned())
+    );
+    assert!(matches!(bot.judge(200, b"ok"), Answer::Again(_)));
+}
+
+#[test]
+fn http_config_and_email_configs_that_cannot_work_name_the_key() {
+    let http = |text: &str| format!("webhook_configs: [{{url: 'http://h/', http_config: {{{text}}}}}]");
+    let mail = |text: &str| format!("email_configs: [{{to: a@b.c, from: a@b.c, smarthost: 'h:25', {text}}}]");
+    for (text, part) in [
+        (http("oauth2: {client_id: a}"), "`oauth2` is not supported"),
+        (http("basic_auth: {username: a}"), "basic_auth: `password` or `password_file` is missing"),
+        (http("authorization: {type: Basic, credentials: a}"), "Basic is what basic_auth is for"),
+        (http("bearer_token: a, bearer_token_file: b"), "`bearer_token` and `bearer_token_file` are both there"),
+        (http("bearer_token: a, basic_auth: {username: u, password: p}"), "only one can be there"),
+        (http("tls_config: {server_name: h}"), "`server_name` is not supported over HTTP"),
+        (http("tls_config: {cert_file: c}"), "cert_file and key_file need each other"),
+        (http("no_proxy: a"), "`no_proxy` goes with `proxy_url`"),
+        (http("tls_config: {ca_file: /no/such}"), "http_config: cannot read /no/such"),
+        (http("proxy_url: 'ftp://h'"), "http_config: proxy_url: is not"),
+        (http("nonsense: 1"), "nonsense"),
+        (mail("auth_secret: s"), "`auth_secret` is for CRAM-MD5"),
+        (mail("auth_identity: i, auth_username: u, auth_password: p"), "`auth_identity` is not supported"),
+        (mail("auth_username: u"), "`auth_password` or `auth_password_file` is missing"),
+        (mail("auth_password: p"), "`auth_password` goes with `auth_username`"),
+        (mail("html: '', text: ''"), "nothing to send"),
+        (mail("headers: {'a b': c}"), "«a b» is not a header's name"),
+        (mail("headers: {Subject: a, subject: b}"), "there are two named"),
+        (mail("headers: {Content-Type: a}"), "that of the message's parts"),
+        (mail("tls_config: {ca_file: /no/such}"), "tls_config: cannot read /no/such"),
+        (mail("timeout: 0s"), "timeout: must be longer than 0"),
+        ("email_configs: [{to: a@b.c, from: a@b.c}]".to_owned(), "`smarthost` is missing"),
+        ("email_configs: [{to: a@b.c, from: a@b.c, smarthost: h}]".to_owned(), "«h» is not a host and a port"),
+        ("pagerduty_configs: [{service_key: k}]".to_owned(), "`service_key` is for version 1"),
+    ] {
+        let read = serde_saphyr::from_str::<Vec<super::super::Receiver>>(&format!("[{{name: ops, {text}}}]"));
+        let error = match read {
+            Ok(mut all) => all.remove(0).channels.remove(0).check(&Templates::load(&[]).unwrap()).unwrap_err(),
+            Err(error) => error.to_string(),
+        };
+        assert!(error.contains(part), "{text}: {error}");
+    }
+}
