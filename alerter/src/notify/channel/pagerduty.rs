@@ -184,11 +184,14 @@ pub(super) fn post(config: &PagerDutyConfig, delivery: &Delivery, texts: &Texts<
     let severity = of("severity").filter(|severity| is_severity(severity));
     let severity = severity.unwrap_or_else(|| theirs.unwrap_or("error").to_owned());
     let source = if texts.external_url.is_empty() { "weir" } else { texts.external_url };
+    // As in Alertmanager, a client that is named is the source too.
+    let client = of("client");
+    let source = client.clone().unwrap_or_else(|| source.to_owned());
     let group = || delivery.group_labels.get("alertname").cloned().unwrap_or_default();
     let summary = of("description").unwrap_or_else(|| description(delivery));
     let mut payload = json!({
         "summary": summary.chars().take(SUMMARY).collect::<String>(),
-        "source": of("source").unwrap_or_else(|| source.to_owned()),
+        "source": of("source").unwrap_or(source),
         "severity": severity,
         "group": of("group").unwrap_or_else(group),
         "custom_details": details(config, delivery, texts),
@@ -203,7 +206,7 @@ pub(super) fn post(config: &PagerDutyConfig, delivery: &Delivery, texts: &Texts<
         "routing_key": config.routing_key.read()?,
         "event_action": if text::is_firing(delivery) { "trigger" } else { "resolve" },
         "dedup_key": hex::encode(key.as_ref()),
-        "client": of("client").unwrap_or_else(|| "weir".to_owned()),
+        "client": client.unwrap_or_else(|| "weir".to_owned()),
     });
     let client_url = of("client_url").unwrap_or_else(|| texts.external_url.to_owned());
     if !client_url.is_empty() {

@@ -310,7 +310,10 @@ fn actions(config: &SlackConfig, texts: &Texts<'_>) -> Value {
     };
     let one = |(at, action): (usize, &SlackAction)| {
         let mut made = written(&format!("actions[{at}]"), &action.texts());
-        if let Some(confirm) = &action.confirm {
+        // As in Alertmanager: what has an address is a link, and has nothing else.
+        if made.contains_key("url") {
+            made.retain(|key, _| !matches!(key.as_str(), "name" | "value"));
+        } else if let Some(confirm) = &action.confirm {
             made.insert("confirm".to_owned(), written(&format!("actions[{at}].confirm"), &confirm.texts()).into());
         }
         Value::Object(made)

@@ -323,14 +323,18 @@ fn slack_gets_all_that_alertmanager_sends() {
         title_link: 'http://t/', pretext: p, text: '{{ .CommonAnnotations.summary }}', fallback: f, callback_id: c, footer: w,
         image_url: 'http://img/', thumb_url: 'http://thumb/', short_fields: true, mrkdwn_in: [text],
         fields: [{title: s, value: '{{ .CommonLabels.service }}'}, {title: l, value: v, short: false}],
-        actions: [{type: button, text: Runbook, url: 'http://r/{{ .CommonLabels.service }}', style: danger, confirm: {text: sure?}}]}]"#;
+        actions: [{type: button, text: Runbook, url: 'http://r/{{ .CommonLabels.service }}', style: danger, name: n},
+            {type: button, text: Ack, name: n, value: '{{ .Status }}', confirm: {text: sure?}}]}]"#;
     let told = posted(config, vec![alert("pay", None)], &[]).unwrap().body;
     let attachment = json!({
         "color": "#ff0000", "title": "[FIRING:1] PayFails (pay critical)", "title_link": "http://t/", "pretext": "p",
         "text": "支付失败 <b>pay</b> *1*", "fallback": "f", "callback_id": "c", "footer": "w", "image_url": "http://img/",
         "thumb_url": "http://thumb/", "mrkdwn_in": ["text"],
         "fields": [{"title": "s", "value": "pay", "short": true}, {"title": "l", "value": "v", "short": false}],
-        "actions": [{"type": "button", "text": "Runbook", "url": "http://r/pay", "style": "danger", "confirm": {"text": "sure?"}}],
+        "actions": [
+            {"type": "button", "text": "Runbook", "url": "http://r/pay", "style": "danger"},
+            {"type": "button", "text": "Ack", "name": "n", "value": "firing", "confirm": {"text": "sure?"}},
+        ],
     });
     let body = json!({"channel": "#critical", "username": "u", "icon_url": "http://i/", "link_names": true, "attachments": [attachment]});
     assert_eq!(told, body);

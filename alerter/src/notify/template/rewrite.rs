@@ -7,7 +7,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use gotmpl::parse::{ActionNode, BranchNode, CommandNode, DefineNode, Expr, ListNode, Node, Parser, PipeNode, Pos};
+use gotmpl::parse::{
+    ActionNode, BranchNode, CommandNode, DefineNode, Expr, ListNode, Node, Parser, PipeNode, Pos, TemplateNode,
+};
 
 /// Follows a path of fields and methods.
 pub(super) const FOLLOW: &str = "weirField";
@@ -24,6 +26,9 @@ const ESCAPERS: [&str; 3] = ["html", "js", "urlquery"];
 /// Stands behind every text: a stray `{{ end }}` ends a template early without an error, and so is seen.
 const END: char = '\u{1}';
 
+/// Each `else if` lies in the one before it, and the parser does not count how deep.
+const MOST_ELSE_IFS: usize = 150;
+
 /// A template, with the names of those that it calls.
 #[derive(Debug, Clone)]
 pub(super) struct Tree {
@@ -33,6 +38,13 @@ pub(super) struct Tree {
 
 /// Parses a text: its own body, and what it defines, in this order. `functions` are the names of all functions.
 pub(super) fn parse(text: &str, functions: &BTreeSet<String>) -> Result<(Tree, Vec<(String, Tree)>), String> {
+    let is_else_if = |action: &&str| {
+        let rest = action.trim_start_matches('-').trim_start().strip_prefix("else").map(str::trim_start);
+        rest.is_some_and(|rest| rest.starts_with("if") || rest.starts_with("with"))
+    };
+    if text.split("{{").filter(is_else_if).count() > MOST_ELSE_IFS {
+        return Err(format!("more than {MOST_ELSE_IFS} times else if"));
+    }
     let ended = format!("{text}{END}");
     let (mut body, defines) =
         Parser::new(&ended, "{{", "}}").and_then(Parser::parse).map_err(|error| error.to_string())?;
@@ -43,9 +55,9 @@ pub(super) fn parse(text: &str, functions: &BTreeSet<String>) -> Result<(Tree, V
     if whole.is_none() {
         return Err("unexpected {{end}}".to_owned());
     }
-    let rewritten = |body: ListNode| {
+    let rewritten = |mut body: ListNode| {
         let mut walk = Walk { functions, variables: vec!["$".into()], calls: BTreeSet::new() };
-        let body = walk.list(body)?;
+        walk.list(&mut body)?;
         Ok::<_, String>(Tree { body, calls: walk.calls })
     };
     let body = rewritten(body)?;
@@ -65,59 +77,65 @@ struct Walk<'a> {
     calls: BTreeSet<String>,
 }
 
+/// In place, so that a deep template needs little of the stack.
 impl Walk<'_> {
-    fn list(&mut self, list: ListNode) -> Result<ListNode, String> {
-        let nodes = list.nodes.into_iter().map(|node| self.node(node)).collect::<Result<_, _>>()?;
-        Ok(ListNode { nodes, ..list })
+    fn list(&mut self, list: &mut ListNode) -> Result<(), String> {
+        list.nodes.iter_mut().try_for_each(|node| self.node(node))
     }
 
-    fn node(&mut self, node: Node) -> Result<Node, String> {
-        Ok(match node {
-            Node::List(list) => Node::List(self.list(list)?),
+    fn node(&mut self, node: &mut Node) -> Result<(), String> {
+        match node {
+            Node::List(list) => self.list(list),
             Node::Action(ActionNode { pos, pipe }) => {
-                let mut pipe = self.pipe(pipe)?;
+                self.pipe(pipe)?;
                 let is_escaped = pipe.commands.last().and_then(function).is_some_and(|name| ESCAPERS.contains(&name));
                 if pipe.decl.is_empty() && !is_escaped {
-                    pipe.commands.push(call(pos, PRINT, Vec::new()));
+                    pipe.commands.push(call(*pos, PRINT, Vec::new()));
                 }
-                Node::Action(ActionNode { pos, pipe })
+                Ok(())
             }
-            Node::If(branch) => Node::If(self.branch(branch)?),
-            Node::With(branch) => Node::With(self.branch(branch)?),
-            Node::Range(branch) => Node::Range(self.branch(branch)?),
-            Node::Template(mut called) => {
-                self.calls.insert(called.name.to_string());
-                let pipe = called.pipe.map(|pipe| self.pipe(pipe)).transpose()?;
-                let value = pipe.map_or(Expr::Nil(called.pos), |pipe| Expr::Pipe(called.pos, pipe));
-                let command = call(called.pos, COUNT, vec![value]);
-                called.pipe =
-                    Some(PipeNode { pos: called.pos, decl: Vec::new(), commands: vec![command], is_assign: false });
-                Node::Template(called)
+            Node::If(branch) | Node::With(branch) | Node::Range(branch) => self.branch(branch),
+            Node::Template(called) => self.template(called),
+            Node::Text(_) | Node::Define(_) | Node::Break(_) | Node::Continue(_) => Ok(()),
+        }
+    }
+
+    fn template(&mut self, called: &mut TemplateNode) -> Result<(), String> {
+        self.calls.insert(called.name.to_string());
+        let pos = called.pos;
+        let value = match called.pipe.take() {
+            Some(mut pipe) => {
+                self.pipe(&mut pipe)?;
+                Expr::Pipe(pos, pipe)
             }
-            Node::Text(_) | Node::Define(_) | Node::Break(_) | Node::Continue(_) => node,
-        })
+            None => Expr::Nil(pos),
+        };
+        let commands = vec![call(pos, COUNT, vec![value])];
+        called.pipe = Some(PipeNode { pos, decl: Vec::new(), commands, is_assign: false });
+        Ok(())
     }
 
     /// Variables of the condition are known in both bodies; those of a body end with it.
-    fn branch(&mut self, branch: BranchNode) -> Result<BranchNode, String> {
+    fn branch(&mut self, branch: &mut BranchNode) -> Result<(), String> {
         let before = self.variables.len();
-        let pipe = self.pipe(branch.pipe)?;
+        self.pipe(&mut branch.pipe)?;
         let within = self.variables.len();
-        let body = self.list(branch.body)?;
+        self.list(&mut branch.body)?;
         self.variables.truncate(within);
-        let else_body = branch.else_body.map(|body| self.list(body)).transpose()?;
+        if let Some(body) = &mut branch.else_body {
+            self.list(body)?;
+        }
         self.variables.truncate(before);
-        Ok(BranchNode { pos: branch.pos, pipe, body, else_body })
+        Ok(())
     }
 
-    fn pipe(&mut self, pipe: PipeNode) -> Result<PipeNode, String> {
-        let commands = pipe.commands.into_iter().map(|command| self.command(command)).collect::<Result<_, _>>()?;
+    fn pipe(&mut self, pipe: &mut PipeNode) -> Result<(), String> {
+        pipe.commands.iter_mut().try_for_each(|command| self.command(command))?;
         if pipe.is_assign {
-            pipe.decl.iter().try_for_each(|name| self.is_declared(name))?;
-        } else {
-            self.variables.extend(pipe.decl.iter().map(ToString::to_string));
+            return pipe.decl.iter().try_for_each(|name| self.is_declared(name));
         }
-        Ok(PipeNode { commands, ..pipe })
+        self.variables.extend(pipe.decl.iter().map(ToString::to_string));
+        Ok(())
     }
 
     fn is_declared(&self, name: &str) -> Result<(), String> {
@@ -125,44 +143,42 @@ impl Walk<'_> {
         if self.variables.iter().any(is) { Ok(()) } else { Err(format!("undefined variable {name:?}")) }
     }
 
-    /// Arguments of a method go to the function that follows the path to it.
-    fn command(&mut self, command: CommandNode) -> Result<CommandNode, String> {
-        let mut arguments = command.args.into_iter();
-        let Some(first) = arguments.next() else { return Err("an empty command".to_owned()) };
-        let rest = arguments.map(|argument| self.expr(argument)).collect::<Result<Vec<_>, _>>()?;
-        let mut args = match self.expr(first)? {
-            Expr::Pipe(_, PipeNode { commands, decl, .. })
-                if decl.is_empty() && commands.len() == 1 && commands.first().and_then(function) == Some(FOLLOW) =>
-            {
-                commands.into_iter().flat_map(|command| command.args).collect()
-            }
-            other => vec![other],
-        };
-        args.extend(rest);
-        Ok(CommandNode { pos: command.pos, args })
+    fn command(&mut self, command: &mut CommandNode) -> Result<(), String> {
+        command.args.iter_mut().try_for_each(|argument| self.expr(argument))?;
+        // Arguments of a method go to the function that follows the path to it.
+        if let Some(Expr::Pipe(_, PipeNode { commands, .. })) = command.args.first_mut()
+            && let [followed] = commands.as_mut_slice()
+            && function(followed) == Some(FOLLOW)
+        {
+            let followed = std::mem::take(&mut followed.args);
+            command.args.splice(..1, followed);
+        }
+        Ok(())
     }
 
-    fn expr(&mut self, expr: Expr) -> Result<Expr, String> {
-        Ok(match expr {
-            Expr::Field(pos, path) => follow(pos, Expr::Dot(pos), &path.join(".")),
+    fn expr(&mut self, expr: &mut Expr) -> Result<(), String> {
+        match expr {
+            Expr::Field(pos, path) => *expr = follow(*pos, Expr::Dot(*pos), &path.join(".")),
             Expr::Variable(pos, name, path) => {
-                self.is_declared(&name)?;
-                let variable = Expr::Variable(pos, name, Vec::new());
-                if path.is_empty() { variable } else { follow(pos, variable, &path.join(".")) }
+                self.is_declared(name)?;
+                if !path.is_empty() {
+                    *expr = follow(*pos, Expr::Variable(*pos, name.clone(), Vec::new()), &path.join("."));
+                }
             }
             Expr::Chain(pos, inner, path) => {
-                let inner = self.expr(*inner)?;
-                follow(pos, inner, &path.join("."))
+                self.expr(inner)?;
+                let inner = std::mem::replace(&mut **inner, Expr::Nil(*pos));
+                *expr = follow(*pos, inner, &path.join("."));
             }
-            Expr::Pipe(pos, pipe) => Expr::Pipe(pos, self.pipe(pipe)?),
-            Expr::Identifier(_, ref name) => {
+            Expr::Pipe(_, pipe) => self.pipe(pipe)?,
+            Expr::Identifier(_, name) => {
                 if !self.functions.contains(&**name) && !BUILTINS.contains(&&**name) {
                     return Err(format!("function {name:?} not defined"));
                 }
-                expr
             }
-            Expr::Dot(_) | Expr::String(..) | Expr::Number(..) | Expr::Bool(..) | Expr::Nil(_) => expr,
-        })
+            Expr::Dot(_) | Expr::String(..) | Expr::Number(..) | Expr::Bool(..) | Expr::Nil(_) => {}
+        }
+        Ok(())
     }
 }
 

@@ -249,6 +249,9 @@ fn a_text_that_can_never_work_is_refused() {
         let error = templates.check(Kind::Text, text).unwrap_err();
         assert!(error.contains(part), "{text}: {error}");
     }
+    let deep = format!("{}{}", "{{ with 1 }}".repeat(90), "{{ end }}".repeat(90));
+    let chain = format!("{{{{ if false }}}}{}{{{{ else }}}}{deep}{{{{ end }}}}", "{{ else if false }}".repeat(150));
+    assert_eq!(templates.check(Kind::Text, &chain), Ok(()), "as deep as it may be");
     assert!(templates.check(Kind::Html, "<a href='{{ .Status }}").is_err(), "an attribute without an end");
     for text in SAME {
         assert_eq!(templates.check(Kind::Text, text), Ok(()), "{text}");
@@ -288,6 +291,10 @@ fn whatever_a_template_does_its_execution_ends() {
         ),
         ("{{ match \"(a{1000}){1000}\" \"a\" }}".to_owned(), "match: "),
         (format!("{{{{ {}1{} }}}}", "(".repeat(5000), ")".repeat(5000)), ""),
+        (
+            format!("{{{{ if false }}}}{}{{{{ end }}}}{{{{ .x.y }}}}", "{{- else if false }}".repeat(501)),
+            "more than 150 times else if",
+        ),
         (format!("{}{}", "{{ if true }}".repeat(5000), "{{ end }}".repeat(5000)), ""),
     ] {
         let error = super::tests::text(&text);
