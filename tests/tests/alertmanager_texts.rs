@@ -140,13 +140,13 @@ impl Alertmanager {
 }
 
 fn weir(receivers: &Value, templates: &Path) -> CancellationToken {
-    let options = Options {
+    let mut options = Options {
         route: serde_saphyr::from_str(ROUTE).unwrap(),
         receivers: serde_json::from_value(receivers.clone()).unwrap(),
         templates: vec![templates.display().to_string()],
-        external_url: EXTERNAL_URL.to_owned(),
         ..Options::default()
     };
+    EXTERNAL_URL.clone_into(&mut options.external_url);
     let meter = opentelemetry::global::meter("test");
     let notifier = Notifier::new(&options, Vec::new(), Vec::new(), Arc::default(), &meter).unwrap();
     let shutdown = CancellationToken::new();

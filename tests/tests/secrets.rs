@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use weir_tests::{Api, Weir, until};
 
 const MARKER: &str = "m4rker-of-a-secret";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Every kind of receiver, with the marker in each of its secrets, at a port where nobody listens.
 fn receivers() -> Value {

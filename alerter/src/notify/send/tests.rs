@@ -65,7 +65,7 @@ async fn credentials_are_shown_and_one_client_serves_each_configuration() {
     .await;
     assert_eq!(answers, vec![Answer::Taken; 6]);
     let shown = ["-", "Basic d2Vpcjpw", "Basic d2VpcjpvZi1maWxl", "Token c", "Bearer of-file", "Bearer of-file"];
-    let shown: Vec<String> = shown.iter().map(|shown| format!("/ {} -", shown)).collect();
+    let shown: Vec<String> = shown.iter().map(|shown| format!("/ {shown} -")).collect();
     assert_eq!(*seen.lock(), shown);
     assert_eq!(sender.clients.lock().len(), 5, "two are the same");
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gotmpl::html::{HTML, URL};
-use gotmpl::{FuncMap, TemplateError, Value};
+use gotmpl::{FuncMap, TemplateError, Value, ValueFunc};
 
 use super::access::{self, MARK};
 use super::rewrite::{COUNT, FOLLOW, PRINT};
@@ -39,55 +39,48 @@ impl Budget {
 /// All functions, for one execution at this time.
 pub(super) fn functions(now_ms: i64) -> FuncMap {
     let budget = Arc::new(Budget(AtomicU64::new(WORK)));
-    let mut map = FuncMap::new();
-    let mut insert = |name: &str, function: Box<dyn Fn(&[Value]) -> Result<Value> + Send + Sync>| {
-        let budget = budget.clone();
-        let name_of = name.to_owned();
-        let bounded = move |arguments: &[Value]| {
-            let run = || {
-                let sizes = arguments.iter().map(|value| shallow(value) as u64).sum::<u64>();
-                budget.charge(CALL + sizes)?;
-                let made = function(arguments)?;
-                if shallow(&made) > MOST_BYTES {
-                    return Err(format!("more than {MOST_BYTES} bytes"));
-                }
-                Ok(made)
-            };
-            run().map_err(|error| match &*name_of {
-                FOLLOW | PRINT | COUNT => TemplateError::Exec(error),
-                name => TemplateError::Exec(format!("{name}: {error}")),
-            })
-        };
-        map.insert(name.to_owned(), Arc::new(bounded));
+    let mut map: FuncMap = SIMPLE.iter().map(|(name, function)| bounded(&budget, name, function)).collect();
+    let since = move |arguments: &[Value]| {
+        let since = Time::utc(now_ms).since(&moment(arguments)?);
+        Ok(Value::from(time::duration(since)))
     };
-    insert(
-        FOLLOW,
-        Box::new(|arguments| match arguments {
-            [from, Value::String(path), rest @ ..] => access::follow(from, path, rest),
-            _ => Err("a path is needed".to_owned()),
-        }),
-    );
-    insert(
-        PRINT,
-        Box::new(|arguments| match arguments {
-            [one] => whole(one).map(|_| access::printed(one)),
-            _ => Err("one value is needed".to_owned()),
-        }),
-    );
-    insert(COUNT, Box::new(|arguments| Ok(arguments.first().cloned().unwrap_or(Value::Nil))));
-    for (name, function) in SIMPLE {
-        insert(name, Box::new(function));
-    }
-    insert(
-        "since",
-        Box::new(move |arguments| Ok(Value::from(time::duration(Time::utc(now_ms).since(&moment(arguments)?))))),
-    );
+    map.extend([bounded(&budget, "since", since)]);
     map
+}
+
+/// A function that counts its work, and makes no text or list that is too long.
+fn bounded(
+    budget: &Arc<Budget>,
+    name: &'static str,
+    function: impl Fn(&[Value]) -> Result<Value> + Send + Sync + 'static,
+) -> (String, ValueFunc) {
+    let budget = budget.clone();
+    let run = move |arguments: &[Value]| {
+        let sizes = arguments.iter().map(|value| shallow(value) as u64).sum::<u64>();
+        budget.charge(CALL + sizes)?;
+        let made = function(arguments)?;
+        if shallow(&made) > MOST_BYTES { Err(format!("more than {MOST_BYTES} bytes")) } else { Ok(made) }
+    };
+    let named = move |error: String| match name {
+        // The user knows no function of this name.
+        FOLLOW | PRINT | COUNT => error,
+        name => format!("{name}: {error}"),
+    };
+    (name.to_owned(), Arc::new(move |arguments| run(arguments).map_err(|error| TemplateError::Exec(named(error)))))
 }
 
 type Function = fn(&[Value]) -> Result<Value>;
 
-const SIMPLE: [(&str, Function); 25] = [
+const SIMPLE: [(&str, Function); 28] = [
+    (FOLLOW, |arguments| match arguments {
+        [from, Value::String(path), rest @ ..] => access::follow(from, path, rest),
+        _ => Err("a path is needed".to_owned()),
+    }),
+    (PRINT, |arguments| match arguments {
+        [one] => whole(one).map(|_| access::printed(one)),
+        _ => Err("one value is needed".to_owned()),
+    }),
+    (COUNT, |arguments| Ok(arguments.first().cloned().unwrap_or(Value::Nil))),
     ("toUpper", |arguments| of_text(arguments, str::to_uppercase)),
     ("toLower", |arguments| of_text(arguments, str::to_lowercase)),
     ("title", |arguments| of_text(arguments, title)),

@@ -261,15 +261,11 @@ fn a_text_that_can_never_work_is_refused() {
 
 #[test]
 fn whatever_a_template_does_its_execution_ends() {
-    let twice: String = (0..100)
-        .map(|n| {
-            format!(
-                "{{{{ define \"t{n}\" }}}}{{{{ template \"t{}\" }}}}{{{{ template \"t{}\" }}}}{{{{ end }}}}",
-                n + 1,
-                n + 1
-            )
-        })
-        .collect();
+    let call = |n: usize| {
+        let next = format!("{{{{ template \"t{}\" }}}}", n + 1);
+        format!("{{{{ define \"t{n}\" }}}}{next}{next}{{{{ end }}}}")
+    };
+    let twice = (0..100).map(call).collect::<Vec<_>>().concat();
     let twice = format!("{twice}{{{{ define \"t100\" }}}}{{{{ end }}}}{{{{ template \"t0\" }}}}");
     let doubled = |step: &str| format!("{{{{ $a := \"x\" }}}}{{{{ range 1000 }}}}{step}{{{{ end }}}}{{{{ $a }}}}");
     for (text, part) in [

@@ -132,15 +132,12 @@ impl Time {
     pub(super) fn format(&self, layout: &str) -> String {
         let (mut made, mut rest) = (String::new(), layout);
         while let Some(first) = rest.chars().next() {
-            match self.element(rest) {
-                Some((text, length)) => {
-                    made.push_str(&text);
-                    rest = &rest[length..];
-                }
-                None => {
-                    made.push(first);
-                    rest = &rest[first.len_utf8()..];
-                }
+            if let Some((text, length)) = self.element(rest) {
+                made.push_str(&text);
+                rest = &rest[length..];
+            } else {
+                made.push(first);
+                rest = &rest[first.len_utf8()..];
             }
         }
         made
