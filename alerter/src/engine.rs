@@ -27,7 +27,7 @@ use weir_service::telemetry::whole;
 
 use crate::fold::Lateness;
 use crate::history::History;
-use crate::notify::{self, Book, Notifier};
+use crate::notify::{self, Book, ConfigError, ConfigSource, Notifier};
 use crate::options::Options;
 use crate::publish::Standing as Published;
 use crate::room::set_aside;
@@ -62,6 +62,9 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// Where alerts go.
+    #[error("alerter: {0}")]
+    Config(#[from] ConfigError),
     /// The notifier cannot be made.
     #[error("alerter: {0}")]
     Notify(#[from] notify::Error),
@@ -78,20 +81,40 @@ pub(crate) struct Engine {
     counts: Arc<[AtomicU64; 2]>,
     /// What is wrong with the rule files as they are; the rules before them are kept.
     bad_files: Arc<Mutex<Option<String>>>,
+    /// The same of Alertmanager's configuration.
+    bad_config: Arc<Mutex<Option<String>>>,
+    notifier: Notifier,
     silences: Arc<Book>,
     history: History,
 }
 
-/// What a look at the rule files gives.
-type Polled = Option<Result<RuleSet, LoadErrors>>;
+/// The files that are read again when they change.
+#[derive(Debug)]
+struct Files {
+    rules: RuleFiles,
+    config: ConfigSource,
+}
+
+/// What a look at the files gives, of those that have changed.
+#[derive(Debug)]
+struct Polled {
+    rules: Option<Result<RuleSet, LoadErrors>>,
+    config: Option<Result<notify::Options, ConfigError>>,
+}
+
+impl Files {
+    fn poll(&mut self) -> Polled {
+        Polled { rules: self.rules.poll(), config: self.config.poll() }
+    }
+}
 
 /// The evaluating task.
 #[derive(Debug)]
 pub(crate) struct Run {
     engine: Engine,
     /// Not there while they are read.
-    files: Option<RuleFiles>,
-    reading: Option<JoinHandle<(RuleFiles, Polled)>>,
+    files: Option<Files>,
+    reading: Option<JoinHandle<(Files, Polled)>>,
     notifier: Notifier,
     /// `None` before the first evaluation.
     standing: watch::Sender<Option<Published>>,
@@ -103,6 +126,7 @@ pub(crate) struct Run {
     evaluations: Counter<u64>,
     failures: Counter<u64>,
     reloads: Counter<u64>,
+    config_reloads: Counter<u64>,
     refused: Counter<u64>,
 }
 
@@ -154,12 +178,13 @@ impl Engine {
         sent_ms: Option<i64>,
         meter: &Meter,
     ) -> Result<(Self, Run), Error> {
-        let mut files = RuleFiles::new(options.rules.clone());
-        let (files, rules) = tokio::task::spawn_blocking(move || {
-            let rules = files.poll();
-            (files, rules)
+        let mut files = Files { rules: RuleFiles::new(options.rules.clone()), config: options.notify_source() };
+        let (files, Polled { rules, config }) = tokio::task::spawn_blocking(move || {
+            let polled = files.poll();
+            (files, polled)
         })
         .await?;
+        let config = config.transpose()?.unwrap_or_default();
         let external_url = options.external_url.trim_end_matches('/').to_owned();
         let history_ms = options.history.0.as_millis() as i64;
         let evaluator_options = EvaluatorOptions {
@@ -178,9 +203,17 @@ impl Engine {
         let path = folder.join("history");
         let open = move || History::open(&path).map_err(|source| Error::Snapshot { path, source });
         let history = tokio::task::spawn_blocking(open).await??;
-        let notifier = Notifier::new(&options.notify(), state.notified, state.owed, silences.clone(), meter)?;
+        let notifier = Notifier::new(&config, state.notified, state.owed, silences.clone(), meter)?;
         let evaluator = Arc::new(Mutex::new(evaluator));
-        let engine = Self { evaluator, counts: Arc::default(), bad_files: Arc::default(), silences, history };
+        let engine = Self {
+            evaluator,
+            counts: Arc::default(),
+            bad_files: Arc::default(),
+            bad_config: Arc::default(),
+            notifier: notifier.clone(),
+            silences,
+            history,
+        };
         engine.count(&engine.evaluator.lock());
         engine.observe(meter);
         let counter = |name, text| meter.u64_counter(name).with_description(text).build();
@@ -204,6 +237,10 @@ impl Engine {
             evaluations: counter("weir_rule_evaluations", "Rules evaluated"),
             failures: counter("weir_rule_failures", "Rules whose evaluation failed"),
             reloads: counter("weir_rule_reloads", "Changes of rule files, by whether they were taken"),
+            config_reloads: counter(
+                "weir_alertmanager_config_reloads",
+                "Changes of Alertmanager's configuration, by whether they were taken",
+            ),
             refused: counter("weir_rule_refused_samples", "Samples of rules that the store did not take"),
         };
         Ok((engine, run))
@@ -229,6 +266,16 @@ impl Engine {
         self.bad_files.lock().clone()
     }
 
+    /// What is wrong with Alertmanager's configuration as it is.
+    pub(crate) fn bad_config(&self) -> Option<String> {
+        self.bad_config.lock().clone()
+    }
+
+    /// Who tells receivers.
+    pub(crate) fn notifier(&self) -> &Notifier {
+        &self.notifier
+    }
+
     /// The silences.
     pub(crate) fn silences(&self) -> Arc<Book> {
         self.silences.clone()
@@ -251,12 +298,25 @@ impl Engine {
                 }
             })
             .build();
-        let bad = self.bad_files.clone();
-        meter
-            .u64_observable_gauge("weir_rule_files_bad")
-            .with_description("1 while the rule files as they are cannot be used, and older rules are kept")
-            .with_callback(move |gauge| gauge.observe(u64::from(bad.lock().is_some()), &[]))
-            .build();
+        for (bad, name, text) in [
+            (
+                &self.bad_files,
+                "weir_rule_files_bad",
+                "1 while the rule files as they are cannot be used, and older rules are kept",
+            ),
+            (
+                &self.bad_config,
+                "weir_alertmanager_config_bad",
+                "1 while Alertmanager's configuration as it is cannot be used, and the older is kept",
+            ),
+        ] {
+            let bad = bad.clone();
+            meter
+                .u64_observable_gauge(name)
+                .with_description(text)
+                .with_callback(move |gauge| gauge.observe(u64::from(bad.lock().is_some()), &[]))
+                .build();
+        }
     }
 }
 
@@ -300,8 +360,8 @@ impl Run {
                 reload_at = Instant::now() + RELOAD;
                 // Beside the evaluation: files that change are waited for.
                 self.reading = Some(tokio::task::spawn_blocking(move || {
-                    let rules = files.poll();
-                    (files, rules)
+                    let polled = files.poll();
+                    (files, polled)
                 }));
             }
             if let Some(watermark) = self.shared.watermark() {
@@ -409,9 +469,9 @@ impl Run {
         self.refused.add(refused.points(), &[]);
     }
 
-    /// Takes rule files that have changed; true where rules were replaced.
-    async fn reload(&mut self, reading: JoinHandle<(RuleFiles, Polled)>) -> bool {
-        let (files, rules) = match reading.await {
+    /// Takes files that have changed; true where rules were replaced.
+    async fn reload(&mut self, reading: JoinHandle<(Files, Polled)>) -> bool {
+        let (files, Polled { rules, config }) = match reading.await {
             Ok(read) => read,
             Err(error) => {
                 tracing::error!(error = %whole(&error), "rule files are no longer read; the rules of before are kept");
@@ -419,6 +479,9 @@ impl Run {
             }
         };
         self.files = Some(files);
+        if let Some(config) = config {
+            self.replace_config(config).await;
+        }
         match rules {
             None => false,
             Some(Ok(rules)) => {
@@ -435,6 +498,32 @@ impl Run {
                 false
             }
         }
+    }
+}
+
+impl Run {
+    /// Takes Alertmanager's configuration, which has changed.
+    async fn replace_config(&self, config: Result<notify::Options, ConfigError>) {
+        let notifier = self.notifier.clone();
+        let replace = move || -> Result<usize, String> {
+            let options = config.map_err(|error| error.to_string())?;
+            notifier.replace(&options).map_err(|error| error.to_string())?;
+            Ok(options.receivers.len())
+        };
+        let replaced = tokio::task::spawn_blocking(replace).await;
+        let replaced = replaced.unwrap_or_else(|error| Err(error.to_string()));
+        let result = match &replaced {
+            Ok(receivers) => {
+                tracing::info!(receivers, "Alertmanager's configuration was read again");
+                "taken"
+            }
+            Err(error) => {
+                tracing::error!(error, "Alertmanager's configuration cannot be used; that of before is kept");
+                "refused"
+            }
+        };
+        self.config_reloads.add(1, &[KeyValue::new("result", result)]);
+        *self.engine.bad_config.lock() = replaced.err();
     }
 }
 

@@ -1,13 +1,14 @@
 //! Section `alerter` of the configuration.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 use weir_service::config::Span;
 
 use crate::fold::{Lateness, Rewrite, Rewrites};
-use crate::notify::{self, Receiver, Route};
+use crate::notify::{self, ConfigError, ConfigSource, Document, InhibitRule, Kept, NamedIntervals, Node, Route};
 use crate::remote::{self, RemoteWrite};
 use crate::rules::{LoadErrors, load_files};
 use crate::series::store::Store;
@@ -22,10 +23,20 @@ pub struct Options {
     pub lateness: Waits,
     /// A collector that has said nothing for so long is absent: rules no longer wait for it.
     pub absent_after: Span,
+    /// Alertmanager's configuration, in place of the keys that follow.
+    pub alertmanager_config: Option<PathBuf>,
+    /// What receivers have that do not say otherwise.
+    pub global: Node,
     /// Where alerts go.
-    pub route: Route,
+    pub route: Kept<Route>,
     /// Who can be told.
-    pub receivers: Vec<Receiver>,
+    pub receivers: Vec<Node>,
+    /// Which alerts keep others from being told.
+    pub inhibit_rules: Kept<Vec<InhibitRule>>,
+    /// Times that routes refer to by name; the older key of both.
+    pub mute_time_intervals: Kept<Vec<NamedIntervals>>,
+    /// The same.
+    pub time_intervals: Kept<Vec<NamedIntervals>>,
     /// Globs of files with templates of messages.
     pub templates: Vec<String>,
     /// How long series are kept in memory.
@@ -73,8 +84,13 @@ impl Default for Options {
             rules: Vec::new(),
             lateness: Waits(Lateness::Learned),
             absent_after: seconds(300),
-            route: Route::default(),
+            alertmanager_config: None,
+            global: Node::default(),
+            route: Kept::default(),
             receivers: Vec::new(),
+            inhibit_rules: Kept::default(),
+            mute_time_intervals: Kept::default(),
+            time_intervals: Kept::default(),
             templates: Vec::new(),
             history: seconds(7200),
             series_limit: 200_000,
@@ -121,7 +137,18 @@ impl Options {
         }
         remote::check_labels(&self.external_labels)?;
         remote::check(&self.remote_write)?;
-        self.notify().check().map_err(|error| error.to_string())
+        let document = self.document();
+        match (&self.alertmanager_config, document.keys().as_slice()) {
+            (None, _) => document.options(None).map(drop),
+            (Some(_), []) => Ok(()),
+            (Some(_), keys) => {
+                let keys: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+                Err(format!(
+                    "alertmanager_config: the file has all of {} in it; one of both is needed",
+                    keys.join(", ")
+                ))
+            }
+        }
     }
 
     /// Reads and checks the rule files, and gives the number of rules; what is wrong names file, line, group and rule,
@@ -143,13 +170,29 @@ impl Options {
             .with_interfaces_per_tenant(self.interfaces_per_tenant)
     }
 
-    /// The notifier's part.
-    pub(crate) fn notify(&self) -> notify::Options {
-        notify::Options {
+    fn document(&self) -> Document {
+        Document {
+            global: self.global.clone(),
             route: self.route.clone(),
             receivers: self.receivers.clone(),
+            inhibit_rules: self.inhibit_rules.clone(),
+            mute_time_intervals: self.mute_time_intervals.clone(),
+            time_intervals: self.time_intervals.clone(),
             templates: self.templates.clone(),
-            external_url: self.external_url.trim_end_matches('/').to_owned(),
+        }
+    }
+
+    /// The notifier's part. Reads `alertmanager_config`: not for an async thread.
+    pub fn notify(&self) -> Result<notify::Options, ConfigError> {
+        self.notify_source().read()
+    }
+
+    /// Where the notifier's part is.
+    pub(crate) fn notify_source(&self) -> ConfigSource {
+        let external_url = self.external_url.trim_end_matches('/').to_owned();
+        match &self.alertmanager_config {
+            Some(path) => ConfigSource::file(path.clone(), external_url),
+            None => ConfigSource::section(self.document(), external_url),
         }
     }
 }
@@ -182,6 +225,12 @@ mod tests {
             ("{series_limit: 0}", "series_limit"),
             ("{series_per_tenant: 0}", "series_per_tenant"),
             ("{route: {receiver: ops}}", "route"),
+            (
+                "{alertmanager_config: f, route: {receiver: ops}, templates: [t]}",
+                "alertmanager_config: the file has all of `route`, `templates` in it",
+            ),
+            ("{global: {smtp: x}}", "global: unknown key `smtp`"),
+            ("{receivers: [{name: a, webhook_configs: [{urk: x}]}]}", "receiver `a`: webhook_configs[0].urk: unknown"),
             ("{external_url: not a url}", "external_url: «not a url» is not an http"),
             ("{external_url: 'ftp://h/'}", "external_url"),
             ("{external_url: 'h:7400'}", "external_url"),

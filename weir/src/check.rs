@@ -18,6 +18,7 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
     config.usage_files(path)?;
     let captures = config.captures(path)?;
     let rules = config.rules(path)?;
+    let notifications = config.notifications(path)?;
     let bus = match config.bus.broker {
         Broker::Embedded => format!("embedded, in {}", config.data_dir.join("bus").display()),
         Broker::Kafka => format!("Kafka at {}", config.bus.brokers.as_deref().unwrap_or("?")),
@@ -105,6 +106,10 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
         if config.alerter.rules.is_empty() { "no file".to_owned() } else { config.alerter.rules.join(" ") },
         rules::start(&config.alerter.rules).map_or(String::new(), |note| format!(" ({note})"))
     )?;
+    let names: Vec<&str> = notifications.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
+    let names = if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
+    let file = config.alerter.alertmanager_config.as_ref().map(|file| format!(", by {}", file.display()));
+    writeln!(out, "alerts     told to {names}{}", file.unwrap_or_default())?;
     let receivers: Vec<String> =
         config.alerter.remote_write.iter().map(weir_alerter::remote::RemoteWrite::name).collect();
     let receivers = if receivers.is_empty() { "nobody".to_owned() } else { receivers.join(", ") };

@@ -90,6 +90,14 @@ pub(crate) fn load(path: Option<&Path>) -> Result<Config, Wrong> {
 }
 
 impl Config {
+    /// How alerts are told of, as the alerter's part says, in a file of its own or not.
+    pub(crate) fn notifications(&self, path: Option<&Path>) -> Result<weir_alerter::notify::Options, Wrong> {
+        let path = path.unwrap_or(Path::new("defaults")).to_owned();
+        self.alerter
+            .notify()
+            .map_err(|error| Wrong::Keys { path, message: format!("alerter.alertmanager_config: {error}") })
+    }
+
     /// Number of rules in the alerter's rule files, which must be sound before it starts.
     pub(crate) fn rules(&self, path: Option<&Path>) -> Result<usize, Wrong> {
         let path = path.unwrap_or(Path::new("defaults")).to_owned();
@@ -275,9 +283,11 @@ mod tests {
         // The fields of all options, as far as something is set, in those examples.
         let mut shown = ["standalone.yaml", "alerter.yaml"].map(|name| load(Some(&example(name))).unwrap());
         // Their insides are text in a file.
-        for route in &mut shown[1].alerter.route.routes {
+        for route in &mut shown[1].alerter.route.value.routes {
             route.matchers.clear();
         }
+        shown[1].alerter.inhibit_rules.value.clear();
+        shown[1].alerter.time_intervals.value.clear();
         let shown = format!("{shown:#?}");
         let keys = shown.lines().filter_map(|line| Some(line.trim().split_once(": ")?.0));
         let keys: BTreeSet<_> =

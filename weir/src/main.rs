@@ -174,6 +174,7 @@ fn serve(
     }
     if role.runs(Role::Alerter) {
         configuration.rules(path)?;
+        configuration.notifications(path)?;
     }
     if role.runs(Role::Usage) {
         configuration.usage_files(path)?;

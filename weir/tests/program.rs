@@ -64,6 +64,16 @@ fn a_bad_configuration_is_one_line_and_nothing_is_written() {
         ("alerter: {rules: [\"BAD\"]}\n", "double_exponential_smoothing"),
         ("alerter: {rules: [\"no-such/*.yaml\"]}\n", "no-such: is not there (relative paths start at /"),
         (
+            "alerter: {alertmanager_config: /no/file}\n",
+            "alerter.alertmanager_config: /no/file: cannot be read: No such file",
+        ),
+        (
+            "alerter: {alertmanager_config: f, route: {receiver: a}}\n",
+            "alertmanager_config: the file has all of `route` in it",
+        ),
+        ("alerter: {route: {recever: a}}\n", ":1: `alerter.route`: recever: unknown field `recever`, expected"),
+        ("alerter: {receivers: [{name: a, sns_configs: []}]}\n", "receiver `a`: `sns_configs` is not supported; there"),
+        (
             "listen: 127.0.0.1:4317\n",
             "`listen` and `collector.otlp.grpc`: 127.0.0.1:4317 and 127.0.0.1:4317 cannot both be listened on",
         ),
@@ -106,6 +116,7 @@ fn a_good_configuration_is_told_what_would_run() {
         let told = String::from_utf8(output.stdout).unwrap();
         assert!(told.contains("HTTP       127.0.0.1:"), "{told}");
         assert!(told.contains("captures   0 from no file"), "{told}");
+        assert!(told.contains("alerts     told to nobody"), "{told}");
     }
 }
 

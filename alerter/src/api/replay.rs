@@ -102,6 +102,12 @@ fn problem(error: &Error) -> Problem {
         Error::Empty | Error::Before { .. } | Error::After { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         Error::Bus(_) | Error::TooLong(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Ended(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        Error::Config(error) => {
+            // Who asks may not be who may see the configuration.
+            tracing::error!(%error, "rules cannot be replayed: Alertmanager's configuration cannot be used");
+            let detail = "Alertmanager's configuration cannot be used; the log says more";
+            return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail);
+        }
     };
     Problem::new(status, whole(error).to_string())
 }

@@ -58,12 +58,14 @@ fn all_alerts(api: &Api, tenants: &Tenants) -> Json<Value> {
         for rule in &group.rules {
             for alert in &rule.alerts {
                 let silenced_by = view.silenced_by(&alert.labels, now_ms);
+                let inhibited_by = view.inhibited_by(&alert.labels);
+                let is_active = silenced_by.is_empty() && inhibited_by.is_none();
                 alerts.push(json!({
                     "state": alert.state.name(),
                     "status": {
-                        "state": if silenced_by.is_empty() { "active" } else { "suppressed" },
+                        "state": if is_active { "active" } else { "suppressed" },
                         "silencedBy": silenced_by,
-                        "inhibitedBy": [],
+                        "inhibitedBy": Vec::from_iter(inhibited_by),
                     },
                     "labels": *alert.labels,
                     "annotations": *alert.annotations,
@@ -79,7 +81,12 @@ fn all_alerts(api: &Api, tenants: &Tenants) -> Json<Value> {
             }
         }
     }
-    Json(json!({"alerts": alerts, "pipeline": api.pipeline(), "rules_error": view.bad_files()}))
+    Json(json!({
+        "alerts": alerts,
+        "pipeline": api.pipeline(),
+        "rules_error": view.bad_files(),
+        "alertmanager_config_error": view.bad_config(),
+    }))
 }
 
 /// All groups with their rules, and how their last evaluation went.

@@ -136,6 +136,11 @@ impl View<'_> {
         self.sight.engine.bad_files().filter(|_| self.tenants.is_all())
     }
 
+    /// What is wrong with Alertmanager's configuration: for those who see all.
+    pub(super) fn bad_config(&self) -> Option<String> {
+        self.sight.engine.bad_config().filter(|_| self.tenants.is_all())
+    }
+
     /// A rule for all tenants is seen by each; one that names tenants, by those that see all that it names.
     fn sees_rule(&self, rule: &Rule) -> bool {
         let is_for_all = |matcher: &Matcher| match (matcher.op, matcher.value.as_str()) {
@@ -157,6 +162,11 @@ impl View<'_> {
     /// Those of them that silence an alert with these labels.
     pub(super) fn silenced_by(&self, labels: &BTreeMap<String, String>, now_ms: i64) -> Vec<String> {
         self.sight.silences.silences().of(labels, now_ms).into_iter().map(str::to_owned).collect()
+    }
+
+    /// The fingerprint of the alert that inhibits one with these labels.
+    pub(super) fn inhibited_by(&self, labels: &BTreeMap<String, String>) -> Option<String> {
+        self.sight.engine.notifier().inhibited_by(labels).map(|fingerprint| format!("{fingerprint:016x}"))
     }
 
     /// The silences, to be changed, where the one with this id is seen.

@@ -14,7 +14,7 @@ use weir_proto::v1;
 
 use super::book::Book;
 use super::channel::Answer;
-use super::group::{Alert, Delivery, Groups, Outcome};
+use super::group::{Alert, AlertGroup, Delivery, Groups, Outcome};
 use super::options::{Options, OptionsError};
 use super::send::Sender;
 
@@ -37,13 +37,24 @@ pub struct Notifier {
     shared: Arc<Shared>,
 }
 
+/// Permits to deliver, by receiver and channel.
+type AtOnce = BTreeMap<(String, usize), Arc<Semaphore>>;
+
+fn at_once(options: &Options) -> AtOnce {
+    let channels = options
+        .receivers
+        .iter()
+        .flat_map(|receiver| (0..receiver.channels.len()).map(|channel| (receiver.name.clone(), channel)));
+    channels.map(|channel| (channel, Arc::new(Semaphore::new(AT_ONCE)))).collect()
+}
+
 struct Shared {
     groups: Mutex<Groups>,
     changed: watch::Sender<u64>,
     wake: Notify,
-    sender: Arc<Sender>,
-    /// By receiver and channel.
-    at_once: BTreeMap<(String, usize), Arc<Semaphore>>,
+    /// Made again with another configuration.
+    sender: Mutex<Arc<Sender>>,
+    at_once: Mutex<AtOnce>,
     sent: Counter<u64>,
 }
 
@@ -72,13 +83,8 @@ impl Notifier {
             groups: Mutex::new(Groups::new(options, notified, owed).with_silences(silences)),
             changed: watch::Sender::new(0),
             wake: Notify::new(),
-            sender: Arc::new(Sender::new(options)?),
-            at_once: options
-                .receivers
-                .iter()
-                .flat_map(|receiver| (0..receiver.channels.len()).map(|channel| (receiver.name.clone(), channel)))
-                .map(|channel| (channel, Arc::new(Semaphore::new(AT_ONCE))))
-                .collect(),
+            sender: Mutex::new(Arc::new(Sender::new(options)?)),
+            at_once: Mutex::new(at_once(options)),
             sent: meter
                 .u64_counter("weir_alerter_notifications")
                 .with_description(
@@ -93,6 +99,39 @@ impl Notifier {
     pub fn update(&self, alerts: Vec<Alert>) {
         self.shared.groups.lock().update(alerts, now_ms());
         self.shared.wake.notify_one();
+    }
+
+    /// Goes on with another configuration, which was checked; what was told to whom is still known. Reads the files of templates: not for an
+    /// async thread.
+    pub fn replace(&self, options: &Options) -> Result<(), OptionsError> {
+        let sender = Arc::new(Sender::new(options)?);
+        let mut groups = self.shared.groups.lock();
+        *self.shared.sender.lock() = sender;
+        *self.shared.at_once.lock() = at_once(options);
+        groups.replace(options, now_ms());
+        drop(groups);
+        self.shared.wake.notify_one();
+        Ok(())
+    }
+
+    /// The fingerprint of a firing alert that keeps one with these labels from being told.
+    pub fn inhibited_by(&self, labels: &BTreeMap<String, String>) -> Option<u64> {
+        self.shared.groups.lock().inhibited_by(labels)
+    }
+
+    /// The groups that alerts are in now, and when they were last heard of, in unix milliseconds.
+    pub fn groups(&self) -> (Vec<AlertGroup>, i64) {
+        self.shared.groups.lock().all()
+    }
+
+    /// Names of the receivers, in order.
+    pub fn receivers(&self) -> Vec<String> {
+        self.shared.groups.lock().receivers()
+    }
+
+    /// The configuration without its secrets, as YAML.
+    pub fn shown(&self) -> String {
+        self.shared.groups.lock().shown()
     }
 
     /// What was told, for the snapshot.
@@ -139,10 +178,12 @@ impl Notifier {
     async fn deliver(&self, delivery: Delivery) {
         let delivery = Arc::new(delivery);
         let at = (delivery.receiver.clone(), delivery.id.target);
-        let Some(at_once) = self.shared.at_once.get(&at) else { return };
+        // Not there any more where the configuration was replaced meanwhile.
+        let at_once = self.shared.at_once.lock().get(&at).cloned().unwrap_or_else(|| Arc::new(Semaphore::new(1)));
         let Ok(_permit) = at_once.acquire().await else { return };
         let (receiver, channel) = (delivery.receiver.as_str(), delivery.channel.kind());
-        let (answer, after_ms) = self.shared.sender.send(delivery.clone(), now_ms()).await;
+        let sender = self.shared.sender.lock().clone();
+        let (answer, after_ms) = sender.send(delivery.clone(), now_ms()).await;
         let outcome = match answer {
             Answer::Taken => Outcome::Taken,
             Answer::Again(why) => {

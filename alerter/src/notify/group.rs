@@ -5,65 +5,20 @@ use std::sync::Arc;
 
 use weir_proto::v1;
 
+pub(super) use super::alert::{Alert, fingerprint};
+use super::alert::{Labels, order};
 use super::book::Book;
 use super::channel::Channel;
-use super::matcher::LabelMatcher;
-use super::options::{Options, Route};
+use super::inhibit::Inhibitor;
+use super::options::Options;
 use super::owed::Owed;
+use super::tree::{FlatRoute, GroupKey, Tree};
 
 /// First and longest pause after a failed delivery.
 const FIRST_RETRY_MS: i64 = 500;
 const LONGEST_RETRY_MS: i64 = 60_000;
 /// A receiver that asks for a longer pause is asked again after this.
 const LONGEST_ASKED_MS: i64 = 3_600_000;
-
-/// One alert that fires or was resolved lately. Times are event times in unix milliseconds.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Alert {
-    /// Its identity.
-    pub labels: Arc<BTreeMap<String, String>>,
-    /// What it says.
-    pub annotations: Arc<BTreeMap<String, String>>,
-    /// When it began to fire.
-    pub starts_at_ms: i64,
-    /// When it was resolved; `None` while it fires.
-    pub ends_at_ms: Option<i64>,
-    /// Where its expression can be seen.
-    pub generator_url: String,
-}
-
-/// The identity of an alert as a number: Prometheus' fingerprint of its labels.
-pub fn fingerprint(labels: &BTreeMap<String, String>) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut add = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    for (name, value) in labels {
-        for part in [name, value] {
-            part.bytes().for_each(&mut add);
-            add(0xff);
-        }
-    }
-    hash
-}
-
-/// A route with all that it inherits.
-#[derive(Debug)]
-struct FlatRoute {
-    /// `{}` for the root, then `/{matchers}` for each level: the first part of Alertmanager's group key.
-    key: String,
-    receiver: String,
-    group_by: Vec<String>,
-    group_wait_ms: i64,
-    group_interval_ms: i64,
-    repeat_interval_ms: i64,
-    matchers: Vec<LabelMatcher>,
-    continues: bool,
-    children: Vec<usize>,
-}
-
-type Labels = BTreeMap<String, String>;
-
-/// Index of a route, and the group's labels.
-type GroupKey = (usize, Labels);
 
 #[derive(Debug)]
 struct Group {
@@ -76,8 +31,6 @@ struct Group {
 #[derive(Debug, Clone, Default)]
 struct TargetState {
     in_flight: bool,
-    /// Alerts that it is being told fire.
-    telling: BTreeSet<u64>,
     failures: u32,
     retry_ms: Option<i64>,
 }
@@ -95,13 +48,15 @@ struct Taken {
 #[derive(Debug, Clone)]
 pub(super) struct Delivery {
     pub(super) id: DeliveryId,
+    /// What a snapshot knows the channel and the group by.
+    pub(super) name: String,
     pub(super) receiver: String,
     pub(super) channel: Channel,
     /// How long until it is told of again when nothing changes.
     pub(super) repeat_ms: i64,
     pub(super) group_key: String,
     pub(super) group_labels: Labels,
-    /// In the order of their labels.
+    /// In Alertmanager's order.
     pub(super) alerts: Vec<Alert>,
 }
 
@@ -110,6 +65,17 @@ pub(super) struct DeliveryId {
     group: GroupKey,
     /// Number of the receiver's channel.
     pub(super) target: usize,
+}
+
+/// A group as it may be seen.
+#[derive(Debug, Clone)]
+pub struct AlertGroup {
+    /// Who is told of it.
+    pub receiver: String,
+    /// Labels that all its alerts have.
+    pub labels: BTreeMap<String, String>,
+    /// Those that fire, or were resolved lately.
+    pub alerts: Vec<Alert>,
 }
 
 /// How a delivery went.
@@ -127,46 +93,34 @@ pub(super) enum Outcome {
 /// All groups.
 #[derive(Debug)]
 pub(super) struct Groups {
-    routes: Vec<FlatRoute>,
+    routes: Tree,
     channels: BTreeMap<String, Vec<Channel>>,
     by_key: BTreeMap<GroupKey, Group>,
     taken: BTreeMap<String, Taken>,
+    /// By the names of deliveries under way, the alerts that receivers are being told fire.
+    telling: BTreeMap<String, BTreeSet<u64>>,
     owed: Owed,
+    inhibitor: Inhibitor,
     silences: Arc<Book>,
-}
-
-/// In which groups alerts are told, without telling anybody.
-#[derive(Debug)]
-pub(crate) struct Grouping(Groups);
-
-impl Grouping {
-    pub(crate) fn new(options: &Options) -> Self {
-        Self(Groups::new(options, Vec::new(), Vec::new()))
-    }
-
-    /// The groups of an alert: a route by its number with the group's labels, and the milliseconds between two
-    /// notifications.
-    pub(crate) fn of(&self, labels: &Labels) -> Vec<(GroupKey, i64)> {
-        let groups = self.0.groups_of(labels).into_iter();
-        groups.map(|key| (key.clone(), self.0.routes[key.0].group_interval_ms)).collect()
-    }
-}
-
-fn millis(span: weir_service::config::Span) -> i64 {
-    i64::try_from(span.0.as_millis()).unwrap_or(i64::MAX / 4).min(i64::MAX / 4)
+    /// The configuration without its secrets.
+    shown: String,
+    updated_ms: i64,
 }
 
 impl Groups {
     pub(super) fn new(options: &Options, notified: Vec<v1::NotifiedGroup>, owed: Vec<v1::OwedAlert>) -> Self {
         let mut made = Self {
-            routes: Vec::new(),
+            routes: Tree::new(options),
             channels: options.receivers.iter().map(|r| (r.name.clone(), r.channels.clone())).collect(),
             by_key: BTreeMap::new(),
             taken: BTreeMap::new(),
+            telling: BTreeMap::new(),
             owed: Owed::restore(owed),
+            inhibitor: Inhibitor::new(&options.inhibit_rules),
             silences: Arc::default(),
+            shown: options.shown.clone(),
+            updated_ms: 0,
         };
-        made.flatten(&options.route, None);
         let targets: BTreeSet<String> = made
             .routes
             .iter()
@@ -195,68 +149,26 @@ impl Groups {
         self
     }
 
-    fn flatten(&mut self, route: &Route, parent: Option<usize>) -> usize {
-        let inherited = parent.map(|at| &self.routes[at]);
-        let or = |own: Option<weir_service::config::Span>, of: fn(&FlatRoute) -> i64, root: i64| {
-            own.map_or_else(|| inherited.map_or(root, of), millis)
-        };
-        let matchers: Vec<String> = route.matchers.iter().map(ToString::to_string).collect();
-        let flat = FlatRoute {
-            key: inherited.map_or_else(|| "{}".to_owned(), |p| format!("{}/{{{}}}", p.key, matchers.join(","))),
-            receiver: route.receiver.clone().or_else(|| inherited.map(|p| p.receiver.clone())).unwrap_or_default(),
-            group_by: route.group_by.clone().or_else(|| inherited.map(|p| p.group_by.clone())).unwrap_or_default(),
-            group_wait_ms: or(route.group_wait, |p| p.group_wait_ms, 0),
-            group_interval_ms: or(route.group_interval, |p| p.group_interval_ms, 60_000).max(1),
-            repeat_interval_ms: or(route.repeat_interval, |p| p.repeat_interval_ms, 4 * 3_600_000),
-            matchers: route.matchers.clone(),
-            continues: route.r#continue,
-            children: Vec::new(),
-        };
-        self.routes.push(flat);
-        let at = self.routes.len() - 1;
-        self.routes[at].children = route.routes.iter().map(|child| self.flatten(child, Some(at))).collect();
-        at
-    }
-
-    /// The routes that take an alert.
-    fn matching(&self, at: usize, labels: &Labels, found: &mut Vec<usize>) -> bool {
-        let Some(route) = self.routes.get(at) else { return false };
-        if !route.matchers.iter().all(|matcher| matcher.matches(labels)) {
-            return false;
-        }
-        let before = found.len();
-        for child in &route.children {
-            if self.matching(*child, labels, found) && !self.routes[*child].continues {
-                break;
-            }
-        }
-        if found.len() == before {
-            found.push(at);
-        }
-        true
-    }
-
-    /// The groups that an alert is told in.
-    fn groups_of(&self, labels: &Labels) -> Vec<GroupKey> {
-        let mut routes = Vec::new();
-        self.matching(0, labels, &mut routes);
-        let group = |at: usize| {
-            let by = &self.routes[at].group_by;
-            let all = by.iter().any(|name| name == "...");
-            let grouped = labels.iter().filter(|(name, _)| all || by.contains(name));
-            (at, grouped.map(|(name, value)| (name.clone(), value.clone())).collect())
-        };
-        routes.into_iter().map(group).collect()
+    /// Goes on with another configuration: as a restart does, but for deliveries that are under way.
+    pub(super) fn replace(&mut self, options: &Options, now_ms: i64) {
+        let known = self.owed.all();
+        let mut made = Self::new(options, self.notified(now_ms), self.owed()).with_silences(self.silences.clone());
+        made.telling = std::mem::take(&mut self.telling);
+        made.update(known, now_ms);
+        *self = made;
     }
 
     /// Takes all alerts that fire or were resolved lately. What is not among them has ended, and is known until everyone
     /// who was told that it fires was told so.
     pub(super) fn update(&mut self, alerts: Vec<Alert>, now_ms: i64) {
+        self.updated_ms = now_ms;
         let told = self.told();
         let alerts = self.owed.update(alerts, &told, now_ms);
+        let firing = alerts.iter().filter(|alert| alert.ends_at_ms.is_none());
+        self.inhibitor.update(firing.map(|alert| &alert.labels));
         let mut sorted: BTreeMap<GroupKey, BTreeMap<Arc<Labels>, Alert>> = BTreeMap::new();
         for alert in alerts {
-            for key in self.groups_of(&alert.labels) {
+            for key in self.routes.groups_of(&alert.labels) {
                 sorted.entry(key).or_default().insert(alert.labels.clone(), alert.clone());
             }
         }
@@ -266,7 +178,7 @@ impl Groups {
             group.alerts = sorted.remove(key).unwrap_or_default();
         }
         for (key, alerts) in sorted {
-            let route = &self.routes[key.0];
+            let Some(route) = self.routes.get(key.0) else { continue };
             let targets = self.channels.get(&route.receiver).map_or(0, Vec::len);
             let group = Group {
                 alerts,
@@ -282,47 +194,55 @@ impl Groups {
         let mut deliveries = Vec::new();
         let silences = self.silences.silences();
         for (key, group) in &mut self.by_key {
-            let route = &self.routes[key.0];
+            let Some(route) = self.routes.get(key.0) else { continue };
             let turn = group.next_ms <= now_ms;
             if turn {
                 group.next_ms = now_ms.saturating_add(route.group_interval_ms);
             }
-            for (at, target) in group.targets.iter_mut().enumerate() {
+            let channels = self.channels.get(&route.receiver).map_or(&[][..], Vec::as_slice);
+            // Between turns only what failed is tried again.
+            let is_due = |target: &TargetState| {
                 let retry = target.retry_ms.is_some_and(|retry| retry <= now_ms);
-                let channels = self.channels.get(&route.receiver).map_or(&[][..], Vec::as_slice);
-                let Some(channel) = channels.get(at) else { continue };
-                let send_resolved = channel.send_resolved();
-                // Between turns only what failed is tried again.
-                if target.in_flight || !(retry || (turn && target.retry_ms.is_none())) {
+                !target.in_flight && (retry || (turn && target.retry_ms.is_none()))
+            };
+            if !group.targets.iter().any(is_due) {
+                continue;
+            }
+            // As in Alertmanager: who is told of an alert that is held back then is not told that it is resolved.
+            let is_audible = |alert: &&Alert| {
+                silences.of(&alert.labels, now_ms).is_empty() && self.inhibitor.inhibited_by(&alert.labels).is_none()
+            };
+            let mut audible: Vec<&Alert> =
+                if route.is_muted(now_ms) { Vec::new() } else { group.alerts.values().filter(is_audible).collect() };
+            audible.sort_by(|one, other| order(&one.labels, &other.labels));
+            let (firing, resolved) = fingerprints(audible.iter().copied());
+            for (at, (target, channel)) in group.targets.iter_mut().zip(channels).enumerate() {
+                let name = taken_key(&target_name(route, channels, at), &key.1);
+                if !is_due(target) || self.telling.contains_key(&name) {
                     continue;
                 }
                 target.retry_ms = None;
-                // As in Alertmanager: who is told of an alert that is silenced then is not told that it is resolved.
-                let audible: Vec<&Alert> =
-                    group.alerts.values().filter(|alert| silences.of(&alert.labels, now_ms).is_empty()).collect();
-                if audible.is_empty() {
+                let (taken, send_resolved) = (self.taken.get(&name), channel.send_resolved());
+                if audible.is_empty()
+                    || !is_news(taken, &firing, &resolved, send_resolved, now_ms, route.repeat_interval_ms)
+                {
                     target.failures = 0;
                     continue;
                 }
-                let taken = self.taken.get(&taken_key(&target_name(route, channels, at), &key.1));
-                let (firing, resolved) = fingerprints(audible.iter().copied());
-                if !is_news(taken, &firing, &resolved, send_resolved, now_ms, route.repeat_interval_ms) {
-                    target.failures = 0;
-                    continue;
-                }
-                let told = |alert: &&Alert| send_resolved || alert.ends_at_ms.is_none();
-                let alerts: Vec<Alert> = audible.into_iter().filter(told).cloned().collect();
+                let told = |alert: &&&Alert| send_resolved || alert.ends_at_ms.is_none();
+                let alerts: Vec<Alert> = audible.iter().filter(told).copied().cloned().collect();
                 if alerts.is_empty() {
                     // All were resolved, and this receiver does not want to know: only remembered.
-                    let taken = Taken { at_ms: now_ms, firing, resolved, group_labels: key.1.clone() };
-                    self.taken.insert(taken_key(&target_name(route, channels, at), &key.1), taken);
+                    let (firing, resolved, group_labels) = (firing.clone(), resolved.clone(), key.1.clone());
+                    self.taken.insert(name, Taken { at_ms: now_ms, firing, resolved, group_labels });
                     continue;
                 }
                 target.in_flight = true;
-                target.telling = fingerprints(alerts.iter()).0;
+                self.telling.insert(name.clone(), firing.clone());
                 let quoted: Vec<String> = key.1.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
                 deliveries.push(Delivery {
                     id: DeliveryId { group: key.clone(), target: at },
+                    name,
                     receiver: route.receiver.clone(),
                     channel: channel.clone(),
                     repeat_ms: route.repeat_interval_ms,
@@ -337,13 +257,16 @@ impl Groups {
 
     /// Takes the answer to a delivery. True where what was told has changed.
     pub(super) fn done(&mut self, delivery: &Delivery, outcome: Outcome, now_ms: i64) -> bool {
-        let DeliveryId { group: key, target } = &delivery.id;
-        let Some(route) = self.routes.get(key.0) else { return false };
-        let channels = self.channels.get(&route.receiver).map_or(&[][..], Vec::as_slice);
-        let name = taken_key(&target_name(route, channels, *target), &key.1);
-        if let Some(state) = self.by_key.get_mut(key).and_then(|group| group.targets.get_mut(*target)) {
+        let Delivery { id: DeliveryId { group: key, target }, name, .. } = delivery;
+        self.telling.remove(name);
+        let is_same = self.routes.get(key.0).is_some_and(|route| {
+            let channels = self.channels.get(&route.receiver).map_or(&[][..], Vec::as_slice);
+            *name == taken_key(&target_name(route, channels, *target), &key.1)
+        });
+        // With another configuration the group may be another one, or gone.
+        let group = self.by_key.get_mut(key).filter(|_| is_same);
+        if let Some(state) = group.and_then(|group| group.targets.get_mut(*target)) {
             state.in_flight = false;
-            state.telling.clear();
             if let Outcome::Failed { after_ms } = outcome {
                 let pause = FIRST_RETRY_MS.saturating_mul(1 << state.failures.min(16)).min(LONGEST_RETRY_MS);
                 let pause = pause.max(after_ms.unwrap_or(0).min(LONGEST_ASKED_MS));
@@ -357,19 +280,46 @@ impl Groups {
             return false;
         }
         let (firing, resolved) = fingerprints(delivery.alerts.iter());
-        self.taken.insert(name, Taken { at_ms: now_ms, firing, resolved, group_labels: key.1.clone() });
+        self.taken.insert(name.clone(), Taken { at_ms: now_ms, firing, resolved, group_labels: key.1.clone() });
         true
     }
 
     /// Alerts that somebody was told fire, or is being told so.
     fn told(&self) -> BTreeSet<u64> {
-        let telling = self.by_key.values().flat_map(|group| &group.targets).flat_map(|target| &target.telling);
+        let telling = self.telling.values().flatten();
         self.taken.values().flat_map(|taken| &taken.firing).chain(telling).copied().collect()
     }
 
     /// What receivers are owed, for the snapshot.
     pub(super) fn owed(&self) -> Vec<v1::OwedAlert> {
         self.owed.messages(&self.told())
+    }
+
+    /// All groups, in the order of their labels, and when their alerts were last heard of, in unix milliseconds.
+    pub(super) fn all(&self) -> (Vec<AlertGroup>, i64) {
+        let group = |(key, group): (&GroupKey, &Group)| {
+            let route = self.routes.get(key.0)?;
+            let alerts = group.alerts.values().cloned().collect();
+            Some(AlertGroup { receiver: route.receiver.clone(), labels: key.1.clone(), alerts })
+        };
+        let mut groups: Vec<_> = self.by_key.iter().filter_map(group).collect();
+        groups.sort_by(|one, other| (&one.labels, &one.receiver).cmp(&(&other.labels, &other.receiver)));
+        (groups, self.updated_ms)
+    }
+
+    /// Names of the receivers, in order.
+    pub(super) fn receivers(&self) -> Vec<String> {
+        self.channels.keys().cloned().collect()
+    }
+
+    /// The configuration without its secrets, as YAML.
+    pub(super) fn shown(&self) -> String {
+        self.shown.clone()
+    }
+
+    /// The fingerprint of a firing alert that inhibits one with these labels.
+    pub(super) fn inhibited_by(&self, labels: &Labels) -> Option<u64> {
+        self.inhibitor.inhibited_by(labels)
     }
 
     /// When something is next due; `None` where nothing is known.

@@ -188,11 +188,43 @@ fn quoted(text: &str) -> Result<(String, &str), MatcherError> {
     Err(MatcherError::Quotes(text.to_owned()))
 }
 
-/// Reads a list of texts, each of one condition or several.
-pub(super) fn deserialize_all<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<LabelMatcher>, D::Error> {
-    let texts = Vec::<String>::deserialize(deserializer)?;
-    let all: Result<Vec<_>, MatcherError> = texts.iter().map(|text| matchers(text)).collect();
-    Ok(all.map_err(serde::de::Error::custom)?.concat())
+/// A list of texts, each of one condition or several.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Matchers(Vec<LabelMatcher>);
+
+impl<'de> Deserialize<'de> for Matchers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let texts = Vec::<String>::deserialize(deserializer)?;
+        let all: Result<Vec<_>, MatcherError> = texts.iter().map(|text| matchers(text)).collect();
+        Ok(Self(all.map_err(serde::de::Error::custom)?.concat()))
+    }
+}
+
+impl Matchers {
+    /// These and those of the older form, in the order that Alertmanager's group keys have them in.
+    pub(super) fn with(
+        self,
+        equal: &BTreeMap<String, String>,
+        patterns: &BTreeMap<String, String>,
+    ) -> Result<Vec<LabelMatcher>, MatcherError> {
+        let mut all = self.0;
+        for (name, value) in equal {
+            all.push(LabelMatcher::new(name, value, false, false)?);
+        }
+        for (name, pattern) in patterns {
+            // As Alertmanager shows them.
+            all.push(LabelMatcher::new(name, &format!("^(?:{pattern})$"), true, false)?);
+        }
+        let key = |m: &LabelMatcher| (m.name.clone(), m.value.clone(), m.regex.is_some(), m.negated);
+        all.sort_by_cached_key(key);
+        Ok(all)
+    }
+}
+
+/// Conditions as Alertmanager shows them: `{a="b",c=~"d|e"}`.
+pub(super) fn shown(matchers: &[LabelMatcher]) -> String {
+    let texts: Vec<String> = matchers.iter().map(ToString::to_string).collect();
+    format!("{{{}}}", texts.join(","))
 }
 
 #[cfg(test)]

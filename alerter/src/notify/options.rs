@@ -1,12 +1,15 @@
-//! Keys `route` and `receivers` of the configuration: Alertmanager's names and fields.
+//! What the notifier is made from; key `receivers` of the configuration: Alertmanager's names and fields.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Deserializer};
-use weir_service::config::Span;
 
 use super::channel::{
     AlertmanagerConfig, Channel, EmailConfig, PagerDutyConfig, RobotConfig, SlackConfig, WebhookConfig,
 };
-use super::matcher::{self, LabelMatcher};
+use super::inhibit::InhibitRule;
+use super::interval::{NamedIntervals, TimeInterval};
+use super::route::{Route, RouteError};
 use super::template::{Templates, TemplatesError};
 
 /// What the notifier is made from.
@@ -16,34 +19,16 @@ pub struct Options {
     pub route: Route,
     /// Who can be told.
     pub receivers: Vec<Receiver>,
+    /// Which alerts keep others from being told.
+    pub inhibit_rules: Vec<InhibitRule>,
+    /// Times that routes refer to by name.
+    pub time_intervals: Vec<NamedIntervals>,
     /// Globs of files with templates of messages.
     pub templates: Vec<String>,
     /// Where this alerter can be reached, for links in notifications; without a slash at its end.
     pub external_url: String,
-}
-
-/// A node of the tree of routes. What is not set is as in the parent; at the root, `group_wait` is 0, `group_interval`
-/// a minute and `repeat_interval` four hours.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Route {
-    /// Name of the receiver.
-    pub receiver: Option<String>,
-    /// Labels by which alerts are put together; `...` is all of them.
-    pub group_by: Option<Vec<String>>,
-    /// How long the first notification of a group waits for more alerts.
-    pub group_wait: Option<Span>,
-    /// How long until the group is told of again when it has changed.
-    pub group_interval: Option<Span>,
-    /// How long until it is told of again when it has not.
-    pub repeat_interval: Option<Span>,
-    /// All of them must hold, such as `severity="page"` or `{team=~"a|b", region!="eu"}`.
-    #[serde(deserialize_with = "matcher::deserialize_all")]
-    pub matchers: Vec<LabelMatcher>,
-    /// Whether the routes after this one are looked at too.
-    pub r#continue: bool,
-    /// The first that matches takes the alert; otherwise this one does.
-    pub routes: Vec<Route>,
+    /// The configuration as it may be shown: YAML, with `<secret>` in place of what is one.
+    pub shown: String,
 }
 
 /// Who can be told.
@@ -110,15 +95,18 @@ impl<'de> Deserialize<'de> for Receiver {
 /// What cannot work; each names its key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
-    /// There are receivers, but none at the root.
-    #[error("route.receiver: is missing, so no alert would reach a receiver")]
-    NoReceiver,
-    /// No receiver has this name.
-    #[error("route: there is no receiver `{0}`")]
-    UnknownReceiver(String),
+    /// The tree of routes.
+    #[error(transparent)]
+    Route(#[from] RouteError),
     /// Two have.
     #[error("receivers: there are two named `{0}`")]
     TwoReceivers(String),
+    /// Two have.
+    #[error("time_intervals, mute_time_intervals: there are two named `{0}`")]
+    TwoIntervals(String),
+    /// Nothing could refer to it.
+    #[error("{0}: a name is empty")]
+    NoName(&'static str),
     /// Files of templates.
     #[error(transparent)]
     Templates(#[from] TemplatesError),
@@ -132,15 +120,6 @@ pub enum OptionsError {
         /// What cannot work, with its key.
         why: String,
     },
-    /// At the root all alerts must match.
-    #[error("route: the root takes all alerts, so it has no matchers and no continue")]
-    RootMatches,
-    /// It would be told without end.
-    #[error("route: group_interval and repeat_interval must be longer than 0")]
-    NoInterval,
-    /// Nested too deep.
-    #[error("route: more than 16 levels of routes")]
-    TooDeep,
 }
 
 impl Options {
@@ -148,9 +127,12 @@ impl Options {
     /// for an async thread.
     pub fn check(&self) -> Result<(), OptionsError> {
         let templates = Templates::load(&self.templates)?;
-        let mut names = std::collections::BTreeSet::new();
+        let (mut receivers, mut intervals) = (BTreeSet::new(), BTreeSet::new());
         for receiver in &self.receivers {
-            if !names.insert(receiver.name.as_str()) {
+            if receiver.name.is_empty() {
+                return Err(OptionsError::NoName("receivers"));
+            }
+            if !receivers.insert(receiver.name.as_str()) {
                 return Err(OptionsError::TwoReceivers(receiver.name.clone()));
             }
             for channel in &receiver.channels {
@@ -161,27 +143,19 @@ impl Options {
                 })?;
             }
         }
-        if !self.route.matchers.is_empty() || self.route.r#continue {
-            return Err(OptionsError::RootMatches);
+        for NamedIntervals { name, .. } in &self.time_intervals {
+            if name.is_empty() {
+                return Err(OptionsError::NoName("time_intervals, mute_time_intervals"));
+            }
+            if !intervals.insert(name.as_str()) {
+                return Err(OptionsError::TwoIntervals(name.clone()));
+            }
         }
-        if self.route.receiver.is_none() && !(self.receivers.is_empty() && self.route == Route::default()) {
-            return Err(OptionsError::NoReceiver);
-        }
-        self.route.check(&names, 0)
+        Ok(self.route.check(&receivers, &intervals)?)
     }
-}
 
-impl Route {
-    fn check(&self, names: &std::collections::BTreeSet<&str>, depth: usize) -> Result<(), OptionsError> {
-        if depth > 16 {
-            return Err(OptionsError::TooDeep);
-        }
-        if let Some(name) = self.receiver.as_ref().filter(|name| !names.contains(name.as_str())) {
-            return Err(OptionsError::UnknownReceiver(name.clone()));
-        }
-        if [&self.group_interval, &self.repeat_interval].into_iter().flatten().any(|span| span.0.is_zero()) {
-            return Err(OptionsError::NoInterval);
-        }
-        self.routes.iter().try_for_each(|route| route.check(names, depth + 1))
+    /// The time intervals by their names.
+    pub(super) fn intervals(&self) -> BTreeMap<&str, &[TimeInterval]> {
+        self.time_intervals.iter().map(|named| (named.name.as_str(), named.time_intervals.as_slice())).collect()
     }
 }

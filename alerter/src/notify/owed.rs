@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use weir_proto::v1;
 
-use super::group::{Alert, fingerprint};
+use super::alert::{Alert, fingerprint};
 
 /// Alerts that are kept after evaluation forgot them; at more, those that ended first are.
 const MOST_OWED: usize = 10_000;
@@ -51,6 +51,11 @@ impl Owed {
         }
         known.extend(owed.into_iter().map(|alert| (alert.labels.clone(), alert)));
         self.known = known;
+        self.all()
+    }
+
+    /// All alerts that are known.
+    pub(super) fn all(&self) -> Vec<Alert> {
         self.known.values().cloned().collect()
     }
 

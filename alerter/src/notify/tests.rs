@@ -14,6 +14,7 @@ fn options(route: &str, receivers: &str) -> Options {
         receivers: serde_saphyr::from_str(receivers).unwrap(),
         templates: Vec::new(),
         external_url: "http://weir:7400".to_owned(),
+        ..Options::default()
     }
 }
 
@@ -262,6 +263,60 @@ fn of_a_silenced_alert_nobody_is_told_until_the_silence_is_over() {
 }
 
 #[test]
+fn of_an_inhibited_alert_nobody_is_told_while_what_inhibits_it_fires() {
+    let mut options = options(ROUTE, OPS);
+    let rule = "[{source_matchers: [interface=a], target_matchers: [interface=b]}]";
+    options.inhibit_rules = serde_saphyr::from_str(rule).unwrap();
+    let mut groups = Groups::new(&options, Vec::new(), Vec::new());
+    groups.update(vec![slow("a", None), slow("b", None), slow("c", None)], 0);
+    assert_eq!(take(&mut groups, 5_000), "ops:a+,c+");
+    assert_eq!(groups.inhibited_by(&slow("b", None).labels), Some(fingerprint(&slow("a", None).labels)));
+    groups.update(vec![slow("a", Some(1)), slow("b", None), slow("c", None)], 6_000);
+    assert_eq!(take(&mut groups, 65_000), "ops:a-,b+,c+");
+    assert_eq!(groups.inhibited_by(&slow("b", None).labels), None);
+}
+
+#[test]
+fn a_route_tells_nobody_in_its_mute_intervals_and_outside_of_its_active_ones() {
+    // The first ten minutes of an hour; unix time begins with one.
+    let interval = "[{name: early, time_intervals: [{times: [{start_time: '00:00', end_time: '00:10'}]}]}]";
+    for (key, (first, second)) in [("mute_time_intervals", ("", "ops:a+")), ("active_time_intervals", ("ops:a+", ""))] {
+        let route =
+            format!("{{receiver: ops, group_interval: 1m, routes: [{{matchers: [alertname=Slow], {key}: [early]}}]}}");
+        let mut options = options(&route, OPS);
+        options.time_intervals = serde_saphyr::from_str(interval).unwrap();
+        options.check().unwrap();
+        let mut groups = Groups::new(&options, Vec::new(), Vec::new());
+        groups.update(vec![slow("a", None)], 0);
+        assert_eq!(take(&mut groups, 5_000), first, "{key}");
+        assert_eq!(take(&mut groups, 660_000), second, "{key}");
+    }
+}
+
+#[test]
+fn given_another_configuration_then_what_was_told_and_what_is_under_way_is_not_told_again() {
+    let old = options(ROUTE, OPS);
+    let new = options(&ROUTE.replace("[alertname]", "[alertname, interface]"), OPS);
+    let mut groups = Groups::new(&old, Vec::new(), Vec::new());
+    groups.update(vec![slow("a", None)], 0);
+    assert_eq!(take(&mut groups, 5_000), "ops:a+");
+    groups.replace(&old, 6_000);
+    assert_eq!(take(&mut groups, 11_000), "", "told before");
+    groups.update(vec![slow("a", None), slow("b", None)], 12_000);
+    let under_way = groups.due(71_000);
+    assert_eq!(told(&under_way), "ops:a+,b+");
+    groups.replace(&old, 72_000);
+    assert_eq!(told(&groups.due(77_000)), "", "under way");
+    assert!(groups.done(&under_way[0], Outcome::Taken, 78_000));
+    assert_eq!(take(&mut groups, 137_000), "", "told by now");
+    groups.replace(&new, 140_000);
+    assert_eq!(take(&mut groups, 145_000), "ops:a+ ops:b+", "other groups");
+    groups.update(vec![slow("a", None), slow("b", Some(1))], 150_000);
+    groups.replace(&new, 150_000);
+    assert_eq!(take(&mut groups, 155_000), "ops:b-");
+}
+
+#[test]
 fn configuration_that_cannot_work_is_refused_by_name() {
     let check = |route: &str, receivers: &str| options(route, receivers).check().map_err(|e| e.to_string());
     assert_eq!(check("{}", "[]"), Ok(()));
@@ -272,6 +327,8 @@ fn configuration_that_cannot_work_is_refused_by_name() {
         ("{receiver: ops, routes: [{receiver: nobody}]}", OPS, "`nobody`"),
         ("{receiver: ops, matchers: [a=b]}", OPS, "root"),
         ("{receiver: ops, group_interval: 0}", OPS, "group_interval"),
+        ("{receiver: ops, mute_time_intervals: [night]}", OPS, "root"),
+        ("{receiver: ops, routes: [{active_time_intervals: [night]}]}", OPS, "`night`"),
         (ROUTE, "[{name: ops}, {name: ops}]", "two named `ops`"),
         (ROUTE, "[{name: ops, webhook_configs: [{url: 'not an address'}]}]", "`ops`"),
         (

@@ -11,6 +11,7 @@ use weir_service::health::Health;
 use super::report::{Collected, Report, Tick};
 use super::{Replay, Sees, Window};
 use crate::fold::Lateness;
+use crate::notify;
 use crate::rules::{Evaluator, EvaluatorOptions, Step};
 use crate::series::feed::{Feed, Shared};
 use crate::series::presence::CollectorSeries;
@@ -81,7 +82,7 @@ impl Read for Seen {
 }
 
 impl Course {
-    pub(super) fn new(replay: &Replay, bus: &Bus) -> Self {
+    pub(super) fn new(replay: &Replay, notify: notify::Options, bus: &Bus) -> Self {
         let options = &replay.options;
         let history_ms = i64::try_from(options.history.0.as_millis()).unwrap_or(i64::MAX);
         let evaluator = EvaluatorOptions {
@@ -100,7 +101,7 @@ impl Course {
         let feed = Feed::new(bus.clone(), shared.clone(), options.history.0, &meter, health.part("replay"));
         let begin_ms = replay.window.start_ms.saturating_sub(evaluator.warm_up_ms());
         Self {
-            collected: Collected::new(replay, &evaluator),
+            collected: Collected::new(replay, &evaluator, notify),
             feed,
             seen: Seen {
                 shared,

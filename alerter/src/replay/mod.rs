@@ -80,6 +80,9 @@ pub enum Error {
     /// It took longer than it may.
     #[error("the replay took longer than {0:?}; ask for a shorter window")]
     TooLong(Duration),
+    /// Where alerts go.
+    #[error(transparent)]
+    Config(#[from] crate::notify::ConfigError),
     /// A task of the program ended before its time.
     #[error("the replay ended without an answer")]
     Ended(#[from] tokio::task::JoinError),
@@ -107,7 +110,9 @@ impl Replay {
     /// Reads and evaluates; `tell` hears of the progress. Evaluation runs off the async threads.
     pub async fn run(self, bus: &Bus, mut tell: impl FnMut(Progress)) -> Result<Report, Error> {
         let begun = Instant::now();
-        let mut course = Course::new(&self, bus);
+        let options = self.options.clone();
+        let notify = tokio::task::spawn_blocking(move || options.notify()).await?;
+        let mut course = Course::new(&self, notify?, bus);
         let mut merge = Merge::open(bus, course.reads_from_ms()).await?;
         let holds_from_ms = merge.first_ms().ok_or(Error::Empty)?;
         let text = |unix_ms: i64| weir_service::time::format(unix_ms.saturating_mul(1_000_000));

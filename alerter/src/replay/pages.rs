@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use crate::notify::{self, Grouping};
-use crate::options::Options;
 
 /// Notifications of firing alerts, by group. A group that was told of is told again at its `group_interval` at the
 /// earliest, of all that began to fire until then. Repetitions and notifications of what is resolved are no pages.
@@ -18,12 +17,11 @@ const MAX_GROUPS: usize = 10_000;
 
 impl Pages {
     /// As the routes say; where there are no receivers, one group for each name.
-    pub(super) fn new(options: &Options) -> Self {
-        let mut notify = options.notify();
-        if notify.receivers.is_empty() {
-            notify.route = notify::Route { group_by: Some(vec!["alertname".to_owned()]), ..notify::Route::default() };
+    pub(super) fn new(mut options: notify::Options) -> Self {
+        if options.receivers.is_empty() {
+            options.route = notify::Route { group_by: Some(vec!["alertname".to_owned()]), ..notify::Route::default() };
         }
-        Self { grouping: Grouping::new(&notify), told_ms: BTreeMap::new() }
+        Self { grouping: Grouping::new(&options), told_ms: BTreeMap::new() }
     }
 
     /// An alert begins to fire: how many notifications that adds.
@@ -49,6 +47,7 @@ impl Pages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::Options;
 
     #[test]
     fn what_fires_within_a_groups_interval_is_told_at_its_end_at_once() {
@@ -63,7 +62,7 @@ mod tests {
             text.split(' ').filter_map(|pair| pair.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
         };
         let pages = |options: &Options, fired: &[(i64, &str)]| -> usize {
-            let mut pages = Pages::new(options);
+            let mut pages = Pages::new(options.notify().unwrap());
             fired.iter().map(|(second, text)| pages.fires(&labels(text), second * 1000)).sum()
         };
         let fired = [(0, "service=a i=1"), (0, "service=a i=2"), (10, "service=a i=3"), (59, "service=a i=4")];

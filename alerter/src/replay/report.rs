@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::pages::Pages;
 use super::{Replay, Window};
-use crate::notify::fingerprint;
+use crate::notify::{self, fingerprint};
 use crate::rules::{AlertLabels, Evaluator, GroupStatus, Rule, RuleKind, State, Transition};
 
 /// Alerts that are kept; of more, only their numbers are.
@@ -116,7 +116,7 @@ pub(super) struct Collected {
 }
 
 impl Collected {
-    pub(super) fn new(replay: &Replay, evaluator: &Evaluator) -> Self {
+    pub(super) fn new(replay: &Replay, evaluator: &Evaluator, notify: notify::Options) -> Self {
         let (mut rules, mut by_key) = (Vec::new(), BTreeMap::new());
         for group in evaluator.status() {
             for rule in alerting(&group) {
@@ -142,7 +142,7 @@ impl Collected {
             ended: Vec::new(),
             dropped: 0,
             refused: 0,
-            pages: Pages::new(&replay.options),
+            pages: Pages::new(notify),
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::de::{Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A duration as users write it: `30s`, `5m`, `1h30m`, `7d`, `500ms`. Units: `ns us ms s m h d w`; `0` needs none.
+/// A duration as users write it: `30s`, `5m`, `1h30m`, `7d`, `500ms`. Units: `ns us ms s m h d w y`; `0` needs none.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
@@ -35,7 +35,8 @@ const SIZE: &str = "a size such as 4096, 64KB, 64MB, 50GB or 1MiB";
 const ADDRESS: &str =
     "an address such as localhost:4317, 127.0.0.1:4317 or [::1]:4317; 0.0.0.0:4317 is all addresses of this machine";
 
-const SPAN_UNITS: [(&str, u128); 8] = [
+const SPAN_UNITS: [(&str, u128); 9] = [
+    ("y", 31_536_000_000_000_000),
     ("w", 604_800_000_000_000),
     ("d", 86_400_000_000_000),
     ("h", 3_600_000_000_000),
@@ -137,7 +138,7 @@ impl fmt::Display for Span {
         if rest == 0 {
             return f.write_str("0s");
         }
-        for (unit, size) in &SPAN_UNITS[1..] {
+        for (unit, size) in &SPAN_UNITS[2..] {
             if rest >= *size {
                 write!(f, "{}{unit}", rest / size)?;
                 rest %= size;
@@ -269,6 +270,8 @@ mod tests {
         assert_eq!(seconds("30s"), Ok(30.0));
         assert_eq!(seconds("1h30m"), Ok(5400.0));
         assert_eq!(seconds("7d"), Ok(604_800.0));
+        assert_eq!(seconds("1y"), Ok(31_536_000.0));
+        assert_eq!(Span(Duration::from_hours(24 * 400)).to_string(), "400d");
         assert_eq!(seconds("500ms"), Ok(0.5));
         assert_eq!(seconds("0s"), Ok(0.0));
         assert_eq!(seconds("0"), Ok(0.0));

@@ -32,8 +32,7 @@ fn delivery(channel: &Channel, alerts: Vec<Alert>) -> Delivery {
     let options = Options {
         route: serde_saphyr::from_str("{receiver: ops, group_by: [alertname]}").unwrap(),
         receivers: vec![super::super::Receiver { name: "ops".to_owned(), channels: vec![channel.clone()] }],
-        templates: Vec::new(),
-        external_url: String::new(),
+        ..Options::default()
     };
     let mut groups = Groups::new(&options, Vec::new(), Vec::new());
     groups.update(alerts.iter().map(|alert| Alert { ends_at_ms: None, ..alert.clone() }).collect(), 0);

@@ -99,8 +99,10 @@ fn common<'a>(mut all: impl Iterator<Item = &'a BTreeMap<String, String>>) -> BT
 }
 
 pub(super) fn message<'a>(delivery: &'a Delivery, max_alerts: usize, external_url: &'a str) -> Message<'a> {
-    let all = &delivery.alerts;
-    let shown = if max_alerts == 0 { all.len() } else { max_alerts.min(all.len()) };
+    let number = delivery.alerts.len();
+    let shown = if max_alerts == 0 { number } else { max_alerts.min(number) };
+    // As in Alertmanager, what is left out counts for nothing else.
+    let all = &delivery.alerts[..shown];
     let one = |alert: &'a Alert| OneAlert {
         status: status(alert.ends_at_ms.is_none()),
         labels: &alert.labels,
@@ -113,13 +115,13 @@ pub(super) fn message<'a>(delivery: &'a Delivery, max_alerts: usize, external_ur
     Message {
         receiver: &delivery.receiver,
         status: status(all.iter().any(|alert| alert.ends_at_ms.is_none())),
-        alerts: all[..shown].iter().map(one).collect(),
+        alerts: all.iter().map(one).collect(),
         group_labels: &delivery.group_labels,
         common_labels: common(all.iter().map(|alert| &*alert.labels)),
         common_annotations: common(all.iter().map(|alert| &*alert.annotations)),
         external_url,
         version: "4",
         group_key: &delivery.group_key,
-        truncated_alerts: all.len() - shown,
+        truncated_alerts: number - shown,
     }
 }
