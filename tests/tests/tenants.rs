@@ -70,6 +70,18 @@ fn table() -> Vec<Case> {
         case("/api/v1/silences/{id}", false, |_| "/api/v1/silences/none".to_owned()),
         Case { method: Method::DELETE, ..case("/api/v1/silences/{id}", false, |_| "/api/v1/silences/none".to_owned()) },
         of_form("/api/v1/silences"),
+        plain("/alertmanager/api/v2/status", false),
+        plain("/alertmanager/api/v2/receivers", false),
+        plain("/alertmanager/api/v2/alerts", true),
+        of_form("/alertmanager/api/v2/alerts"),
+        plain("/alertmanager/api/v2/alerts/groups", true),
+        plain("/alertmanager/api/v2/silences", true),
+        of_form("/alertmanager/api/v2/silences"),
+        case("/alertmanager/api/v2/silence/{id}", false, |_| "/alertmanager/api/v2/silence/none".to_owned()),
+        Case {
+            method: Method::DELETE,
+            ..case("/alertmanager/api/v2/silence/{id}", false, |_| "/alertmanager/api/v2/silence/none".to_owned())
+        },
         case("/prometheus/api/v1/query", true, |_| "/prometheus/api/v1/query?query=weir_calls_total".to_owned()),
         case("/prometheus/api/v1/query_range", true, |_| {
             "/prometheus/api/v1/query_range?query=weir_calls_total&start=now-1m&end=now&step=5".to_owned()
@@ -151,7 +163,7 @@ impl Site {
         let config = json!({
             "listen": "127.0.0.1:0",
             "collector": {"otlp": otlp, "host": null},
-            "alerter": {"rules": [rules], "lateness": "1s"},
+            "alerter": {"rules": [rules], "lateness": "1s", "route": {"receiver": "ops"}, "receivers": [{"name": "ops"}]},
             "reflow": {"captures": [captures]},
             "auth": {"tokens": file},
         });
@@ -320,6 +332,12 @@ async fn given_two_tenants_then_no_route_shows_one_of_them_what_is_the_others() 
             assert!([403, 404].contains(&status), "{what} by the other's id: {status} {text}");
             assert!(!text.contains("qglobex"), "{what} by the other's id: {text}");
         }
+    }
+    for (token, sees) in [(&alice, false), (&root, true)] {
+        let status = site.json(token, "/alertmanager/api/v2/status").await;
+        assert_eq!(status["config"]["original"].as_str().unwrap().contains("receiver: ops"), sees, "{status}");
+        let receivers = site.json(token, "/alertmanager/api/v2/receivers").await;
+        assert_eq!(receivers.as_array().unwrap().len(), usize::from(sees));
     }
     by_query(&site, &alice, &bob).await;
     tail(&site, &writers, &alice).await;

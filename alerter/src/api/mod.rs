@@ -1,6 +1,7 @@
 //! The alerter over HTTP: `/prometheus/api/v1/…` as Prometheus answers, `/api/v1/alerts`, `/api/v1/rules` and
-//! `/api/v1/interfaces/latency` as weir does, and `/api/v1/silences` as Alertmanager does. Queries run off the async threads, a few at a time.
+//! `/api/v1/interfaces/latency` as weir does, `/api/v1/silences` and `/alertmanager/api/v2/…` as Alertmanager does. Queries run off the async threads, a few at a time.
 
+mod alertmanager;
 mod answer;
 mod history;
 mod latency;
@@ -40,6 +41,8 @@ const REPLAY: &str = "What the rule file in the body would have fired over what 
 pub(crate) struct Api {
     sight: Sight,
     late_after: Duration,
+    /// When it was opened, in unix nanoseconds.
+    opened: i64,
     permits: Arc<Semaphore>,
     replays: Option<Replays>,
 }
@@ -49,6 +52,7 @@ impl Api {
         Self {
             sight: Sight::new(shared, engine),
             late_after,
+            opened: weir_service::time::now_unix_nano(),
             permits: Arc::new(Semaphore::new(QUERIES)),
             replays: None,
         }
@@ -148,7 +152,7 @@ impl Api {
         let routes = both(routes, path, "Exemplars, of which there are none", &exemplars, prometheus::query_exemplars);
         let path = "/prometheus/api/v1/format_query";
         let routes = both(routes, path, "Lays an expression out", &[query], prometheus::format_query);
-        routes.with_state(&self)
+        alertmanager::routes(routes).with_state(&self)
     }
 }
 

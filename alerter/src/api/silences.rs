@@ -51,15 +51,20 @@ impl Api {
     }
 }
 
+/// The matchers of all parameters `filter`.
+pub(super) fn filters(parameters: &[(String, String)]) -> Result<Vec<LabelMatcher>, Problem> {
+    let matcher =
+        |text: &str| text.parse().map_err(|error: MatcherError| Problem::parameter("filter", error.to_string()));
+    parameters.iter().filter(|(name, _)| name == "filter").map(|(_, text)| matcher(text)).collect()
+}
+
 /// All, or those of the matchers in `filter`, which may be there more than once.
 pub(super) async fn list(
     State(api): State<Api>,
     tenants: Tenants,
     Query(parameters): Query<Vec<(String, String)>>,
 ) -> Result<Json<Value>, Problem> {
-    let matcher =
-        |text: &str| text.parse().map_err(|error: MatcherError| Problem::parameter("filter", error.to_string()));
-    let asked = parameters.iter().map(|(_, text)| matcher(text)).collect::<Result<Vec<LabelMatcher>, _>>()?;
+    let asked = filters(&parameters)?;
     api.blocking(move |api| {
         let silences = api.sight.of(&tenants).silences();
         Json(silences.iter().filter(|silence| silence.is_of(&asked)).map(shown).collect())

@@ -8,7 +8,7 @@ use weir_service::auth::Tenants;
 
 use crate::engine::Engine;
 use crate::history::Entry;
-use crate::notify::{Book, Silence, SilenceMatcher};
+use crate::notify::{AlertGroup, Book, Silence, SilenceMatcher};
 use crate::replay::Sees;
 use crate::rules::{GroupStatus, Health, Rule, Transition};
 use crate::series::feed::Shared;
@@ -167,6 +167,27 @@ impl View<'_> {
     /// The fingerprint of the alert that inhibits one with these labels.
     pub(super) fn inhibited_by(&self, labels: &BTreeMap<String, String>) -> Option<String> {
         self.sight.engine.notifier().inhibited_by(labels).map(|fingerprint| format!("{fingerprint:016x}"))
+    }
+
+    /// The groups that notifications are sent of, with the alerts of them that are seen, and when these were last heard
+    /// of, in unix milliseconds.
+    pub(super) fn groups(&self) -> (Vec<AlertGroup>, i64) {
+        let (mut groups, updated_ms) = self.sight.engine.notifier().groups();
+        for group in &mut groups {
+            group.alerts.retain(|alert| self.sees(alert.labels.get(TENANT).map(String::as_str)));
+        }
+        groups.retain(|group| !group.alerts.is_empty());
+        (groups, updated_ms)
+    }
+
+    /// Names of the receivers: for those who see all.
+    pub(super) fn receivers(&self) -> Vec<String> {
+        if self.tenants.is_all() { self.sight.engine.notifier().receivers() } else { Vec::new() }
+    }
+
+    /// How notifications are configured, without secrets: for those who see all.
+    pub(super) fn notification_config(&self) -> Option<String> {
+        self.tenants.is_all().then(|| self.sight.engine.notifier().shown())
     }
 
     /// The silences, to be changed, where the one with this id is seen.
