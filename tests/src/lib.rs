@@ -2,6 +2,7 @@
 //!
 //! Every process that is started here is killed when its handle is dropped; every port is a free one of loopback.
 
+pub mod alertmanager;
 mod bus;
 mod data;
 mod disk;

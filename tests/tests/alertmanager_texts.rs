@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use weir_alerter::notify::{Alert, Notifier, Options};
+use weir_tests::alertmanager::{Alertmanager, is_there};
 use weir_tests::smtp::Smtp;
 use weir_tests::{skip, until};
 
@@ -97,46 +97,13 @@ fn url(labels: &Value) -> String {
     format!("http://weir.example:7400/q?service={}&x=1", labels["service"].as_str().unwrap())
 }
 
-struct Alertmanager {
-    process: Child,
-    address: String,
-}
-
-impl Drop for Alertmanager {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Alertmanager {
-    fn start(folder: &Path, config: &Value) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        std::fs::write(folder.join("alertmanager.yml"), config.to_string()).unwrap();
-        let mut command = Command::new("prometheus-alertmanager");
-        command
-            .arg(format!("--config.file={}", folder.join("alertmanager.yml").display()))
-            .arg(format!("--storage.path={}", folder.join("data").display()))
-            .arg(format!("--web.external-url={EXTERNAL_URL}"))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .args(["--web.route-prefix=/", "--cluster.listen-address="])
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(folder.join("stderr")).unwrap());
-        Self { process: command.spawn().unwrap(), address: format!("http://127.0.0.1:{port}") }
-    }
-
-    async fn post(&self) {
-        let time = |ms: i64| jiff::Timestamp::from_millisecond(ms).unwrap().to_string();
-        let ends_at = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
-        let one = |(labels, annotations): &(Value, Value)| json!({"labels": labels, "annotations": annotations, "startsAt": time(STARTS_AT_MS), "endsAt": ends_at.to_string(), "generatorURL": url(labels)});
-        let body: Vec<Value> = alerts().iter().map(one).collect();
-        let client = reqwest::Client::new();
-        let posted = until(WITHIN, || async {
-            let sent = client.post(format!("{}/api/v2/alerts", self.address)).json(&body).send().await.ok()?;
-            sent.status().is_success().then_some(())
-        });
-        posted.await.unwrap();
-    }
+async fn post(alertmanager: &Alertmanager) {
+    let time = |ms: i64| jiff::Timestamp::from_millisecond(ms).unwrap().to_string();
+    let ends_at = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    let one = |(labels, annotations): &(Value, Value)| json!({"labels": labels, "annotations": annotations, "startsAt": time(STARTS_AT_MS), "endsAt": ends_at.to_string(), "generatorURL": url(labels)});
+    let body: Vec<Value> = alerts().iter().map(one).collect();
+    let sent = reqwest::Client::new().post(format!("{}/api/v2/alerts", alertmanager.url())).json(&body).send().await;
+    assert!(sent.unwrap().status().is_success());
 }
 
 fn weir(receivers: &Value, templates: &Path) -> CancellationToken {
@@ -175,7 +142,7 @@ async fn all(posted: &Posted, smtp: &mut Smtp) -> (BTreeMap<String, Value>, Valu
 
 #[tokio::test]
 async fn alertmanager_and_weir_send_the_same_of_the_same_receivers_templates_and_alerts() {
-    if Command::new("prometheus-alertmanager").arg("--version").output().is_err() {
+    if !is_there() {
         let why = "prometheus-alertmanager is not installed";
         return skip("alertmanager_and_weir_send_the_same_of_the_same_receivers_templates_and_alerts", why);
     }
@@ -196,8 +163,10 @@ async fn alertmanager_and_weir_send_the_same_of_the_same_receivers_templates_and
         "receivers": receivers(&url, smtp.port("plain")),
         "templates": [templates],
     });
-    let alertmanager = Alertmanager::start(folder.path(), &config);
-    alertmanager.post().await;
+    let file = folder.path().join("alertmanager.yml");
+    std::fs::write(&file, config.to_string()).unwrap();
+    let alertmanager = Alertmanager::start(&file, EXTERNAL_URL).unwrap();
+    post(&alertmanager).await;
     let (mut theirs, mut their_mail) = all(&theirs, &mut smtp).await;
     drop(alertmanager);
     let (url, ours) = catcher().await;
