@@ -5,6 +5,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "weir/v1/alert_states.proto",
         "weir/v1/alerts.proto",
         "weir/v1/calls.proto",
+        "weir/v1/notifications.proto",
         "weir/v1/progress.proto",
         "weir/v1/search.proto",
         "weir/v1/series.proto",

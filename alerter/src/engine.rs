@@ -21,13 +21,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use weir_bus::Bus;
 use weir_proto::v1;
 use weir_service::file::write_whole;
 use weir_service::telemetry::whole;
 
 use crate::fold::Lateness;
 use crate::history::History;
-use crate::notify::{self, Book, ConfigError, ConfigSource, Notifier};
+use crate::notify::{self, Book, ConfigError, ConfigSource, Notifier, Sharing};
 use crate::options::Options;
 use crate::publish::Standing as Published;
 use crate::room::set_aside;
@@ -68,6 +69,9 @@ pub enum Error {
     /// The notifier cannot be made.
     #[error("alerter: {0}")]
     Notify(#[from] notify::Error),
+    /// The bus, over which alerters agree who tells receivers.
+    #[error("alerter: notifications cannot be shared")]
+    Sharing(#[source] weir_bus::Error),
     /// A task of the program ended before its time.
     #[error("alerter: the rules were not read to the end")]
     Ended(#[from] tokio::task::JoinError),
@@ -116,6 +120,8 @@ pub(crate) struct Run {
     files: Option<Files>,
     reading: Option<JoinHandle<(Files, Polled)>>,
     notifier: Notifier,
+    /// Not there where no other alerter can be.
+    sharing: Option<Sharing>,
     /// `None` before the first evaluation.
     standing: watch::Sender<Option<Published>>,
     external_url: String,
@@ -228,6 +234,7 @@ impl Engine {
             files: Some(files),
             reading: None,
             notifier,
+            sharing: None,
             standing: watch::Sender::new(None),
             external_url,
             shared,
@@ -321,6 +328,13 @@ impl Engine {
 }
 
 impl Run {
+    /// Of one of the alerters on a bus, of which one tells receivers.
+    pub(crate) fn of_several(mut self, bus: &Bus) -> Result<Self, Error> {
+        self.notifier = self.notifier.of_several(bus).map_err(Error::Sharing)?;
+        self.sharing = Sharing::new(bus.clone(), self.notifier.clone(), self.engine.silences.clone());
+        Ok(self)
+    }
+
     /// What holds after the latest evaluation.
     pub(crate) fn standing(&self) -> watch::Receiver<Option<Published>> {
         self.standing.subscribe()
@@ -338,6 +352,9 @@ impl Run {
         let notifier = self.notifier.clone();
         let stop = shutdown.clone();
         let notifying = tokio::spawn(async move { notifier.run(stop).await });
+        // Until all deliveries have ended: what they say is for the one that goes on.
+        let stop_sharing = CancellationToken::new();
+        let sharing = self.sharing.take().map(|sharing| tokio::spawn(sharing.run(stop_sharing.clone())));
         // Beside the evaluation, which may take a while.
         let saver = self.saver.clone();
         let saving = tokio::spawn(async move {
@@ -389,6 +406,10 @@ impl Run {
         }
         // Deliveries under way may still be taken.
         let _ = notifying.await;
+        stop_sharing.cancel();
+        if let Some(sharing) = sharing {
+            let _ = sharing.await;
+        }
         saving.abort();
         self.saver.save().await;
     }

@@ -111,6 +111,7 @@ impl Alerter {
         let senders = remote::open(&options, &folder, &shared.complete.subscribe(), meter, health)?;
         let sent_ms = senders.iter().filter_map(remote::Sender::sent_ms).min();
         let (engine, run) = Engine::open(&options, &folder, shared.clone(), sent_ms, meter).await?;
+        let run = run.of_several(&bus)?;
         let replays = Replays::new(bus.clone(), options);
         let publisher = Publisher::new(bus, run.standing());
         observe(&shared, meter);

@@ -85,6 +85,9 @@ pub struct TopicSpec {
     /// Greatest record (value, key and headers, uncompressed), at most [`MAX_LARGE_MESSAGE_BYTES`]; `None` is
     /// [`MAX_MESSAGE_BYTES`], and on Kafka what its operator set.
     pub max_message_bytes: Option<usize>,
+    /// Whether, on Kafka, of the records of one key the newest alone need stay. The embedded broker keeps all, as long as
+    /// the retention says.
+    pub compacted: bool,
 }
 
 /// How far a group is behind in one partition.
@@ -317,6 +320,11 @@ impl Bus {
             AnyBroker::Null => AnyConsumer::Null(null::Consumer::fixed(positions)),
         };
         Ok(Consumer { inner, reads, metrics: self.metrics.clone() })
+    }
+
+    /// Whether other processes can be on it too.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.broker, AnyBroker::Kafka(_))
     }
 
     /// What weir asks of a topic that it makes: the partitions, copies and retention of [`Options`].

@@ -8,6 +8,7 @@
 //! | [`topic::CALLS`] | [`weir::v1::CallDeltas`](v1::CallDeltas) | `<source topic>/<source partition>` |
 //! | [`topic::ALERTS`] | [`weir::v1::AlertState`](v1::AlertState), [`AlertRules`](v1::AlertRules), [`AlertProgress`](v1::AlertProgress) | fingerprint of the alert, `rules`, `progress` |
 //! | [`topic::PROGRESS`] | [`weir::v1::CollectorProgress`](v1::CollectorProgress) | the collector's id |
+//! | [`topic::NOTIFICATIONS`] | [`weir::v1::Notification`](v1::Notification) | what it is of |
 //! | [`topic::DEAD_LETTERS`] | the record that could not be read, as it was | its key |
 //!
 //! Values of the first three are one OTLP export request in protobuf, exactly as the OpenTelemetry Collector's Kafka
@@ -19,7 +20,7 @@
 //! topic for a week, and 20 GB of each topic. On Kafka weir's own topics ([`topic::CALLS`], [`topic::DEAD_LETTERS`])
 //! are made with a retention of a week, since quiet partitions of spans write their watermarks to the first for ever;
 //! `otlp_*`, and what is there already, are kept as Kafka's operator wants. `bus.retention` of the configuration says
-//! otherwise, except that [`topic::ALERTS`] and [`topic::PROGRESS`] are kept for an hour wherever weir makes them. A reader that is behind by more than that has lost what was removed, and can tell by the offsets.
+//! otherwise, except that [`topic::ALERTS`] and [`topic::PROGRESS`] are kept for an hour, and [`topic::NOTIFICATIONS`] is compacted, wherever weir makes them. A reader that is behind by more than that has lost what was removed, and can tell by the offsets.
 //!
 //! **What makes two records the same.** A record that came from a file carries the header [`header::ORIGIN`], an
 //! [`Origin`]: the file's identity and the byte range that it holds. Ranges of one identity follow each other, so a
@@ -112,10 +113,12 @@ pub mod topic {
     pub const ALERTS: &str = "weir_alerts";
     /// How far each collector has handed over what it had; one partition.
     pub const PROGRESS: &str = "weir_progress";
+    /// What several alerters know together of what was told, and silences; one partition, compacted.
+    pub const NOTIFICATIONS: &str = "weir_notifications";
     /// Records that no reader could use, with their position and the reason in headers.
     pub const DEAD_LETTERS: &str = "weir_dead_letters";
     /// All of them.
-    pub const ALL: [&str; 7] = [LOGS, SPANS, METRICS, CALLS, ALERTS, PROGRESS, DEAD_LETTERS];
+    pub const ALL: [&str; 8] = [LOGS, SPANS, METRICS, CALLS, ALERTS, PROGRESS, NOTIFICATIONS, DEAD_LETTERS];
 }
 
 /// Record headers.

@@ -1,17 +1,20 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::{Json, Router, routing};
 use parking_lot::Mutex;
 use serde_json::Value;
 
+/// Each with when it came.
+type Caught = Arc<Mutex<Vec<(Instant, Value)>>>;
+
 /// Catches what a webhook receiver is sent; stops when it is dropped.
 #[derive(Debug)]
 pub struct Webhook {
     address: SocketAddr,
-    caught: Arc<Mutex<Vec<Value>>>,
+    caught: Caught,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -35,12 +38,17 @@ impl Webhook {
 
     /// All that was sent to it, in order of arrival.
     pub fn caught(&self) -> Vec<Value> {
+        self.caught.lock().iter().map(|(_, value)| value.clone()).collect()
+    }
+
+    /// All that was sent to it, each with when it came.
+    pub fn caught_at(&self) -> Vec<(Instant, Value)> {
         self.caught.lock().clone()
     }
 
     /// Number of notifications of this status (`firing`, `resolved`).
     pub fn count(&self, status: &str) -> usize {
-        self.caught.lock().iter().filter(|value| value["status"] == status).count()
+        self.caught.lock().iter().filter(|(_, value)| value["status"] == status).count()
     }
 
     /// Waits until `count` notifications of this status have come.
@@ -56,6 +64,6 @@ impl Drop for Webhook {
     }
 }
 
-async fn catch(State(caught): State<Arc<Mutex<Vec<Value>>>>, Json(value): Json<Value>) {
-    caught.lock().push(value);
+async fn catch(State(caught): State<Caught>, Json(value): Json<Value>) {
+    caught.lock().push((Instant::now(), value));
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
 use weir_service::file::write_whole;
 
 use super::silence::{PostedSilence, Silence, SilenceError, Silences};
@@ -16,6 +17,7 @@ pub struct Book {
     path: Option<PathBuf>,
     silences: RwLock<Arc<Silences>>,
     writing: Mutex<()>,
+    changed: watch::Sender<u64>,
 }
 
 /// A silence could not be made or ended.
@@ -48,12 +50,29 @@ impl Book {
             Err(error) => return Err(error),
         };
         let silences = RwLock::new(Arc::new(Silences::restore(all)));
-        Ok(Self { path: Some(path.to_owned()), silences, writing: Mutex::default() })
+        Ok(Self { path: Some(path.to_owned()), silences, ..Self::default() })
     }
 
     /// As they are.
     pub fn silences(&self) -> Arc<Silences> {
         self.silences.read().clone()
+    }
+
+    /// Changes whenever a silence does.
+    pub(crate) fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Takes a silence that another alerter made or changed, unless what is known of it is as new. Writes a file: not for
+    /// an async thread.
+    pub(crate) fn learn(&self, silence: Silence, now_ms: i64) -> Result<(), BookError> {
+        if self.silences().is_known(&silence, now_ms) {
+            return Ok(());
+        }
+        self.change(|silences| {
+            silences.learn(silence, now_ms);
+            Ok(())
+        })
     }
 
     /// Makes or changes a silence and gives its id. Writes a file: not for an async thread.
@@ -78,6 +97,7 @@ impl Book {
             write_whole(path, &serde_json::to_vec(&all).map_err(std::io::Error::from)?)?;
         }
         *self.silences.write() = Arc::new(silences);
+        self.changed.send_modify(|version| *version += 1);
         Ok(result)
     }
 }

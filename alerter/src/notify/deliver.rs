@@ -10,16 +10,24 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use weir_bus::Bus;
 use weir_proto::v1;
+use weir_proto::v1::notification::Of;
+use weir_service::telemetry::whole;
 
 use super::book::Book;
 use super::channel::Answer;
 use super::group::{Alert, AlertGroup, Delivery, Groups, Outcome};
+use super::lead::Lead;
 use super::options::{Options, OptionsError};
 use super::send::Sender;
 
 /// Deliveries by one channel at the same time: one that hangs keeps nobody else waiting.
 const AT_ONCE: usize = 8;
+/// What an answer may take beyond its channel's timeout.
+const MORE_MS: i64 = 3000;
+/// How often it is looked whether this alerter leads.
+const LOOK_MS: i64 = 1000;
 /// How long deliveries under way may take when the program stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -35,6 +43,7 @@ pub enum Error {
 #[derive(Clone)]
 pub struct Notifier {
     shared: Arc<Shared>,
+    lead: Lead,
 }
 
 /// Permits to deliver, by receiver and channel.
@@ -92,7 +101,29 @@ impl Notifier {
                 )
                 .build(),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self { shared: Arc::new(shared), lead: Lead::alone() })
+    }
+
+    /// The notifier of one of the alerters on a bus, of which one tells receivers; before it is cloned.
+    pub(crate) fn of_several(self, bus: &Bus) -> Result<Self, weir_bus::Error> {
+        let lead = if bus.is_shared() { Lead::shared(bus)? } else { Lead::alone() };
+        Ok(Self { lead, ..self })
+    }
+
+    pub(super) fn lead(&self) -> Lead {
+        self.lead.clone()
+    }
+
+    /// Another alerter is about to tell.
+    pub(super) fn others_send(&self, group: &v1::NotifiedGroup) {
+        self.shared.groups.lock().others_send(group, now_ms());
+    }
+
+    /// Another alerter told.
+    pub(super) fn others_told(&self, group: v1::NotifiedGroup) {
+        if self.shared.groups.lock().others_told(group) {
+            self.shared.changed.send_modify(|version| *version += 1);
+        }
     }
 
     /// Takes all alerts that fire or were resolved lately, in place of those of the call before. Never waits.
@@ -155,7 +186,10 @@ impl Notifier {
         loop {
             let (due, next) = {
                 let mut groups = self.shared.groups.lock();
-                (groups.due(now_ms()), groups.next_ms())
+                match self.lead.holds() {
+                    true => (groups.due(now_ms()), groups.next_ms()),
+                    false => (Vec::new(), Some(now_ms() + LOOK_MS)),
+                }
             };
             for delivery in due {
                 let notifier = self.clone();
@@ -165,6 +199,7 @@ impl Notifier {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = self.shared.wake.notified() => {}
+                () = self.lead.changed() => {}
                 () = tokio::time::sleep(Duration::from_millis(wait.unsigned_abs())) => {}
                 Some(_) = under_way.join_next() => {}
             }
@@ -182,10 +217,21 @@ impl Notifier {
         let at_once = self.shared.at_once.lock().get(&at).cloned().unwrap_or_else(|| Arc::new(Semaphore::new(1)));
         let Ok(_permit) = at_once.acquire().await else { return };
         let (receiver, channel) = (delivery.receiver.as_str(), delivery.channel.kind());
+        if !self.announced(&delivery).await {
+            self.shared.groups.lock().done(&delivery, Outcome::Held, now_ms());
+            return self.shared.wake.notify_one();
+        }
         let sender = self.shared.sender.lock().clone();
         let (answer, after_ms) = sender.send(delivery.clone(), now_ms()).await;
         let outcome = match answer {
-            Answer::Taken => Outcome::Taken,
+            Answer::Taken => {
+                let taken = delivery.message(now_ms());
+                if let Err(error) = self.lead.announce(&delivery.name, Of::Taken(taken)).await {
+                    tracing::warn!(receiver, channel, group = delivery.group_key, error = %whole(&error),
+                        "other alerters do not know what a receiver was told; they may tell it again");
+                }
+                Outcome::Taken
+            }
             Answer::Again(why) => {
                 let group = &delivery.group_key;
                 tracing::warn!(receiver, channel, group, why, "a receiver did not take a notification; trying again");
@@ -198,7 +244,7 @@ impl Notifier {
         };
         let name = match outcome {
             Outcome::Taken => "taken",
-            Outcome::Failed { .. } => "failed",
+            Outcome::Failed { .. } | Outcome::Held => "failed",
             Outcome::Refused => "refused",
         };
         let labels = [("receiver", receiver.to_owned()), ("channel", channel.to_owned()), ("outcome", name.to_owned())];
@@ -207,5 +253,16 @@ impl Notifier {
             self.shared.changed.send_modify(|version| *version += 1);
         }
         self.shared.wake.notify_one();
+    }
+
+    /// Lets other alerters know that a delivery is about to be sent; false where it may not be.
+    async fn announced(&self, delivery: &Delivery) -> bool {
+        let timeout = i64::try_from(delivery.channel.common().timeout.0.as_millis()).unwrap_or(i64::MAX);
+        let until = now_ms().saturating_add(timeout).saturating_add(MORE_MS);
+        let announced = self.lead.announce(&delivery.name, Of::Sending(delivery.message(until))).await;
+        if let Err(error) = &announced {
+            tracing::warn!(receiver = delivery.receiver, error = %whole(error), "a notification waits for the bus");
+        }
+        announced.is_ok() && self.lead.holds()
     }
 }

@@ -48,7 +48,7 @@ struct Taken {
 #[derive(Debug, Clone)]
 pub(super) struct Delivery {
     pub(super) id: DeliveryId,
-    /// What a snapshot knows the channel and the group by.
+    /// What a snapshot, and all alerters, know the channel and the group by.
     pub(super) name: String,
     pub(super) receiver: String,
     pub(super) channel: Channel,
@@ -88,6 +88,27 @@ pub(super) enum Outcome {
     },
     /// Not to be tried again before the group's next turn.
     Refused,
+    /// Not sent, since another alerter may be about to.
+    Held,
+}
+
+/// A delivery that was held is looked at again after this.
+const HELD_MS: i64 = 1000;
+/// Another alerter's delivery is waited for no longer, whatever its clock says.
+const LONGEST_WAIT_MS: i64 = 120_000;
+
+impl Delivery {
+    /// As others know it; `at_ms` is when it was taken, or until when it may be.
+    pub(super) fn message(&self, at_ms: i64) -> v1::NotifiedGroup {
+        let (firing, resolved) = fingerprints(self.alerts.iter());
+        v1::NotifiedGroup {
+            receiver: self.name.split_once('\u{0}').map_or(self.name.as_str(), |(name, _)| name).to_owned(),
+            group_labels: self.group_labels.clone().into_iter().collect(),
+            at_unix_nano: u64::try_from(at_ms).unwrap_or(0).saturating_mul(1_000_000),
+            firing_fingerprints: firing.into_iter().collect(),
+            resolved_fingerprints: resolved.into_iter().collect(),
+        }
+    }
 }
 
 /// All groups.
@@ -99,6 +120,8 @@ pub(super) struct Groups {
     taken: BTreeMap<String, Taken>,
     /// By the names of deliveries under way, the alerts that receivers are being told fire.
     telling: BTreeMap<String, BTreeSet<u64>>,
+    /// What other alerters were about to tell, and until when that may be under way.
+    others: BTreeMap<String, i64>,
     owed: Owed,
     inhibitor: Inhibitor,
     silences: Arc<Book>,
@@ -115,6 +138,7 @@ impl Groups {
             by_key: BTreeMap::new(),
             taken: BTreeMap::new(),
             telling: BTreeMap::new(),
+            others: BTreeMap::new(),
             owed: Owed::restore(owed),
             inhibitor: Inhibitor::new(&options.inhibit_rules),
             silences: Arc::default(),
@@ -193,6 +217,7 @@ impl Groups {
     pub(super) fn due(&mut self, now_ms: i64) -> Vec<Delivery> {
         let mut deliveries = Vec::new();
         let silences = self.silences.silences();
+        self.others.retain(|_, until_ms| *until_ms > now_ms);
         for (key, group) in &mut self.by_key {
             let Some(route) = self.routes.get(key.0) else { continue };
             let turn = group.next_ms <= now_ms;
@@ -237,6 +262,10 @@ impl Groups {
                     self.taken.insert(name, Taken { at_ms: now_ms, firing, resolved, group_labels });
                     continue;
                 }
+                if let Some(until_ms) = self.others.get(&name) {
+                    target.retry_ms = Some(*until_ms);
+                    continue;
+                }
                 target.in_flight = true;
                 self.telling.insert(name.clone(), firing.clone());
                 let quoted: Vec<String> = key.1.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
@@ -267,7 +296,9 @@ impl Groups {
         let group = self.by_key.get_mut(key).filter(|_| is_same);
         if let Some(state) = group.and_then(|group| group.targets.get_mut(*target)) {
             state.in_flight = false;
-            if let Outcome::Failed { after_ms } = outcome {
+            if outcome == Outcome::Held {
+                state.retry_ms = Some(now_ms.saturating_add(HELD_MS));
+            } else if let Outcome::Failed { after_ms } = outcome {
                 let pause = FIRST_RETRY_MS.saturating_mul(1 << state.failures.min(16)).min(LONGEST_RETRY_MS);
                 let pause = pause.max(after_ms.unwrap_or(0).min(LONGEST_ASKED_MS));
                 state.failures = state.failures.saturating_add(1);
@@ -281,6 +312,30 @@ impl Groups {
         }
         let (firing, resolved) = fingerprints(delivery.alerts.iter());
         self.taken.insert(name.clone(), Taken { at_ms: now_ms, firing, resolved, group_labels: key.1.clone() });
+        true
+    }
+
+    /// Another alerter is about to tell, and may be under way until the message's time.
+    pub(super) fn others_send(&mut self, group: &v1::NotifiedGroup, now_ms: i64) {
+        let until_ms = (group.at_unix_nano / 1_000_000) as i64;
+        if until_ms > now_ms {
+            let name = taken_key(&group.receiver, &group.group_labels.clone().into_iter().collect());
+            self.others.insert(name, until_ms.min(now_ms.saturating_add(LONGEST_WAIT_MS)));
+        }
+    }
+
+    /// Another alerter told. True where that was news.
+    pub(super) fn others_told(&mut self, group: v1::NotifiedGroup) -> bool {
+        let group_labels: Labels = group.group_labels.into_iter().collect();
+        let name = taken_key(&group.receiver, &group_labels);
+        self.others.remove(&name);
+        let at_ms = (group.at_unix_nano / 1_000_000) as i64;
+        if self.taken.get(&name).is_some_and(|known| known.at_ms >= at_ms) {
+            return false;
+        }
+        let (firing, resolved) = (group.firing_fingerprints, group.resolved_fingerprints);
+        let (firing, resolved) = (firing.into_iter().collect(), resolved.into_iter().collect());
+        self.taken.insert(name, Taken { at_ms, firing, resolved, group_labels });
         true
     }
 

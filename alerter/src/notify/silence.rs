@@ -148,6 +148,21 @@ impl Silences {
         Self(all.collect())
     }
 
+    /// Whether there is nothing to be learned of a silence: it is known as it is or newer, or was over long ago.
+    pub(super) fn is_known(&self, silence: &Silence, now_ms: i64) -> bool {
+        now_ms.saturating_sub(silence.ends_at_ms) > KEPT_MS
+            || self.0.get(&silence.id).is_some_and(|known| known.updated_at_ms >= silence.updated_at_ms)
+    }
+
+    /// Takes a silence that was made elsewhere.
+    pub(super) fn learn(&mut self, mut silence: Silence, now_ms: i64) {
+        self.0.retain(|_, silence| now_ms.saturating_sub(silence.ends_at_ms) <= KEPT_MS);
+        let has_room = self.0.len() < 2 * MOST || self.0.contains_key(&silence.id);
+        if has_room && silence.compile().is_ok() && !self.is_known(&silence, now_ms) {
+            self.0.insert(silence.id.clone(), silence);
+        }
+    }
+
     /// Makes a silence, or changes one, and gives its id. One that is over, or whose matchers change, ends, and a new one
     /// is made: what was silenced when can then still be seen. `new_id` is the id of a new one.
     pub fn put(&mut self, posted: PostedSilence, new_id: String, now_ms: i64) -> Result<String, SilenceError> {

@@ -12,6 +12,21 @@ pub(crate) use super::humanize::{duration, go as number};
 /// Arguments of one `printf` or `print`; more are a mistake.
 const MOST_ARGUMENTS: usize = 32;
 
+/// Each `else if` lies in the one before it, and the parser does not count how deep.
+const MOST_ELSE_IFS: usize = 150;
+
+/// Whether a text is one that the parser's stack holds.
+pub(crate) fn check_depth(text: &str) -> Result<(), String> {
+    let is_else_if = |action: &&str| {
+        let rest = action.trim_start_matches('-').trim_start().strip_prefix("else").map(str::trim_start);
+        rest.is_some_and(|rest| rest.starts_with("if") || rest.starts_with("with"))
+    };
+    if text.split("{{").filter(is_else_if).count() > MOST_ELSE_IFS {
+        return Err(format!("more than {MOST_ELSE_IFS} times else if"));
+    }
+    Ok(())
+}
+
 /// Rewrites the actions of a template: labels are asked for by a function that knows those that are not there, and a
 /// bare value goes through one that writes it as Go does.
 pub(super) fn rewritten(text: &str) -> String {

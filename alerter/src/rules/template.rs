@@ -106,6 +106,7 @@ impl Text {
         if !text.contains("{{") {
             return Ok(Self::plain(text));
         }
+        go::check_depth(text).map_err(TemplateError::Exec)?;
         let body = go::rewritten(text);
         let template = Template::new("text").funcs(functions()).parse(&format!("{PREAMBLE}{body}{END}"))?;
         // What is not there shows only when it is run; what else fails may be for want of real labels.
@@ -415,7 +416,10 @@ mod tests {
 
     #[test]
     fn a_template_that_cannot_work_is_refused_when_loaded() {
-        for text in ["{{ $labels.x", "{{ nosuch 1 }}", "{{ $nosuch }}", "{{ query \"up\" | nosuch }}", "{{ end }}"] {
+        let chain = format!("{{{{ if false }}}}{}{{{{ end }}}}", "{{ else if false }}".repeat(40_000));
+        for text in
+            [&chain, "{{ $labels.x", "{{ nosuch 1 }}", "{{ $nosuch }}", "{{ query \"up\" | nosuch }}", "{{ end }}"]
+        {
             assert!(render(text).starts_with("error: "), "{text}: {}", render(text));
         }
     }

@@ -167,7 +167,8 @@ fn limits(spec: &TopicSpec) -> Vec<(&'static str, String)> {
     let size = spec.retention_bytes.map(|limit| ("retention.bytes", limit.to_string()));
     let record = |most: usize| most.min(MAX_LARGE_MESSAGE_BYTES) + BATCH_OVERHEAD;
     let record = spec.max_message_bytes.map(|most| ("max.message.bytes", record(most).to_string()));
-    age.into_iter().chain(segment).chain(size).chain(record).collect()
+    let compacted = spec.compacted.then(|| ("cleanup.policy", "compact,delete".to_owned()));
+    age.into_iter().chain(segment).chain(compacted).chain(size).chain(record).collect()
 }
 
 fn count(broker: &Broker, topic: &str) -> Result<i32, Error> {
@@ -200,10 +201,13 @@ mod tests {
             retention: Some(Duration::from_hours(hours)),
             retention_bytes: None,
             max_message_bytes: None,
+            compacted: false,
         };
         let hour = [("retention.ms", "3600000".to_owned()), ("segment.ms", "900000".to_owned())];
         assert_eq!(limits(&spec(1)), hour);
         assert_eq!(limits(&spec(168)), [("retention.ms", "604800000".to_owned())]);
+        let compacted = TopicSpec { compacted: true, ..spec(168) };
+        assert_eq!(limits(&compacted)[1], ("cleanup.policy", "compact,delete".to_owned()));
     }
 
     #[test]

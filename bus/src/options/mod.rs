@@ -18,6 +18,8 @@ const LEAST_SIZE: u64 = 16 << 20;
 const ALERTS_AGE: Duration = Duration::from_hours(1);
 /// `weir_progress` is compacted where the broker does that; what a collector said an hour ago nobody needs.
 const PROGRESS_AGE: Duration = Duration::from_hours(1);
+/// Of `weir_notifications` the newest of each key stays; what was not told again for so long is over.
+const NOTIFICATIONS_AGE: Duration = Duration::from_hours(30 * 24);
 /// Of one topic: a laptop's disk is not filled by what nobody set a limit to.
 const EMBEDDED_SIZE: u64 = 20_000_000_000;
 
@@ -41,7 +43,7 @@ pub struct Options {
 
 /// How long, and how much, topics are kept that weir makes: all of them in the embedded broker; on Kafka weir's own
 /// (`weir_calls`, `weir_dead_letters`) as they are made, while what is there already, and `otlp_*`, is its operator's.
-/// `weir_alerts` is kept for an hour whatever the age says.
+/// `weir_alerts` is kept for an hour, and `weir_notifications` for thirty days, whatever the age says.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
@@ -96,6 +98,7 @@ impl Options {
         let (partitions, age) = match name {
             topic::ALERTS => (1, Some(ALERTS_AGE)),
             topic::PROGRESS => (1, Some(PROGRESS_AGE)),
+            topic::NOTIFICATIONS => (1, Some(NOTIFICATIONS_AGE)),
             _ => (self.partitions, age),
         };
         TopicSpec {
@@ -105,6 +108,7 @@ impl Options {
             retention: age.filter(|_| is_ours),
             retention_bytes: size.filter(|_| is_ours).map(|size| size / u64::from(partitions.unsigned_abs())),
             max_message_bytes: largest(name),
+            compacted: name == topic::NOTIFICATIONS,
         }
     }
 

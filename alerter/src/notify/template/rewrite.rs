@@ -11,6 +11,8 @@ use gotmpl::parse::{
     ActionNode, BranchNode, CommandNode, DefineNode, Expr, ListNode, Node, Parser, PipeNode, Pos, TemplateNode,
 };
 
+use crate::rules::go;
+
 /// Follows a path of fields and methods.
 pub(super) const FOLLOW: &str = "weirField";
 /// Writes a value as Go does.
@@ -26,9 +28,6 @@ const ESCAPERS: [&str; 3] = ["html", "js", "urlquery"];
 /// Stands behind every text: a stray `{{ end }}` ends a template early without an error, and so is seen.
 const END: char = '\u{1}';
 
-/// Each `else if` lies in the one before it, and the parser does not count how deep.
-const MOST_ELSE_IFS: usize = 150;
-
 /// A template, with the names of those that it calls.
 #[derive(Debug, Clone)]
 pub(super) struct Tree {
@@ -38,13 +37,7 @@ pub(super) struct Tree {
 
 /// Parses a text: its own body, and what it defines, in this order. `functions` are the names of all functions.
 pub(super) fn parse(text: &str, functions: &BTreeSet<String>) -> Result<(Tree, Vec<(String, Tree)>), String> {
-    let is_else_if = |action: &&str| {
-        let rest = action.trim_start_matches('-').trim_start().strip_prefix("else").map(str::trim_start);
-        rest.is_some_and(|rest| rest.starts_with("if") || rest.starts_with("with"))
-    };
-    if text.split("{{").filter(is_else_if).count() > MOST_ELSE_IFS {
-        return Err(format!("more than {MOST_ELSE_IFS} times else if"));
-    }
+    go::check_depth(text)?;
     let ended = format!("{text}{END}");
     let (mut body, defines) =
         Parser::new(&ended, "{{", "}}").and_then(Parser::parse).map_err(|error| error.to_string())?;
