@@ -11,6 +11,7 @@ use crate::fold::{Lateness, Rewrite, Rewrites};
 use crate::notify::{self, ConfigError, ConfigSource, Document, InhibitRule, Kept, NamedIntervals, Node, Route};
 use crate::remote::{self, RemoteWrite};
 use crate::rules::{LoadErrors, load_files};
+use crate::scaling::KedaOptions;
 use crate::series::store::Store;
 
 /// Section `alerter` of the configuration.
@@ -58,6 +59,11 @@ pub struct Options {
     pub remote_write: Vec<RemoteWrite>,
     /// The pipeline is told as late when event time is further behind the wall clock.
     pub late_after: Span,
+    /// KEDA's external scaler; null is off.
+    pub keda: Option<KedaOptions>,
+    /// Tenant by Kubernetes namespace: `collector.tenant.namespaces` of the same file.
+    #[serde(skip)]
+    pub namespaces: BTreeMap<String, String>,
 }
 
 /// A duration, or `auto`: learned of the calls of the last ten minutes.
@@ -101,6 +107,8 @@ impl Default for Options {
             external_labels: BTreeMap::new(),
             remote_write: Vec::new(),
             late_after: seconds(30),
+            keda: None,
+            namespaces: BTreeMap::new(),
         }
     }
 }
@@ -156,6 +164,11 @@ impl Options {
     /// a port is bound. Reads files: not for an async thread.
     pub fn check_rules(&self) -> Result<usize, LoadErrors> {
         Ok(load_files(&self.rules)?.groups.iter().map(|group| group.rules.len()).sum())
+    }
+
+    /// Whether the certificates of listeners can be used. Reads files.
+    pub fn check_files(&self) -> Result<(), String> {
+        self.keda.as_ref().map_or(Ok(()), KedaOptions::check_files)
     }
 
     /// Series kept at most of one tenant.

@@ -15,6 +15,7 @@ use crate::fold::{Interfaces, RewriteError, Rewrites};
 use crate::options::Options;
 use crate::publish::Publisher;
 use crate::remote;
+use crate::scaling::{self, Scaling};
 use crate::series::feed::{Feed, Shared};
 
 /// What is still at work so long after the shutdown is cut off; it is read again at the next start.
@@ -35,6 +36,9 @@ pub enum Error {
     /// Those whom series are written to.
     #[error("alerter.{0}")]
     Remote(#[from] remote::Error),
+    /// The listeners of autoscalers.
+    #[error(transparent)]
+    Scaling(#[from] scaling::Error),
     /// The state of this room cannot be read or written.
     #[error("alerter: cannot use {path}")]
     State {
@@ -53,6 +57,7 @@ impl Error {
             Self::Engine(engine::Error::Rules(_) | engine::Error::Config(_)) => true,
             Self::Engine(engine::Error::Notify(error)) => matches!(error, crate::notify::Error::Options(_)),
             Self::Remote(error) => matches!(error, remote::Error::Client { .. }),
+            Self::Scaling(error) => error.is_configuration(),
             Self::Engine(_) | Self::State { .. } => false,
         }
     }
@@ -66,6 +71,7 @@ pub struct Alerter {
     engine: engine::Run,
     publisher: Publisher,
     senders: Vec<remote::Sender>,
+    scaling: Scaling,
     shared: Shared,
     handle: Handle,
 }
@@ -74,17 +80,23 @@ pub struct Alerter {
 #[derive(Clone, Debug)]
 pub struct Handle {
     api: Api,
+    scaling: scaling::Handle,
 }
 
 impl Handle {
     /// The room's HTTP paths.
     pub fn routes(&self) -> Routes {
-        self.api.clone().routes()
+        self.api.clone().routes().merge(self.scaling.routes())
+    }
+
+    /// Where KEDA's external scaler listens, as a URL.
+    pub fn keda_grpc(&self) -> Option<String> {
+        self.scaling.keda_grpc()
     }
 }
 
 impl Alerter {
-    /// Reads rules and state; no port is bound, and nothing is read of the bus before [`Alerter::run`].
+    /// Reads rules and state, and binds the ports of autoscalers; nothing is read of the bus before [`Alerter::run`].
     pub async fn open(options: Options, context: Context, bus: Bus) -> Result<Self, Error> {
         options.check().map_err(Error::Options)?;
         let rewrites = Rewrites::new(&options.interfaces)?;
@@ -112,11 +124,13 @@ impl Alerter {
         let sent_ms = senders.iter().filter_map(remote::Sender::sent_ms).min();
         let (engine, run) = Engine::open(&options, &folder, shared.clone(), sent_ms, meter).await?;
         let run = run.of_several(&bus)?;
+        let api = Api::new(shared.clone(), engine, late_after);
+        let (scaling_handle, scaling) = Scaling::open(&options, &context, api.sight()).await?;
         let replays = Replays::new(bus.clone(), options);
         let publisher = Publisher::new(bus, run.standing());
         observe(&shared, meter);
-        let handle = Handle { api: Api::new(shared.clone(), engine, late_after).with_replays(replays) };
-        Ok(Self { fold, feed, engine: run, publisher, senders, shared, handle })
+        let handle = Handle { api: api.with_replays(replays), scaling: scaling_handle };
+        Ok(Self { fold, feed, engine: run, publisher, senders, scaling, shared, handle })
     }
 
     /// The room's handle.
@@ -131,6 +145,7 @@ impl Alerter {
         tasks.spawn(self.feed.run(shutdown.clone()));
         tasks.spawn(self.engine.run(shutdown.clone()));
         tasks.spawn(self.publisher.run(shutdown.clone()));
+        tasks.spawn(self.scaling.run(shutdown.clone()));
         for sender in self.senders {
             tasks.spawn(sender.run(self.shared.clone(), shutdown.clone()));
         }

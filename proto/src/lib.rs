@@ -43,6 +43,17 @@ pub mod v1 {
     tonic::include_proto!("weir.v1");
 }
 
+/// What KEDA asks an external scaler, generated from `proto/keda/`, in KEDA's package.
+#[allow(
+    missing_docs,
+    clippy::pedantic,
+    unreachable_pub,
+    reason = "generated code; the .proto file holds the documentation"
+)]
+pub mod externalscaler {
+    tonic::include_proto!("externalscaler");
+}
+
 /// Envoy's messages that weir speaks, generated from `proto/envoy/`, in Envoy's packages.
 #[allow(
     missing_docs,

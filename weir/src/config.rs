@@ -108,7 +108,7 @@ impl Config {
     pub(crate) fn listeners(&self, path: Option<&Path>) -> Result<(), Wrong> {
         let path = path.unwrap_or(Path::new("defaults")).to_owned();
         let all = std::iter::once(("listen", self.listen.clone())).chain(self.otlp()).chain(self.ratelimit());
-        let all: Vec<_> = all.collect();
+        let all: Vec<_> = all.chain(self.keda()).collect();
         listeners::check(&all).map_err(|message| Wrong::Keys { path, message })
     }
 
@@ -151,6 +151,11 @@ impl Config {
         Some(("usage.ratelimit.grpc", address.to_string()))
     }
 
+    /// Address of KEDA's external scaler, by key.
+    fn keda(&self) -> Option<(&'static str, String)> {
+        Some(("alerter.keda.grpc", self.alerter.keda.as_ref()?.grpc.to_string()))
+    }
+
     /// Whether the files of usage can be used, which they must before it starts.
     pub(crate) fn usage_files(&self, path: Option<&Path>) -> Result<(), Wrong> {
         let path = path.unwrap_or(Path::new("defaults")).to_owned();
@@ -165,10 +170,12 @@ impl Config {
         checked.map_err(|error| Wrong::Keys { path, message: format!("reflow.{error}") })
     }
 
-    /// Whether the collector's certificates can be used, which they must before it starts.
+    /// Whether the certificates of the collector and the alerter can be used, which they must before it starts.
     pub(crate) fn certificates(&self, path: Option<&Path>) -> Result<(), Wrong> {
         let path = path.unwrap_or(Path::new("defaults")).to_owned();
-        self.collector.check_files().map_err(|error| Wrong::Keys { path, message: error.to_string() })
+        let checked = self.collector.check_files().map_err(|error| error.to_string());
+        let checked = checked.and_then(|()| self.alerter.check_files());
+        checked.map_err(|message| Wrong::Keys { path, message })
     }
 
     fn check(&self) -> Result<(), String> {
@@ -196,6 +203,16 @@ impl Config {
                      127.0.0.1{or}, or set `allow_insecure: true`"
                 ));
             }
+        }
+        // KEDA shows no token.
+        let asks_keda = self.alerter.keda.as_ref().is_some_and(weir_alerter::KedaOptions::asks_clients);
+        if let Some((key, address)) = self.keda()
+            && !(self.allow_insecure || asks_keda || http::is_loopback(&address))
+        {
+            return Err(format!(
+                "`{key}`: {address} can be reached from other machines, and KEDA is known by its client certificate \
+                 alone: listen on 127.0.0.1, set `alerter.keda.tls.client_ca`, or set `allow_insecure: true`"
+            ));
         }
         self.telemetry.check().map_err(|error| error.to_string())?;
         self.bus.check().map_err(|error| error.to_string())?;

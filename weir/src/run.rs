@@ -53,6 +53,8 @@ pub(crate) struct Addresses {
     pub(crate) otlp_http: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ratelimit_grpc: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) keda_grpc: Option<String>,
 }
 
 /// Runs until a signal, or until a room fails. `path` is the file that the configuration comes from.
@@ -109,6 +111,7 @@ pub(crate) async fn run(
             }
         }
     }));
+    config.alerter.namespaces.clone_from(&config.collector.tenant.namespaces);
     if role.runs(Role::Collector) {
         let room = Collector::open(config.collector, context.clone(), bus.clone()).await?;
         let room = room.giving_back(weir::allocator::give_back);
@@ -137,7 +140,9 @@ pub(crate) async fn run(
                 home(scheme, bound.address(), || std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
         }
         let room = Alerter::open(options, context.clone(), bus.clone()).await.map_err(Wrong::or_other)?;
-        routes = routes.merge(room.handle().routes());
+        let handle = room.handle();
+        addresses.keda_grpc = handle.keda_grpc();
+        routes = routes.merge(handle.routes());
         rooms.push(Room::start("alerter", &shutdown, |stop| async move { Ok(room.run(stop).await?) }));
     }
     if let Some(options) = config.usage.filter(|_| role.runs(Role::Usage)) {

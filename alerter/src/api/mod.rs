@@ -25,7 +25,7 @@ use weir_service::http::{Parameter, Problem, Route, Routes};
 
 pub(crate) use self::replay::Replays;
 pub(crate) use self::state::number;
-use self::view::Sight;
+pub(crate) use self::view::Sight;
 use crate::engine::Engine;
 use crate::series::feed::Shared;
 
@@ -68,6 +68,11 @@ impl Api {
         let api = self.clone();
         let done = tokio::task::spawn_blocking(move || work(&api)).await;
         done.map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the work ended without an answer"))
+    }
+
+    /// All there is to be seen.
+    pub(crate) fn sight(&self) -> Sight {
+        self.sight.clone()
     }
 
     #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a credential's tenants see of series, alerts, rules and silences. The handlers reach these through here alone.
+//! What a credential's tenants see of series, alerts, rules and silences. The handlers and autoscalers reach these through here alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -20,7 +20,7 @@ pub(super) const TENANT: &str = "tenant";
 
 /// All there is to be seen; cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Sight {
+pub(crate) struct Sight {
     shared: Shared,
     engine: Engine,
     silences: Arc<Book>,
@@ -28,7 +28,7 @@ pub(super) struct Sight {
 
 /// The part of it that some tenants see. As [`Read`], it has their series and no others, whatever a query asks for.
 #[derive(Debug)]
-pub(super) struct View<'a> {
+pub(crate) struct View<'a> {
     sight: &'a Sight,
     tenants: &'a Tenants,
 }
@@ -38,7 +38,7 @@ impl Sight {
         Self { silences: engine.silences(), shared, engine }
     }
 
-    pub(super) fn of<'a>(&'a self, tenants: &'a Tenants) -> View<'a> {
+    pub(crate) fn of<'a>(&'a self, tenants: &'a Tenants) -> View<'a> {
         View { sight: self, tenants }
     }
 
@@ -48,7 +48,7 @@ impl Sight {
     }
 
     /// How far event time has come, of all tenants' calls together.
-    pub(super) fn watermark(&self) -> Option<u64> {
+    pub(crate) fn watermark(&self) -> Option<u64> {
         self.shared.watermark()
     }
 

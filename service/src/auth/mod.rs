@@ -219,6 +219,16 @@ impl Auth {
         (!self.is_on()).then(Tenants::unrestricted)
     }
 
+    /// What is seen from a Kubernetes namespace, where a client certificate or the Kubernetes API vouches for it: its
+    /// `tenant`. A namespace that is mapped to none sees all tenants where nobody is asked, and nothing (`None`) where
+    /// credentials decide.
+    pub fn for_namespace(&self, tenant: Option<&str>) -> Option<Tenants> {
+        match tenant {
+            Some(tenant) => is_tenant_name(tenant).then(|| Tenants::of([tenant], Role::Viewer)),
+            None => self.everything(),
+        }
+    }
+
     /// Follows the tokens file and the provider's keys until stopped.
     pub async fn follow(self, stop: CancellationToken) {
         let Some(inner) = self.0 else { return stop.cancelled().await };

@@ -1,0 +1,256 @@
+//! Who asked, for what, and what they were answered: `GET /api/v1/scaling`. In memory, bounded, and forgotten by a restart.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use weir_service::auth::{Access, Tenants};
+use weir_service::http::{Route, Routes};
+
+use super::answer::Unanswered;
+use crate::api::number;
+
+/// Askers that are remembered; the one that has not asked for longest makes room for a new one.
+const MAX_ASKERS: usize = 500;
+/// Answers of one asker that differ from the one before.
+const MAX_CHANGES: usize = 60;
+
+/// Through which face somebody asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Keda,
+    ExternalMetrics,
+}
+
+/// One trigger of a ScaledObject, or one metric that a user of the Kubernetes API asks for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Asker {
+    pub(super) kind: Kind,
+    pub(super) namespace: String,
+    /// Of the ScaledObject, or the user.
+    pub(super) name: String,
+    pub(super) metric: String,
+    pub(super) query: String,
+    /// As the address had it; empty for KEDA.
+    pub(super) selector: String,
+}
+
+/// What belongs to an asker.
+#[derive(Debug, Clone)]
+pub(super) struct About {
+    /// Whose data it is answered with; `None` where its namespace has no tenant.
+    pub(super) tenants: Option<Tenants>,
+    pub(super) target: Option<f64>,
+    pub(super) activation: Option<f64>,
+}
+
+/// What an asker was told.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Told {
+    Value { value: f64, active: Option<bool> },
+    Error(String),
+}
+
+#[derive(Debug)]
+struct Entry {
+    about: About,
+    first_ms: i64,
+    last_ms: i64,
+    asked: u64,
+    /// Event time of the last value.
+    time_ms: Option<i64>,
+    /// Wall clock and answer, the newest last; never empty.
+    changes: VecDeque<(i64, Told)>,
+}
+
+/// All of them; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Askers(Arc<Mutex<BTreeMap<Asker, Entry>>>);
+
+impl Askers {
+    /// Notes an answer: its value, whether that is active, and the event time of it. `now_ms` is the wall clock.
+    pub(super) fn note(
+        &self,
+        asker: Asker,
+        about: About,
+        answer: Result<(f64, Option<bool>, i64), &Unanswered>,
+        now_ms: i64,
+    ) {
+        let (told, time_ms) = match answer {
+            Ok((value, active, time_ms)) => (Told::Value { value, active }, Some(time_ms)),
+            Err(error) => (Told::Error(error.to_string()), None),
+        };
+        let mut askers = self.0.lock();
+        if askers.len() >= MAX_ASKERS && !askers.contains_key(&asker) {
+            let oldest = askers.iter().min_by_key(|(_, entry)| entry.last_ms).map(|(asker, _)| asker.clone());
+            oldest.and_then(|oldest| askers.remove(&oldest));
+        }
+        let entry = askers.entry(asker).or_insert_with(|| Entry {
+            about: about.clone(),
+            first_ms: now_ms,
+            last_ms: now_ms,
+            asked: 0,
+            time_ms,
+            changes: VecDeque::new(),
+        });
+        entry.about = about;
+        (entry.last_ms, entry.asked) = (now_ms, entry.asked + 1);
+        entry.time_ms = time_ms.or(entry.time_ms);
+        if entry.changes.back().is_none_or(|(_, before)| !before.is_same(&told)) {
+            if entry.changes.len() >= MAX_CHANGES {
+                entry.changes.pop_front();
+            }
+            entry.changes.push_back((now_ms, told));
+        }
+    }
+
+    /// Those that a credential of these tenants sees.
+    fn seen_by(&self, tenants: &Tenants) -> Vec<Value> {
+        let sees = |entry: &Entry| match entry.about.tenants.as_ref().and_then(Tenants::only) {
+            Some(tenant) => tenants.allows(Some(tenant)),
+            None => tenants.is_all(),
+        };
+        let askers = self.0.lock();
+        askers.iter().filter(|(_, entry)| sees(entry)).map(|(asker, entry)| shown(asker, entry)).collect()
+    }
+
+    pub(super) fn routes(&self) -> Routes {
+        let about = "Who asked for values to scale by, and what they were answered";
+        Routes::new().on(Route::get("/api/v1/scaling", Access::Read, about), list).with_state(self)
+    }
+}
+
+impl Told {
+    /// That something is late is one change, however late.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Error(one), Self::Error(other)) => letters(one).eq(letters(other)),
+            _ => self == other,
+        }
+    }
+
+    fn shown(&self) -> (Value, Value, Value) {
+        match self {
+            Self::Value { value, active } => (number(*value), json!(active), Value::Null),
+            Self::Error(error) => (Value::Null, Value::Null, json!(error)),
+        }
+    }
+}
+
+fn letters(text: &str) -> impl Iterator<Item = char> {
+    text.chars().filter(|c| !c.is_ascii_digit())
+}
+
+async fn list(State(askers): State<Askers>, tenants: Tenants) -> Json<Value> {
+    Json(json!({"scalers": askers.seen_by(&tenants)}))
+}
+
+fn shown(asker: &Asker, entry: &Entry) -> Value {
+    let time = |unix_ms: i64| weir_service::time::format(unix_ms.saturating_mul(1_000_000));
+    let change = |(at, told): &(i64, Told)| {
+        let (value, active, error) = told.shown();
+        json!({"at": time(*at), "value": value, "active": active, "error": error})
+    };
+    let (value, active, error) =
+        entry.changes.back().map_or((Value::Null, Value::Null, Value::Null), |(_, told)| told.shown());
+    json!({
+        "kind": match asker.kind { Kind::Keda => "keda", Kind::ExternalMetrics => "external_metrics" },
+        "namespace": asker.namespace,
+        "name": asker.name,
+        "tenant": entry.about.tenants.as_ref().and_then(Tenants::only),
+        "metric": asker.metric,
+        "query": asker.query,
+        "selector": asker.selector,
+        "target": entry.about.target,
+        "activation_target": entry.about.activation,
+        "first_asked": time(entry.first_ms),
+        "last_asked": time(entry.last_ms),
+        "asked": entry.asked,
+        "value": value,
+        "active": active,
+        "error": error,
+        "event_time": entry.time_ms.map(time),
+        "changes": entry.changes.iter().map(change).collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_service::auth::Auth;
+
+    use super::*;
+
+    fn asker(name: &str) -> Asker {
+        Asker {
+            kind: Kind::Keda,
+            namespace: "team-a".to_owned(),
+            name: name.to_owned(),
+            metric: "up".to_owned(),
+            query: "up".to_owned(),
+            selector: String::new(),
+        }
+    }
+
+    fn about(tenants: Option<Tenants>) -> About {
+        About { tenants, target: Some(60.0), activation: Some(0.0) }
+    }
+
+    fn everything() -> Tenants {
+        Auth::off().everything().unwrap()
+    }
+
+    #[test]
+    fn given_the_same_answer_again_then_it_is_counted_and_is_no_change() {
+        let askers = Askers::default();
+        let late = |behind| {
+            let seconds = std::time::Duration::from_secs;
+            Unanswered::Late { behind: seconds(behind), after: seconds(30) }
+        };
+        for (at, value) in [(1_000, Ok(1.0)), (2_000, Ok(1.0)), (3_000, Err(late(31))), (4_000, Err(late(32)))] {
+            let answer = value.as_ref().map(|value| (*value, Some(true), at));
+            askers.note(asker("ocr"), about(Some(everything())), answer.map_err(|error| error), at);
+        }
+        let all = askers.seen_by(&everything());
+        assert_eq!((all.len(), &all[0]["asked"]), (1, &json!(4)), "{all:?}");
+        assert_eq!(all[0]["last_asked"], "1970-01-01T00:00:04Z");
+        assert_eq!(all[0]["event_time"], "1970-01-01T00:00:02Z");
+        let changes = all[0]["changes"].as_array().unwrap();
+        assert_eq!(changes.len(), 2, "{changes:?}");
+        assert_eq!(changes[0], json!({"at": "1970-01-01T00:00:01Z", "value": 1.0, "active": true, "error": null}));
+        assert!(all[0]["error"].as_str().unwrap().contains("31 s behind"), "{}", all[0]);
+    }
+
+    #[test]
+    fn only_a_credential_of_the_askers_tenant_sees_it_and_one_without_a_tenant_is_seen_by_those_of_all() {
+        let (askers, all) = (Askers::default(), everything());
+        let of = |tenant| all.narrow([tenant]).unwrap();
+        for (name, tenants) in [("acme", Some(of("acme"))), ("all", Some(all.clone())), ("none", None)] {
+            askers.note(asker(name), about(tenants), Ok((1.0, None, 0)), 0);
+        }
+        let names = |tenants: &Tenants| {
+            let seen = askers.seen_by(tenants).into_iter();
+            seen.map(|asker| asker["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&all), ["acme", "all", "none"]);
+        assert_eq!(names(&of("acme")), ["acme"]);
+        assert_eq!(names(&of("globex")), [""; 0]);
+    }
+
+    #[test]
+    fn given_too_many_askers_or_changes_then_the_oldest_are_forgotten() {
+        let askers = Askers::default();
+        for at in 0..MAX_ASKERS as i64 + 1 {
+            askers.note(asker(&format!("{at:04}")), about(Some(everything())), Ok((1.0, None, 0)), at);
+        }
+        let all = askers.seen_by(&everything());
+        assert_eq!((all.len(), &all[0]["name"]), (MAX_ASKERS, &json!("0001")));
+        for at in 0..MAX_CHANGES as i64 + 1 {
+            askers.note(asker("0001"), about(Some(everything())), Ok((2.0 + at as f64, None, 0)), at);
+        }
+        let changes = askers.seen_by(&everything())[0]["changes"].as_array().unwrap().clone();
+        assert_eq!((changes.len(), &changes[0]["value"]), (MAX_CHANGES, &json!(3.0)));
+    }
+}
