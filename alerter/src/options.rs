@@ -11,7 +11,7 @@ use crate::fold::{Lateness, Rewrite, Rewrites};
 use crate::notify::{self, ConfigError, ConfigSource, Document, InhibitRule, Kept, NamedIntervals, Node, Route};
 use crate::remote::{self, RemoteWrite};
 use crate::rules::{LoadErrors, load_files};
-use crate::scaling::KedaOptions;
+use crate::scaling::{ExternalMetricsOptions, KedaOptions};
 use crate::series::store::Store;
 
 /// Section `alerter` of the configuration.
@@ -61,6 +61,8 @@ pub struct Options {
     pub late_after: Span,
     /// KEDA's external scaler; null is off.
     pub keda: Option<KedaOptions>,
+    /// `external.metrics.k8s.io` for HorizontalPodAutoscalers; null is off.
+    pub external_metrics: Option<ExternalMetricsOptions>,
     /// Tenant by Kubernetes namespace: `collector.tenant.namespaces` of the same file.
     #[serde(skip)]
     pub namespaces: BTreeMap<String, String>,
@@ -108,6 +110,7 @@ impl Default for Options {
             remote_write: Vec::new(),
             late_after: seconds(30),
             keda: None,
+            external_metrics: None,
             namespaces: BTreeMap::new(),
         }
     }
@@ -145,6 +148,7 @@ impl Options {
         }
         remote::check_labels(&self.external_labels)?;
         remote::check(&self.remote_write)?;
+        self.external_metrics.as_ref().map_or(Ok(()), ExternalMetricsOptions::check)?;
         let document = self.document();
         match (&self.alertmanager_config, document.keys().as_slice()) {
             (None, _) => document.options(None).map(drop),
@@ -168,7 +172,8 @@ impl Options {
 
     /// Whether the certificates of listeners can be used. Reads files.
     pub fn check_files(&self) -> Result<(), String> {
-        self.keda.as_ref().map_or(Ok(()), KedaOptions::check_files)
+        self.keda.as_ref().map_or(Ok(()), KedaOptions::check_files)?;
+        self.external_metrics.as_ref().map_or(Ok(()), ExternalMetricsOptions::check_files)
     }
 
     /// Series kept at most of one tenant.

@@ -93,6 +93,11 @@ impl Handle {
     pub fn keda_grpc(&self) -> Option<String> {
         self.scaling.keda_grpc()
     }
+
+    /// Where `external.metrics.k8s.io` is served, as a URL.
+    pub fn external_metrics(&self) -> Option<String> {
+        self.scaling.external_metrics()
+    }
 }
 
 impl Alerter {

@@ -4,6 +4,7 @@
 
 pub mod alertmanager;
 mod bus;
+pub mod certificates;
 mod data;
 mod disk;
 pub mod envoy;
@@ -11,6 +12,7 @@ mod gpus;
 mod http;
 pub mod kafka;
 pub mod keycloak;
+pub mod kubernetes;
 mod log;
 mod maven;
 pub mod otlp;

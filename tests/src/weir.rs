@@ -24,6 +24,12 @@ pub struct Ready {
     /// Envoy's rate limit service, where the role serves it.
     #[serde(default)]
     pub ratelimit_grpc: Option<String>,
+    /// KEDA's external scaler, where the role serves it.
+    #[serde(default)]
+    pub keda_grpc: Option<String>,
+    /// The aggregated API of external metrics, where the role serves it.
+    #[serde(default)]
+    pub external_metrics: Option<String>,
 }
 
 /// One weir process with its own folder; killed when it is dropped.

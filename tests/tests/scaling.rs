@@ -5,14 +5,21 @@
 
 #[path = "scaling/alerter.rs"]
 mod alerter;
+#[path = "scaling/site.rs"]
+mod site;
 
 use std::time::Duration;
 
+use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use tonic::Code;
+use weir_service::auth::Role;
+use weir_tests::certificates::Authority;
+use weir_tests::kubernetes::FRONT_PROXY;
 use weir_tests::until;
 
-use alerter::{Rig, reference};
+use alerter::{Rig, metrics, reference};
+use site::{HPA, Site};
 
 /// How long anything may take on a machine that is busy with something else.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -96,7 +103,7 @@ async fn what_cannot_be_answered_says_what_would_be_right_in_every_call() {
         (value("sum(weir_call_duration_seconds)"), Code::FailedPrecondition, "take histogram_quantile"),
     ] {
         let errors = [
-            rig.client.get_metrics(alerter::metrics(&asked)).await.unwrap_err(),
+            rig.client.get_metrics(metrics(&asked)).await.unwrap_err(),
             rig.client.is_active(asked.clone()).await.unwrap_err(),
         ];
         for error in errors {
@@ -113,8 +120,131 @@ async fn what_cannot_be_answered_says_what_would_be_right_in_every_call() {
     assert_eq!(rig.is_active(&is_true_zero).await, Ok(false));
     let noted = until(PATIENCE, || async {
         let scalers = rig.get("/api/v1/scaling").await;
-        scalers["scalers"].as_array().is_some_and(|all| all.len() == 10).then_some(())
+        scalers["scalers"].as_array().is_some_and(|all| all.len() == 9).then_some(())
     });
     noted.await.expect("all that asked are there");
+    // Streams are bounded, and one that its caller drops makes room.
+    let mut streams = Vec::new();
+    let refused = loop {
+        match rig.stream(&is_true_zero).await {
+            Ok(stream) => streams.push(stream),
+            Err(code) => break code,
+        }
+    };
+    assert_eq!((refused, streams.len()), (Code::ResourceExhausted, 256));
+    assert!(!streams[255].message().await.unwrap().unwrap().result);
+    streams.pop();
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while let Err(code) = rig.stream(&is_true_zero).await {
+        assert!(code == Code::ResourceExhausted && tokio::time::Instant::now() < end, "{code:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn given_tenants_then_keda_and_kubernetes_see_those_of_the_namespace_and_nobody_else_is_let_in() {
+    let site = Site::start().await;
+    site.calls("acme", 4).await;
+    site.calls("globex", 9).await;
+    of_keda(&site).await;
+    of_kubernetes(&site).await;
+
+    let (acme, globex) = (site.token(Role::Viewer, "acme").await, site.token(Role::Viewer, "globex").await);
+    let root = site.token(Role::Admin, "*").await;
+    assert!(site.scalers(&globex).await.is_empty());
+    let of_acme = site.scalers(&acme).await;
+    assert!(of_acme.iter().all(|scaler| scaler["tenant"] == "acme" && scaler["namespace"] == "team-a"), "{of_acme:?}");
+    let kinds = |kind: &str| of_acme.iter().filter(|scaler| scaler["kind"] == kind).count();
+    assert!(kinds("keda") == 1 && kinds("external_metrics") > 1, "{of_acme:?}");
+    let of_root = site.scalers(&root).await;
+    let is_refused = |scaler: &Value| scaler["namespace"] == "team-b" && scaler["error"].is_string();
+    assert!(of_root.len() > of_acme.len() && of_root.iter().any(is_refused), "{of_root:?}");
+}
+
+/// Mutual TLS, and a namespace without a tenant.
+async fn of_keda(site: &Site) {
+    let asked = reference("sum(weir_calls_total{service=\"ocr\"})", "10", None);
+    let stranger = Authority::new("stranger").unwrap().issue("keda-operator", &[]).unwrap();
+    for identity in [None, Some(stranger)] {
+        // That a client is not let in, TLS 1.3 says behind the handshake.
+        if let Some(mut scaler) = site.scaler(identity).await {
+            scaler.is_active(asked.clone()).await.unwrap_err();
+        }
+    }
+    let mut scaler = site.scaler(Some(site.of_keda())).await.unwrap();
+    let mut last = None;
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while last != Some(4.0) && tokio::time::Instant::now() < end {
+        let answer = scaler.get_metrics(metrics(&asked)).await;
+        last = answer.ok().map(|answer| answer.into_inner().metric_values[0].metric_value_float);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(last, Some(4.0), "acme's calls, and no others");
+    let unmapped = weir_proto::externalscaler::ScaledObjectRef { namespace: "team-b".to_owned(), ..asked };
+    let refused = scaler.is_active(unmapped).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
+    assert!(refused.message().contains("`team-b` belongs to no tenant"), "{refused}");
+}
+
+/// What kube-apiserver and a HorizontalPodAutoscaler ask, and who else might.
+async fn of_kubernetes(site: &Site) {
+    const API: &str = "/apis/external.metrics.k8s.io/v1beta1";
+    let ready = until(PATIENCE, || async { (site.kube("aggregator", API).await.0 == 200).then_some(()) });
+    ready.await.expect("the front proxy is known");
+    let (_, resources) = site.kube("system:kube-aggregator", API).await;
+    assert_eq!(resources["kind"], "APIResourceList");
+    assert_eq!(resources["groupVersion"], "external.metrics.k8s.io/v1beta1");
+    let names: Vec<_> = resources["resources"].as_array().unwrap().iter().map(|r| r["name"].clone()).collect();
+    assert_eq!(names, ["all", "calls", "constant", "half"]);
+    assert_eq!(site.kube("u", "/apis").await.1["groups"][0]["name"], "external.metrics.k8s.io");
+    assert_eq!(site.kube("u", "/apis/external.metrics.k8s.io").await.1["kind"], "APIGroup");
+
+    let of = |namespace: &str, metric: &str| format!("{API}/namespaces/{namespace}/{metric}");
+    let (status, list) = site.kube(HPA, &of("team-a", "calls")).await;
+    assert_eq!((status, &list["kind"]), (200, &json!("ExternalMetricValueList")), "{list}");
+    assert_eq!(list["apiVersion"], "external.metrics.k8s.io/v1beta1");
+    let items = list["items"].as_array().unwrap();
+    assert_eq!((items.len(), &items[0]["metricName"], &items[0]["value"]), (1, &json!("calls"), &json!("4")), "{list}");
+    items[0]["timestamp"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    assert_eq!(site.kube(HPA, &of("team-a", "half")).await.1["items"][0]["value"], "500m");
+    let selected = format!("{}?labelSelector=service%3Docr%2Coutcome+in+%28ok%29", of("team-a", "calls"));
+    assert_eq!(site.kube(HPA, &selected).await.1["items"][0]["value"], "4");
+    // The same user asks for the same metric again.
+    let review = |spec: &Value| spec["resourceAttributes"]["resource"] == "calls" && spec["user"] == HPA;
+    let reviews: Vec<_> = site.api.reviews().into_iter().filter(review).collect();
+    assert_eq!(reviews.len(), 1, "{reviews:?}");
+    assert_eq!(reviews[0]["groups"], json!(["system:serviceaccounts", "system:authenticated"]));
+
+    for (user, path, code, reason, told) in [
+        (HPA, format!("{}?labelSelector=service%3Dx", of("team-a", "calls")), 404, "NotFound", "finds no series"),
+        (HPA, format!("{}?labelSelector=a%2Fb%3Dx", of("team-a", "calls")), 400, "BadRequest", "labelSelector: "),
+        (HPA, format!("{}?labelSelector=a%3Dx", of("team-a", "constant")), 400, "BadRequest", "selects no series"),
+        (HPA, of("team-a", "all"), 422, "Invalid", "one value is needed"),
+        (HPA, of("team-a", "nothing"), 404, "NotFound", "there are: all, calls, constant, half"),
+        (HPA, of("team-b", "calls"), 403, "Forbidden", "`team-b` belongs to no tenant"),
+        ("mallory", of("team-a", "calls"), 403, "Forbidden", "User \"mallory\" cannot list resource \"calls\""),
+        (HPA, "/openapi/v2".to_owned(), 404, "NotFound", "there is nothing at /openapi/v2"),
+    ] {
+        let (status, body) = site.kube(user, &path).await;
+        assert_eq!(
+            (status, &body["kind"], &body["reason"]),
+            (code, &json!("Status"), &json!(reason)),
+            "{path}: {body}"
+        );
+        assert!(body["message"].as_str().unwrap().contains(told), "{path}: {body}");
+    }
+
+    let path = of("team-a", "calls");
+    let mut named = HeaderMap::new();
+    named.insert("x-remote-user", HPA.parse().unwrap());
+    let (nobody, other) = (site.client(None), site.client(Some(site.of_front_proxy("kubelet"))));
+    let proxy = site.client(Some(site.of_front_proxy(FRONT_PROXY)));
+    for (client, headers) in [(&nobody, &named), (&other, &named), (&proxy, &HeaderMap::new())] {
+        let (status, body) = site.asked(client, headers.clone(), &path).await.unwrap();
+        assert_eq!((status, &body["reason"]), (401, &json!("Unauthorized")), "{body}");
+    }
+    let stranger = Authority::new("stranger").unwrap().issue(FRONT_PROXY, &[]).unwrap();
+    assert_eq!(site.asked(&site.client(Some(stranger)), named, &path).await, None, "another authority's client");
+    assert_eq!(site.asked(&nobody, HeaderMap::new(), "/healthz").await, Some((200, json!("ok"))));
 }

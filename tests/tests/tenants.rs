@@ -16,6 +16,8 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
+use weir_proto::externalscaler::ScaledObjectRef;
+use weir_proto::externalscaler::external_scaler_client::ExternalScalerClient;
 use weir_service::auth::{Role, tokens};
 use weir_tests::weir::Ready;
 use weir_tests::{Weir, until};
@@ -63,6 +65,7 @@ fn table() -> Vec<Case> {
         plain("/api/v1/alerts/history", true),
         of_form("/api/v1/rules/replay"),
         plain("/api/v1/rules", false),
+        plain("/api/v1/scaling", true),
         case("/api/v1/interfaces/latency", true, |_| {
             "/api/v1/interfaces/latency?service=qacme-front&interface=qacme&start=now-1h&end=now".to_owned()
         }),
@@ -162,8 +165,11 @@ impl Site {
         std::fs::write(&file, "").unwrap();
         let config = json!({
             "listen": "127.0.0.1:0",
-            "collector": {"otlp": otlp, "host": null},
-            "alerter": {"rules": [rules], "lateness": "1s", "route": {"receiver": "ops"}, "receivers": [{"name": "ops"}]},
+            "collector": {"otlp": otlp, "host": null, "tenant": {"namespaces": {"team-a": "acme", "team-g": "globex"}}},
+            "alerter": {
+                "rules": [rules], "lateness": "1s", "keda": {"grpc": "127.0.0.1:0"},
+                "route": {"receiver": "ops"}, "receivers": [{"name": "ops"}],
+            },
             "reflow": {"captures": [captures]},
             "auth": {"tokens": file},
         });
@@ -241,6 +247,20 @@ impl Site {
     }
 }
 
+impl Site {
+    /// A ScaledObject of a namespace asks for the calls that it sees.
+    async fn scale(&self, namespace: &str, name: &str) {
+        let mut scaler = ExternalScalerClient::connect(self.ready.keda_grpc.clone().unwrap()).await.unwrap();
+        let metadata = [("query", "sum(weir_calls_total)"), ("target", "1")];
+        let asked = ScaledObjectRef {
+            name: name.to_owned(),
+            namespace: namespace.to_owned(),
+            scaler_metadata: metadata.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+        };
+        assert!(scaler.is_active(asked).await.unwrap().into_inner().result);
+    }
+}
+
 fn plain_otlp() -> Value {
     json!({"grpc": "127.0.0.1:0", "http": "127.0.0.1:0"})
 }
@@ -274,6 +294,10 @@ async fn given_two_tenants_then_no_route_shows_one_of_them_what_is_the_others() 
         (text.contains("qacme") && text.contains("qglobex")).then_some(())
     });
     alerts.await.unwrap();
+
+    for (namespace, tenant) in ["team-a", "team-g"].into_iter().zip(TENANTS) {
+        site.scale(namespace, &format!("q{tenant}")).await;
+    }
 
     let listed: BTreeSet<(String, String)> =
         table().iter().map(|case| (case.method.to_string(), case.route.to_owned())).collect();

@@ -114,6 +114,19 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
         config.alerter.remote_write.iter().map(weir_alerter::remote::RemoteWrite::name).collect();
     let receivers = if receivers.is_empty() { "nobody".to_owned() } else { receivers.join(", ") };
     writeln!(out, "series     kept {:?}, written to {receivers}", config.alerter.history)?;
+    let keda = config.alerter.keda.as_ref();
+    let external = config.alerter.external_metrics.as_ref();
+    writeln!(
+        out,
+        "scaling    KEDA gRPC {}{}, external metrics {}",
+        or_off(keda.map(|keda| keda.grpc).as_ref()),
+        match keda.and_then(|keda| keda.tls.as_ref()) {
+            Some(tls) if tls.client_ca.is_some() => ", mutual TLS",
+            Some(_) => ", TLS",
+            None => "",
+        },
+        or_off(external.map(|external| external.listen).as_ref())
+    )?;
     match &config.usage {
         Some(usage) => {
             let prices = usage.prices.as_ref().map_or("none".into(), |path| path.to_string_lossy());

@@ -108,7 +108,7 @@ impl Config {
     pub(crate) fn listeners(&self, path: Option<&Path>) -> Result<(), Wrong> {
         let path = path.unwrap_or(Path::new("defaults")).to_owned();
         let all = std::iter::once(("listen", self.listen.clone())).chain(self.otlp()).chain(self.ratelimit());
-        let all: Vec<_> = all.chain(self.keda()).collect();
+        let all: Vec<_> = all.chain(self.keda()).chain(self.external_metrics()).collect();
         listeners::check(&all).map_err(|message| Wrong::Keys { path, message })
     }
 
@@ -154,6 +154,12 @@ impl Config {
     /// Address of KEDA's external scaler, by key.
     fn keda(&self) -> Option<(&'static str, String)> {
         Some(("alerter.keda.grpc", self.alerter.keda.as_ref()?.grpc.to_string()))
+    }
+
+    /// Address of `external.metrics.k8s.io`, by key. Its clients are known by the cluster's front-proxy certificate.
+    fn external_metrics(&self) -> Option<(&'static str, String)> {
+        let address = self.alerter.external_metrics.as_ref()?.listen;
+        Some(("alerter.external_metrics.listen", address.to_string()))
     }
 
     /// Whether the files of usage can be used, which they must before it starts.
@@ -290,6 +296,26 @@ mod tests {
         let options = weir_alerter::Options { rules: vec!["/no/such/file".to_owned()], ..Default::default() };
         assert!(open(options, folder.path()).await.is::<Wrong>());
         assert!(!open(weir_alerter::Options::default(), &file).await.is::<Wrong>());
+    }
+
+    #[test]
+    fn keda_is_answered_beyond_loopback_only_where_it_shows_a_certificate() {
+        let check = |keda: &str, more: &str| {
+            let config: Config = serde_json::from_str(&format!(r#"{{"alerter": {{"keda": {keda}}}{more}}}"#)).unwrap();
+            config.check()
+        };
+        let plain = r#"{"grpc": "0.0.0.0:9090"}"#;
+        let tls = r#"{"grpc": "0.0.0.0:9090", "tls": {"cert": "a", "key": "b"}}"#;
+        let mutual = r#"{"grpc": "0.0.0.0:9090", "tls": {"cert": "a", "key": "b", "client_ca": "c"}}"#;
+        assert_eq!(check(r#"{"grpc": "127.0.0.1:9090"}"#, ""), Ok(()));
+        assert_eq!(check(mutual, ""), Ok(()));
+        assert_eq!(check(plain, r#", "allow_insecure": true"#), Ok(()));
+        // A credential does not help: KEDA has none to show.
+        let auth = r#", "auth": {"tokens": "tokens.yaml"}"#;
+        for (keda, more) in [(plain, ""), (tls, ""), (plain, auth), (tls, auth)] {
+            let told = check(keda, more).unwrap_err();
+            assert!(told.starts_with("`alerter.keda.grpc`: 0.0.0.0:9090 can be reached"), "{keda}{more}: {told}");
+        }
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub(crate) struct Addresses {
     pub(crate) ratelimit_grpc: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) keda_grpc: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) external_metrics: Option<String>,
 }
 
 /// Runs until a signal, or until a room fails. `path` is the file that the configuration comes from.
@@ -142,6 +144,7 @@ pub(crate) async fn run(
         let room = Alerter::open(options, context.clone(), bus.clone()).await.map_err(Wrong::or_other)?;
         let handle = room.handle();
         addresses.keda_grpc = handle.keda_grpc();
+        addresses.external_metrics = handle.external_metrics();
         routes = routes.merge(handle.routes());
         rooms.push(Room::start("alerter", &shutdown, |stop| async move { Ok(room.run(stop).await?) }));
     }

@@ -6,10 +6,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::{apps::v1 as apps, core::v1 as core, networking::v1 as networking, rbac::v1 as rbac};
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use weir_alerter::promql::Query;
 use weir_collector::limits::LimitOptions;
 
 fn root() -> PathBuf {
@@ -18,6 +21,7 @@ fn root() -> PathBuf {
 
 fn manifests() -> Vec<Value> {
     let files = std::fs::read_dir(root().join("configs/kubernetes")).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.is_file());
     let read = |path: PathBuf| std::fs::read_to_string(path).unwrap();
     let all: Vec<Value> = files.flat_map(|path| serde_saphyr::from_multiple::<Value>(&read(path)).unwrap()).collect();
     assert!(all.len() >= 15, "{}", all.len());
@@ -221,6 +225,90 @@ fn every_configuration_is_one_that_the_program_takes() {
         assert!(name != "weir-alerter" || told.contains("rules      1 from"), "{told}");
         assert!(name != "weir-reflow" || told.contains("captures   1 from"), "{told}");
     }
+}
+
+/// Manifests of `configs/kubernetes/autoscaling`, and what they say of the alerter's configuration.
+fn autoscaling(name: &str) -> (Vec<Value>, Value) {
+    let text = std::fs::read_to_string(root().join("configs/kubernetes/autoscaling").join(name)).unwrap();
+    let config: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("#| ")).collect();
+    let config = serde_saphyr::from_str(&config.join("\n")).unwrap();
+    (serde_saphyr::from_multiple(&text).unwrap(), config)
+}
+
+/// That the program takes a configuration, with files of certificates where it names some.
+fn assert_taken(config: &Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let own = rcgen::generate_simple_self_signed(["weir-alerter.weir".to_owned()]).unwrap();
+    for (name, text) in [
+        ("tls.crt", own.cert.pem()),
+        ("keda-ca.crt", own.cert.pem()),
+        ("tls.key", own.signing_key.serialize_pem()),
+        ("weir.yaml", config.to_string().replace("/etc/weir", folder.path().to_str().unwrap())),
+    ] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    let output = command.args(["check", "--config"]).arg(folder.path().join("weir.yaml")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        told.contains("scaling    KEDA gRPC 0.0.0.0:9090, mutual TLS") || told.contains("metrics 0.0.0.0:6443"),
+        "{told}"
+    );
+}
+
+#[test]
+fn triggers_of_keda_are_ones_that_the_alerter_answers() {
+    let (manifests, config) = autoscaling("keda.yaml");
+    assert_taken(&config);
+    let scaled = of_kind(&manifests, "ScaledObject").next().unwrap();
+    let namespace = text(scaled, "/metadata/namespace");
+    assert!(config.pointer("/collector/tenant/namespaces").unwrap().get(namespace).is_some(), "{config}");
+    let triggers = list(scaled, "/spec/triggers");
+    let asking = triggers.iter().filter(|trigger| text(trigger, "/type").starts_with("external"));
+    let asking: Vec<_> = asking.collect();
+    assert_eq!(
+        asking.iter().map(|trigger| text(trigger, "/name")).collect::<Vec<_>>(),
+        ["qps", "p99", "tokens", "queue", "gpu"]
+    );
+    assert!(triggers.iter().any(|trigger| text(trigger, "/type") == "cron"), "times of day");
+    for trigger in asking {
+        Query::parse(text(trigger, "/metadata/query")).unwrap_or_else(|error| panic!("{trigger}: {error}"));
+        for key in ["/metadata/target", "/metadata/activationTarget"] {
+            let number = trigger.pointer(key).map(|_| text(trigger, key).parse::<f64>().unwrap());
+            assert!(number.is_none_or(|number| number > 0.0), "{trigger}");
+        }
+        assert!(trigger.pointer("/metadata/target").is_some(), "{trigger}");
+        let auth = text(trigger, "/authenticationRef/name");
+        assert!(names(&manifests, "TriggerAuthentication").contains(auth), "{trigger}");
+    }
+}
+
+#[test]
+fn a_horizontal_pod_autoscaler_names_metrics_that_the_alerter_has() {
+    let (manifests, config) = autoscaling("external-metrics.yaml");
+    assert_taken(&config);
+    for manifest in &manifests {
+        let kept = match text(manifest, "/kind") {
+            "APIService" => through::<APIService>(manifest),
+            "Service" => through::<core::Service>(manifest),
+            "ClusterRoleBinding" => through::<rbac::ClusterRoleBinding>(manifest),
+            "RoleBinding" => through::<rbac::RoleBinding>(manifest),
+            "HorizontalPodAutoscaler" => through::<HorizontalPodAutoscaler>(manifest),
+            other => panic!("{other}: add its type here"),
+        };
+        assert_kept(manifest, &kept, text(manifest, "/kind"));
+    }
+    let metrics = config.pointer("/alerter/external_metrics/metrics").unwrap().as_array().unwrap();
+    let there: BTreeSet<_> = metrics.iter().map(|metric| text(metric, "/name")).collect();
+    let scaled = of_kind(&manifests, "HorizontalPodAutoscaler").next().unwrap();
+    let asked: BTreeSet<_> =
+        list(scaled, "/spec/metrics").iter().map(|metric| text(metric, "/external/metric/name")).collect();
+    assert_eq!(asked, there);
+    let service = of_kind(&manifests, "Service").next().unwrap();
+    let api = of_kind(&manifests, "APIService").next().unwrap();
+    assert_eq!(text(api, "/spec/service/name"), text(service, "/metadata/name"));
+    assert!(api.pointer("/spec/insecureSkipTLSVerify").is_none(), "{api}");
 }
 
 #[test]

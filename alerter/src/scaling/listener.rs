@@ -11,10 +11,10 @@ use opentelemetry::metrics::Meter;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use weir_service::http::Accept;
-use weir_service::tls::Tls;
+use weir_service::tls::{Authorities, Tls};
 
 use super::Error;
-use super::options::{KEDA_TLS, KedaOptions};
+use super::options::{EXTERNAL_TLS, ExternalMetricsOptions, KEDA_TLS, KedaOptions};
 
 /// More callers wait in the listener's backlog; one address has at most half of them. One KEDA operator has one
 /// connection for each way that it is told to connect.
@@ -41,6 +41,16 @@ impl Listener {
     pub(super) async fn keda(options: &KedaOptions, meter: &Meter) -> Result<Self, Error> {
         let tls = options.tls.as_ref().map(|tls| Tls::open(KEDA_TLS, tls, meter)).transpose()?;
         Self::bind("keda", "keda.grpc", options.grpc.0, tls, builder().http2_only()).await
+    }
+
+    /// Where kube-apiserver asks, known by a certificate of these authorities.
+    pub(super) async fn external(
+        options: &ExternalMetricsOptions,
+        authorities: Arc<Authorities>,
+        meter: &Meter,
+    ) -> Result<Self, Error> {
+        let tls = Tls::open_with(EXTERNAL_TLS, &options.tls, Some(authorities), meter)?;
+        Self::bind("external_metrics", "external_metrics.listen", options.listen.0, Some(tls), builder()).await
     }
 
     async fn bind(

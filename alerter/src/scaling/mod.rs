@@ -10,6 +10,7 @@
 mod answer;
 mod askers;
 mod evaluate;
+mod external;
 mod keda;
 mod listener;
 mod namespaces;
@@ -17,6 +18,7 @@ mod options;
 mod trigger;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -25,12 +27,14 @@ use tonic::service::Routes as GrpcRoutes;
 use weir_proto::externalscaler::external_scaler_server::ExternalScalerServer;
 use weir_service::Context;
 use weir_service::http::Routes;
-use weir_service::tls::TlsError;
+use weir_service::telemetry::whole;
+use weir_service::tls::{Authorities, TlsError};
 
-pub use self::options::KedaOptions;
+pub use self::options::{ExternalMetricsOptions, KedaOptions, MetricOptions};
 
 use self::askers::Askers;
 use self::evaluate::Evaluator;
+use self::external::{External, Source};
 use self::keda::Keda;
 use self::listener::Listener;
 use self::namespaces::Namespaces;
@@ -49,6 +53,14 @@ pub enum Error {
     /// Certificates.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The metrics of the Kubernetes API.
+    #[error("alerter.{0}")]
+    Metrics(String),
+    /// Nobody to ask what users may.
+    #[error(
+        "alerter.external_metrics.kubeconfig: {0}; run in a pod with the token of a service account, or name a kubeconfig"
+    )]
+    Kubernetes(String),
     /// An address that cannot be listened on.
     #[error("alerter.{key}: cannot listen on {address}")]
     Bind {
@@ -64,7 +76,7 @@ pub enum Error {
 impl Error {
     /// Whether the configuration is to blame.
     pub(crate) fn is_configuration(&self) -> bool {
-        matches!(self, Self::Tls(_))
+        !matches!(self, Self::Bind { .. })
     }
 }
 
@@ -72,6 +84,7 @@ impl Error {
 #[derive(Debug)]
 pub(crate) struct Scaling {
     keda: Option<(Listener, Keda)>,
+    external: Option<(Listener, Arc<External>)>,
     shutdown: CancellationToken,
 }
 
@@ -80,6 +93,7 @@ pub(crate) struct Scaling {
 pub(crate) struct Handle {
     askers: Askers,
     keda: Option<String>,
+    external: Option<String>,
 }
 
 impl Handle {
@@ -91,6 +105,11 @@ impl Handle {
     /// Where KEDA is listened to, as a URL.
     pub(crate) fn keda_grpc(&self) -> Option<String> {
         self.keda.clone()
+    }
+
+    /// Where kube-apiserver is listened to, as a URL.
+    pub(crate) fn external_metrics(&self) -> Option<String> {
+        self.external.clone()
     }
 }
 
@@ -104,12 +123,31 @@ impl Scaling {
         let keda = match &options.keda {
             Some(keda) => {
                 let listener = Listener::keda(keda, &context.meter).await?;
+                let (evaluator, namespaces) = (evaluator.clone(), namespaces.clone());
                 Some((listener, Keda::new(evaluator, namespaces, askers.clone(), shutdown.clone())))
             }
             None => None,
         };
-        let handle = Handle { askers, keda: keda.as_ref().map(|(listener, _)| listener.url()) };
-        Ok((handle, Self { keda, shutdown }))
+        let external = match &options.external_metrics {
+            Some(options) => {
+                let metrics = options.queries().map_err(Error::Metrics)?;
+                let source = Source::open(options.kubeconfig.clone()).await;
+                let source = source.map_err(|error| Error::Kubernetes(whole(&error).to_string()))?;
+                let authorities = Arc::new(Authorities::default());
+                let listener = Listener::external(options, authorities.clone(), &context.meter).await?;
+                let part = context.health.part("external metrics");
+                let cluster = (source, authorities);
+                let external = External::new(metrics, evaluator, namespaces, askers.clone(), cluster, part);
+                Some((listener, Arc::new(external)))
+            }
+            None => None,
+        };
+        let handle = Handle {
+            askers,
+            keda: keda.as_ref().map(|(listener, _)| listener.url()),
+            external: external.as_ref().map(|(listener, _)| listener.url()),
+        };
+        Ok((handle, Self { keda, external, shutdown }))
     }
 
     /// Answers until the `shutdown`; then ends what it has, within some seconds.
@@ -125,7 +163,11 @@ impl Scaling {
             let router = GrpcRoutes::new(service).into_axum_router();
             listener.serve(router.layer(axum::middleware::from_fn(in_time)), shutdown.clone()).await;
         };
-        tokio::join!(stop, keda);
+        let external = async {
+            let Some((listener, external)) = self.external else { return };
+            tokio::join!(listener.serve(external.router(), shutdown.clone()), external.follow(shutdown.clone()));
+        };
+        tokio::join!(stop, keda, external);
     }
 }
 

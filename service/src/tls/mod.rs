@@ -4,6 +4,7 @@
 //! those that are there stay. What cannot be used (a key that does not fit yet, since files are replaced one by one) is
 //! told, and what was there before goes on.
 
+mod authorities;
 mod client;
 
 use std::fs::File;
@@ -27,6 +28,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
+pub use self::authorities::Authorities;
 pub use self::client::Client;
 
 /// How often the files are looked at.
@@ -71,6 +73,8 @@ pub struct TlsError {
 pub struct Tls {
     section: &'static str,
     options: TlsOptions,
+    /// Of clients, instead of `client_ca`.
+    authorities: Option<Arc<Authorities>>,
     held: RwLock<Held>,
     refused: Counter<u64>,
     /// When one that was refused was told of last.
@@ -87,14 +91,25 @@ struct Held {
 impl Tls {
     /// Reads the files; `section` is where the configuration has them.
     pub fn open(section: &'static str, options: &TlsOptions, meter: &Meter) -> Result<Self, TlsError> {
+        Self::open_with(section, options, None, meter)
+    }
+
+    /// The same, where it is learned later who signs clients' certificates.
+    pub fn open_with(
+        section: &'static str,
+        options: &TlsOptions,
+        authorities: Option<Arc<Authorities>>,
+        meter: &Meter,
+    ) -> Result<Self, TlsError> {
         let refused = meter
             .u64_counter("weir_tls_refused")
             .with_unit("{connection}")
             .with_description("Connections that ended in the TLS handshake, such as of clients without a certificate")
             .build();
         let (files, looked_at) = Files::read(section, options)?;
-        let held = Held { config: Arc::new(files.config(section, options)?), looked_at };
-        Ok(Self { section, options: options.clone(), held: RwLock::new(held), refused, told: Mutex::default() })
+        let config = files.config(section, options, authorities.as_ref())?;
+        let held = RwLock::new(Held { config: Arc::new(config), looked_at });
+        Ok(Self { section, options: options.clone(), authorities, held, refused, told: Mutex::default() })
     }
 
     /// Looks at the files until stopped.
@@ -118,7 +133,7 @@ impl Tls {
         if now == self.held.read().looked_at {
             return;
         }
-        match read.and_then(|(files, _)| files.config(self.section, &self.options)) {
+        match read.and_then(|(files, _)| files.config(self.section, &self.options, self.authorities.as_ref())) {
             Ok(config) => {
                 *self.held.write() = Held { config: Arc::new(config), looked_at: now };
                 tracing::info!(section = self.section, cert = %self.options.cert.display(), "new certificates are used");
@@ -170,7 +185,7 @@ impl Tls {
 /// Whether the files can be used.
 pub fn check(section: &'static str, options: &TlsOptions) -> Result<(), TlsError> {
     let (files, _) = Files::read(section, options)?;
-    files.config(section, options).map(drop)
+    files.config(section, options, None).map(drop)
 }
 
 struct Files {
@@ -192,7 +207,12 @@ impl Files {
         Ok((Self { cert, key, client_ca }, hasher.finish().max(1)))
     }
 
-    fn config(&self, section: &'static str, options: &TlsOptions) -> Result<ServerConfig, TlsError> {
+    fn config(
+        &self,
+        section: &'static str,
+        options: &TlsOptions,
+        authorities: Option<&Arc<Authorities>>,
+    ) -> Result<ServerConfig, TlsError> {
         let wrong = |key, path: &Path, reason: String| TlsError { section, key, path: path.to_owned(), reason };
         let certificates = certificates(&self.cert).map_err(|why| wrong("cert", &options.cert, why))?;
         let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|error| {
@@ -203,8 +223,9 @@ impl Files {
         let provider: Arc<CryptoProvider> = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
         let builder = builder.map_err(|error| wrong("cert", &options.cert, error.to_string()))?;
-        let builder = match (&self.client_ca, &options.client_ca) {
-            (Some(pem), Some(path)) => {
+        let builder = match (authorities, &self.client_ca, &options.client_ca) {
+            (Some(authorities), _, _) => builder.with_client_cert_verifier(authorities.clone()),
+            (None, Some(pem), Some(path)) => {
                 let wrong = |why: String| wrong("client_ca", path, why);
                 let mut roots = RootCertStore::empty();
                 for certificate in self::certificates(pem).map_err(&wrong)? {
@@ -224,7 +245,7 @@ impl Files {
             other => wrong("cert", &options.cert, other.to_string()),
         })?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        if options.client_ca.is_some() {
+        if options.client_ca.is_some() || authorities.is_some() {
             // A session that is taken up again would be let in though the client's certificate has expired.
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;

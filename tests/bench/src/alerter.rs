@@ -5,12 +5,14 @@ mod page;
 mod prometheus;
 mod quantiles;
 mod rules;
+mod scaling;
 mod spans;
 
 pub(crate) use page::{latency, latency_kafka};
 pub(crate) use prometheus::{histograms as prometheus_histograms, rules as prometheus_rules};
 pub(crate) use quantiles::quantiles;
 pub(crate) use rules::{histograms, rules};
+pub(crate) use scaling::scaling;
 pub(crate) use spans::{floor, floor_all_server, fold, fold_all_server};
 
 use serde_json::{Map, json};

@@ -103,6 +103,7 @@ const CASES: &[Case] = &[
     },
     Case { room: "alerter", name: "series", floor: None, make: alerter::series },
     Case { room: "alerter", name: "page-latency", floor: None, make: alerter::latency },
+    Case { room: "alerter", name: "scaling", floor: None, make: alerter::scaling },
     Case { room: "alerter", name: "page-latency-kafka", floor: None, make: alerter::latency_kafka },
     Case { room: "indexer", name: "plain-tantivy", floor: None, make: indexer::plain_tantivy },
     Case { room: "indexer", name: "generated", floor: Some("plain-tantivy"), make: indexer::generated },
