@@ -94,11 +94,10 @@ impl Keda {
             query: trigger.as_ref().map_or(text, |trigger| trigger.query.text().to_owned()),
             selector: String::new(),
         };
+        let about = About { tenants: tenants.clone().ok(), target: None, activation: None };
         match (tenants, trigger) {
             (Ok(tenants), Ok(trigger)) => Ok(Asking { asker, trigger, tenants }),
-            (tenants, trigger) => {
-                let about = About { tenants: tenants.clone().ok(), target: None, activation: None };
-                let error = tenants.err().or(trigger.err()).unwrap_or(Unanswered::Unknown);
+            (Err(error), _) | (_, Err(error)) => {
                 self.askers.note(asker, about, Err(&error), super::now_ms());
                 Err(error)
             }

@@ -145,3 +145,17 @@ async fn given_no_auth_then_everything_may_be_done_by_everybody() {
     let narrowed = auth.admit(Access::Read, &HeaderMap::new(), &["acme".to_owned()], None).await.unwrap();
     assert_eq!(narrowed.tenants.only(), Some("acme"));
 }
+
+#[tokio::test]
+async fn a_namespace_sees_its_tenant_and_without_one_everything_only_where_nobody_is_asked() {
+    let (site, _) = Site::new(&[], "");
+    let seen = |auth: &Auth, tenant| auth.for_namespace(tenant).map(|tenants| tenants.names());
+    for auth in [&site.auth, &Auth::off()] {
+        assert_eq!(seen(auth, Some("acme")), Some(vec!["acme".to_owned()]));
+        for reserved in ["*", "weir", ""] {
+            assert_eq!(seen(auth, Some(reserved)), None, "{reserved}");
+        }
+    }
+    assert_eq!(seen(&site.auth, None), None);
+    assert_eq!(seen(&Auth::off(), None), Some(vec!["*".to_owned()]));
+}
