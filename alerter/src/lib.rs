@@ -23,4 +23,4 @@ pub mod series;
 
 pub use options::Options;
 pub use room::{Alerter, Error, Handle};
-pub use scaling::{ExternalMetricsOptions, KedaOptions, MetricOptions};
+pub use scaling::{ExternalMetricsOptions, KedaOptions, MetricOptions, NamespaceTenants};

@@ -11,7 +11,7 @@ use crate::fold::{Lateness, Rewrite, Rewrites};
 use crate::notify::{self, ConfigError, ConfigSource, Document, InhibitRule, Kept, NamedIntervals, Node, Route};
 use crate::remote::{self, RemoteWrite};
 use crate::rules::{LoadErrors, load_files};
-use crate::scaling::{ExternalMetricsOptions, KedaOptions};
+use crate::scaling::{ExternalMetricsOptions, KedaOptions, NamespaceTenants};
 use crate::series::store::Store;
 
 /// Section `alerter` of the configuration.
@@ -65,7 +65,7 @@ pub struct Options {
     pub external_metrics: Option<ExternalMetricsOptions>,
     /// Tenant by Kubernetes namespace: `collector.tenant.namespaces` of the same file.
     #[serde(skip)]
-    pub namespaces: BTreeMap<String, String>,
+    pub namespaces: NamespaceTenants,
 }
 
 /// A duration, or `auto`: learned of the calls of the last ten minutes.
@@ -111,7 +111,7 @@ impl Default for Options {
             late_after: seconds(30),
             keda: None,
             external_metrics: None,
-            namespaces: BTreeMap::new(),
+            namespaces: NamespaceTenants::default(),
         }
     }
 }

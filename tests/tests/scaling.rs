@@ -1,7 +1,7 @@
 //! Autoscalers get the right value or an error: KEDA over gRPC, asked by a client made of the same contract, and
 //! HorizontalPodAutoscalers through the Kubernetes API's own requests.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
 #[path = "scaling/alerter.rs"]
 mod alerter;
@@ -13,6 +13,9 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use tonic::Code;
+use tonic::transport::Channel;
+use weir_proto::externalscaler::ScaledObjectRef;
+use weir_proto::externalscaler::external_scaler_client::ExternalScalerClient;
 use weir_service::auth::Role;
 use weir_tests::certificates::Authority;
 use weir_tests::kubernetes::FRONT_PROXY;
@@ -34,7 +37,7 @@ async fn a_threshold_is_pushed_once_event_time_passes_it_and_late_or_absent_data
     let mut stream = rig.stream(&asked).await.unwrap();
 
     rig.calls(4).await;
-    assert_eq!(stream.message().await.unwrap().unwrap().result, false, "the first value is pushed");
+    assert!(!stream.message().await.unwrap().unwrap().result, "the first value is pushed");
     rig.until_asked(&asked, "4 calls", |answer| answer == &Ok(4.0)).await;
     assert_eq!(rig.is_active(&asked).await, Ok(false));
 
@@ -144,7 +147,7 @@ async fn what_cannot_be_answered_says_what_would_be_right_in_every_call() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn given_tenants_then_keda_and_kubernetes_see_those_of_the_namespace_and_nobody_else_is_let_in() {
-    let site = Site::start().await;
+    let mut site = Site::start().await;
     site.calls("acme", 4).await;
     site.calls("globex", 9).await;
     of_keda(&site).await;
@@ -160,6 +163,11 @@ async fn given_tenants_then_keda_and_kubernetes_see_those_of_the_namespace_and_n
     let of_root = site.scalers(&root).await;
     let is_refused = |scaler: &Value| scaler["namespace"] == "team-b" && scaler["error"].is_string();
     assert!(of_root.len() > of_acme.len() && of_root.iter().any(is_refused), "{of_root:?}");
+
+    // A namespace that is mapped later needs no restart.
+    site.map("globex");
+    let mut scaler = site.scaler(Some(site.of_keda())).await.unwrap();
+    until_value(&mut scaler, &of_team_b(&reference("sum(weir_calls_total)", "10", None)), 9.0).await;
 }
 
 /// Mutual TLS, and a namespace without a tenant.
@@ -173,18 +181,24 @@ async fn of_keda(site: &Site) {
         }
     }
     let mut scaler = site.scaler(Some(site.of_keda())).await.unwrap();
-    let mut last = None;
-    let end = tokio::time::Instant::now() + PATIENCE;
-    while last != Some(4.0) && tokio::time::Instant::now() < end {
-        let answer = scaler.get_metrics(metrics(&asked)).await;
+    until_value(&mut scaler, &asked, 4.0).await;
+    let refused = scaler.is_active(of_team_b(&asked)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
+    assert!(refused.message().contains("`team-b` belongs to no tenant"), "{refused}");
+}
+
+fn of_team_b(asked: &ScaledObjectRef) -> ScaledObjectRef {
+    ScaledObjectRef { namespace: "team-b".to_owned(), ..asked.clone() }
+}
+
+async fn until_value(scaler: &mut ExternalScalerClient<Channel>, asked: &ScaledObjectRef, right: f64) {
+    let (mut last, end) = (None, tokio::time::Instant::now() + PATIENCE);
+    while last != Some(right) && tokio::time::Instant::now() < end {
+        let answer = scaler.get_metrics(metrics(asked)).await;
         last = answer.ok().map(|answer| answer.into_inner().metric_values[0].metric_value_float);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(last, Some(4.0), "acme's calls, and no others");
-    let unmapped = weir_proto::externalscaler::ScaledObjectRef { namespace: "team-b".to_owned(), ..asked };
-    let refused = scaler.is_active(unmapped).await.unwrap_err();
-    assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
-    assert!(refused.message().contains("`team-b` belongs to no tenant"), "{refused}");
+    assert_eq!(last, Some(right), "the tenant's calls, and no others");
 }
 
 /// What kube-apiserver and a HorizontalPodAutoscaler ask, and who else might.

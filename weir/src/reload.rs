@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use weir_alerter::NamespaceTenants;
 use weir_collector::Handle;
 
 use crate::config;
@@ -16,8 +17,14 @@ const PERIOD: Duration = Duration::from_secs(5);
 /// Keys of `collector` that take effect at once.
 const AT_ONCE: [&str; 5] = ["files", "tenant", "kubelet", "max_line", "max_open_files"];
 
-/// Takes changes until it is stopped. A file that is not sound changes nothing, and says so once.
-pub(crate) async fn watch(path: &Path, collector: &Handle, stop: CancellationToken) -> anyhow::Result<()> {
+/// Takes changes until it is stopped. A file that is not sound changes nothing, and says so once. `namespaces` are those
+/// that the alerter of this process follows.
+pub(crate) async fn watch(
+    path: &Path,
+    collector: &Handle,
+    namespaces: &NamespaceTenants,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let mut asked = signal(SignalKind::hangup())?;
     let mut known = tokio::fs::read(path).await.unwrap_or_default();
     let mut values = weir_service::config::load::<Value>(Some(path)).unwrap_or_default();
@@ -52,7 +59,12 @@ pub(crate) async fn watch(path: &Path, collector: &Handle, stop: CancellationTok
         let new = weir_service::config::load::<Value>(Some(path)).unwrap_or_default();
         let reload = |config: config::Config| {
             // Opened anew, files are found anew: nothing is to be had from that where nothing changed for them.
-            if follows_others(&values, &new) { Ok(collector.reload(config.collector)?) } else { Ok(()) }
+            if follows_others(&values, &new) {
+                let mapped = config.collector.tenant.namespaces.clone();
+                collector.reload(config.collector)?;
+                namespaces.set(mapped);
+            }
+            Ok(())
         };
         match taken.and_then(reload) {
             Ok(()) => {

@@ -113,7 +113,8 @@ pub(crate) async fn run(
             }
         }
     }));
-    config.alerter.namespaces.clone_from(&config.collector.tenant.namespaces);
+    let namespaces = config.alerter.namespaces.clone();
+    namespaces.set(config.collector.tenant.namespaces.clone());
     if role.runs(Role::Collector) {
         let room = Collector::open(config.collector, context.clone(), bus.clone()).await?;
         let room = room.giving_back(weir::allocator::give_back);
@@ -125,7 +126,7 @@ pub(crate) async fn run(
         if let Some(path) = path {
             let path = path.to_owned();
             rooms.push(Room::start("configuration", &shutdown, |stop| async move {
-                reload::watch(&path, &handle, stop).await
+                reload::watch(&path, &handle, &namespaces, stop).await
             }));
         }
         rooms.push(Room::start("collector", &shutdown, |stop| async move { Ok(room.run(stop).await?) }));

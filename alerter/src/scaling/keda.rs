@@ -151,8 +151,8 @@ impl Watch {
 #[tonic::async_trait]
 impl ExternalScaler for Keda {
     async fn is_active(&self, request: Request<ScaledObjectRef>) -> Result<Response<IsActiveResponse>, Status> {
-        let asking = self.asking(request.into_inner()).map_err(status)?;
-        let answer = self.answer(&asking).await.map_err(status)?;
+        let asking = self.asking(request.into_inner()).map_err(|error| status(&error))?;
+        let answer = self.answer(&asking).await.map_err(|error| status(&error))?;
         Ok(Response::new(IsActiveResponse { result: asking.trigger.is_active(answer.value) }))
     }
 
@@ -162,9 +162,9 @@ impl ExternalScaler for Keda {
         &self,
         request: Request<ScaledObjectRef>,
     ) -> Result<Response<Self::StreamIsActiveStream>, Status> {
-        let asking = self.asking(request.into_inner()).map_err(status)?;
+        let asking = self.asking(request.into_inner()).map_err(|error| status(&error))?;
         let place = self.streams.clone().try_acquire_owned();
-        let place = place.map_err(|_| status(Unanswered::Busy(MAX_STREAMS)))?;
+        let place = place.map_err(|_| status(&Unanswered::Busy(MAX_STREAMS)))?;
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let watch = Watch { keda: self.clone(), asking, look, evaluated_ms: None, active: None, _place: place };
@@ -182,7 +182,7 @@ impl ExternalScaler for Keda {
         &self,
         request: Request<ScaledObjectRef>,
     ) -> Result<Response<GetMetricSpecResponse>, Status> {
-        let Asking { trigger, .. } = self.asking(request.into_inner()).map_err(status)?;
+        let Asking { trigger, .. } = self.asking(request.into_inner()).map_err(|error| status(&error))?;
         let spec = MetricSpec {
             metric_name: trigger.metric(),
             // What an old KEDA reads; a target of 0 would be none.
@@ -194,8 +194,8 @@ impl ExternalScaler for Keda {
 
     async fn get_metrics(&self, request: Request<GetMetricsRequest>) -> Result<Response<GetMetricsResponse>, Status> {
         let GetMetricsRequest { scaled_object_ref, metric_name } = request.into_inner();
-        let asking = self.asking(scaled_object_ref.unwrap_or_default()).map_err(status)?;
-        let answer = self.answer(&asking).await.map_err(status)?;
+        let asking = self.asking(scaled_object_ref.unwrap_or_default()).map_err(|error| status(&error))?;
+        let answer = self.answer(&asking).await.map_err(|error| status(&error))?;
         // KEDA takes the whole number of what is below 0.
         let value =
             MetricValue { metric_name, metric_value: answer.value.round() as i64, metric_value_float: answer.value };
@@ -203,8 +203,8 @@ impl ExternalScaler for Keda {
     }
 }
 
-fn status(error: Unanswered) -> Status {
-    let code = match &error {
+fn status(error: &Unanswered) -> Status {
+    let code = match error {
         Unanswered::Wrong(_) => Code::InvalidArgument,
         Unanswered::Unmapped(_) => Code::PermissionDenied,
         Unanswered::Unknown | Unanswered::Late { .. } => Code::Unavailable,

@@ -30,7 +30,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Listener {
     name: &'static str,
-    listener: TcpListener,
+    socket: TcpListener,
     address: SocketAddr,
     tls: Option<Arc<Tls>>,
     builder: Builder<TokioExecutor>,
@@ -61,9 +61,9 @@ impl Listener {
         builder: Builder<TokioExecutor>,
     ) -> Result<Self, Error> {
         let failed = |source| Error::Bind { key, address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { name, listener, address, tls: tls.map(Arc::new), builder })
+        let socket = TcpListener::bind(address).await.map_err(failed)?;
+        let address = socket.local_addr().map_err(failed)?;
+        Ok(Self { name, socket, address, tls: tls.map(Arc::new), builder })
     }
 
     /// Where it is reached.
@@ -74,9 +74,9 @@ impl Listener {
 
     /// Serves, and follows its certificates, until cancelled.
     pub(super) async fn serve(self, router: Router, shutdown: CancellationToken) {
-        let Self { name, listener, tls, builder, .. } = self;
+        let Self { name, socket, tls, builder, .. } = self;
         let accept = Accept { name, builder, tls: tls.clone(), connections: MAX_CONNECTIONS, drain: DRAIN };
-        let serving = accept.serve(listener, router, shutdown.clone());
+        let serving = accept.serve(socket, router, shutdown.clone());
         let certificates = async {
             if let Some(tls) = tls {
                 tls.follow(shutdown.clone()).await;

@@ -30,6 +30,7 @@ use weir_service::http::Routes;
 use weir_service::telemetry::whole;
 use weir_service::tls::{Authorities, TlsError};
 
+pub use self::namespaces::NamespaceTenants;
 pub use self::options::{ExternalMetricsOptions, KedaOptions, MetricOptions};
 
 use self::askers::Askers;

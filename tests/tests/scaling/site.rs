@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::{Certificate, Client, header::HeaderMap};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use weir_proto::externalscaler::external_scaler_client::ExternalScalerClient;
@@ -24,7 +25,8 @@ pub(super) struct Site {
     server: Authority,
     keda: Authority,
     front_proxy: Authority,
-    _weir: Weir,
+    config: Value,
+    weir: Weir,
 }
 
 impl Site {
@@ -68,7 +70,14 @@ impl Site {
         });
         let mut weir = Weir::new("standalone", folder.path(), &config).unwrap();
         let ready = weir.start().await.unwrap();
-        Self { api, ready, folder, server, keda, front_proxy, _weir: weir }
+        Self { api, ready, folder, server, keda, front_proxy, config, weir }
+    }
+
+    /// The namespace `team-b` is this tenant's, too, once weir has read its file again.
+    pub(super) fn map(&mut self, tenant: &str) {
+        self.config["collector"]["tenant"]["namespaces"]["team-b"] = json!(tenant);
+        std::fs::write(self.folder.path().join("weir.yaml"), self.config.to_string()).unwrap();
+        self.weir.signal(Signal::HUP).unwrap();
     }
 
     /// A new token, once weir knows it.

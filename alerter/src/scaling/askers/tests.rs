@@ -30,7 +30,7 @@ fn given_the_same_answer_again_then_it_is_counted_and_is_no_change() {
     };
     for (at, value) in [(1_000, Ok(1.0)), (2_000, Ok(1.0)), (3_000, Err(late(31))), (4_000, Err(late(32)))] {
         let answer = value.as_ref().map(|value| (*value, Some(true), at));
-        askers.note(asker("ocr"), about(Some(everything())), answer.map_err(|error| error), at);
+        askers.note(asker("ocr"), about(Some(everything())), answer, at);
     }
     let all = askers.seen_by(&everything());
     assert_eq!((all.len(), &all[0]["asked"]), (1, &json!(4)), "{all:?}");
@@ -61,12 +61,12 @@ fn only_a_credential_of_the_askers_tenant_sees_it_and_one_without_a_tenant_is_se
 #[test]
 fn given_too_many_askers_or_changes_then_the_oldest_are_forgotten() {
     let askers = Askers::default();
-    for at in 0..MAX_ASKERS as i64 + 1 {
+    for at in 0..=MAX_ASKERS as i64 {
         askers.note(asker(&format!("{at:04}")), about(Some(everything())), Ok((1.0, None, 0)), at);
     }
     let all = askers.seen_by(&everything());
     assert_eq!((all.len(), &all[0]["name"]), (MAX_ASKERS, &json!("0001")));
-    for at in 0..MAX_CHANGES as i64 + 1 {
+    for at in 0..=MAX_CHANGES as i64 {
         askers.note(asker("0001"), about(Some(everything())), Ok((2.0 + at as f64, None, 0)), at);
     }
     let changes = askers.seen_by(&everything())[0]["changes"].as_array().unwrap().clone();

@@ -22,10 +22,12 @@ const MAX_REMEMBERED: usize = 1024;
 
 /// User, namespace and metric.
 type Asked = (User, String, String);
+/// When it was decided, and how.
+type Decided = (Instant, Result<(), Failure>);
 
 /// The answers of before.
 #[derive(Debug, Default)]
-pub(super) struct Access(Mutex<HashMap<Asked, (Instant, Result<(), Failure>)>>);
+pub(super) struct Access(Mutex<HashMap<Asked, Decided>>);
 
 impl Access {
     /// Whether it is allowed; where that is not known, it is not.
