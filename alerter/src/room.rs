@@ -53,8 +53,9 @@ impl Error {
     /// Whether the configuration is to blame, rule files among it: the same start would fail the same way.
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::Options(_) | Self::Rewrite(_) => true,
-            Self::Engine(engine::Error::Rules(_) | engine::Error::Config(_)) => true,
+            Self::Options(_) | Self::Rewrite(_) | Self::Engine(engine::Error::Rules(_) | engine::Error::Config(_)) => {
+                true
+            }
             Self::Engine(engine::Error::Notify(error)) => matches!(error, crate::notify::Error::Options(_)),
             Self::Remote(error) => matches!(error, remote::Error::Client { .. }),
             Self::Scaling(error) => error.is_configuration(),

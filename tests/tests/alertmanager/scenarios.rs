@@ -135,7 +135,7 @@ inhibit_rules:
 
 /// Intervals in which nobody is told, and outside of which nobody is; routes below do not inherit them.
 pub(crate) const TIMES: Scenario = (
-    r#"
+    "
 route:
   receiver: open
   group_by: [alertname]
@@ -175,7 +175,7 @@ time_intervals:
         years: ['2020:2199']
         location: Asia/Shanghai
   - {name: other-years, time_intervals: [{days_of_month: ['1:31'], years: [2001]}]}
-"#,
+",
     &[
         &[
             "+ alertname=A when=now",
