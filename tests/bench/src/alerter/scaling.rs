@@ -29,7 +29,7 @@ use crate::{Ready, Work};
 
 /// Seconds of calls that there are.
 const SECONDS: u64 = 120;
-const QUERY: &str = "histogram_quantile(0.99, sum(rate(weir_call_duration_seconds{service=\"ocr\"}[1m])))";
+const QUERY: &str = "histogram_quantile(0.99, sum(rate(weir_call_duration_seconds{service=\"ocr\"}[10m])))";
 const USER: &str = "system:serviceaccount:kube-system:horizontal-pod-autoscaler";
 
 /// One caller that asks again when it is answered, for the P99 of all interfaces of a service.
