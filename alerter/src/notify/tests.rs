@@ -63,6 +63,32 @@ fn take(groups: &mut Groups, now: i64) -> String {
 const ROUTE: &str = "{receiver: ops, group_by: [alertname], group_wait: 5s, group_interval: 1m, repeat_interval: 1h}";
 
 #[test]
+fn given_another_alerter_that_is_about_to_tell_then_it_is_waited_for_and_what_it_told_is_not_repeated() {
+    let groups = || {
+        let mut groups = Groups::new(&options(ROUTE, OPS), Vec::new(), Vec::new());
+        groups.update(vec![slow("a", None)], 0);
+        groups
+    };
+    let (mut one, mut other) = (groups(), groups());
+    let sent = one.due(5_000).remove(0);
+    other.others_send(&sent.message(18_000), 5_100);
+    assert_eq!(take(&mut other, 6_000), "", "it may be under way");
+    assert_eq!(other.next_ms(), Some(18_000));
+    // It was taken: nothing is left to tell until something changes.
+    let mut third = groups();
+    third.others_send(&sent.message(18_000), 5_100);
+    assert!(third.others_told(sent.message(5_200)) && !third.others_told(sent.message(5_200)));
+    assert_eq!(take(&mut third, 20_000), "");
+    third.update(vec![slow("a", Some(1))], 60_000);
+    assert_eq!(take(&mut third, 80_000), "ops:a-");
+    // Nothing was heard of it: it is told, once.
+    assert_eq!(take(&mut other, 18_000), "ops:a+");
+    // One that may not send looks again.
+    assert!(!one.done(&sent, Outcome::Held, 5_050));
+    assert_eq!(one.due(6_050).len(), 1);
+}
+
+#[test]
 fn a_group_waits_then_tells_of_changes_each_interval_and_repeats() {
     let mut groups = Groups::new(&options(ROUTE, OPS), Vec::new(), Vec::new());
     groups.update(vec![slow("a", None)], 0);
