@@ -178,6 +178,7 @@ impl Groups {
         let known = self.owed.all();
         let mut made = Self::new(options, self.notified(now_ms), self.owed()).with_silences(self.silences.clone());
         made.telling = std::mem::take(&mut self.telling);
+        made.others = std::mem::take(&mut self.others);
         made.update(known, now_ms);
         *self = made;
     }
