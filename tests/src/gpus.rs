@@ -40,6 +40,7 @@ impl Gpus {
     }
 
     /// What the driver is to say from the next [`Gpus::say`] on.
+    #[allow(clippy::needless_pass_by_value, reason = "tests write numbers and text as they are")]
     pub fn set(&mut self, key: &str, value: impl ToString) -> &mut Self {
         self.lines.insert(key.to_owned(), value.to_string());
         self

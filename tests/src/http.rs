@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 /// Of a client that waits for an answer for 30 s.
-pub(crate) fn client() -> reqwest::ClientBuilder {
+pub fn client() -> reqwest::ClientBuilder {
     // An error says that a provider is there already, which is what is needed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().timeout(Duration::from_secs(30))

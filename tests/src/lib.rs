@@ -31,7 +31,7 @@ pub use bus::messages;
 pub use data::data;
 pub use disk::SmallDisk;
 pub use gpus::Gpus;
-pub use http::Api;
+pub use http::{Api, client};
 pub use log::Log;
 pub use skip::skip;
 pub use webhook::Webhook;

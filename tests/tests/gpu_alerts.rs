@@ -12,7 +12,7 @@ use prost::Message as _;
 use serde_json::{Value, json};
 use weir_proto::otlp::trace::v1::{Span, Status};
 use weir_tests::otlp::{spans_of, text};
-use weir_tests::{Api, Gpus, Webhook, Weir, until};
+use weir_tests::{Api, Gpus, Webhook, Weir, client, until};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -104,7 +104,7 @@ async fn given_a_burst_of_xids_then_one_page_names_what_is_on_the_gpu_and_what_i
     let mut weir = Weir::new("standalone", &folder.path().join("weir"), &config(&gpus, &webhook.url())).unwrap();
     let ready = weir.start().await.unwrap();
     let api = Api::new(&ready.http).unwrap();
-    let mut callers = Callers { client: reqwest::Client::new(), url: ready.otlp_http.unwrap(), ids: 0 };
+    let mut callers = Callers { client: client().build().unwrap(), url: ready.otlp_http.unwrap(), ids: 0 };
     for _ in 0..5 {
         callers.call("acme", "ocr", "team-a", false).await;
         callers.call("globex", "asr", "team-b", false).await;

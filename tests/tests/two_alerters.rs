@@ -18,7 +18,7 @@ use weir_proto::otlp::metrics::v1::{
 };
 use weir_tests::kafka::Kafka;
 use weir_tests::otlp::text;
-use weir_tests::{Api, Webhook, Weir, number, until};
+use weir_tests::{Api, Webhook, Weir, client, number, until};
 
 /// Each alert fires for so many seconds: longer than it takes until another alerter goes on.
 const FIRES: u64 = 60;
@@ -96,11 +96,11 @@ async fn given_two_alerters_killed_and_paused_at_random_then_no_notification_is_
         alerter.start().await.unwrap();
     }
 
-    let client = reqwest::Client::new();
+    let http = client().build().unwrap();
     let start = Instant::now();
     let saying = tokio::spawn(async move {
         for second in 0..most * EVERY + FIRES + 5 {
-            say(&client, &otlp, second, most).await;
+            say(&http, &otlp, second, most).await;
             tokio::time::sleep_until((start + Duration::from_secs(second + 1)).into()).await;
         }
     });
@@ -156,8 +156,8 @@ async fn given_a_silence_at_one_alerter_then_the_other_knows_it() {
         urls.push(alerter.start().await.unwrap().http);
     }
     let silence = json!({"matchers": [{"name": "n", "value": "1"}], "endsAt": "now+1h", "comment": "shared"});
-    let client = reqwest::Client::new();
-    let answer = client.post(format!("{}/api/v1/silences", urls[1])).json(&silence).send().await.unwrap();
+    let http = client().build().unwrap();
+    let answer = http.post(format!("{}/api/v1/silences", urls[1])).json(&silence).send().await.unwrap();
     let id = answer.json::<Value>().await.unwrap()["silenceID"].as_str().unwrap().to_owned();
     let state = async |url: &str| {
         let (_, silences) = Api::new(url).unwrap().get("/api/v1/silences", &[]).await.ok()?;
@@ -169,7 +169,7 @@ async fn given_a_silence_at_one_alerter_then_the_other_knows_it() {
         found.await.unwrap_or_else(|| panic!("{url} does not know that it is {wanted}"));
     };
     comes(&urls[0], "active").await;
-    client.delete(format!("{}/api/v1/silences/{id}", urls[0])).send().await.unwrap();
+    http.delete(format!("{}/api/v1/silences/{id}", urls[0])).send().await.unwrap();
     comes(&urls[1], "expired").await;
     // One that begins with nothing learns what there is.
     drop(alerters);
