@@ -186,9 +186,10 @@ impl Notifier {
         loop {
             let (due, next) = {
                 let mut groups = self.shared.groups.lock();
-                match self.lead.holds() {
-                    true => (groups.due(now_ms()), groups.next_ms()),
-                    false => (Vec::new(), Some(now_ms() + LOOK_MS)),
+                if self.lead.holds() {
+                    (groups.due(now_ms()), groups.next_ms())
+                } else {
+                    (Vec::new(), Some(now_ms() + LOOK_MS))
                 }
             };
             for delivery in due {

@@ -169,7 +169,7 @@ impl Sharing {
             if read.silences.get(&silence.id).is_none_or(|known| *known < silence.updated_at_ms)
                 && let Ok(json) = serde_json::to_vec(silence)
             {
-                self.lead.announce(&silence.id, Of::Silence(json.into())).await?;
+                self.lead.announce(&silence.id, Of::Silence(json)).await?;
             }
         }
         Ok(())
