@@ -331,7 +331,12 @@ impl Run {
     /// Of one of the alerters on a bus, of which one tells receivers.
     pub(crate) fn of_several(mut self, bus: &Bus) -> Result<Self, Error> {
         self.notifier = self.notifier.of_several(bus).map_err(Error::Sharing)?;
-        self.sharing = Sharing::new(bus.clone(), self.notifier.clone(), self.engine.silences.clone());
+        self.sharing = Sharing::new(
+            bus.clone(),
+            self.notifier.clone(),
+            self.engine.silences.clone(),
+            self.shared.complete.subscribe(),
+        );
         Ok(self)
     }
 

@@ -53,7 +53,7 @@ impl Sight {
     }
 
     /// The collectors that say how far they are.
-    pub(super) fn collectors(&self) -> Vec<Standing> {
+    pub(crate) fn collectors(&self) -> Vec<Standing> {
         self.shared.collectors()
     }
 

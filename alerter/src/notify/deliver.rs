@@ -192,6 +192,15 @@ impl Notifier {
                     (Vec::new(), Some(now_ms() + LOOK_MS))
                 }
             };
+            let remembered = self.shared.groups.lock().take_remembered();
+            if !self.lead.is_alone() && !remembered.is_empty() {
+                let notifier = self.clone();
+                under_way.spawn(async move {
+                    for (name, taken) in remembered {
+                        notifier.tell_others(&name, taken).await;
+                    }
+                });
+            }
             for delivery in due {
                 let notifier = self.clone();
                 under_way.spawn(async move { notifier.deliver(delivery).await });
@@ -225,14 +234,7 @@ impl Notifier {
         let sender = self.shared.sender.lock().clone();
         let (answer, after_ms) = sender.send(delivery.clone(), now_ms()).await;
         let outcome = match answer {
-            Answer::Taken => {
-                let taken = delivery.message(now_ms());
-                if let Err(error) = self.lead.announce(&delivery.name, Of::Taken(taken)).await {
-                    tracing::warn!(receiver, channel, group = delivery.group_key, error = %whole(&error),
-                        "other alerters do not know what a receiver was told; they may tell it again");
-                }
-                Outcome::Taken
-            }
+            Answer::Taken => Outcome::Taken,
             Answer::Again(why) => {
                 let group = &delivery.group_key;
                 tracing::warn!(receiver, channel, group, why, "a receiver did not take a notification; trying again");
@@ -254,6 +256,18 @@ impl Notifier {
             self.shared.changed.send_modify(|version| *version += 1);
         }
         self.shared.wake.notify_one();
+        if outcome == Outcome::Taken {
+            self.tell_others(&delivery.name, delivery.message(now_ms())).await;
+        }
+    }
+
+    /// Lets other alerters know what a receiver knows.
+    async fn tell_others(&self, name: &str, taken: v1::NotifiedGroup) {
+        let receiver = taken.receiver.clone();
+        if let Err(error) = self.lead.announce(name, Of::Taken(taken)).await {
+            tracing::warn!(receiver, error = %whole(&error),
+                "other alerters do not know what a receiver was told; they may tell it again");
+        }
     }
 
     /// Lets other alerters know that a delivery is about to be sent; false where it may not be.
@@ -264,6 +278,8 @@ impl Notifier {
         if let Err(error) = &announced {
             tracing::warn!(receiver = delivery.receiver, error = %whole(error), "a notification waits for the bus");
         }
-        announced.is_ok() && self.lead.holds()
+        // Others wait until then, so the answer is to have come.
+        let in_time = now_ms().saturating_add(timeout) <= until;
+        announced.is_ok() && in_time && self.lead.holds()
     }
 }

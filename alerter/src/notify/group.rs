@@ -97,17 +97,23 @@ const HELD_MS: i64 = 1000;
 /// Another alerter's delivery is waited for no longer, whatever its clock says.
 const LONGEST_WAIT_MS: i64 = 120_000;
 
+impl Taken {
+    fn message(&self, name: &str) -> v1::NotifiedGroup {
+        v1::NotifiedGroup {
+            receiver: name.split_once('\u{0}').map_or(name, |(name, _)| name).to_owned(),
+            group_labels: self.group_labels.clone().into_iter().collect(),
+            at_unix_nano: u64::try_from(self.at_ms).unwrap_or(0).saturating_mul(1_000_000),
+            firing_fingerprints: self.firing.iter().copied().collect(),
+            resolved_fingerprints: self.resolved.iter().copied().collect(),
+        }
+    }
+}
+
 impl Delivery {
     /// As others know it; `at_ms` is when it was taken, or until when it may be.
     pub(super) fn message(&self, at_ms: i64) -> v1::NotifiedGroup {
         let (firing, resolved) = fingerprints(self.alerts.iter());
-        v1::NotifiedGroup {
-            receiver: self.name.split_once('\u{0}').map_or(self.name.as_str(), |(name, _)| name).to_owned(),
-            group_labels: self.group_labels.clone().into_iter().collect(),
-            at_unix_nano: u64::try_from(at_ms).unwrap_or(0).saturating_mul(1_000_000),
-            firing_fingerprints: firing.into_iter().collect(),
-            resolved_fingerprints: resolved.into_iter().collect(),
-        }
+        Taken { at_ms, firing, resolved, group_labels: self.group_labels.clone() }.message(&self.name)
     }
 }
 
@@ -120,6 +126,8 @@ pub(super) struct Groups {
     taken: BTreeMap<String, Taken>,
     /// By the names of deliveries under way, the alerts that receivers are being told fire.
     telling: BTreeMap<String, BTreeSet<u64>>,
+    /// What was told by telling nothing, since the receiver asks for none of it.
+    remembered: Vec<(String, v1::NotifiedGroup)>,
     /// What other alerters were about to tell, and until when that may be under way.
     others: BTreeMap<String, i64>,
     owed: Owed,
@@ -138,6 +146,7 @@ impl Groups {
             by_key: BTreeMap::new(),
             taken: BTreeMap::new(),
             telling: BTreeMap::new(),
+            remembered: Vec::new(),
             others: BTreeMap::new(),
             owed: Owed::restore(owed),
             inhibitor: Inhibitor::new(&options.inhibit_rules),
@@ -260,7 +269,9 @@ impl Groups {
                 if alerts.is_empty() {
                     // All were resolved, and this receiver does not want to know: only remembered.
                     let (firing, resolved, group_labels) = (firing.clone(), resolved.clone(), key.1.clone());
-                    self.taken.insert(name, Taken { at_ms: now_ms, firing, resolved, group_labels });
+                    let taken = Taken { at_ms: now_ms, firing, resolved, group_labels };
+                    self.remembered.push((name.clone(), taken.message(&name)));
+                    self.taken.insert(name, taken);
                     continue;
                 }
                 if let Some(until_ms) = self.others.get(&name) {
@@ -316,6 +327,11 @@ impl Groups {
         true
     }
 
+    /// What was remembered since this was asked last, for other alerters.
+    pub(super) fn take_remembered(&mut self) -> Vec<(String, v1::NotifiedGroup)> {
+        std::mem::take(&mut self.remembered)
+    }
+
     /// Another alerter is about to tell, and may be under way until the message's time.
     pub(super) fn others_send(&mut self, group: &v1::NotifiedGroup, now_ms: i64) {
         let until_ms = (group.at_unix_nano / 1_000_000) as i64;
@@ -325,18 +341,19 @@ impl Groups {
         }
     }
 
-    /// Another alerter told. True where that was news.
+    /// Another alerter told; of several times the last counts, whatever their clocks say. True where that was news.
     pub(super) fn others_told(&mut self, group: v1::NotifiedGroup) -> bool {
         let group_labels: Labels = group.group_labels.into_iter().collect();
         let name = taken_key(&group.receiver, &group_labels);
         self.others.remove(&name);
         let at_ms = (group.at_unix_nano / 1_000_000) as i64;
-        if self.taken.get(&name).is_some_and(|known| known.at_ms >= at_ms) {
-            return false;
-        }
         let (firing, resolved) = (group.firing_fingerprints, group.resolved_fingerprints);
         let (firing, resolved) = (firing.into_iter().collect(), resolved.into_iter().collect());
-        self.taken.insert(name, Taken { at_ms, firing, resolved, group_labels });
+        let taken = Taken { at_ms, firing, resolved, group_labels };
+        if self.taken.get(&name) == Some(&taken) {
+            return false;
+        }
+        self.taken.insert(name, taken);
         true
     }
 
@@ -392,16 +409,7 @@ impl Groups {
         self.taken.retain(|_, taken| {
             now_ms.saturating_sub(taken.at_ms) <= longest.saturating_mul(2) || !known.is_disjoint(&taken.firing)
         });
-        self.taken
-            .iter()
-            .map(|(key, taken)| v1::NotifiedGroup {
-                receiver: key.split_once('\u{0}').map_or(key.as_str(), |(name, _)| name).to_owned(),
-                group_labels: taken.group_labels.clone().into_iter().collect(),
-                at_unix_nano: u64::try_from(taken.at_ms).unwrap_or(0).saturating_mul(1_000_000),
-                firing_fingerprints: taken.firing.iter().copied().collect(),
-                resolved_fingerprints: taken.resolved.iter().copied().collect(),
-            })
-            .collect()
+        self.taken.iter().map(|(name, taken)| taken.message(name)).collect()
     }
 }
 

@@ -6,7 +6,8 @@ use std::fmt;
 
 use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{
-    Deserialize, DeserializeOwned, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+    Deserialize, DeserializeOwned, Deserializer, Error as _, Expected, IntoDeserializer, MapAccess, SeqAccess,
+    Unexpected, Visitor,
 };
 use serde::ser::{Serialize, Serializer};
 
@@ -59,8 +60,34 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Kept<T> {
     }
 }
 
-/// What a node cannot be read as.
-pub(super) type Error = serde::de::value::Error;
+/// What a node cannot be read as. It names kinds alone, since a value may be a secret at a wrong place.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(String);
+
+impl serde::de::Error for Error {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self(message.to_string())
+    }
+
+    fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self(format!("invalid type: {}, expected {expected}", kind(&unexpected)))
+    }
+
+    fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self(format!("invalid value: {}, expected {expected}", kind(&unexpected)))
+    }
+}
+
+fn kind(unexpected: &Unexpected<'_>) -> String {
+    match unexpected {
+        Unexpected::Str(_) | Unexpected::Char(_) => "text".to_owned(),
+        Unexpected::Bool(_) => "a boolean".to_owned(),
+        Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_) => "a number".to_owned(),
+        Unexpected::Bytes(_) => "bytes".to_owned(),
+        other => other.to_string(),
+    }
+}
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -247,13 +274,32 @@ impl<'de> Deserializer<'de> for Node {
         }
     }
 
+    /// A key without a value holds nothing.
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        if self == Self::Null { Self::List(Vec::new()).deserialize_any(visitor) } else { self.deserialize_any(visitor) }
+    }
+
+    /// The same.
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        if self == Self::Null { Self::Map(Vec::new()).deserialize_any(visitor) } else { self.deserialize_any(visitor) }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.deserialize_map(visitor)
+    }
+
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_newtype_struct(self)
     }
 
     serde::forward_to_deserialize_any! {
-        i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct seq tuple tuple_struct
-        map struct identifier ignored_any
+        i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct identifier
+        ignored_any
     }
 }
 
@@ -279,6 +325,9 @@ mod tests {
         let yaml = "{text: [a, 13800000000, true, '1.10'], number: 7, nothing: null, map: {a: true}}";
         let node: Node = serde_saphyr::from_str(yaml).unwrap();
         assert_eq!(node.read::<Shape>().unwrap(), serde_saphyr::from_str(yaml).unwrap());
+        let nothing: Node = serde_saphyr::from_str("{text: , number: , map: }").unwrap();
+        let read = nothing.read::<Shape>().unwrap();
+        assert!(read.text.is_empty() && read.number.is_none() && read.map.is_empty());
     }
 
     #[test]
@@ -287,6 +336,8 @@ mod tests {
             ("{text: [1.10], map: {}}", "text[0]: text that looks like a number with a point needs quotes"),
             ("{text: [], map: {a: {b: c}}}", "map.a: invalid type: map, expected a boolean"),
             ("{text: [], map: {}, x: 1}", "x: unknown field `x`"),
+            ("{text: s3cret, map: {}}", "text: invalid type: text, expected a sequence"),
+            ("{text: [], map: s3cret}", "map: invalid type: text, expected a map"),
         ] {
             let node: Node = serde_saphyr::from_str(yaml).unwrap();
             assert_eq!(format!("{node:?}"), "<yaml>");

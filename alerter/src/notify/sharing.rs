@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prost::Message as _;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_bus::{Bus, Consumer, Error, Event, Message, Partition, Position};
@@ -28,6 +29,8 @@ pub(crate) const GROUP: &str = "weir-notify";
 const CONFIRM: Duration = Duration::from_secs(1);
 /// Records taken at once.
 const BATCH: usize = 1000;
+/// An alerter that has not evaluated the rules for so long may lead all the same: what it owes is to be told.
+const PATIENCE: Duration = Duration::from_mins(2);
 /// Pause after a failure of the bus.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -38,6 +41,8 @@ pub(crate) struct Sharing {
     lead: Lead,
     notifier: Notifier,
     silences: Arc<Book>,
+    /// Event time up to which the rules were evaluated, in unix milliseconds.
+    evaluated: watch::Receiver<Option<i64>>,
 }
 
 /// What was read of the topic.
@@ -50,9 +55,14 @@ struct Read {
 
 impl Sharing {
     /// `None` where no other process can be on the bus.
-    pub(crate) fn new(bus: Bus, notifier: Notifier, silences: Arc<Book>) -> Option<Self> {
+    pub(crate) fn new(
+        bus: Bus,
+        notifier: Notifier,
+        silences: Arc<Book>,
+        evaluated: watch::Receiver<Option<i64>>,
+    ) -> Option<Self> {
         let lead = notifier.lead();
-        (!lead.is_alone()).then_some(Self { bus, lead, notifier, silences })
+        (!lead.is_alone()).then_some(Self { bus, lead, notifier, silences, evaluated })
     }
 
     /// Shares until `shutdown`, then leaves the group.
@@ -80,7 +90,11 @@ impl Sharing {
         let (low, _) = self.bus.offsets(&partition).await?;
         let mut read = Read { next: low, silences: BTreeMap::new() };
         let mut reader = self.bus.consumer(&[Position { partition: partition.clone(), offset: low }])?;
-        let mut member = self.bus.group_consumer(GROUP, &[topic::NOTIFICATIONS])?;
+        // Not before the rules were evaluated: a snapshot alone does not know what became of its alerts.
+        let mut evaluated = self.evaluated.clone();
+        let joins = tokio::time::timeout(PATIENCE, async move { evaluated.wait_for(Option::is_some).await.map(drop) });
+        tokio::pin!(joins);
+        let mut member: Option<Consumer> = None;
         // Where the topic ended when the partition was given to this member; all before is to be known first.
         let mut given: Option<i64> = None;
         let (_, end) = self.bus.offsets(&partition).await?;
@@ -96,7 +110,10 @@ impl Sharing {
                         }
                     }
                 }
-                event = member.next(BATCH, CONFIRM) => match event? {
+                _ = &mut joins, if member.is_none() => {
+                    member = Some(self.bus.group_consumer(GROUP, &[topic::NOTIFICATIONS])?);
+                }
+                event = next(&mut member) => match event? {
                     Event::Assigned(partitions) if partitions.contains(&partition) => {
                         given = Some(self.bus.offsets(&partition).await?.1);
                         confirmed = None;
@@ -116,9 +133,9 @@ impl Sharing {
                 }
             }
             let is_due = confirmed.is_none_or(|at| at.elapsed() >= CONFIRM);
-            if let Some(end) = given.filter(|end| is_due && read.next >= *end) {
+            if let (Some(end), Some(member)) = (given.filter(|end| is_due && read.next >= *end), &member) {
                 confirmed = Some(Instant::now());
-                self.confirm(&member, &partition, end).await;
+                self.confirm(member, &partition, end).await;
             }
         }
     }
@@ -173,6 +190,14 @@ impl Sharing {
             }
         }
         Ok(())
+    }
+}
+
+/// What comes to the member; nothing before it is one.
+async fn next(member: &mut Option<Consumer>) -> Result<Event, Error> {
+    match member {
+        Some(member) => member.next(BATCH, CONFIRM).await,
+        None => std::future::pending().await,
     }
 }
 

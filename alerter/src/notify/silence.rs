@@ -211,6 +211,8 @@ impl Silences {
                     silence.starts_at_ms = old.starts_at_ms;
                 }
                 silence.id.clone_from(&old.id);
+                // Whatever the clock of who changed it last said.
+                silence.updated_at_ms = now_ms.max(old.updated_at_ms.saturating_add(1));
             } else {
                 self.expire(&posted.id, now_ms);
             }
@@ -235,7 +237,7 @@ impl Silences {
         if silence.ends_at_ms > now_ms {
             silence.starts_at_ms = silence.starts_at_ms.min(now_ms);
             silence.ends_at_ms = now_ms;
-            silence.updated_at_ms = now_ms;
+            silence.updated_at_ms = now_ms.max(silence.updated_at_ms.saturating_add(1));
         }
         true
     }

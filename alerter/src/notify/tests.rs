@@ -78,6 +78,7 @@ fn given_another_alerter_that_is_about_to_tell_then_it_is_waited_for_and_what_it
     let mut third = groups();
     third.others_send(&sent.message(18_000), 5_100);
     assert!(third.others_told(sent.message(5_200)) && !third.others_told(sent.message(5_200)));
+    assert!(third.others_told(sent.message(5_100)), "whatever their clocks say");
     assert_eq!(take(&mut third, 20_000), "");
     third.update(vec![slow("a", Some(1))], 60_000);
     assert_eq!(take(&mut third, 80_000), "ops:a-");
@@ -270,6 +271,8 @@ fn a_receiver_that_does_not_want_resolved_alerts_gets_none() {
     assert_eq!(take(&mut groups, 5_000), "ops:a+");
     groups.update(vec![slow("a", Some(1))], 6_000);
     assert_eq!(take(&mut groups, 70_000), "");
+    let remembered = groups.take_remembered();
+    assert!(remembered.len() == 1 && remembered[0].1.firing_fingerprints.is_empty(), "for the one that goes on");
     groups.update(vec![slow("a", None)], 71_000);
     assert_eq!(take(&mut groups, 140_000), "ops:a+", "that it fires again is news");
 }

@@ -73,7 +73,7 @@ fn quoted(text: &str) -> Option<usize> {
 
 fn action(text: &str) -> Cow<'_, str> {
     static LABEL: LazyLock<Option<regex::Regex>> = LazyLock::new(|| {
-        regex::Regex::new(r"(\$labels|\$externalLabels|(?:\$\w*)?\.Labels|\$?\.ExternalLabels)\.(\w+)").ok()
+        regex::Regex::new(r"(^|[^)\w])(\$labels|\$externalLabels|(?:\$\w*)?\.Labels|\$?\.ExternalLabels)\.(\w+)").ok()
     });
     static BARE: LazyLock<Option<regex::Regex>> = LazyLock::new(|| {
         regex::Regex::new(r"^\{\{(-?\s*)((?:\$value|(?:\$\w*)?\.Value)|(?:.*\|\s*value)|(?:value\s[^|]*?))(\s*-?)\}\}$")
@@ -90,14 +90,14 @@ fn action(text: &str) -> Cow<'_, str> {
     while let Some(c) = rest[plain..].chars().next() {
         match quoted(&rest[plain..]) {
             Some(length) => {
-                made.push_str(&label.replace_all(&rest[..plain], r#"(goLabel $1 "$2")"#));
+                made.push_str(&label.replace_all(&rest[..plain], r#"${1}(goLabel $2 "$3")"#));
                 made.push_str(&rest[plain..plain + length]);
                 (rest, plain) = (&rest[plain + length..], 0);
             }
             None => plain += c.len_utf8(),
         }
     }
-    made.push_str(&label.replace_all(rest, r#"(goLabel $1 "$2")"#));
+    made.push_str(&label.replace_all(rest, r#"${1}(goLabel $2 "$3")"#));
     made.into()
 }
 

@@ -310,6 +310,7 @@ mod tests {
             ("{{ $v := query \"max(used)\" | first | value }}{{ $v | humanize }}", "2M"),
             ("{{ if query \"max(used)\" | first | value }}yes{{ end }}", "yes"),
             ("{{ printf \"used{pod='%s'}\" $labels.pod | query | first | value }}", "1"),
+            ("{{ (query \"used\" | first).Labels.pod }}{{ (query \"used\" | first).Labels.gone }}|", "a|"),
             ("{{ len (query \"used\") }} {{ with args 1 \"x\" }}{{ .arg1 }}{{ end }}", "2 x"),
         ] {
             assert_eq!(render(text), expected, "{text}");

@@ -96,6 +96,11 @@ impl Askers {
             time_ms,
             changes: VecDeque::new(),
         });
+        if entry.about.tenants != about.tenants {
+            // What it was told of another tenant's data is not the new one's to see.
+            entry.changes.clear();
+            entry.time_ms = time_ms;
+        }
         entry.about = about;
         (entry.last_ms, entry.asked) = (now_ms, entry.asked + 1);
         entry.time_ms = time_ms.or(entry.time_ms);

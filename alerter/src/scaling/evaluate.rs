@@ -10,6 +10,7 @@ use weir_service::auth::Tenants;
 use super::answer::{Answer, Unanswered, evaluation_time, one};
 use crate::api::Sight;
 use crate::promql::Query;
+use crate::series::progress::Presence;
 use crate::series::read::{Matcher, Read, Series};
 
 /// Queries that run at once; others wait.
@@ -33,6 +34,11 @@ impl Evaluator {
     /// The event time that a query would be evaluated at now, in unix milliseconds.
     pub(super) fn time_ms(&self) -> Result<i64, Unanswered> {
         let now = weir_service::time::now_unix_nano_unsigned();
+        let collectors = self.sight.collectors();
+        // Event time goes on without those that are absent: where all are, nobody calls as far as is known, which is not 0.
+        if !collectors.is_empty() && collectors.iter().all(|one| one.state == Presence::Absent) {
+            return Err(Unanswered::Unknown);
+        }
         evaluation_time(self.sight.watermark(), now, self.late_after)
     }
 

@@ -67,7 +67,9 @@ pub(super) fn parse(text: &str) -> Result<Query, String> {
 
 fn number(key: &str, text: &str) -> Result<f64, Unanswered> {
     let number = text.parse().ok().filter(|number: &f64| number.is_finite());
-    number.ok_or_else(|| Unanswered::Wrong(format!("metadata.{key}: «{text}» is not a number, such as 100 or 0.8")))
+    number.ok_or_else(|| {
+        Unanswered::Wrong(format!("metadata.{key}: «{}» is not a number, such as 100 or 0.8", shown(text)))
+    })
 }
 
 #[cfg(test)]

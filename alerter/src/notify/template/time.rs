@@ -4,9 +4,9 @@
 use std::fmt;
 
 use gotmpl::Value;
+use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
-use jiff::{Timestamp, ToSpan as _};
 
 /// A moment, with the zone in which it is shown.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,8 +123,13 @@ impl Time {
         if [years, months, days].iter().any(|number| number.abs() > most) {
             return Err(format!("AddDate adds at most {most}"));
         }
-        let first = local.first_of_month().checked_add((years * 12 + months).months()).map_err(wrong)?;
-        let date = first.checked_add((i64::from(local.day()) - 1 + days).days()).map_err(wrong)?;
+        let by = |span: Result<jiff::Span, jiff::Error>| span.map_err(wrong);
+        let first = local
+            .first_of_month()
+            .checked_add(by(jiff::Span::new().try_months(years * 12 + months))?)
+            .map_err(wrong)?;
+        let date =
+            first.checked_add(by(jiff::Span::new().try_days(i64::from(local.day()) - 1 + days))?).map_err(wrong)?;
         Ok(Self { at: self.offset.to_timestamp(date).map_err(wrong)?, ..self.clone() })
     }
 
