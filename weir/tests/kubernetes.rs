@@ -280,7 +280,7 @@ fn triggers_of_keda_are_ones_that_the_alerter_answers() {
         }
         assert!(trigger.pointer("/metadata/target").is_some(), "{trigger}");
         let auth = text(trigger, "/authenticationRef/name");
-        assert!(names(&manifests, "TriggerAuthentication").contains(auth), "{trigger}");
+        assert!(names(&manifests, "ClusterTriggerAuthentication").contains(auth), "{trigger}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! How long an autoscaler waits for its answer: KEDA over gRPC, and a HorizontalPodAutoscaler's request as kube-apiserver
-//! passes it on, over TLS and with an access review each, which a server beside answers.
+//! passes it on, over TLS and with an access review each, which a server beside answers. And how long after the answer to a
+//! question has passed a threshold it is pushed on KEDA's stream.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -9,11 +10,12 @@ use prost::Message as _;
 use reqwest::{Certificate, Client, Identity};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+use tonic::Streaming;
 use tonic::transport::Channel;
 use weir_alerter::{Alerter, Handle, Options};
 use weir_bus::{Bus, Record};
 use weir_proto::externalscaler::external_scaler_client::ExternalScalerClient;
-use weir_proto::externalscaler::{GetMetricsRequest, ScaledObjectRef};
+use weir_proto::externalscaler::{GetMetricsRequest, IsActiveResponse, ScaledObjectRef};
 use weir_proto::otlp::trace::v1::{Span, span::SpanKind};
 use weir_proto::topic;
 use weir_service::Context;
@@ -30,16 +32,18 @@ use crate::{Ready, Work};
 /// Seconds of calls that there are.
 const SECONDS: u64 = 120;
 const QUERY: &str = "histogram_quantile(0.99, sum(rate(weir_call_duration_seconds{service=\"ocr\"}[10m])))";
+/// Above 0 for five seconds of event time after a call.
+const PUSHED: &str = "sum(increase(weir_calls_total{service=\"push\"}[5s])) or vector(0)";
 const USER: &str = "system:serviceaccount:kube-system:horizontal-pod-autoscaler";
 
 /// One caller that asks again when it is answered, for the P99 of all interfaces of a service.
 pub(crate) fn scaling(smoke: bool) -> anyhow::Result<Ready> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let folder = tempfile::tempdir()?;
-    let (requests, interfaces) = if smoke { (50, 10) } else { (5_000, 100) };
+    let (requests, interfaces, pushes) = if smoke { (50, 10, 1) } else { (5_000, 100, 20) };
     let site = runtime.block_on(Site::start(folder.path(), interfaces))?;
     Ok(Box::new(move || {
-        let work = runtime.block_on(site.measure(requests, interfaces));
+        let work = runtime.block_on(site.measure(requests, interfaces, pushes));
         runtime.shutdown_background();
         drop(folder);
         work
@@ -47,6 +51,7 @@ pub(crate) fn scaling(smoke: bool) -> anyhow::Result<Ready> {
 }
 
 struct Site {
+    bus: Bus,
     scaler: ExternalScalerClient<Channel>,
     client: Client,
     url: String,
@@ -88,26 +93,50 @@ impl Site {
             .timeout(Duration::from_secs(20))
             .build()?;
         let url = format!("{}/apis/external.metrics.k8s.io/v1beta1", handle.external_metrics().context("external")?);
-        let site = Self { scaler, client, url, stop };
+        let site = Self { bus, scaler, client, url, stop };
         // Until event time has come here and the front proxy is known.
         let answered = until(Duration::from_mins(1), || async {
-            let keda = site.keda().await.ok()?;
+            let keda = site.keda(QUERY).await.ok()?;
             (site.kube(0).await.is_ok() && keda > 0.0).then_some(())
         });
         answered.await.context("no answer within a minute")?;
         Ok(site)
     }
 
-    async fn keda(&self) -> anyhow::Result<f64> {
-        let metadata = [("query", QUERY), ("target", "0.8")].map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let reference = ScaledObjectRef {
-            name: "ocr".to_owned(),
-            namespace: "team-a".to_owned(),
-            scaler_metadata: metadata.into(),
-        };
-        let request = GetMetricsRequest { scaled_object_ref: Some(reference), metric_name: "p99".to_owned() };
+    async fn keda(&self, query: &str) -> anyhow::Result<f64> {
+        let request = GetMetricsRequest { scaled_object_ref: Some(reference(query)), metric_name: "p99".to_owned() };
         let answer = self.scaler.clone().get_metrics(request).await?.into_inner();
         Ok(answer.metric_values.first().context("no value")?.metric_value_float)
+    }
+
+    /// Makes a call, and measures from when a question is answered with it until it is pushed; and waits until it is over.
+    async fn push(&self, stream: &mut Streaming<IsActiveResponse>) -> anyhow::Result<Duration> {
+        let now = weir_service::time::now_unix_nano() as u64;
+        let span = Span {
+            trace_id: rand::random::<[u8; 16]>().to_vec(),
+            span_id: rand::random::<[u8; 8]>().to_vec(),
+            name: "POST /push".to_owned(),
+            kind: SpanKind::Server as i32,
+            start_time_unix_nano: now - 1_000_000,
+            end_time_unix_nano: now,
+            ..Span::default()
+        };
+        let value = spans_of("acme", "push", vec![span]).encode_to_vec().into();
+        let record = Record { topic: topic::SPANS.into(), value, ..Record::default() };
+        self.bus.producer()?.send(record).await?.await?;
+        let passes = async {
+            while self.keda(PUSHED).await? == 0.0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            anyhow::Ok(Instant::now())
+        };
+        let pushed = async {
+            anyhow::ensure!(stream.message().await?.context("the stream ended")?.result, "not active");
+            Ok(Instant::now())
+        };
+        let (passed, pushed) = tokio::try_join!(passes, pushed)?;
+        anyhow::ensure!(!stream.message().await?.context("the stream ended")?.result, "active still");
+        Ok(pushed.saturating_duration_since(passed))
     }
 
     /// Of a namespace of its own, so that no access review is remembered.
@@ -119,11 +148,16 @@ impl Site {
         Ok(())
     }
 
-    async fn measure(self, requests: usize, interfaces: u64) -> anyhow::Result<Work> {
-        let (mut keda, mut kube) = (Vec::new(), Vec::new());
+    async fn measure(self, requests: usize, interfaces: u64, pushes: usize) -> anyhow::Result<Work> {
+        let (mut keda, mut kube, mut push) = (Vec::new(), Vec::new(), Vec::new());
+        let mut stream = self.scaler.clone().stream_is_active(reference(PUSHED)).await?.into_inner();
+        anyhow::ensure!(!stream.message().await?.context("the stream ended")?.result, "active at its beginning");
+        for _ in 0..pushes {
+            push.push(self.push(&mut stream).await?);
+        }
         for n in 1..=requests {
             let began = Instant::now();
-            self.keda().await?;
+            self.keda(QUERY).await?;
             keda.push(began.elapsed());
             let began = Instant::now();
             self.kube(n).await?;
@@ -132,7 +166,7 @@ impl Site {
         self.stop.cancel();
         let mut more = serde_json::Map::new();
         more.insert("interfaces".to_owned(), json!(interfaces));
-        for (name, mut times) in [("keda", keda), ("hpa", kube)] {
+        for (name, mut times) in [("keda", keda), ("hpa", kube), ("push", push)] {
             times.sort_unstable();
             for (quantile, share) in [("p50", 0.5), ("p99", 0.99)] {
                 let time = times[((times.len() - 1) as f64 * share) as usize];
@@ -141,6 +175,12 @@ impl Site {
         }
         Ok(Work { records: 2 * requests as u64, bytes: 0, more })
     }
+}
+
+/// A trigger with this query.
+fn reference(query: &str) -> ScaledObjectRef {
+    let metadata = [("query", query), ("target", "0.8")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+    ScaledObjectRef { name: "ocr".to_owned(), namespace: "team-a".to_owned(), scaler_metadata: metadata.into() }
 }
 
 /// Five calls a second of each interface, in the last minutes.
