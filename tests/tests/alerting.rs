@@ -46,8 +46,12 @@ struct Rig {
 
 impl Rig {
     fn new(rules: &str) -> Self {
+        Self::of_file(&format!("groups: [{{name: g, rules: [{rules}]}}]"))
+    }
+
+    fn of_file(rules: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("rules.yaml"), format!("groups: [{{name: g, rules: [{rules}]}}]")).unwrap();
+        std::fs::write(folder.path().join("rules.yaml"), rules).unwrap();
         let fold = Fold::new(INTERFACES, Seen::new(600 * SECOND, 100_000));
         let store = Store::new(7_200_000, 10_000);
         let evaluator = evaluator(&folder);
@@ -129,6 +133,30 @@ fn evaluator(folder: &tempfile::TempDir) -> Evaluator {
 
 const SLOW: &str = "{alert: Slow, expr: 'histogram_quantile(0.99, sum by (service) (rate(weir_call_duration_seconds[5s]))) > 0.8', \
                     for: 10s, labels: {page: '{{ $labels.service }} of {{ $labels.gone }}!'}}";
+
+/// Of configs/rules/inference.yaml, what promtool cannot be told: rules over histograms.
+#[test]
+fn given_calls_that_take_longer_while_no_more_come_then_they_are_slow_and_pile_up() {
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/rules/inference.yaml");
+    let mut rig = Rig::of_file(&std::fs::read_to_string(rules).unwrap());
+    let names = |rig: &Rig| -> BTreeSet<String> {
+        let firing = rig.alerts().into_iter().filter(|alert| alert.state == State::Firing);
+        firing.map(|alert| alert.labels["alertname"].clone()).collect()
+    };
+    let hour = 4200;
+    for second in (0..hour + 720).step_by(10) {
+        let milliseconds = if second < hour { 100 } else { 20_000 };
+        let calls: Vec<Call> = (second..second + 10).map(|second| call(second, milliseconds)).collect();
+        rig.take(second + 10, "acme", &calls);
+        if second + 60 > hour {
+            rig.evaluate(second);
+        }
+        if second < hour {
+            assert!(names(&rig).is_empty(), "{second}: {:?}", names(&rig));
+        }
+    }
+    assert_eq!(names(&rig), BTreeSet::from(["InterfaceSaturated".to_owned(), "SlowInterface".to_owned()]));
+}
 
 /// prometheus#15175: with `for` under ten minutes, an alert that fired is pending after a restart.
 #[test]
