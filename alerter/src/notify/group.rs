@@ -52,7 +52,7 @@ pub(super) struct Delivery {
     pub(super) name: String,
     pub(super) receiver: String,
     pub(super) channel: Channel,
-    /// How long until it is told of again when nothing changes.
+    /// How long until it is told of again at the latest when nothing changes: it may become due just behind a turn.
     pub(super) repeat_ms: i64,
     pub(super) group_key: String,
     pub(super) group_labels: Labels,
@@ -243,7 +243,7 @@ impl Groups {
             if !group.targets.iter().any(is_due) {
                 continue;
             }
-            // As in Alertmanager: who is told of an alert that is held back then is not told that it is resolved.
+            // Who was told of an alert that is held back when it ends is told so once it is held back no longer.
             let is_audible = |alert: &&Alert| {
                 silences.of(&alert.labels, now_ms).is_empty() && self.inhibitor.inhibited_by(&alert.labels).is_none()
             };
@@ -286,7 +286,7 @@ impl Groups {
                     name,
                     receiver: route.receiver.clone(),
                     channel: channel.clone(),
-                    repeat_ms: route.repeat_interval_ms,
+                    repeat_ms: route.repeat_interval_ms.saturating_add(route.group_interval_ms),
                     group_key: format!("{}:{{{}}}", route.key, quoted.join(", ")),
                     group_labels: key.1.clone(),
                     alerts,

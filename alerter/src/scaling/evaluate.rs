@@ -31,6 +31,11 @@ impl Evaluator {
         Self { sight, late_after, permits: Arc::new(Semaphore::new(QUERIES)) }
     }
 
+    /// One whose queries do not wait for this one's.
+    pub(super) fn apart(&self) -> Self {
+        Self { permits: Arc::new(Semaphore::new(QUERIES)), ..self.clone() }
+    }
+
     /// The event time that a query would be evaluated at now, in unix milliseconds.
     pub(super) fn time_ms(&self) -> Result<i64, Unanswered> {
         let now = weir_service::time::now_unix_nano_unsigned();

@@ -138,7 +138,7 @@ impl Scaling {
                 let listener = Listener::external(options, authorities.clone(), &context.meter).await?;
                 let part = context.health.part("external metrics");
                 let cluster = (source, authorities);
-                let external = External::new(metrics, evaluator, namespaces, askers.clone(), cluster, part);
+                let external = External::new(metrics, evaluator.apart(), namespaces, askers.clone(), cluster, part);
                 Some((listener, Arc::new(external)))
             }
             None => None,
