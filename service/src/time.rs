@@ -62,7 +62,12 @@ pub fn now_unix_nano() -> i64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i64)
 }
 
-/// The same, as messages have it.
+/// Milliseconds since the epoch, now.
+pub fn now_unix_ms() -> i64 {
+    now_unix_nano() / 1_000_000
+}
+
+/// Nanoseconds, as messages have them.
 pub fn now_unix_nano_unsigned() -> u64 {
     u64::try_from(now_unix_nano()).unwrap_or(0)
 }

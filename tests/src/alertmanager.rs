@@ -3,13 +3,15 @@
 //! It is the program `prometheus-alertmanager` on the path: Debian's package of this name has it, and `amtool`.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
+
+use crate::http::answers;
 
 const PROGRAM: &str = "prometheus-alertmanager";
 const START: Duration = Duration::from_secs(30);
@@ -56,26 +58,13 @@ impl Alertmanager {
             command.spawn().with_context(|| format!("cannot run {PROGRAM}: Debian's package has its name"))?;
         let mut alertmanager = Self { folder, port, process };
         let deadline = Instant::now() + START;
-        while !alertmanager.is_ready() {
+        while !answers(alertmanager.port, "/-/ready") {
             let ended = alertmanager.process.try_wait()?;
             ensure!(ended.is_none(), "Alertmanager ended with {ended:?}: {}", alertmanager.log());
             ensure!(Instant::now() < deadline, "Alertmanager is not ready within {START:?}: {}", alertmanager.log());
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(alertmanager)
-    }
-
-    fn is_ready(&self) -> bool {
-        use std::io::{Read as _, Write as _};
-        let ask = || -> std::io::Result<String> {
-            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
-            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-            stream.write_all(b"GET /-/ready HTTP/1.0\r\n\r\n")?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer)
-        };
-        ask().is_ok_and(|answer| answer.starts_with("HTTP/1.0 200"))
     }
 
     /// Where it is; its API is below `/api/v2`.

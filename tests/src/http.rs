@@ -10,6 +10,20 @@ pub fn client() -> reqwest::ClientBuilder {
     reqwest::Client::builder().timeout(Duration::from_secs(30))
 }
 
+/// Whether what listens on this port of loopback answers a GET with 200. Blocks, for five seconds at most.
+pub(crate) fn answers(port: u16, path: &str) -> bool {
+    use std::io::{Read as _, Write as _};
+    let ask = || -> std::io::Result<String> {
+        let mut stream = std::net::TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| answer.starts_with("HTTP/1.0 200"))
+}
+
 /// Speaks to weir's HTTP API.
 #[derive(Debug, Clone)]
 pub struct Api {

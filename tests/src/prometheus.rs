@@ -3,13 +3,14 @@
 //! It is the program `prometheus` on the path: Debian's package `prometheus` has it.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
+use crate::http::answers;
 use crate::maven::output;
 
 const START: Duration = Duration::from_secs(30);
@@ -67,26 +68,13 @@ impl Prometheus {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.process = Some(command.spawn().context("cannot run prometheus: it is in Debian's package prometheus")?);
         let deadline = Instant::now() + START;
-        while !self.is_ready() {
+        while !answers(self.port, "/prometheus/-/ready") {
             let ended = self.process.as_mut().map(Child::try_wait).transpose()?.flatten();
             ensure!(ended.is_none(), "Prometheus ended with {ended:?}: {}", self.log());
             ensure!(Instant::now() < deadline, "Prometheus is not ready within {START:?}: {}", self.log());
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())
-    }
-
-    fn is_ready(&self) -> bool {
-        use std::io::{Read as _, Write as _};
-        let ask = || -> std::io::Result<String> {
-            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
-            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-            stream.write_all(b"GET /prometheus/-/ready HTTP/1.0\r\n\r\n")?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer)
-        };
-        ask().is_ok_and(|answer| answer.starts_with("HTTP/1.0 200"))
     }
 
     /// Where it is; its API is below `/prometheus/api/v1`.

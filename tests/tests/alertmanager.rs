@@ -17,6 +17,7 @@ use alertmanager::scenarios::{INHIBITION, ROUTES, Scenario, TIMES};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use weir_alerter::notify::{Alert, ConfigSource, Notifier};
+use weir_service::time::now_unix_ms;
 use weir_tests::alertmanager::{Alertmanager, is_there};
 use weir_tests::{Webhook, Weir, skip, until};
 
@@ -25,10 +26,6 @@ const STEP: Duration = Duration::from_secs(4);
 const THEIRS: &str = "http://alertmanager.test";
 const OURS: &str = "http://weir.test";
 const PATIENCE: Duration = Duration::from_mins(1);
-
-fn now_ms() -> i64 {
-    weir_service::time::now_unix_nano() / 1_000_000
-}
 
 fn labels(text: &str) -> BTreeMap<String, String> {
     text.split(' ').filter_map(|pair| pair.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
@@ -56,7 +53,7 @@ async fn post(client: &reqwest::Client, url: &str, alerts: &[Alert]) {
             "labels": *alert.labels,
             "annotations": *alert.annotations,
             "startsAt": time(alert.starts_at_ms),
-            "endsAt": time(alert.ends_at_ms.unwrap_or(now_ms() + 3_600_000)),
+            "endsAt": time(alert.ends_at_ms.unwrap_or(now_unix_ms() + 3_600_000)),
             "generatorURL": alert.generator_url,
         })
     };
@@ -82,7 +79,7 @@ async fn run((config, steps): Scenario) -> [BTreeSet<String>; 2] {
     let client = client();
     let mut firing: BTreeMap<&str, i64> = BTreeMap::new();
     for step in steps {
-        let now = now_ms();
+        let now = now_unix_ms();
         let (mut changed, mut resolved) = (Vec::new(), Vec::new());
         for line in *step {
             let (sign, text) = line.split_once(' ').unwrap();

@@ -6,7 +6,7 @@
 mod captures;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use prost::Message as _;
 use serde_json::{Value, json};
@@ -50,7 +50,7 @@ struct Callers {
 impl Callers {
     /// Sends calls that end now.
     async fn call(&mut self, tenant: &str, service: &str, namespace: &str, slow: bool) {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
+        let now = weir_service::time::now_unix_nano_unsigned();
         let spans = (0..10).map(|_| {
             self.ids += 1;
             Span {

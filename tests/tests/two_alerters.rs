@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use prost::Message as _;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -33,7 +33,7 @@ fn fires(n: u64, second: u64) -> bool {
 
 /// Says which alerts fire in this second, of `most`.
 async fn say(client: &reqwest::Client, url: &str, second: u64, most: u64) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let now = weir_service::time::now_unix_nano_unsigned();
     let points = (0..most).filter(|n| n * EVERY <= second).map(|n| NumberDataPoint {
         attributes: vec![text("n", &n.to_string())],
         time_unix_nano: now,

@@ -190,7 +190,7 @@ fn shown(api: &Api, tenants: &Tenants, asked: &Asked) -> Vec<(Value, BTreeMap<u6
             receivers.entry(fingerprint(&alert.labels)).or_default().insert(group.receiver.clone());
         }
     }
-    let now_ms = weir_service::time::now_unix_nano() / 1_000_000;
+    let now_ms = weir_service::time::now_unix_ms();
     let shown = Shown { view, asked, receivers, now_ms, updated_ms };
     let taken = groups.iter().filter(|group| asked.takes_receiver(&group.receiver));
     let group = taken.map(|group| {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use axum::Json;
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
+use weir_service::time::now_unix_ms;
 
 use super::answer::{Answer, Failure, TRUNCATED, instant, list, matrix, success};
 use super::parameters::{Asked, Parameters};
@@ -21,10 +22,6 @@ use crate::series::read::Labels;
 const LIST: usize = 100_000;
 /// Event time further behind is not what a query without a time means.
 const NEAR_MS: i64 = 60_000;
-
-fn now_ms() -> i64 {
-    weir_service::time::now_unix_nano() / 1_000_000
-}
 
 fn expression(parameters: &Parameters) -> Result<Query, Failure> {
     let missing = || Failure::parameter("query", "it is missing; it holds a PromQL expression");
@@ -84,7 +81,7 @@ impl Extras {
 impl Api {
     /// Event time up to which all calls are here, in whole seconds, where it is near the wall clock; else that.
     fn present_ms(&self) -> i64 {
-        let (now, event) = (now_ms(), self.sight.watermark().map(|nano| (nano / 1_000_000) as i64));
+        let (now, event) = (now_unix_ms(), self.sight.watermark().map(|nano| (nano / 1_000_000) as i64));
         event.filter(|event| (event - now).abs() < NEAR_MS).map_or(now, |event| event.div_euclid(1000) * 1000)
     }
 

@@ -7,20 +7,17 @@ use serde_json::{Value, json};
 use weir_service::auth::{Credential, Tenants};
 use weir_service::http::{Json as Posted, Problem, Query};
 use weir_service::telemetry::whole;
+use weir_service::time::now_unix_ms;
 
 use super::Api;
 use super::view::{TENANT, is_for};
 use crate::notify::{BookError, LabelMatcher, MatcherError, PostedSilence, Silence, SilenceMatcher};
 
-fn now_ms() -> i64 {
-    weir_service::time::now_unix_nano() / 1_000_000
-}
-
 fn shown(silence: &Silence) -> Value {
     let time = |ms: i64| weir_service::time::format(ms.saturating_mul(1_000_000));
     json!({
         "id": silence.id,
-        "status": {"state": silence.state(now_ms())},
+        "status": {"state": silence.state(now_unix_ms())},
         "matchers": silence.matchers,
         "startsAt": time(silence.starts_at_ms),
         "endsAt": time(silence.ends_at_ms),
@@ -105,10 +102,10 @@ pub(super) async fn post(
     let put = move |api: &Api| {
         let view = api.sight.of(&tenants);
         if posted.id.is_empty() {
-            return view.new_silences().put(posted, now_ms());
+            return view.new_silences().put(posted, now_unix_ms());
         }
         let book = view.book(&posted.id).ok_or_else(|| BookError::Unknown(posted.id.clone()))?;
-        book.put(posted, now_ms())
+        book.put(posted, now_unix_ms())
     };
     Ok(Json(json!({"silenceID": api.change(put).await?})))
 }
@@ -121,7 +118,7 @@ pub(super) async fn delete(
     let expire = move |api: &Api| {
         let view = api.sight.of(&tenants);
         let book = view.book(&id).ok_or_else(|| BookError::Unknown(id.clone()))?;
-        book.expire(&id, now_ms())
+        book.expire(&id, now_unix_ms())
     };
     api.change(expire).await?;
     Ok(StatusCode::OK)

@@ -53,7 +53,7 @@ pub(super) async fn alerts(Of(api): Of<Api>, tenants: Tenants) -> Result<Json<Va
 fn all_alerts(api: &Api, tenants: &Tenants) -> Json<Value> {
     let view = api.sight.of(tenants);
     let mut alerts = Vec::new();
-    let now_ms = weir_service::time::now_unix_nano() / 1_000_000;
+    let now_ms = weir_service::time::now_unix_ms();
     for group in view.status() {
         for rule in &group.rules {
             for alert in &rule.alerts {

@@ -84,7 +84,7 @@ pub(crate) fn retry_after(value: &reqwest::header::HeaderValue) -> Option<i64> {
         return Some(i64::from(seconds) * 1000);
     }
     let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_millisecond();
-    Some(date.saturating_sub(weir_service::time::now_unix_nano() / 1_000_000).max(0))
+    Some(date.saturating_sub(weir_service::time::now_unix_ms()).max(0))
 }
 
 fn build(config: &HttpConfig, is_plain: bool) -> Result<reqwest::Client, ClientError> {

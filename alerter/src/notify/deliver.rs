@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
@@ -14,6 +14,7 @@ use weir_bus::Bus;
 use weir_proto::v1;
 use weir_proto::v1::notification::Of;
 use weir_service::telemetry::whole;
+use weir_service::time::now_unix_ms;
 
 use super::book::Book;
 use super::channel::Answer;
@@ -73,10 +74,6 @@ impl std::fmt::Debug for Notifier {
     }
 }
 
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
 impl Notifier {
     /// Made from the configuration and from what a snapshot says was told already. Nothing is sent before
     /// [`Notifier::run`].
@@ -116,7 +113,7 @@ impl Notifier {
 
     /// Another alerter is about to tell.
     pub(super) fn others_send(&self, group: &v1::NotifiedGroup) {
-        self.shared.groups.lock().others_send(group, now_ms());
+        self.shared.groups.lock().others_send(group, now_unix_ms());
     }
 
     /// Another alerter told.
@@ -128,7 +125,7 @@ impl Notifier {
 
     /// Takes all alerts that fire or were resolved lately, in place of those of the call before. Never waits.
     pub fn update(&self, alerts: Vec<Alert>) {
-        self.shared.groups.lock().update(alerts, now_ms());
+        self.shared.groups.lock().update(alerts, now_unix_ms());
         self.shared.wake.notify_one();
     }
 
@@ -139,7 +136,7 @@ impl Notifier {
         let mut groups = self.shared.groups.lock();
         *self.shared.sender.lock() = sender;
         *self.shared.at_once.lock() = at_once(options);
-        groups.replace(options, now_ms());
+        groups.replace(options, now_unix_ms());
         drop(groups);
         self.shared.wake.notify_one();
         Ok(())
@@ -167,7 +164,7 @@ impl Notifier {
 
     /// What was told, for the snapshot.
     pub fn notified(&self) -> Vec<v1::NotifiedGroup> {
-        self.shared.groups.lock().notified(now_ms())
+        self.shared.groups.lock().notified(now_unix_ms())
     }
 
     /// What receivers are owed, for the snapshot.
@@ -187,9 +184,9 @@ impl Notifier {
             let (due, next) = {
                 let mut groups = self.shared.groups.lock();
                 if self.lead.holds() {
-                    (groups.due(now_ms()), groups.next_ms())
+                    (groups.due(now_unix_ms()), groups.next_ms())
                 } else {
-                    (Vec::new(), Some(now_ms() + LOOK_MS))
+                    (Vec::new(), Some(now_unix_ms() + LOOK_MS))
                 }
             };
             let remembered = self.shared.groups.lock().take_remembered();
@@ -205,7 +202,7 @@ impl Notifier {
                 let notifier = self.clone();
                 under_way.spawn(async move { notifier.deliver(delivery).await });
             }
-            let wait = next.map_or(3_600_000, |next| next.saturating_sub(now_ms()).clamp(1, 3_600_000));
+            let wait = next.map_or(3_600_000, |next| next.saturating_sub(now_unix_ms()).clamp(1, 3_600_000));
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = self.shared.wake.notified() => {}
@@ -228,11 +225,11 @@ impl Notifier {
         let Ok(_permit) = at_once.acquire().await else { return };
         let (receiver, channel) = (delivery.receiver.as_str(), delivery.channel.kind());
         if !self.announced(&delivery).await {
-            self.shared.groups.lock().done(&delivery, Outcome::Held, now_ms());
+            self.shared.groups.lock().done(&delivery, Outcome::Held, now_unix_ms());
             return self.shared.wake.notify_one();
         }
         let sender = self.shared.sender.lock().clone();
-        let (answer, after_ms) = sender.send(delivery.clone(), now_ms()).await;
+        let (answer, after_ms) = sender.send(delivery.clone(), now_unix_ms()).await;
         let outcome = match answer {
             Answer::Taken => Outcome::Taken,
             Answer::Again(why) => {
@@ -252,12 +249,12 @@ impl Notifier {
         };
         let labels = [("receiver", receiver.to_owned()), ("channel", channel.to_owned()), ("outcome", name.to_owned())];
         self.shared.sent.add(1, &labels.map(|(name, value)| KeyValue::new(name, value)));
-        if self.shared.groups.lock().done(&delivery, outcome, now_ms()) {
+        if self.shared.groups.lock().done(&delivery, outcome, now_unix_ms()) {
             self.shared.changed.send_modify(|version| *version += 1);
         }
         self.shared.wake.notify_one();
         if outcome == Outcome::Taken {
-            self.tell_others(&delivery.name, delivery.message(now_ms())).await;
+            self.tell_others(&delivery.name, delivery.message(now_unix_ms())).await;
         }
     }
 
@@ -273,13 +270,13 @@ impl Notifier {
     /// Lets other alerters know that a delivery is about to be sent; false where it may not be.
     async fn announced(&self, delivery: &Delivery) -> bool {
         let timeout = i64::try_from(delivery.channel.common().timeout.0.as_millis()).unwrap_or(i64::MAX);
-        let until = now_ms().saturating_add(timeout).saturating_add(MORE_MS);
+        let until = now_unix_ms().saturating_add(timeout).saturating_add(MORE_MS);
         let announced = self.lead.announce(&delivery.name, Of::Sending(delivery.message(until))).await;
         if let Err(error) = &announced {
             tracing::warn!(receiver = delivery.receiver, error = %whole(error), "a notification waits for the bus");
         }
         // Others wait until then, so the answer is to have come.
-        let in_time = now_ms().saturating_add(timeout) <= until;
+        let in_time = now_unix_ms().saturating_add(timeout) <= until;
         announced.is_ok() && in_time && self.lead.holds()
     }
 }

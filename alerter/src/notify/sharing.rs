@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use prost::Message as _;
 use tokio::sync::watch;
@@ -17,6 +17,7 @@ use weir_bus::{Bus, Consumer, Error, Event, Message, Partition, Position};
 use weir_proto::v1::notification::Of;
 use weir_proto::{topic, v1};
 use weir_service::telemetry::whole;
+use weir_service::time::now_unix_ms;
 
 use super::book::Book;
 use super::deliver::Notifier;
@@ -173,7 +174,7 @@ impl Sharing {
 
     async fn learn_silence(&self, silence: Silence) {
         let silences = self.silences.clone();
-        let learned = tokio::task::spawn_blocking(move || silences.learn(silence, now_ms())).await;
+        let learned = tokio::task::spawn_blocking(move || silences.learn(silence, now_unix_ms())).await;
         if let Ok(Err(error)) = learned {
             tracing::error!(error = %whole(&error), "a silence of another alerter cannot be written");
         }
@@ -199,8 +200,4 @@ async fn next(member: &mut Option<Consumer>) -> Result<Event, Error> {
         Some(member) => member.next(BATCH, CONFIRM).await,
         None => std::future::pending().await,
     }
-}
-
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -83,10 +83,14 @@ fn wrong(text: impl Into<String>) -> TemplateError {
     TemplateError::Exec(text.into())
 }
 
-fn sample(labels: &BTreeMap<String, String>, value: f64) -> Data {
-    let labels: BTreeMap<String, Data> =
-        labels.iter().map(|(name, value)| (name.clone(), Data::from(value.clone()))).collect();
-    Data::from(BTreeMap::from([("Labels".to_owned(), Data::from(labels)), ("Value".to_owned(), Data::Float(value))]))
+/// Labels as a template sees them.
+pub(super) fn labels(labels: &BTreeMap<String, String>) -> Data {
+    let values = labels.iter().map(|(name, value)| (name.clone(), Data::from(value.clone())));
+    Data::from(values.collect::<BTreeMap<String, Data>>())
+}
+
+fn sample(of: &BTreeMap<String, String>, value: f64) -> Data {
+    Data::from(BTreeMap::from([("Labels".to_owned(), labels(of)), ("Value".to_owned(), Data::Float(value))]))
 }
 
 fn part(of: &Data, name: &str) -> Result<Data, TemplateError> {
@@ -97,8 +101,7 @@ fn part(of: &Data, name: &str) -> Result<Data, TemplateError> {
 }
 
 fn label(of: &Data, name: &str) -> Result<Data, TemplateError> {
-    let label = go::index(&[part(of, "Labels")?, Data::from(name)])?;
-    Ok(label)
+    go::index(&[part(of, "Labels")?, Data::from(name)])
 }
 
 /// Adds the functions. `query` answers one sample of zero without labels, as while a text is checked, when nobody is

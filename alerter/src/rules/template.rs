@@ -141,13 +141,9 @@ fn data(
     external_url: &str,
     external_labels: &BTreeMap<String, String>,
 ) -> Value {
-    let map = |labels: &BTreeMap<String, String>| {
-        let values = labels.iter().map(|(name, value)| (name.clone(), Value::from(value.clone())));
-        Value::from(values.collect::<BTreeMap<String, Value>>())
-    };
     Value::from(BTreeMap::from([
-        ("Labels".to_owned(), map(labels)),
-        ("ExternalLabels".to_owned(), map(external_labels)),
+        ("Labels".to_owned(), asking::labels(labels)),
+        ("ExternalLabels".to_owned(), asking::labels(external_labels)),
         ("ExternalURL".to_owned(), Value::from(external_url)),
         ("Value".to_owned(), Value::Float(value)),
     ]))

@@ -20,6 +20,7 @@ use weir_proto::externalscaler::{
     ScaledObjectRef,
 };
 use weir_service::auth::Tenants;
+use weir_service::time::now_unix_ms;
 
 use super::answer::{Answer, Unanswered};
 use super::askers::{About, Asker, Askers, Kind};
@@ -98,7 +99,7 @@ impl Keda {
         match (tenants, trigger) {
             (Ok(tenants), Ok(trigger)) => Ok(Asking { asker, trigger, tenants }),
             (Err(error), _) | (_, Err(error)) => {
-                self.askers.note(asker, about, Err(&error), super::now_ms());
+                self.askers.note(asker, about, Err(&error), now_unix_ms());
                 Err(error)
             }
         }
@@ -122,7 +123,7 @@ impl Keda {
             activation: Some(trigger.activation),
         };
         let answer = answer.map(|answer| (answer.value, Some(trigger.is_active(answer.value)), answer.time_ms));
-        self.askers.note(asking.asker.clone(), about, answer, super::now_ms());
+        self.askers.note(asking.asker.clone(), about, answer, now_unix_ms());
     }
 }
 

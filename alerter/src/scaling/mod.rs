@@ -177,7 +177,3 @@ async fn in_time(request: axum::extract::Request, next: axum::middleware::Next) 
     let answered = tokio::time::timeout(ANSWER, next.run(request)).await;
     answered.unwrap_or_else(|_| Status::deadline_exceeded(format!("no answer within {ANSWER:?}")).into_http())
 }
-
-fn now_ms() -> i64 {
-    weir_service::time::now_unix_nano() / 1_000_000
-}

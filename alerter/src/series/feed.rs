@@ -25,6 +25,7 @@ use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
 use weir_proto::{topic, v1};
 use weir_service::health::Part as Health;
 use weir_service::telemetry::whole;
+use weir_service::time::now_unix_ms;
 
 use super::foreign::Foreign;
 use super::progress::{Collectors, Of, Presence, Standing};
@@ -88,7 +89,7 @@ impl Shared {
         if !self.whole.load(Ordering::Acquire) {
             return None;
         }
-        self.watermark_at(Instant::now(), wall_ms())
+        self.watermark_at(Instant::now(), now_unix_ms())
     }
 
     /// The same as of a time of the clock that silence of collectors is measured by, and of the wall clock in unix
@@ -149,10 +150,6 @@ impl Read for Shared {
     fn each(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64, take: &mut dyn FnMut(Series) -> ControlFlow<()>) {
         self.store.read().each(matchers, start_ms, end_ms, take);
     }
-}
-
-fn wall_ms() -> i64 {
-    weir_service::time::now_unix_nano() / 1_000_000
 }
 
 /// The feeding task.
@@ -274,7 +271,7 @@ impl Feed {
                 let (low, high) = self.bus.offsets(&partition).await?;
                 if !positions.iter().any(|position| position.partition == partition) {
                     // What a collector said last stands, however long ago it was.
-                    let since = wall_ms() - self.history.as_millis() as i64;
+                    let since = now_unix_ms() - self.history.as_millis() as i64;
                     let offset =
                         if name == topic::PROGRESS { low } else { offset_since(&self.bus, &partition, since).await? };
                     positions.push(Position { partition: partition.clone(), offset });
@@ -379,7 +376,7 @@ impl Feed {
 
     /// Asks whether all was read of the partitions of metrics that others write to.
     async fn ask(&self, positions: &[Position]) {
-        let (now, wall_ms) = (Instant::now(), wall_ms());
+        let (now, wall_ms) = (Instant::now(), now_unix_ms());
         let active = {
             let (collectors, foreign) = (self.shared.collectors.lock(), self.shared.foreign.lock());
             foreign.active(&collectors.others((0, foreign.end()), now, self.shared.absent_after).1, wall_ms)

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use weir_service::health::Part;
 use weir_service::http::Peer;
 use weir_service::telemetry::whole;
+use weir_service::time::now_unix_ms;
 use weir_service::tls::Authorities;
 
 pub(super) use self::kubernetes::Source;
@@ -221,7 +222,7 @@ async fn value(
         selector,
     };
     let noted = answer.as_ref().map(|answer| (answer.value, None, answer.time_ms));
-    external.askers.note(asker, about, noted, super::now_ms());
+    external.askers.note(asker, about, noted, now_unix_ms());
     Ok(Json(list(&metric, &answer.map_err(Failure::from)?)))
 }
 
