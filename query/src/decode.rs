@@ -15,7 +15,7 @@ use weir_proto::otlp::resource::v1::Resource;
 use weir_proto::otlp::trace::v1::Span;
 
 use crate::line::{Body, Line, LineId, OfSpan, Source};
-use crate::{fields, interface};
+use crate::{body, fields, interface};
 
 /// A record of the bus: where it lies, and when it came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,20 +141,23 @@ impl Sources {
     }
 }
 
-/// A log record as a line; `arrival_ms` (since the epoch) is its time where it names none.
+/// A log record as a line; `arrival_ms` (since the epoch) is its time where it names none. What its body says as a JSON
+/// object of severity, trace and span is the line's where the record says nothing of it.
 pub fn log_record(record: LogRecord, id: LineId, arrival_ms: i64, source: Arc<Source>) -> Line {
-    Line {
+    let mut line = Line {
         id,
         time: time([record.time_unix_nano, record.observed_time_unix_nano], arrival_ms),
         severity: u8::try_from(record.severity_number).ok().filter(|number| *number <= 24).unwrap_or(0),
         severity_text: record.severity_text,
-        body: body(record.body),
+        body: body_of(record.body),
         trace_id: record.trace_id.into(),
         span_id: record.span_id.into(),
         attributes: attributes(record.attributes),
         source,
         span: None,
-    }
+    };
+    body::fill(&mut line);
+    line
 }
 
 /// A span as a line: its time is its start, else its end, else its arrival; its attributes are as they came, and its body
@@ -204,7 +207,7 @@ fn nanos(time: u64) -> i64 {
     i64::try_from(time).unwrap_or(i64::MAX)
 }
 
-fn body(value: Option<AnyValue>) -> Body {
+fn body_of(value: Option<AnyValue>) -> Body {
     match value.and_then(|any| any.value) {
         None => Body::Text(String::new()),
         Some(Value::StringValue(text)) => Body::Text(text),

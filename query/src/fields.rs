@@ -10,14 +10,52 @@ use weir_proto::otlp::common::v1::{AnyValue, ArrayValue, KeyValue};
 /// Deepest nesting that is looked into.
 const DEPTH: usize = 16;
 
+/// What a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Text.
+    Text,
+    /// A whole number.
+    Int,
+    /// Any other number.
+    Double,
+    /// True or false.
+    Bool,
+    /// Bytes, whose text is hexadecimal.
+    Bytes,
+}
+
+impl Kind {
+    /// OTLP's name of it: `string`, `int`, `double`, `bool` or `bytes`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "string",
+            Self::Int => "int",
+            Self::Double => "double",
+            Self::Bool => "bool",
+            Self::Bytes => "bytes",
+        }
+    }
+
+    /// Whether it is compared by value.
+    pub fn is_number(self) -> bool {
+        matches!(self, Self::Int | Self::Double)
+    }
+}
+
 /// Calls `each` with the flattened name and text of every value.
 pub fn each(attributes: &[(String, Value)], mut each: impl FnMut(&str, &str)) {
+    each_kind(attributes, |name, text, _| each(name, text));
+}
+
+/// Calls `each` with the flattened name, text and kind of every value.
+pub fn each_kind(attributes: &[(String, Value)], mut each: impl FnMut(&str, &str, Kind)) {
     for (name, value) in attributes {
         walk(name, value, DEPTH, &mut each);
     }
 }
 
-fn walk(name: &str, value: &Value, depth: usize, each: &mut impl FnMut(&str, &str)) {
+fn walk(name: &str, value: &Value, depth: usize, each: &mut impl FnMut(&str, &str, Kind)) {
     match value {
         _ if depth == 0 => {}
         Value::ArrayValue(array) => {
@@ -32,8 +70,12 @@ fn walk(name: &str, value: &Value, depth: usize, each: &mut impl FnMut(&str, &st
                 }
             }
         }
-        Value::StringValue(text) => each(name, text),
-        leaf => each(name, &text(leaf)),
+        Value::StringValue(text) => each(name, text, Kind::Text),
+        Value::BoolValue(_) => each(name, &text(value), Kind::Bool),
+        Value::IntValue(_) => each(name, &text(value), Kind::Int),
+        Value::DoubleValue(_) => each(name, &text(value), Kind::Double),
+        Value::BytesValue(_) => each(name, &text(value), Kind::Bytes),
+        Value::StringValueStrindex(_) => {}
     }
 }
 
@@ -43,17 +85,17 @@ pub fn is_nested(value: &Value) -> bool {
 }
 
 /// Whether any value of the field `name` passes.
-pub fn any(attributes: &[(String, Value)], name: &str, mut test: impl FnMut(&str) -> bool) -> bool {
+pub fn any(attributes: &[(String, Value)], name: &str, mut test: impl FnMut(&str, Kind) -> bool) -> bool {
     attributes.iter().filter(|(key, _)| within(key, name)).any(|(key, value)| {
         let mut found = false;
-        walk(key, value, DEPTH, &mut |field, text| found = found || (field == name && test(text)));
+        walk(key, value, DEPTH, &mut |field, text, kind| found = found || (field == name && test(text, kind)));
         found
     })
 }
 
 /// Whether the field is there, as a value or as a map of values.
 pub fn has(attributes: &[(String, Value)], name: &str) -> bool {
-    attributes.iter().any(|(key, _)| key == name) || any(attributes, name, |_| true)
+    attributes.iter().any(|(key, _)| key == name) || any(attributes, name, |_, _| true)
 }
 
 /// The value of the field `name`, as it came: that of the first attribute of this name, else what lies under it in maps;
@@ -100,6 +142,7 @@ pub fn text(value: &Value) -> String {
         Value::StringValue(text) => text.clone(),
         Value::BoolValue(value) => value.to_string(),
         Value::IntValue(value) => value.to_string(),
+        Value::DoubleValue(value) if *value == 0.0 => "0".to_owned(),
         Value::DoubleValue(value) => value.to_string(),
         Value::BytesValue(bytes) => hex::encode(bytes),
         other => json(other).to_string(),

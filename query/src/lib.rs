@@ -3,13 +3,16 @@
 //! of the bus's records. What compiles a tree for an index is the index's own.
 
 pub mod ast;
+pub mod body;
 pub mod decode;
 mod error;
 mod field;
 pub mod fields;
+mod fuzzy;
 mod interface;
 pub mod line;
-mod matcher;
+pub mod matcher;
+mod number;
 mod parse;
 pub mod pattern;
 pub mod severity;
@@ -18,6 +21,8 @@ mod value;
 pub mod words;
 
 pub use error::CompileError;
+pub use fuzzy::Fuzzy;
 pub use matcher::Matcher;
+pub use number::canonical;
 pub use parse::{ParseError, parse};
 pub use value::{FieldError, FieldPath, Found, value};

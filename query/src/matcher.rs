@@ -27,51 +27,70 @@
 //! A duration or an end that cannot be read as one is in no span, but no error: a log record may have an attribute of
 //! that name with any text. The body of a span is empty, so no word is in it.
 
-use regex::Regex;
-use weir_service::terminal::shown_text;
+mod field;
+mod near;
+mod text;
+mod value;
 
-use crate::ast::{Bound, Query, Test};
+use crate::ast::{Query, Test};
+use crate::body;
 use crate::error::CompileError;
 use crate::field::Field;
 use crate::line::Line;
-use crate::pattern::{glob, spans_words, word_glob};
-use crate::span_field::{SpanField, SpanTest};
-use crate::words::{each_word, words};
-use crate::{fields, severity};
+use crate::severity;
+
+pub use self::field::{FieldTest, Reads};
+pub use self::near::Near;
+pub use self::text::{Phrase, TextTest, WordPattern};
+pub use self::value::listed;
+
+/// Most patterns, expressions and fuzzy words of a query: each may take a megabyte.
+const MOST_PATTERNS: usize = 128;
 
 /// A compiled query.
 #[derive(Debug, Clone)]
 pub struct Matcher(Node);
 
+/// A compiled query's tree.
 #[derive(Debug, Clone)]
-enum Node {
+pub enum Node {
+    /// Everything.
     All,
+    /// All of them.
     And(Vec<Node>),
+    /// Any of them.
     Or(Vec<Node>),
+    /// Not this.
     Not(Box<Node>),
-    Words(Phrase),
-    /// Text without any word, lowercased.
-    Literal(String),
-    WordGlob(Regex),
-    BodyGlob(Regex),
-    Severity(u8, u8),
-    Time(i64, i64),
-    Value(Field, ValueTest),
-    /// A name that means one thing on a span, and another on other lines.
-    SpanOr(SpanTest, Field, ValueTest),
+    /// One condition.
+    Leaf(Leaf),
 }
 
+/// One condition.
 #[derive(Debug, Clone)]
-enum ValueTest {
-    Is(String),
-    Glob(Regex),
-    Exists,
-    Range(Bound, Bound),
+pub enum Leaf {
+    /// Of the texts in which bare words are looked for ([`body::each_text`]).
+    Text(TextTest),
+    /// The severity's number ([`severity::number`]) lies between these, both included.
+    Severity(u8, u8),
+    /// The event time, in nanoseconds since the epoch, lies between these, both included.
+    Time(i64, i64),
+    /// Of a field.
+    Field(Box<FieldTest>),
 }
 
 impl Matcher {
     /// Compiles a query; `now` (nanoseconds since the epoch) is what relative times in it mean.
     pub fn new(query: &Query, now: i64) -> Result<Self, CompileError> {
+        let mut patterns = 0;
+        query.each_field(&mut |_, test| {
+            patterns += usize::from(matches!(test, Test::Glob(_) | Test::Regex(_) | Test::Fuzzy(..)))
+        });
+        if patterns > MOST_PATTERNS {
+            let text =
+                format!("a query has at most {MOST_PATTERNS} patterns, expressions and fuzzy words, not {patterns}");
+            return Err(CompileError(text));
+        }
         compile(query, now).map(Self)
     }
 
@@ -79,174 +98,134 @@ impl Matcher {
     pub fn matches(&self, line: &Line) -> bool {
         self.0.matches(line)
     }
+
+    /// The tree, for what decides in another way than line by line.
+    pub fn root(&self) -> &Node {
+        &self.0
+    }
 }
 
 fn compile(query: &Query, now: i64) -> Result<Node, CompileError> {
-    let list = |queries: &[Query]| queries.iter().map(|q| compile(q, now)).collect::<Result<Vec<_>, _>>();
     Ok(match query {
         Query::All => Node::All,
-        Query::And(queries) => Node::And(list(queries)?),
-        Query::Or(queries) => Node::Or(list(queries)?),
+        Query::And(queries) => Node::And(queries.iter().map(|q| compile(q, now)).collect::<Result<_, _>>()?),
+        Query::Or(queries) => any(queries, now)?,
         Query::Not(query) => Node::Not(Box::new(compile(query, now)?)),
-        Query::Field(name, test) => match (Field::of(name), test) {
-            (Field::Body, Test::Is(text)) => match words(text) {
-                found if found.is_empty() => Node::Literal(text.to_lowercase()),
-                found => Node::Words(Phrase::new(found)),
-            },
-            (Field::Body, Test::Glob(pattern)) if spans_words(pattern) => Node::BodyGlob(glob(pattern, false)?),
-            (Field::Body, Test::Glob(pattern)) => Node::WordGlob(word_glob(pattern)?),
-            (Field::Severity, test @ (Test::Is(_) | Test::Range(..))) => {
-                let (low, high) = severity::levels(test)?;
-                Node::Severity(low, high)
-            }
-            (Field::Timestamp, Test::Is(_) | Test::Range(..)) => {
-                let (low, high) = test.interval(|text| time(text, now))?;
-                Node::Time(low, high)
-            }
-            (field, test) => match SpanField::of(name) {
-                Some(own) => Node::SpanOr(SpanTest::new(own, test, now), field, ValueTest::new(test)?),
-                None => Node::Value(field, ValueTest::new(test)?),
-            },
-        },
+        Query::Field(name, test) => of_field(name, test, now)?,
     })
 }
 
-fn time(text: &str, now: i64) -> Result<i64, CompileError> {
-    weir_service::time::parse(text, now).map_err(|wrong| CompileError(format!("timestamp: {wrong}")))
+/// Words of the body, and values of one field, are looked for all at once.
+fn any(queries: &[Query], now: i64) -> Result<Node, CompileError> {
+    let mut nodes = Vec::new();
+    let mut one_word = None;
+    let mut values: Vec<(&str, Vec<&str>)> = Vec::new();
+    for query in queries {
+        if let Query::Field(name, Test::Is(text)) = query
+            && is_plain(name)
+        {
+            match values.iter_mut().find(|(field, _)| field == name) {
+                Some((_, texts)) => texts.push(text),
+                None => values.push((name, vec![text])),
+            }
+            continue;
+        }
+        match compile(query, now)? {
+            Node::Leaf(Leaf::Text(TextTest::AnyWord(words))) => {
+                one_word.get_or_insert_with(ahash::AHashSet::new).extend(words);
+            }
+            node => nodes.push(node),
+        }
+    }
+    let of_values = values.into_iter().map(|(name, texts)| leaf(FieldTest::any_of(name, texts)));
+    nodes.extend(of_values);
+    nodes.extend(one_word.map(|words| Node::Leaf(Leaf::Text(TextTest::AnyWord(words)))));
+    Ok(if nodes.len() == 1 { nodes.swap_remove(0) } else { Node::Or(nodes) })
+}
+
+/// Whether the field's values are compared by their texts alone.
+fn is_plain(name: &str) -> bool {
+    let is_text = matches!(
+        Field::of(name),
+        Field::Service
+            | Field::Tenant
+            | Field::TraceId
+            | Field::SpanId
+            | Field::Resource(_)
+            | Field::Attribute(_)
+            | Field::Either(_)
+    );
+    is_text && !name.contains('*') && crate::span_field::SpanField::of(name).is_none() && name != LEVEL
+}
+
+/// The severity's name among users of Elasticsearch.
+const LEVEL: &str = "log.level";
+
+fn of_field(name: &str, test: &Test, now: i64) -> Result<Node, CompileError> {
+    Ok(match (Field::of(name), test) {
+        (Field::Body, test) => match TextTest::new(test)? {
+            Some(text) => Node::Leaf(Leaf::Text(text)),
+            None => leaf(FieldTest::new(name, test, now)?),
+        },
+        (Field::Severity, test @ (Test::Is(_) | Test::Range(..))) if !is_empty(test) => {
+            let (low, high) = severity::levels(test)?;
+            Node::Leaf(Leaf::Severity(low, high))
+        }
+        (Field::Timestamp, Test::Is(_) | Test::Range(..)) => {
+            let (low, high) = test.interval(|text| time(text, now))?;
+            Node::Leaf(Leaf::Time(low, high))
+        }
+        // The name of an attribute too.
+        (Field::Either(_), test) if name == LEVEL => {
+            let own = of_field("severity", test, now).ok();
+            Node::Or(own.into_iter().chain([leaf(FieldTest::new(name, test, now)?)]).collect())
+        }
+        _ => leaf(FieldTest::new(name, test, now)?),
+    })
+}
+
+fn is_empty(test: &Test) -> bool {
+    matches!(test, Test::Is(text) if text.is_empty())
+}
+
+fn leaf(test: FieldTest) -> Node {
+    Node::Leaf(Leaf::Field(Box::new(test)))
+}
+
+fn time(text: &str, now: i64) -> Result<(i64, i64), CompileError> {
+    weir_service::time::parse_stretch(text, now).map_err(|wrong| CompileError(format!("timestamp: {wrong}")))
 }
 
 impl Node {
-    fn matches(&self, line: &Line) -> bool {
+    /// Whether the line matches.
+    pub fn matches(&self, line: &Line) -> bool {
         match self {
             Self::All => true,
             Self::And(nodes) => nodes.iter().all(|node| node.matches(line)),
             Self::Or(nodes) => nodes.iter().any(|node| node.matches(line)),
             Self::Not(node) => !node.matches(line),
-            Self::Words(phrase) => phrase.is_in(&line.body.text()),
-            Self::Literal(text) => line.body.text().to_lowercase().contains(text.as_str()),
-            Self::WordGlob(pattern) => {
-                let mut found = false;
-                each_word(&line.body.text(), |word| found = found || pattern.is_match(word));
-                found
-            }
-            // As words are seen, which the index looks for.
-            Self::BodyGlob(pattern) => pattern.is_match(&shown_text(&line.body.text())),
+            Self::Leaf(leaf) => leaf.matches(line),
+        }
+    }
+}
+
+impl Leaf {
+    /// Whether the line matches.
+    pub fn matches(&self, line: &Line) -> bool {
+        match self {
+            Self::Text(test) => match &line.span {
+                None if test.passes(&line.body.text()) => true,
+                None if !body::has_escapes(&line.body) => false,
+                _ => {
+                    let mut found = false;
+                    body::each_text(line, |text| found = found || test.passes(text));
+                    found
+                }
+            },
             Self::Severity(low, high) => (*low..=*high).contains(&severity::number(line)),
             Self::Time(low, high) => (*low..=*high).contains(&line.time),
-            Self::Value(field, test) => value(field, test, line),
-            Self::SpanOr(own, field, test) => match &line.span {
-                Some(span) => own.passes(span, |text| test.is_there(text)),
-                None => value(field, test, line),
-            },
+            Self::Field(test) => test.matches(line),
         }
-    }
-}
-
-/// Words one behind the other; at least one.
-#[derive(Debug, Clone)]
-struct Phrase {
-    words: Vec<String>,
-    /// For each word, how many words before it are also the phrase's first: where to go on when the next does not come
-    /// (Knuth, Morris and Pratt), so that every word of a text is looked at once.
-    back: Vec<usize>,
-}
-
-impl Phrase {
-    fn new(words: Vec<String>) -> Self {
-        let mut back = vec![0; words.len()];
-        let mut matched = 0;
-        for at in 1..words.len() {
-            while matched > 0 && words[at] != words[matched] {
-                matched = back[matched - 1];
-            }
-            matched += usize::from(words[at] == words[matched]);
-            back[at] = matched;
-        }
-        Self { words, back }
-    }
-
-    fn is_in(&self, text: &str) -> bool {
-        let mut matched = 0;
-        each_word(text, |word| {
-            if matched == self.words.len() {
-                return;
-            }
-            while matched > 0 && self.words[matched] != word {
-                matched = self.back[matched - 1];
-            }
-            matched += usize::from(self.words[matched] == word);
-        });
-        matched == self.words.len()
-    }
-}
-
-impl ValueTest {
-    fn new(test: &Test) -> Result<Self, CompileError> {
-        Ok(match test {
-            Test::Is(text) => Self::Is(text.to_lowercase()),
-            Test::Glob(pattern) => Self::Glob(glob(pattern, true)?),
-            Test::Exists => Self::Exists,
-            Test::Range(low, high) => Self::Range(low.clone(), high.clone()),
-        })
-    }
-
-    fn passes(&self, text: &str) -> bool {
-        match self {
-            Self::Is(wanted) => text.to_lowercase() == *wanted,
-            Self::Glob(pattern) => pattern.is_match(text),
-            Self::Exists => true,
-            Self::Range(low, high) => above(text, low) && below(text, high),
-        }
-    }
-
-    /// Whether a text that is not there where it is empty passes.
-    fn is_there(&self, text: &str) -> bool {
-        !text.is_empty() && self.passes(text)
-    }
-}
-
-fn value(field: &Field, test: &ValueTest, line: &Line) -> bool {
-    let there = |text: &str| test.is_there(text);
-    let among = |attributes, name: &str| match test {
-        ValueTest::Exists => fields::has(attributes, name),
-        _ => fields::any(attributes, name, |text| test.passes(text)),
-    };
-    match field {
-        Field::Body => there(&line.body.text()),
-        Field::Service => there(&line.source.service),
-        Field::Tenant => there(&line.source.tenant),
-        Field::TraceId => there(&hex::encode(&line.trace_id)),
-        Field::SpanId => there(&hex::encode(&line.span_id)),
-        Field::Severity => there(severity::shown(line)),
-        Field::Timestamp => there(&weir_service::time::format(line.time)),
-        Field::Resource(name) => among(&line.source.resource, name),
-        Field::Attribute(name) => among(&line.attributes, name),
-        Field::Either(name) => among(&line.source.resource, name) || among(&line.attributes, name),
-    }
-}
-
-fn compare(text: &str, bound: &str) -> Option<std::cmp::Ordering> {
-    match (text.parse::<f64>(), bound.parse::<f64>()) {
-        (Ok(text), Ok(bound)) => text.partial_cmp(&bound),
-        // A number is never in a range of words, nor a word in a range of numbers.
-        (Ok(_), Err(_)) | (Err(_), Ok(_)) => None,
-        (Err(_), Err(_)) => Some(text.cmp(bound)),
-    }
-}
-
-fn above(text: &str, bound: &Bound) -> bool {
-    match bound {
-        Bound::Open => true,
-        Bound::Including(low) => compare(text, low).is_some_and(std::cmp::Ordering::is_ge),
-        Bound::Excluding(low) => compare(text, low).is_some_and(std::cmp::Ordering::is_gt),
-    }
-}
-
-fn below(text: &str, bound: &Bound) -> bool {
-    match bound {
-        Bound::Open => true,
-        Bound::Including(high) => compare(text, high).is_some_and(std::cmp::Ordering::is_le),
-        Bound::Excluding(high) => compare(text, high).is_some_and(std::cmp::Ordering::is_lt),
     }
 }
 

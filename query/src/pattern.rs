@@ -5,6 +5,9 @@ use regex::{Regex, RegexBuilder};
 use crate::error::CompileError;
 use crate::words::is_ideograph;
 
+/// Most bytes of an expression that is compiled, and of what is kept while it is used.
+const SIZE_LIMIT: usize = 1 << 20;
+
 /// Characters of a pattern with escapes undone: `Ok` stands for itself, `Err` is `*` or `?`.
 pub fn pieces(pattern: &str) -> impl Iterator<Item = Result<char, char>> {
     let mut chars = pattern.chars();
@@ -35,6 +38,29 @@ pub(crate) fn word_glob(pattern: &str) -> Result<Regex, CompileError> {
     build(pattern, &mut RegexBuilder::new(&expression(pattern, true, lower)))
 }
 
+/// An expression for a stretch of a text that begins and ends at the edge of a word, letters of either case: nowhere
+/// between two letters, digits or `_` of ASCII.
+pub(crate) fn between_words(expression: &str) -> Result<Regex, CompileError> {
+    let start = r"(?:(?-u:\b)|(?-u:\b{start-half}))";
+    let end = r"(?:(?-u:\b)|(?-u:\b{end-half}))";
+    of_expression(expression, &format!("{start}(?:{expression}){end}"))
+}
+
+/// An expression for the whole of a value, letters of either case.
+pub(crate) fn whole_value(expression: &str) -> Result<Regex, CompileError> {
+    of_expression(expression, &format!("^(?:{expression})$"))
+}
+
+fn of_expression(expression: &str, framed: &str) -> Result<Regex, CompileError> {
+    // By itself first: `a)|(b` becomes an expression only within the frame.
+    RegexBuilder::new(expression).size_limit(SIZE_LIMIT).build().map_err(|error| {
+        let text = error.to_string();
+        let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        CompileError(format!("`/{expression}/` is no regular expression that can be used: {reason}"))
+    })?;
+    build(expression, RegexBuilder::new(framed).case_insensitive(true))
+}
+
 /// The characters with the same lower case, so that what matches has the lowercase words that the index looks for; a
 /// regular expression's own folding goes further (`s` and `ſ`).
 fn either_case(text: &mut String, c: char) {
@@ -49,7 +75,7 @@ fn either_case(text: &mut String, c: char) {
 }
 
 fn build(pattern: &str, builder: &mut RegexBuilder) -> Result<Regex, CompileError> {
-    let built = builder.dot_matches_new_line(true).size_limit(1 << 20).build();
+    let built = builder.dot_matches_new_line(true).size_limit(SIZE_LIMIT).dfa_size_limit(SIZE_LIMIT).build();
     built.map_err(|_| CompileError(format!("the pattern `{pattern}` is too large: use a shorter one")))
 }
 

@@ -39,11 +39,11 @@ pub fn number(line: &Line) -> u8 {
     if line.severity > 0 { line.severity } else { range(&line.severity_text).map_or(0, |(first, _)| first) }
 }
 
-/// The severity as shown: the sender's text, else the name of the number, else empty.
-pub fn shown(line: &Line) -> &str {
-    match line.severity {
-        _ if !line.severity_text.is_empty() => &line.severity_text,
-        1..=24 => NAMES[usize::from((line.severity - 1) / 4)],
+/// The severity as shown: the name of its number, which a query may ask for; empty where it has none. What the sender
+/// wrote is in [`Line::severity_text`].
+pub fn shown(line: &Line) -> &'static str {
+    match number(line) {
+        number @ 1..=24 => NAMES[usize::from((number - 1) / 4)],
         _ => "",
     }
 }
@@ -58,13 +58,17 @@ pub fn levels(test: &Test) -> Result<(u8, u8), CompileError> {
             edge(low, |(first, _)| first, |(_, last)| last.saturating_add(1), 1)?,
             edge(high, |(_, last)| last, |(first, _)| first.saturating_sub(1), MOST)?,
         )),
-        Test::Glob(_) | Test::Exists => Ok((0, MOST)),
+        Test::Exists => Ok((1, MOST)),
+        _ => Ok((0, MOST)),
     }
 }
 
 fn level(text: &str) -> Result<(u8, u8), CompileError> {
-    let wrong =
-        || CompileError(format!("`{text}` is no severity: use trace, debug, info, warn, error, fatal or 0 to 24"));
+    let wrong = || {
+        CompileError(format!(
+            "`{text}` is no severity: use trace, debug, info, warn, error, fatal or 0 to 24, or ask for the sender's own text by `severity_text:`"
+        ))
+    };
     range(text).ok_or_else(wrong)
 }
 

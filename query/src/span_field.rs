@@ -76,11 +76,11 @@ impl SpanTest {
     pub(crate) fn new(field: SpanField, test: &Test, now: i64) -> Self {
         let is_by_value = matches!(test, Test::Is(_) | Test::Range(..));
         let within = match field {
-            SpanField::Duration | SpanField::DurationMs if is_by_value => {
-                test.interval(|text| duration(text).ok_or(())).map(|(low, high)| Self::Duration(low, high))
-            }
+            SpanField::Duration | SpanField::DurationMs if is_by_value => test
+                .interval(|text| duration(text).map(|nanos| (nanos, nanos)).ok_or(()))
+                .map(|(low, high)| Self::Duration(low, high)),
             SpanField::EndTimestamp if is_by_value => {
-                let read = |text: &str| weir_service::time::parse(text, now);
+                let read = |text: &str| weir_service::time::parse_stretch(text, now);
                 test.interval(read).map_err(drop).map(|(low, high)| Self::End(low, high))
             }
             _ => Ok(Self::Text(field)),

@@ -108,6 +108,9 @@ fn of_line(field: &Field, line: &Line) -> Option<Found> {
         Field::TraceId => text(&hex::encode(&line.trace_id)),
         Field::SpanId => text(&hex::encode(&line.span_id)),
         Field::Severity => text(severity::shown(line)),
+        Field::SeverityText => text(&line.severity_text),
+        Field::OfBody(name) => of_body(name, line),
+        Field::Message => text(&crate::body::message(&line.body)),
         Field::Timestamp => Some(Found::Time(line.time)),
         Field::Resource(name) => fields::find(&line.source.resource, name).map(|value| typed(&value)),
         Field::Attribute(name) => fields::find(&line.attributes, name).map(|value| typed(&value)),
@@ -119,6 +122,11 @@ fn either(line: &Line, name: &str) -> Option<Found> {
     fields::find(&line.attributes, name)
         .or_else(|| fields::find(&line.source.resource, name))
         .map(|value| typed(&value))
+}
+
+fn of_body(name: &str, line: &Line) -> Option<Found> {
+    let object = crate::body::object(&line.body)?;
+    json(crate::body::find(&object, name)?.clone())
 }
 
 fn of_span(own: SpanField, span: &OfSpan) -> Option<Found> {
@@ -135,15 +143,21 @@ fn text(text: &str) -> Option<Found> {
 
 fn body(body: &Body) -> Option<Found> {
     match body {
-        Body::Json(json) => match serde_json::from_str(json) {
-            Ok(Json::Null) => None,
-            Ok(Json::Bool(value)) => Some(Found::Bool(value)),
-            Ok(Json::Number(number)) => number.as_i64().map(Found::Int).or_else(|| number.as_f64().map(Found::Float)),
-            Ok(Json::String(own)) => text(&own),
-            Ok(nested) => Some(Found::Nested(nested)),
-            Err(_) => text(json),
+        Body::Json(own) => match serde_json::from_str(own) {
+            Ok(value) => json(value),
+            Err(_) => text(own),
         },
         other => text(&other.text()),
+    }
+}
+
+fn json(value: Json) -> Option<Found> {
+    match value {
+        Json::Null => None,
+        Json::Bool(value) => Some(Found::Bool(value)),
+        Json::Number(number) => number.as_i64().map(Found::Int).or_else(|| number.as_f64().map(Found::Float)),
+        Json::String(own) => text(&own),
+        nested => Some(Found::Nested(nested)),
     }
 }
 

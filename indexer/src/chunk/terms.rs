@@ -24,7 +24,7 @@ use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 use weir_proto::attribute;
 use weir_proto::otlp::common::v1::any_value::Value;
 use weir_query::line::{Line, Source};
-use weir_query::{fields, severity, words};
+use weir_query::{body, fields, severity, words};
 use weir_service::auth::MAX_TENANT;
 
 /// Name under which the tokenizer is known to the indices.
@@ -111,7 +111,7 @@ impl Terms {
 
     fn add_line(&mut self, line: &Line, with_bodies: bool) {
         if with_bodies {
-            words::each_word(&line.body.text(), |word| self.word(word));
+            body::each_text(line, |text| words::each_word(text, |word| self.word(word)));
         }
         self.fields("attributes.", &line.attributes);
         if !line.trace_id.is_empty() {

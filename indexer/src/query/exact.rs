@@ -1,6 +1,7 @@
 //! Queries that the index can count by itself.
 
 use weir_query::ast::{Query, Test};
+use weir_query::matcher::listed;
 use weir_query::words;
 
 use crate::chunk::terms;
@@ -27,7 +28,9 @@ pub fn exact(query: &Query) -> Option<Exact> {
             _ => None,
         },
         Query::Field(name, Test::Is(value)) => {
-            let value = value.to_lowercase();
+            let Some([value]) = listed(value).and_then(|values| <[String; 1]>::try_from(values).ok()) else {
+                return None;
+            };
             if terms::is_field_hashed(name, &value) || !terms::is_listed(name) {
                 return None;
             }
@@ -43,6 +46,9 @@ pub fn exact(query: &Query) -> Option<Exact> {
 }
 
 fn of_field(name: &str, need: Needs) -> Option<Exact> {
+    if name.contains('*') {
+        return None;
+    }
     if matches!(name, "service" | "tenant") || name.starts_with("resource.") {
         return Some(Exact { source: vec![need], line: None });
     }

@@ -1,6 +1,7 @@
 //! What a chunk must hold for a query to match in it: always a superset of what the matcher takes.
 
 use weir_query::ast::{Query, Test};
+use weir_query::matcher::listed;
 use weir_query::pattern::{pieces, spans_words};
 use weir_query::severity::levels;
 use weir_query::words::{is_ideograph, words};
@@ -17,7 +18,10 @@ pub fn needs(query: &Query) -> Needs {
         Query::Field(name, test @ (Test::Is(_) | Test::Range(..))) if name == "severity" => {
             levels(test).map_or(Needs::Anything, |(low, high)| Needs::Severity(low, high))
         }
-        Query::Field(name, Test::Is(value)) => field(name, |name| Needs::Field(name, value.to_lowercase())),
+        Query::Field(name, Test::Is(value)) if !value.is_empty() => match listed(value) {
+            Some(values) => any(values.into_iter().map(|value| field(name, |name| Needs::Field(name, value.clone())))),
+            None => field(name, Needs::HasField),
+        },
         Query::Field(name, Test::Exists) => field(name, Needs::HasField),
         Query::All | Query::Not(_) | Query::Field(..) => Needs::Anything,
     }
@@ -96,7 +100,10 @@ fn parts(pattern: &str) -> Needs {
 fn field(name: &str, need: impl Fn(String) -> Needs) -> Needs {
     match name {
         "service" | "tenant" | "trace_id" | "span_id" => need(name.to_owned()),
-        "severity" | "timestamp" => Needs::Anything,
+        "trace.id" => need("trace_id".to_owned()),
+        "span.id" => need("span_id".to_owned()),
+        "severity" | "severity_text" | "timestamp" | "@timestamp" | "message" | "log.level" => Needs::Anything,
+        _ if name.contains('*') || name.starts_with("body.") => Needs::Anything,
         _ if name.starts_with("resource.") || name.starts_with("attributes.") => need(name.to_owned()),
         _ => Needs::Any(vec![need(format!("resource.{name}")), need(format!("attributes.{name}"))]),
     }
