@@ -9,6 +9,7 @@ mod error;
 mod field;
 pub mod fields;
 mod fuzzy;
+pub mod hints;
 mod interface;
 pub mod line;
 pub mod matcher;
@@ -22,6 +23,7 @@ pub mod words;
 
 pub use error::CompileError;
 pub use fuzzy::Fuzzy;
+pub use hints::{Hint, hints};
 pub use matcher::Matcher;
 pub use number::canonical;
 pub use parse::{ParseError, parse};

@@ -1,10 +1,16 @@
 //! Reads Lucene's grammar as Elasticsearch users type it. Length and depth are bounded; errors name the byte at fault.
 
-use crate::ast::{Bound, Query, Test};
+mod token;
 
-const MAX_BYTES: usize = 16 * 1024;
+use self::token::{Suffix, expression, is_name, pasted, suffix};
+use crate::ast::{Bound, Query, Test};
+use crate::fuzzy::Fuzzy;
+
+const MAX_BYTES: usize = 256 * 1024;
 const MAX_DEPTH: usize = 64;
-const MAX_TESTS: usize = 1024;
+const MAX_TESTS: usize = 4096;
+/// Most places by which the words of a phrase may be moved.
+const MAX_DISTANCE: u32 = 1000;
 
 /// The query cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -142,21 +148,28 @@ impl<'a> Parser<'a> {
         }
         if self.take("(") {
             let query = self.or(depth + 1)?;
-            self.space();
-            return if self.take(")") { Ok(query) } else { Err(self.error("expected `)`")) };
+            return self.end_of_group(query);
         }
-        if self.peek() == Some('"') {
-            return Ok(Query::Field(self.field.clone(), Test::Is(self.phrase()?)));
+        if self.is_value_next() {
+            let field = self.field.clone();
+            return self.value(&field, depth);
+        }
+        let start = self.at;
+        if let Some(length) = pasted(self.rest()) {
+            let text = self.text[start..start + length].to_owned();
+            self.at += length;
+            let test = if text.contains('*') { Test::Glob(text) } else { Test::Is(text) };
+            return Ok(Query::Field(self.field.clone(), test));
         }
         let (text, glob) = self.bare(special)?;
-        if !self.take(":") {
+        if !self.starts_value(&text) {
             if self.starts_list() {
                 return self.list(&unglob(&text));
             }
             let test = match text.as_str() {
                 "*" if self.field == "body" => return Ok(Query::All),
                 "*" => Test::Exists,
-                _ => value_test(text, glob),
+                _ => self.value_test(start, text, glob)?,
             };
             return Ok(Query::Field(self.field.clone(), test));
         }
@@ -169,6 +182,49 @@ impl<'a> Parser<'a> {
             }
             name => self.value(name, depth),
         }
+    }
+
+    /// Behind a group: its end, and how important it is, which changes nothing of what is found.
+    fn end_of_group(&mut self, query: Query) -> Result<Query, ParseError> {
+        self.space();
+        if !self.take(")") {
+            return Err(self.error("expected `)`"));
+        }
+        self.boost();
+        Ok(query)
+    }
+
+    /// Passes over `^2`.
+    fn boost(&mut self) {
+        let Some(number) = self.rest().strip_prefix('^') else { return };
+        let length = number.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
+        if length > 0 {
+            self.at += 1 + length;
+        }
+    }
+
+    /// Whether a quoted text, an expression or, where a field was named before the parenthesis, a range comes next.
+    fn is_value_next(&self) -> bool {
+        match self.peek() {
+            Some('"') => true,
+            Some('/') => expression(self.rest()).is_some(),
+            Some('<' | '>' | '[' | '{') => self.field != "body",
+            _ => false,
+        }
+    }
+
+    /// Takes the colon behind a field's name, spaces before it included; false where the text is no name.
+    fn starts_value(&mut self, name: &str) -> bool {
+        if self.take(":") {
+            return true;
+        }
+        let before = self.at;
+        self.space();
+        if is_name(name) && self.take(":") {
+            return true;
+        }
+        self.at = before;
+        false
     }
 
     /// Whether `IN [` comes next; a word `IN` alone is a word.
@@ -199,11 +255,12 @@ impl<'a> Parser<'a> {
             if self.tests > MAX_TESTS {
                 return Err(self.error(format!("a query has at most {MAX_TESTS} terms")));
             }
+            let start = self.at;
             let test = if self.peek() == Some('"') {
                 Test::Is(self.quoted()?)
             } else {
                 let (text, glob) = self.bare(ends_element)?;
-                value_test(text, glob)
+                self.value_test(start, text, glob)?
             };
             any.push(Query::Field(name.to_owned(), test));
         }
@@ -227,8 +284,8 @@ impl<'a> Parser<'a> {
         }
         match self.peek() {
             Some('"') => {
-                let text = self.phrase()?;
-                field(Test::Is(text))
+                let test = self.phrase()?;
+                field(test)
             }
             Some(open @ ('[' | '{')) => {
                 self.at += 1;
@@ -256,15 +313,22 @@ impl<'a> Parser<'a> {
                 let inner = self.or(depth + 1);
                 self.field = outer;
                 let inner = inner?;
-                self.space();
-                if self.take(")") { Ok(inner) } else { Err(self.error("expected `)`")) }
+                self.end_of_group(inner)
             }
             _ => {
+                let start = self.at;
+                if let Some((inner, length)) = expression(self.rest()) {
+                    let inner = inner.to_owned();
+                    self.at += length;
+                    self.boost();
+                    return field(Test::Regex(inner));
+                }
                 let (text, glob) = self.bare(ends_value)?;
                 if text == "*" {
                     return field(Test::Exists);
                 }
-                field(value_test(text, glob))
+                let test = self.value_test(start, text, glob)?;
+                field(test)
             }
         }
     }
@@ -302,19 +366,53 @@ impl<'a> Parser<'a> {
         Err(ParseError { position: start, message: "this quotation mark is never closed: expected `\"`".into() })
     }
 
-    /// A quoted text of which more is not asked than its words in a row.
-    fn phrase(&mut self) -> Result<String, ParseError> {
+    /// A quoted text, with how far its words may be moved.
+    fn phrase(&mut self) -> Result<Test, ParseError> {
         let text = self.quoted()?;
-        match self.peek() {
-            Some('~' | '^') => Err(self.error("there is no distance and no boost: end the phrase with its `\"`")),
-            _ => Ok(text),
+        let mut test = Test::Is(text);
+        if let Some(number) = self.rest().strip_prefix('~') {
+            let length = number.bytes().take_while(u8::is_ascii_digit).count();
+            let distance = number[..length].parse::<u32>().unwrap_or(if length == 0 { 0 } else { u32::MAX });
+            if distance > MAX_DISTANCE {
+                return Err(self.error(format!("words of a phrase are moved by at most {MAX_DISTANCE} places")));
+            }
+            self.at += 1 + length;
+            if let (Test::Is(text), 1..) = (&test, distance) {
+                test = Test::Near(text.clone(), distance);
+            }
+        }
+        self.boost();
+        Ok(test)
+    }
+
+    /// A word that begins at `start`, with what Lucene writes behind one.
+    fn value_test(&self, start: usize, text: String, glob: bool) -> Result<Test, ParseError> {
+        let Some((at, behind)) = suffix(&self.text[start..self.at]) else { return Ok(plain_test(text, glob)) };
+        let length = self.at - start - at;
+        let word = text[..text.len() - length].to_owned();
+        match behind {
+            Suffix::Boost => Ok(plain_test(word, glob)),
+            Suffix::Fuzzy(_) if glob => {
+                Err(ParseError { position: start + at, message: "a word with wildcards cannot be fuzzy too".into() })
+            }
+            Suffix::Fuzzy(None) => {
+                let word = unglob(&word);
+                let edits = Fuzzy::edits_of(&word);
+                Ok(Test::Fuzzy(word, edits))
+            }
+            Suffix::Fuzzy(Some(edits @ 0..=2)) => Ok(Test::Fuzzy(unglob(&word), edits)),
+            Suffix::Fuzzy(Some(_)) => {
+                let message =
+                    "a fuzzy word differs by at most 2 letters: write `~1` or `~2`, or the text in quotation marks";
+                Err(ParseError { position: start + at, message: message.into() })
+            }
         }
     }
 
     /// A run of characters up to one that `ends` it. Escapes before `*`, `?` and `\` are kept for [`unglob`]; says whether
     /// a wildcard is in.
     fn bare(&mut self, ends: fn(char) -> bool) -> Result<(String, bool), ParseError> {
-        let (start, mut text, mut glob) = (self.at, String::new(), false);
+        let (mut text, mut glob) = (String::new(), false);
         while let Some(c) = self.peek() {
             if ends(c) || ["&&", "||"].iter().any(|join| self.rest().starts_with(join)) {
                 break;
@@ -336,14 +434,11 @@ impl<'a> Parser<'a> {
             let found = self.peek().map_or("the end".to_owned(), |c| format!("`{c}`"));
             return Err(self.error(format!("expected a word, a field, `\"` or `(`, found {found}")));
         }
-        if let Some((at, message)) = not_there(&self.text[start..self.at]) {
-            return Err(ParseError { position: start + at, message: message.to_owned() });
-        }
         Ok((text, glob))
     }
 }
 
-fn value_test(text: String, glob: bool) -> Test {
+fn plain_test(text: String, glob: bool) -> Test {
     if glob { Test::Glob(text) } else { Test::Is(unglob(&text)) }
 }
 
@@ -360,136 +455,5 @@ fn one_or(mut queries: Vec<Query>, join: fn(Vec<Query>) -> Query) -> Query {
     if queries.len() == 1 { queries.remove(0) } else { join(queries) }
 }
 
-/// Where a word, as it was written, asks for what Lucene has and weir has not: taken as a part of the word it would find
-/// nothing, without a word of why. A path such as `/v1/ocr/` is no expression, and numbers such as `5~8` and `10^2` are
-/// neither near something nor more important than it.
-fn not_there(word: &str) -> Option<(usize, &'static str)> {
-    let inner = word.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'));
-    if inner.is_some_and(is_expression) {
-        return Some((
-            0,
-            "there are no regular expressions: use `*` and `?` without the slashes, or write the text in quotation marks",
-        ));
-    }
-    let at = word.rfind(['~', '^']).filter(|&at| !word[..at].ends_with('\\'))?;
-    let (sign, number) = word[at..].split_at(1);
-    if !word[..at].contains(char::is_alphabetic) || !number.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
-        return None;
-    }
-    match sign {
-        "~" => Some((at, "there is no fuzzy search: use `*`, or write the text in quotation marks")),
-        _ if number.is_empty() => None,
-        _ => Some((at, "there is no boost: leave it out, or write the text in quotation marks")),
-    }
-}
-
-/// Whether what is between two slashes is a regular expression. A slash in it, which Lucene has not there, is rather
-/// that of a path, whose `*` and `?` are wildcards.
-fn is_expression(inner: &str) -> bool {
-    let signs: &[&str] = &[".*", ".+", "+", "|", "^", "$"];
-    let of_one: &[&str] = &["*", "?", "\\d", "\\w", "\\s", "\\b"];
-    let has = |signs: &[&str]| signs.iter().any(|sign| inner.contains(sign));
-    has(signs) || (!inner.contains('/') && has(of_one))
-}
-
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn is(field: &str, text: &str) -> Query {
-        Query::Field(field.into(), Test::Is(text.into()))
-    }
-
-    #[test]
-    fn and_binds_closer_than_or_and_not_closer_still() {
-        let query = parse("a OR service:ocr AND NOT \"connection reset\"").unwrap();
-        let right = Query::And(vec![is("service", "ocr"), Query::Not(Box::new(is("body", "connection reset")))]);
-        assert_eq!(query, Query::Or(vec![is("body", "a"), right]));
-    }
-
-    #[test]
-    fn ranges_lists_escapes_and_existence_are_read() {
-        let range = |a, b| Query::Field("n".into(), Test::Range(a, b));
-        assert_eq!(parse("n:>=10").unwrap(), range(Bound::Including("10".into()), Bound::Open));
-        assert_eq!(parse("n:[1 TO 5}").unwrap(), range(Bound::Including("1".into()), Bound::Excluding("5".into())));
-        for list in ["n:IN [a, b]", "n:IN [a,b]", "n: IN [a b]", "n IN [a, b]", "n:IN [\"a\", b,]"] {
-            assert_eq!(parse(list).unwrap(), Query::Or(vec![is("n", "a"), is("n", "b")]), "{list}");
-        }
-        assert_eq!(parse("n:IN [a*]").unwrap(), Query::Field("n".into(), Test::Glob("a*".into())));
-        assert_eq!(parse("country:IN").unwrap(), is("country", "IN"));
-        assert_eq!(parse("image:repo:5000/x:1").unwrap(), is("image", "repo:5000/x:1"));
-        assert_eq!(parse("_exists_:n").unwrap(), Query::Field("n".into(), Test::Exists));
-        assert_eq!(parse(r"a\:b\*").unwrap(), is("body", "a:b*"));
-        assert_eq!(parse("n:*").unwrap(), Query::Field("n".into(), Test::Exists));
-    }
-
-    #[test]
-    fn an_error_names_the_place_and_what_would_be_right() {
-        let error = parse("a AND (b").unwrap_err();
-        assert_eq!((error.position, error.message.as_str()), (8, "expected `)`"));
-        assert_eq!(parse(&"(".repeat(1000)).unwrap_err().position, MAX_DEPTH + 1);
-        assert_eq!(parse(&"a:(".repeat(1000)).unwrap_err().position, 3 * (MAX_DEPTH + 1));
-        assert!(parse(&"NOT ".repeat(3000)).is_err() && parse(&"a ".repeat(3000)).is_err());
-        for (text, position) in
-            [("a )", 2), ("\"a", 0), ("\"a b\"~2", 5), ("n:IN [a", 7), ("n:[1 5]", 5), ("a AND", 5), ("a\\", 2)]
-        {
-            assert_eq!(parse(text).unwrap_err().position, position, "{text}");
-        }
-    }
-
-    #[test]
-    fn bare_words_in_parentheses_belong_to_the_field_and_what_names_another_does_not() {
-        let exists = Query::Field("user".into(), Test::Exists);
-        assert_eq!(parse("user:(*)").unwrap(), exists);
-        assert_eq!(parse("user:(a OR *)").unwrap(), Query::Or(vec![is("user", "a"), exists]));
-        let both = Query::And(vec![is("service", "ocr"), is("body", "hello")]);
-        assert_eq!(parse("service:(ocr AND body:hello)").unwrap(), both);
-        assert_eq!(parse("service:(ocr) hello").unwrap(), both);
-        assert_eq!(parse("body:(*)").unwrap(), Query::All);
-    }
-
-    #[test]
-    fn signs_join_words_without_spaces() {
-        assert_eq!(parse("a||b").unwrap(), Query::Or(vec![is("body", "a"), is("body", "b")]));
-        assert_eq!(parse("n:a&&b").unwrap(), Query::And(vec![is("n", "a"), is("body", "b")]));
-    }
-
-    #[test]
-    fn what_lucene_has_and_weir_has_not_is_told_and_what_only_looks_like_it_is_a_word() {
-        for (text, position) in [
-            ("hello^2", 5),
-            ("x hello~1", 7),
-            ("hello~", 5),
-            ("hello~10", 5),
-            ("模型~1", 6),
-            ("user:u1^2.5", 7),
-            ("n:IN [a~1]", 7),
-            ("/hel+o/", 0),
-            ("/hel?o/", 0),
-            ("/hel*o/", 0),
-            (r"/\d/", 0),
-            ("body:/h.*/", 5),
-        ] {
-            let error = parse(text).unwrap_err();
-            assert_eq!(error.position, position, "{text}");
-            assert!(error.message.contains("quotation marks"), "{error}");
-        }
-        for text in ["/v1/ocr/", "~root", "~/a", "a^b", "10~20", "5~8", "1.5~2.0", "5~", "10^2", "2^n", "a^", "/", "//"]
-        {
-            assert_eq!(parse(text).unwrap(), is("body", text), "{text}");
-        }
-        assert_eq!(parse("n:10^2").unwrap(), is("n", "10^2"));
-        assert_eq!(parse("/v?/o*/").unwrap(), Query::Field("body".into(), Test::Glob("/v?/o*/".into())));
-        assert_eq!(parse(r"a\^2").unwrap(), is("body", "a^2"));
-        assert_eq!(parse("\"hello^2\"").unwrap(), is("body", "hello^2"));
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_makes_it_panic(text in "[a-z0-9:\"()\\[\\]{}*?\\\\<>=!+ ANDORTI-]{0,60}|.{0,40}") {
-            let _ = parse(&text);
-        }
-    }
-}
+mod tests;
