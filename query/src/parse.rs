@@ -2,7 +2,7 @@
 
 mod token;
 
-use self::token::{Suffix, expression, is_name, pasted, suffix};
+use self::token::{Suffix, expression, is_date, is_name, pasted, suffix};
 use crate::ast::{Bound, Query, Test};
 use crate::fuzzy::Fuzzy;
 
@@ -409,13 +409,24 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// Whether date arithmetic comes next: `||/M`, `||+1d`.
+    fn changes_date(&self) -> bool {
+        self.rest().strip_prefix("||").is_some_and(|rest| rest.starts_with(['/', '+', '-']))
+    }
+
     /// A run of characters up to one that `ends` it. Escapes before `*`, `?` and `\` are kept for [`unglob`]; says whether
     /// a wildcard is in.
     fn bare(&mut self, ends: fn(char) -> bool) -> Result<(String, bool), ParseError> {
         let (mut text, mut glob) = (String::new(), false);
         while let Some(c) = self.peek() {
-            if ends(c) || ["&&", "||"].iter().any(|join| self.rest().starts_with(join)) {
+            let is_join = ["&&", "||"].iter().any(|join| self.rest().starts_with(join));
+            if ends(c) || (is_join && !(is_date(&text) && self.changes_date())) {
                 break;
+            }
+            if is_join {
+                self.at += 2;
+                text.push_str("||");
+                continue;
             }
             self.at += c.len_utf8();
             if c == '\\' {

@@ -43,7 +43,7 @@ fn any(parts: impl Iterator<Item = Needs>) -> Needs {
 
 fn body(test: &Test) -> Needs {
     match test {
-        Test::Is(text) => all(words(text).into_iter().map(Needs::Word)),
+        Test::Is(text) | Test::Near(text, _) => all(words(text).into_iter().map(Needs::Word)),
         Test::Glob(pattern) if spans_words(pattern) => parts(pattern),
         Test::Glob(pattern) => glob(&pieces(pattern).collect::<Vec<_>>()),
         _ => Needs::Anything,

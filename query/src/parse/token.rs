@@ -79,9 +79,14 @@ fn is_address(name: &str) -> bool {
 
 /// `2026-11-28T12`.
 fn is_start_of_time(name: &str) -> bool {
-    let form = b"0000-00-00T00";
-    name.len() == form.len()
-        && name.bytes().zip(form).all(|(a, b)| if *b == b'0' { a.is_ascii_digit() } else { a == *b })
+    name.len() == 13 && is_date(name) && name.as_bytes()[10] == b'T'
+}
+
+/// Whether a text begins with a date, such as `2026-11-28`.
+pub(super) fn is_date(text: &str) -> bool {
+    let form = b"0000-00-00";
+    text.len() >= form.len()
+        && text.bytes().zip(form).all(|(a, b)| if *b == b'0' { a.is_ascii_digit() } else { a == *b })
 }
 
 /// The end of the text without a space; a parenthesis that was not opened in it is not part of it.
