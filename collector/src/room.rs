@@ -57,6 +57,8 @@ pub struct Handle {
     naming: Naming,
     /// Of OTLP.
     tenants: otlp::Tenants,
+    /// Elasticsearch's `_bulk`.
+    elastic: Routes,
     changes: watch::Sender<Options>,
 }
 
@@ -66,9 +68,9 @@ impl Handle {
         self.scheme
     }
 
-    /// `/api/v1/collector/…`. OTLP's paths have listeners of their own.
+    /// `/api/v1/collector/…`, and Elasticsearch's `_bulk`. OTLP's paths have listeners of their own.
     pub fn routes(&self) -> Routes {
-        crate::sources::routes(&self.sources)
+        crate::sources::routes(&self.sources).merge(self.elastic.clone())
     }
 
     /// Follows files by these options from now on, without a loss: `files`, `tenant`, `kubelet`, `max_line` and
@@ -128,7 +130,16 @@ impl Collector {
         let progress = Progress::open(&bus, &folder, naming.host().to_owned(), server.store(), measured.samples())?;
         let (changed, changes) = watch::channel(options);
         let (grpc, http, scheme) = (server.grpc_addr(), server.http_addr(), server.scheme());
-        let handle = Handle { grpc, http, scheme, sources, naming, tenants: server.tenants(), changes: changed };
+        let handle = Handle {
+            grpc,
+            http,
+            scheme,
+            sources,
+            naming,
+            tenants: server.tenants(),
+            elastic: server.elastic(),
+            changes: changed,
+        };
         let health = context.health.part("collector");
         Ok(Self {
             handle,

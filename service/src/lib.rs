@@ -10,6 +10,7 @@
 pub mod audit;
 pub mod auth;
 pub mod config;
+pub mod elastic;
 pub mod file;
 pub mod globs;
 pub mod health;

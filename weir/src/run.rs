@@ -131,6 +131,9 @@ pub(crate) async fn run(
         }
         rooms.push(Room::start("collector", &shutdown, |stop| async move { Ok(room.run(stop).await?) }));
     }
+    if role.runs(Role::Collector) || role.runs(Role::Indexer) {
+        routes = routes.merge(weir_service::elastic::handshake());
+    }
     if role.runs(Role::Indexer) {
         let room = Indexer::open(config.indexer, context.clone(), bus.clone()).await?;
         routes = routes.merge(room.handle().routes());

@@ -114,13 +114,9 @@ impl Intake {
     /// Unpacks, splits, and returns when all of it is durable, on the bus or in the spool. A sender that tries again
     /// after an error may send what is already there: at least once.
     pub(super) async fn take(&self, sent: Sent) -> Result<Partial, Refusal> {
-        if self.store.is_away() {
-            return Err(Refusal::Away);
-        }
-        let (signal, topic) = (sent.signal, sent.signal.topic());
-        let limit = self.store.limit(topic);
-        let most = limit.unwrap_or(weir_proto::MAX_SINGLE_BYTES);
-        let sizes = Sizes::of(signal, most);
+        let signal = sent.signal;
+        let limit = self.most(signal)?;
+        let sizes = Sizes::of(signal, limit.unwrap_or(weir_proto::MAX_SINGLE_BYTES));
         let inline = if sent.json { INLINE_JSON_BYTES } else { INLINE_BYTES };
         let (split, share) = if sent.body.len() <= inline && sent.encoding == Encoding::Identity {
             open(sent, sizes)?
@@ -128,6 +124,21 @@ impl Intake {
             let opening = tokio::task::spawn_blocking(move || open(sent, sizes));
             opening.await.map_err(|_| Refusal::Internal)??
         };
+        let partial = self.deliver(signal, split, limit).await?;
+        drop(share);
+        Ok(partial)
+    }
+
+    /// Greatest value of a signal's topic, as far as it is known; an error where there is no use in reading a body.
+    pub(super) fn most(&self, signal: Signal) -> Result<Option<usize>, Refusal> {
+        if self.store.is_away() { Err(Refusal::Away) } else { Ok(self.store.limit(signal.topic())) }
+    }
+
+    /// Returns when all that a request was split into is durable, on the bus or in the spool. `limit` is what
+    /// [`Intake::most`] gave.
+    pub(super) async fn deliver(&self, signal: Signal, split: Split, limit: Option<usize>) -> Result<Partial, Refusal> {
+        let topic = signal.topic();
+        let most = limit.unwrap_or(weir_proto::MAX_SINGLE_BYTES);
         // Who sends it again loses nothing; what the topic never takes would be lost.
         if limit.is_none() && split.records.iter().any(|part| part.value.len() > weir_proto::MAX_RECORD_BYTES) {
             return Err(Refusal::LimitUnknown(topic));
@@ -138,7 +149,6 @@ impl Intake {
             let has_changed = matches!(refusal, Refusal::Record(_)) && self.store.takes_less(topic, most).await;
             return Err(if has_changed { Refusal::LimitUnknown(topic) } else { refusal });
         }
-        drop(share);
         for (outcome, count) in [("accepted", split.accepted), ("refused", split.refused)] {
             if count > 0 {
                 self.records.add(count, &[KeyValue::new("signal", signal.name()), KeyValue::new("outcome", outcome)]);

@@ -1,4 +1,4 @@
-//! OTLP in: gRPC and HTTP, logs, spans and metrics.
+//! OTLP in: gRPC and HTTP, logs, spans and metrics; and documents of Elasticsearch's `_bulk` (`elastic`).
 //!
 //! **Delivery.** A request is answered with success when all of it is durable, on the bus or in the spool on disk
 //! ([`weir_bus::spool`]), never before. A sender that gets an error, or no answer, sends it again, and then what had
@@ -17,6 +17,7 @@
 
 mod body;
 mod cors;
+mod elastic;
 mod gate;
 mod grpc;
 mod http;
@@ -45,6 +46,7 @@ use opentelemetry::metrics::Meter;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use weir_service::auth::Auth;
+use weir_service::http::Routes;
 use weir_service::tls::{Tls, TlsError};
 
 pub use self::cors::{CorsOptions, Origin};
@@ -129,6 +131,11 @@ impl Server {
         self.intake.store().clone()
     }
 
+    /// Elasticsearch's `_bulk`, for the listener of the role.
+    pub(crate) fn elastic(&self) -> Routes {
+        elastic::routes(&self.intake)
+    }
+
     /// Who decides the tenants.
     pub(crate) fn tenants(&self) -> Tenants {
         self.intake.tenants().clone()
@@ -152,7 +159,7 @@ impl Server {
     /// Serves and drains the spool until cancelled; then answers what it has, within ten seconds.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         let store = self.intake.store().clone();
-        let http = cors::allow(http::router(&self.intake), self.cors.as_ref());
+        let http = cors::allow(http::router(&self.intake), self.cors.as_ref()).merge(elastic::router(&self.intake));
         let serving = [(self.grpc, grpc::router(&self.intake)), (self.http, http)];
         let serving = serving.into_iter().map(|(listener, router)| {
             let (shutdown, tls, windows) = (shutdown.clone(), self.tls.clone(), self.windows);

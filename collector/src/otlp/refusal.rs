@@ -184,7 +184,7 @@ impl Refusal {
     }
 
     /// After how long it may be tried again; `None` where it would be refused again.
-    fn retry_after(&self) -> Option<Duration> {
+    pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             // Room comes when the bus is back.
             Self::Full => Some(RETRY_WHEN_DRAINED),

@@ -5,7 +5,7 @@ mod clients;
 mod cors;
 mod credentials;
 mod json;
-mod server;
+pub(in crate::otlp) mod server;
 mod split;
 mod text;
 mod tls;
@@ -58,7 +58,7 @@ fn spans(spans: Vec<Span>) -> ExportTraceServiceRequest {
     }
 }
 
-fn bodies(request: &ExportLogsServiceRequest) -> Vec<String> {
+pub(in crate::otlp) fn bodies(request: &ExportLogsServiceRequest) -> Vec<String> {
     let records = request.resource_logs.iter().flat_map(|r| &r.scope_logs).flat_map(|s| &s.log_records);
     records.map(|record| string(record.body.as_ref())).collect()
 }

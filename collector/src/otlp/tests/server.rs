@@ -39,11 +39,11 @@ pub(super) const MAX_IN_FLIGHT: usize = Bounds::UNLIMITED.exports;
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 
-pub(super) struct Rig {
+pub(in crate::otlp) struct Rig {
     bus: Bus,
     grpc: SocketAddr,
     http: SocketAddr,
-    gate: Gate,
+    pub(in crate::otlp) gate: Gate,
     shutdown: tokio_util::sync::CancellationToken,
     running: JoinHandle<Result<(), Error>>,
     _folder: tempfile::TempDir,
@@ -51,7 +51,7 @@ pub(super) struct Rig {
 
 const LOCAL: Option<SocketAddr> = Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0));
 
-pub(super) async fn start() -> Rig {
+pub(in crate::otlp) async fn start() -> Rig {
     start_with(MAX_IN_FLIGHT).await
 }
 
@@ -111,12 +111,12 @@ impl Rig {
         messages
     }
 
-    pub(super) async fn logs(&self) -> Vec<ExportLogsServiceRequest> {
+    pub(in crate::otlp) async fn logs(&self) -> Vec<ExportLogsServiceRequest> {
         let messages = self.messages(Signal::Logs).await;
         messages.into_iter().map(|message| ExportLogsServiceRequest::decode(message.value).unwrap()).collect()
     }
 
-    pub(super) async fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(in crate::otlp) async fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let mut request = format!("POST {path} HTTP/1.1\r\nhost: weir\r\ncontent-length: {}\r\n", body.len());
         for (name, value) in headers {
             request.extend([*name, ": ", *value, "\r\n"]);
@@ -154,10 +154,10 @@ impl Rig {
 }
 
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(in crate::otlp) struct Answer {
+    pub(in crate::otlp) status: u16,
     pub(super) head: String,
-    pub(super) body: Bytes,
+    pub(in crate::otlp) body: Bytes,
 }
 
 /// Messages as bytes.
