@@ -6,9 +6,10 @@ use std::sync::Arc;
 use libfuzzer_sys::fuzz_target;
 use weir_indexer::query::{exact, needs};
 use weir_query::line::{Body, Line, LineId, OfSpan, Source};
-use weir_query::{Matcher, parse};
+use weir_query::{Matcher, hints, parse};
 
 fuzz_target!(|text: &str| {
+    let _ = hints(text);
     let Ok(query) = parse(text) else { return };
     let _ = (needs(&query), exact(&query));
     let Ok(matcher) = Matcher::new(&query, 1_800_000_000_000_000_000) else { return };
@@ -27,6 +28,8 @@ fuzz_target!(|text: &str| {
         span: None,
     };
     let _ = matcher.matches(&record);
+    let json = r#"{"level":"error","msg":"reset\nby peer","status":503,"user":{"id":[42,1.5,"a"]}}"#;
+    let _ = matcher.matches(&Line { body: Body::Text(json.to_owned()), ..record.clone() });
     let of_span = OfSpan {
         name: "recognize".to_owned(),
         kind: 2,

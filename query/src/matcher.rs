@@ -2,15 +2,22 @@
 //!
 //! | query | matches |
 //! |---|---|
-//! | `word`, `"some words"` | the body holds these words in a row, letters of either case; text without words: as it stands |
-//! | `wo*d` | a word of the body; with characters that part words (`*/v1/*`) or Chinese: the body, anywhere, as a terminal shows it |
-//! | `field:value` | a value of the field is this, letters of either case |
-//! | `field:va*` | a whole value |
-//! | `field:>=x`, `[a TO b]` | numbers by value, severities by rank, timestamps by time, other text by its bytes |
+//! | `word`, `"some words"` | the text holds these words in a row, letters of either case; text without words: as it stands |
+//! | `"some words"~2` | the words, moved by so many places in all at most |
+//! | `wo*d`, `word~1` | a word of the text; with characters that part words (`*/v1/*`) or Chinese: the text, anywhere, as a terminal shows it |
+//! | `/time(out|r)/` | a stretch of the text from the edge of a word to the edge of a word |
+//! | `field:value` | a value of the field is this, letters of either case, numbers by value; `10.0.0.0/8`: an address of these |
+//! | `field:va*`, `field:/va.*/`, `field:value~1` | a whole value |
+//! | `field:>=x`, `[a TO b]` | numbers and addresses by value, severities by rank, timestamps by time, other text by its letters of either case |
 //! | `field:*` | the field is there |
 //!
-//! Fields: `body`, `service`, `tenant`, `severity`, `trace_id`, `span_id`, `timestamp`, `resource.X`, `attributes.X`; any
-//! other name is a resource or record attribute of that name.
+//! The text is the body of a log record; of a span its name, the message of its status, its attributes and its events.
+//!
+//! Fields: `body`, `body.X` (a value of a body that is a JSON object; text in it is searched by words as a body is),
+//! `message` (what the body says: `message` or `msg` of such an object, else all of it), `service`, `tenant`, `severity`,
+//! `severity_text`, `trace_id`, `span_id`, `timestamp`, `resource.X`, `attributes.X`; any other name is a resource or record
+//! attribute of that name. `@timestamp`, `log.level`, `trace.id` and `span.id` are names of the same. A name with `*` in it
+//! is any field that is named so, with or without `attributes.` and `resource.`.
 //!
 //! On a line that is a span ([`Line::span`]) these names mean the span's own, and an attribute of the name is written
 //! `attributes.X`:
@@ -25,9 +32,10 @@
 //! | `timestamp`, `end_timestamp` | start and end |
 //!
 //! A duration or an end that cannot be read as one is in no span, but no error: a log record may have an attribute of
-//! that name with any text. The body of a span is empty, so no word is in it.
+//! that name with any text.
 
 mod field;
+mod highlight;
 mod near;
 mod text;
 mod value;

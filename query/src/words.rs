@@ -3,6 +3,8 @@
 //! A word is a run of letters, digits and `_`, lowercased; every character of Chinese, Japanese and Korean writing is a
 //! word of its own. Terminal control sequences are not there: words are those that a terminal shows.
 
+use std::ops::Range;
+
 use weir_service::terminal;
 
 /// Whether `c` is written without spaces between words.
@@ -38,7 +40,11 @@ const CLASSES: [Class; 256] = {
 
 /// Calls `each` with every word in order, lowercased.
 pub fn each_word(text: &str, mut each: impl FnMut(&str)) {
-    let text = &*terminal::shown_text(text);
+    each_word_at(&terminal::shown_text(text), |_, word| each(word));
+}
+
+/// The same of a text as a terminal shows it, with the bytes that each word takes there.
+pub(crate) fn each_word_at(text: &str, mut each: impl FnMut(Range<usize>, &str)) {
     let bytes = text.as_bytes();
     let class = |at: usize| bytes.get(at).map_or(Class::Between, |byte| CLASSES[usize::from(*byte)]);
     let mut word = String::new();
@@ -51,36 +57,43 @@ pub fn each_word(text: &str, mut each: impl FnMut(&str)) {
         }
         if class(at) == Class::Between {
             if at > start {
-                each(&text[start..at]);
+                each(start..at, &text[start..at]);
             }
             at += 1;
             continue;
         }
         word.clear();
         word.push_str(&text[start..at]);
-        at += rest_of_word(&text[at..], &mut word, &mut each);
+        at += rest_of_word(&text[at..], start..at, &mut word, &mut each);
     }
 }
 
-/// Ends the word that has begun, or gives the ideograph that comes first; returns the bytes that were read, at least one.
-fn rest_of_word(text: &str, word: &mut String, each: &mut impl FnMut(&str)) -> usize {
+/// Ends the word of which `begun` was read, or gives the ideograph that comes first; returns the bytes that were read, at
+/// least one.
+fn rest_of_word(
+    text: &str,
+    begun: Range<usize>,
+    word: &mut String,
+    each: &mut impl FnMut(Range<usize>, &str),
+) -> usize {
     for (at, c) in text.char_indices() {
         if c.is_ascii_alphanumeric() || c == '_' {
             word.push(c.to_ascii_lowercase());
         } else if !c.is_ascii() && c.is_alphanumeric() && !is_ideograph(c) {
             word.extend(c.to_lowercase());
         } else {
+            let (here, behind) = (begun.end + at, begun.end + at + c.len_utf8());
             if !word.is_empty() {
-                each(word);
+                each(begun.start..here, word);
             }
             if !c.is_ascii() && is_ideograph(c) {
-                each(c.encode_utf8(&mut [0; 4]));
+                each(here..behind, c.encode_utf8(&mut [0; 4]));
             }
             return at + c.len_utf8();
         }
     }
     if !word.is_empty() {
-        each(word);
+        each(begun.start..begun.end + text.len(), word);
     }
     text.len()
 }
@@ -143,6 +156,7 @@ mod tests {
         #[test]
         fn words_are_what_their_definition_says(text in "[a-cA-C0-1_ .é显存İſ-]{0,24}|[aBm1é \x1b\\[\\]\x07]{0,24}|.{0,24}") {
             proptest::prop_assert_eq!(words(&text), plainly(&text));
+            each_word_at(&text, |range, word| assert_eq!(text[range].to_lowercase().chars().next(), word.chars().next()));
         }
     }
 

@@ -1,31 +1,35 @@
 //! Terminal control sequences in text: the colours, titles and links that programs write into their logs.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 const ESC: u8 = 0x1b;
 const BEL: u8 = 0x07;
 
 /// The text as a terminal shows it: without control sequences. What merely begins like one is text.
 pub fn shown(text: &[u8]) -> Cow<'_, [u8]> {
-    let Some(mut next) = memchr::memchr(ESC, text) else { return Cow::Borrowed(text) };
+    if memchr::memchr(ESC, text).is_none() {
+        return Cow::Borrowed(text);
+    }
     let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    loop {
-        let (before, from) = rest.split_at(next);
-        out.extend_from_slice(before);
-        let length = control_sequence(from);
-        let (kept, behind) = from.split_at(length.max(1));
-        if length == 0 {
-            out.extend_from_slice(kept);
-        }
-        rest = behind;
-        match memchr::memchr(ESC, rest) {
-            Some(at) => next = at,
-            None => break,
+    shown_stretches(text).into_iter().for_each(|stretch| out.extend_from_slice(&text[stretch]));
+    Cow::Owned(out)
+}
+
+/// The stretches of the text that a terminal shows, in order.
+pub fn shown_stretches(text: &[u8]) -> Vec<Range<usize>> {
+    let (mut stretches, mut from, mut at) = (Vec::new(), 0, 0);
+    while let Some(next) = memchr::memchr(ESC, &text[at..]) {
+        let begin = at + next;
+        let length = control_sequence(&text[begin..]);
+        at = begin + length.max(1);
+        if length > 0 {
+            stretches.push(from..begin);
+            from = at;
         }
     }
-    out.extend_from_slice(rest);
-    Cow::Owned(out)
+    stretches.push(from..text.len());
+    stretches
 }
 
 /// The same of text that is UTF-8.

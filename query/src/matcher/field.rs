@@ -80,6 +80,11 @@ impl FieldTest {
         }
     }
 
+    /// What a text must hold, where the field is a part of the body.
+    pub(super) fn text(&self) -> Option<&TextTest> {
+        self.text.as_ref()
+    }
+
     /// Whether no number from `low` to `high` (texts of numbers) passes.
     pub fn excludes(&self, low: &str, high: &str) -> bool {
         self.test.excludes(low, high)
