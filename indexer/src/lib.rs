@@ -8,11 +8,13 @@ pub mod ingest;
 mod options;
 pub mod query;
 mod room;
+mod schedule;
 pub mod search;
 pub mod snapshot;
 pub mod store;
 mod traces;
 
 pub use error::Error;
-pub use options::{Options, Partitions, Retention, Seal};
+pub use options::{Options, Partitions, Retention, Seal, Search};
 pub use room::{Handle, Indexer};
+pub use schedule::{Budget, Limit};

@@ -18,6 +18,8 @@ pub struct Options {
     pub seal: Seal,
     /// How long data is kept.
     pub retention: Retention,
+    /// What searches may use.
+    pub search: Search,
     /// Partitions whose home this indexer is.
     pub partitions: Partitions,
     /// Addresses of other indexers; must be empty in this version.
@@ -42,6 +44,25 @@ pub struct Retention {
     pub age: Span,
     /// Greatest size on disk, for each signal; the newest window always stays.
     pub size: Size,
+}
+
+/// What searches may use: each of them, and all together.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Search {
+    /// Longest time of one search, waiting for its turns included; of a page or an export, each part of it.
+    pub time: Span,
+    /// Most memory of one search, for groups and their names; all together have eight times as much.
+    pub memory: Size,
+    /// Most bytes of lines that one search reads.
+    pub bytes: Size,
+    /// Searches that run at the same time, taking turns; the number of cores where it is not set.
+    pub at_once: Option<u32>,
+    /// Requests that wait, are searched for or are written at the same time; one credential (or address, without
+    /// `auth`) has half of them at most. More get 429.
+    pub waiting: u32,
+    /// Memory of all answers that are being written.
+    pub pages: Size,
 }
 
 /// Partitions whose home this indexer is.
@@ -93,6 +114,7 @@ impl Default for Options {
             window: Span(Duration::from_hours(24)),
             seal: Seal::default(),
             retention: Retention::default(),
+            search: Search::default(),
             partitions: Partitions::All,
             peers: Vec::new(),
         }
@@ -108,6 +130,42 @@ impl Default for Seal {
 impl Default for Retention {
     fn default() -> Self {
         Self { age: Span(Duration::from_hours(7 * 24)), size: Size(50_000_000_000) }
+    }
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        Self {
+            time: Span(Duration::from_secs(30)),
+            memory: Size(64_000_000),
+            bytes: Size(64_000_000_000),
+            at_once: None,
+            waiting: 240,
+            pages: Size(128_000_000),
+        }
+    }
+}
+
+impl Search {
+    fn check(&self) -> Result<(), &'static str> {
+        // The server answers within a minute.
+        if self.time.0 < Duration::from_millis(100) || self.time.0 > Duration::from_secs(55) {
+            return Err("indexer.search.time: must lie between 100ms and 55s");
+        }
+        if self.memory.0 < 1 << 20 || self.pages.0 < 1 << 20 {
+            return Err("indexer.search: memory and pages must be at least 1MiB");
+        }
+        if self.bytes.0 < 1 << 20 {
+            return Err("indexer.search.bytes: must be at least 1MiB");
+        }
+        if self.at_once.is_some_and(|at_once| !(1..=1024).contains(&at_once)) {
+            return Err("indexer.search.at_once: must lie between 1 and 1024; null is the number of cores");
+        }
+        // Each has a thread of the 512 for blocking work.
+        if !(2..=400).contains(&self.waiting) {
+            return Err("indexer.search.waiting: must lie between 2 and 400");
+        }
+        Ok(())
     }
 }
 
@@ -127,6 +185,7 @@ impl Options {
         if self.retention.age.0 < self.window.0 {
             return wrong("indexer.retention.age: must be at least indexer.window, since whole windows are dropped");
         }
+        self.search.check().or_else(wrong)?;
         if let Partitions::List(list) = &self.partitions
             && (list.is_empty()
                 || list.iter().any(|p| *p < 0)
@@ -149,6 +208,24 @@ mod tests {
         let options: Options = serde_json::from_str(json).map_err(|error| error.to_string())?;
         options.check().map_err(|error| error.to_string())?;
         Ok(options.partitions)
+    }
+
+    #[test]
+    fn limits_of_searches_that_cannot_work_are_refused_by_name() {
+        let check = |json: &str| {
+            let options: Options = serde_json::from_str(&format!(r#"{{"search": {json}}}"#)).unwrap();
+            options.check().map_err(|error| error.to_string())
+        };
+        assert_eq!(check("{}"), Ok(()));
+        for (wrong, named) in [
+            (r#"{"time": "2m"}"#, "search.time"),
+            (r#"{"memory": "1KB"}"#, "memory"),
+            (r#"{"bytes": 0}"#, "search.bytes"),
+            (r#"{"at_once": 0}"#, "search.at_once"),
+            (r#"{"waiting": 1}"#, "search.waiting"),
+        ] {
+            assert!(check(wrong).unwrap_err().contains(named), "{wrong}");
+        }
     }
 
     #[test]

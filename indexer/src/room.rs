@@ -13,7 +13,6 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opentelemetry::metrics::Meter;
 use tokio_util::sync::CancellationToken;
 use weir_bus::Bus;
 use weir_proto::topic;
@@ -24,6 +23,7 @@ use weir_service::telemetry::whole;
 use self::reader::Reader;
 use crate::api::tail::Live;
 use crate::ingest::Signal;
+use crate::schedule::Scheduler;
 use crate::store::Store;
 use crate::{Error, Options, api, traces};
 
@@ -44,7 +44,7 @@ pub struct Handle {
     logs: Arc<Store>,
     spans: Arc<Store>,
     live: Live,
-    meter: Meter,
+    searches: Scheduler,
 }
 
 impl Indexer {
@@ -59,7 +59,8 @@ impl Indexer {
             Ok::<_, Error>((Arc::new(logs), Arc::new(spans)))
         };
         let (logs, spans) = tokio::task::spawn_blocking(open).await??;
-        let handle = Handle { logs, spans, live: Live::new(TAIL_BATCHES), meter: context.meter.clone() };
+        let searches = Scheduler::new(&options.search, &context.meter);
+        let handle = Handle { logs, spans, live: Live::new(TAIL_BATCHES), searches };
         Ok(Self { options, context, bus, handle })
     }
 
@@ -91,7 +92,7 @@ impl Handle {
     /// The paths under `/api/v1/logs` and `/api/v1/traces`, and `/api/v1/services` and `/api/v1/dependencies`.
     pub fn routes(&self) -> Routes {
         let logs = self.logs.clone();
-        api::routes(Arc::new(move |tenants| logs.snapshot(tenants)), self.live.clone(), &self.meter)
+        api::routes(Arc::new(move |tenants| logs.snapshot(tenants)), self.live.clone(), self.searches.clone())
             .merge(traces::routes(self.spans.clone()))
     }
 

@@ -1,14 +1,15 @@
 //! Searching one moment of the store: pages of lines, counts, histograms, fields and their values.
 //!
-//! Work is bounded by a deadline, and memory by the page: candidates are decoded one after the other.
+//! Work is bounded by a budget, and memory by the page: candidates are decoded one after the other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::sync::Arc;
 
 use weir_query::Matcher;
 use weir_query::fields;
 use weir_query::line::{Line, LineId};
 
+use crate::schedule::{Budget, Limit};
 use crate::snapshot::{Candidate, Counted, Exact, Needs, Snapshot};
 
 /// Most buckets of a histogram, fields of a listing, and distinct values counted of one field.
@@ -16,7 +17,7 @@ pub const MAX_GROUPS: usize = 10_000;
 /// Most bytes of their names.
 pub(crate) const MAX_GROUP_BYTES: usize = 32 << 20;
 /// Memory of a page, about: lines that take more are left to the next one.
-const MAX_PAGE_BYTES: usize = 32 << 20;
+pub const MAX_PAGE_BYTES: usize = 32 << 20;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -24,11 +25,11 @@ pub enum Error {
     /// The store cannot be read.
     #[error("the index cannot be read")]
     Store(#[from] crate::Error),
-    /// The deadline passed.
-    #[error("the query took too long: narrow the time range or the query")]
-    Deadline,
-    /// The answer would be larger than [`MAX_GROUPS`], or than 32 MiB.
-    #[error("more than {MAX_GROUPS} groups, or 32 MiB of their names: take a longer interval or a narrower query")]
+    /// It was cancelled, or would take more than it may.
+    #[error(transparent)]
+    Limit(#[from] Limit),
+    /// The answer would have more than [`MAX_GROUPS`].
+    #[error("more than {MAX_GROUPS} groups: take a longer interval or a narrower query")]
     TooManyGroups,
 }
 
@@ -45,8 +46,8 @@ pub struct Selection {
     pub start: i64,
     /// Event time behind the greatest.
     pub end: i64,
-    /// When to give up.
-    pub deadline: Instant,
+    /// What it may use.
+    pub budget: Budget,
 }
 
 /// A place in the order of lines: event time, then place on the bus.
@@ -57,6 +58,8 @@ pub type Place = (i64, LineId);
 pub struct Paging {
     /// Lines on the page.
     pub limit: usize,
+    /// Memory of its lines, about; see [`MAX_PAGE_BYTES`].
+    pub bytes: usize,
     /// Oldest first, else newest first.
     pub oldest_first: bool,
     /// The last line of the page before.
@@ -79,8 +82,7 @@ impl Selection {
 
     fn each(&self, snapshot: &dyn Snapshot, mut each: impl FnMut(&Line) -> Result<(), Error>) -> Result<(), Error> {
         for candidate in snapshot.candidates(&self.needs, self.start, self.end)? {
-            self.in_time()?;
-            for line in candidate.lines()?.iter().filter(|line| self.takes(line)) {
+            for line in self.read(&candidate)?.iter().filter(|line| self.takes(line)) {
                 each(line)?;
             }
         }
@@ -95,13 +97,17 @@ impl Selection {
         })
     }
 
-    fn in_time(&self) -> Result<(), Error> {
-        if Instant::now() < self.deadline { Ok(()) } else { Err(Error::Deadline) }
+    /// The lines of a candidate, once it is this search's turn.
+    fn read(&self, candidate: &Candidate) -> Result<Arc<Vec<Line>>, Error> {
+        self.budget.check()?;
+        let lines = candidate.lines()?;
+        self.budget.read(lines.iter().map(|line| line.body.len()).sum())?;
+        Ok(lines)
     }
 }
 
-/// One page of matching lines; `also` may refuse lines that match. It ends early where its lines would take more than
-/// 32 MiB, but has one at least.
+/// One page of matching lines; `also` may refuse lines that match. It ends early where its lines would take more
+/// memory than it may, but has one at least.
 pub fn page(
     snapshot: &dyn Snapshot,
     selection: &Selection,
@@ -129,8 +135,7 @@ pub fn page(
         if cannot_improve {
             break;
         }
-        selection.in_time()?;
-        for line in candidate.lines()?.iter() {
+        for line in selection.read(&candidate)?.iter() {
             let place = (line.time, line.id);
             let on_page =
                 paging.after.is_none_or(|after| before(after, place)) && best.cut.is_none_or(|cut| before(place, cut));
@@ -156,7 +161,7 @@ impl Best {
     fn insert(&mut self, place: Place, line: Line, paging: &Paging) {
         self.bytes += line.memory();
         self.lines.insert(place, line);
-        while self.lines.len() > paging.limit || (self.bytes > MAX_PAGE_BYTES && self.lines.len() > 1) {
+        while self.lines.len() > paging.limit || (self.bytes > paging.bytes && self.lines.len() > 1) {
             let last = if paging.oldest_first { self.lines.pop_last() } else { self.lines.pop_first() };
             let Some((place, line)) = last else { return };
             self.bytes -= line.memory();
@@ -175,8 +180,7 @@ pub fn count(snapshot: &dyn Snapshot, selection: &Selection) -> Result<u64, Erro
         whole
     })?;
     for candidate in rest {
-        selection.in_time()?;
-        count += candidate.lines()?.iter().filter(|line| selection.takes(line)).count() as u64;
+        count += selection.read(&candidate)?.iter().filter(|line| selection.takes(line)).count() as u64;
     }
     Ok(count)
 }
@@ -191,7 +195,7 @@ pub fn histogram(
     let (start, end) = (selection.start, selection.end);
     let bucket_of = |time: i64| time - time.rem_euclid(interval.max(1));
     let mut buckets: BTreeMap<i64, BTreeMap<String, u64>> = BTreeMap::new();
-    let mut groups = Groups::default();
+    let mut groups = Groups::new(&selection.budget);
     let mut too_many: Result<(), Error> = Ok(());
     let mut add = |time: i64, value: String, lines: u64| -> Result<(), Error> {
         let bucket = buckets.entry(bucket_of(time)).or_default();
@@ -215,8 +219,7 @@ pub fn histogram(
     })?;
     too_many?;
     for candidate in rest {
-        selection.in_time()?;
-        for line in candidate.lines()?.iter().filter(|line| selection.takes(line)) {
+        for line in selection.read(&candidate)?.iter().filter(|line| selection.takes(line)) {
             let value = split.and_then(|name| values(line, name).into_iter().next()).unwrap_or_default();
             add(line.time, value, 1)?;
         }
@@ -225,24 +228,31 @@ pub fn histogram(
 }
 
 /// What an answer takes.
-#[derive(Default)]
-struct Groups {
+struct Groups<'a> {
     count: usize,
-    bytes: usize,
+    budget: &'a Budget,
 }
 
-impl Groups {
+/// Memory of a group beside its name, about.
+const GROUP_BYTES: usize = 100;
+
+impl<'a> Groups<'a> {
+    fn new(budget: &'a Budget) -> Self {
+        Self { count: 0, budget }
+    }
+
+    /// One more, whose name has so many bytes.
     fn add(&mut self, bytes: usize) -> Result<(), Error> {
         self.count += 1;
-        self.bytes += bytes;
-        if self.count > MAX_GROUPS || self.bytes > MAX_GROUP_BYTES { Err(Error::TooManyGroups) } else { Ok(()) }
+        self.budget.hold(bytes + GROUP_BYTES)?;
+        if self.count > MAX_GROUPS { Err(Error::TooManyGroups) } else { Ok(()) }
     }
 }
 
 /// Names of the fields of matching lines.
 pub fn field_names(snapshot: &dyn Snapshot, selection: &Selection) -> Result<BTreeSet<String>, Error> {
     let mut names: BTreeSet<String> = ["body", "service", "severity", "tenant", "timestamp"].map(String::from).into();
-    let mut groups = Groups::default();
+    let mut groups = Groups::new(&selection.budget);
     selection.each(snapshot, |line| {
         let mut enough = Ok(());
         let mut name = String::new();
@@ -275,7 +285,7 @@ pub fn top_values(
     limit: usize,
 ) -> Result<Vec<(String, u64)>, Error> {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    let mut groups = Groups::default();
+    let mut groups = Groups::new(&selection.budget);
     selection.each(snapshot, |line| {
         for value in values(line, name) {
             if let Some(count) = counts.get_mut(&value) {

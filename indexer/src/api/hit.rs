@@ -25,6 +25,9 @@ pub(super) fn hit(line: &Line) -> Value {
         "resource": object(&line.source.resource),
         "attributes": object(&line.attributes),
     });
+    if !line.severity_text.is_empty() && hit["severity"] != *line.severity_text {
+        hit["severity_text"] = line.severity_text.as_str().into();
+    }
     if let Body::Bytes(bytes) = &line.body {
         hit["body_bytes"] = hex::encode(bytes).into();
     }

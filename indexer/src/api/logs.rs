@@ -1,19 +1,20 @@
 //! `/api/v1/logs/…`, but for the live tail.
 
-use std::time::Instant;
+use std::time::Duration;
 
-use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Value, json};
 use weir_query::fields;
 use weir_query::line::{Line, LineId, Source};
-use weir_service::auth::Tenants;
 use weir_service::http::Problem;
 
+use super::pages::{self, End, Format};
 use super::params::{Params, cursor, in_path};
-use super::{Api, hit::hit};
+use super::{Api, answer, hit::hit};
+use crate::schedule::{Budget, Caller};
 use crate::search::{self, Page, Paging, Selection};
 use crate::snapshot::{Needs, Snapshot};
 
@@ -21,52 +22,70 @@ use crate::snapshot::{Needs, Snapshot};
 const MAX_PAGE: usize = 10_000;
 
 type InPath = Result<Path<String>, PathRejection>;
-type Answer = Result<Json<Value>, Problem>;
+type Answer = Result<Response, Problem>;
 
-/// The selection that the parameters ask for; its deadline is set when it runs.
+/// The selection that the parameters ask for; its budget is set when it runs.
 fn selection(params: &Params) -> Result<Selection, Problem> {
     let (matcher, needs, exact) = params.query()?;
     let (start, end) = params.range()?;
-    Ok(Selection { matcher, needs, exact, start, end, deadline: Instant::now() })
+    Ok(Selection { matcher, needs, exact, start, end, budget: Budget::within(Duration::ZERO) })
 }
 
-pub(super) async fn search(State(api): State<Api>, tenants: Tenants, params: Params) -> Answer {
-    let began = Instant::now();
+pub(super) async fn search(State(api): State<Api>, caller: Caller, params: Params) -> Answer {
     let asked = selection(&params)?;
     let paging = Paging {
         limit: params.number("limit", 100, 1..=MAX_PAGE)?,
+        bytes: 0,
         oldest_first: params.oldest_first()?,
         after: params.cursor()?,
     };
-    let (hits, next, until) = api
-        .run(&tenants, move |snapshot, deadline| {
-            let asked = Selection { deadline, ..asked };
-            let page = search::page(snapshot, &asked, &paging, &|_| true)?;
-            let next = page.lines.last().filter(|_| page.more).map(cursor);
-            Ok((page.lines.iter().map(hit).collect::<Vec<_>>(), next, snapshot.indexed_until()))
-        })
-        .await?;
-    let until = weir_service::time::format(until);
-    Ok(Json(
-        json!({"hits": hits, "next_cursor": next, "took_ms": began.elapsed().as_millis() as u64, "indexed_until": until}),
-    ))
+    pages::answer(api, caller, asked, paging, Hits).await
 }
 
-pub(super) async fn count(State(api): State<Api>, tenants: Tenants, params: Params) -> Answer {
+/// A page: `{"hits":[…],"next_cursor","took_ms","indexed_until"}`.
+struct Hits;
+
+impl Format for Hits {
+    const KIND: &'static str = "application/json";
+
+    fn head(&self) -> String {
+        r#"{"hits":["#.to_owned()
+    }
+
+    fn line(&self, line: &Line, first: bool, text: &mut Vec<u8>) {
+        if !first {
+            text.push(b',');
+        }
+        text.extend_from_slice(hit(line).to_string().as_bytes());
+    }
+
+    fn tail(&self, end: &End) -> String {
+        let rest = json!({
+            "next_cursor": end.next.map(cursor),
+            "took_ms": end.began.elapsed().as_millis() as u64,
+            "indexed_until": weir_service::time::format(end.indexed_until),
+        });
+        // The rest of the object that the head began.
+        rest.to_string().replacen('{', "],", 1)
+    }
+}
+
+pub(super) async fn count(State(api): State<Api>, caller: Caller, params: Params) -> Answer {
     let asked = selection(&params)?;
-    let count =
-        api.run(&tenants, move |snapshot, deadline| search::count(snapshot, &Selection { deadline, ..asked })).await?;
-    Ok(Json(json!({"count": count})))
+    let place = api.searches.place(&caller)?;
+    let count = api.run(&caller, &place, asked, search::count).await?;
+    Ok(answer::json(place, &json!({"count": count})))
 }
 
-pub(super) async fn histogram(State(api): State<Api>, tenants: Tenants, params: Params) -> Answer {
+pub(super) async fn histogram(State(api): State<Api>, caller: Caller, params: Params) -> Answer {
     let asked = selection(&params)?;
     let interval = params.interval(asked.start, asked.end)?;
     let split = params.text("field").map(str::to_owned);
     let by_field = split.is_some();
+    let place = api.searches.place(&caller)?;
     let buckets = api
-        .run(&tenants, move |snapshot, deadline| {
-            search::histogram(snapshot, &Selection { deadline, ..asked }, interval, split.as_deref())
+        .run(&caller, &place, asked, move |snapshot, asked| {
+            search::histogram(snapshot, asked, interval, split.as_deref())
         })
         .await?;
     let buckets: Vec<Value> = buckets
@@ -79,34 +98,32 @@ pub(super) async fn histogram(State(api): State<Api>, tenants: Tenants, params: 
             bucket
         })
         .collect();
-    Ok(Json(json!({"interval_seconds": interval as f64 / 1e9, "buckets": buckets})))
+    Ok(answer::json(place, &json!({"interval_seconds": interval as f64 / 1e9, "buckets": buckets})))
 }
 
-pub(super) async fn fields(State(api): State<Api>, tenants: Tenants, params: Params) -> Answer {
+pub(super) async fn fields(State(api): State<Api>, caller: Caller, params: Params) -> Answer {
     let asked = selection(&params)?;
-    let names = api
-        .run(&tenants, move |snapshot, deadline| search::field_names(snapshot, &Selection { deadline, ..asked }))
-        .await?;
-    Ok(Json(json!({"fields": names})))
+    let place = api.searches.place(&caller)?;
+    let names = api.run(&caller, &place, asked, search::field_names).await?;
+    Ok(answer::json(place, &json!({"fields": names})))
 }
 
-pub(super) async fn values(State(api): State<Api>, name: InPath, tenants: Tenants, params: Params) -> Answer {
+pub(super) async fn values(State(api): State<Api>, name: InPath, caller: Caller, params: Params) -> Answer {
     let name = in_path("name", name)?;
     let asked = selection(&params)?;
     let limit = params.number("limit", 10, 1..=search::MAX_GROUPS)?;
     let field = name.clone();
+    let place = api.searches.place(&caller)?;
     let values = api
-        .run(&tenants, move |snapshot, deadline| {
-            search::top_values(snapshot, &Selection { deadline, ..asked }, &name, limit)
-        })
+        .run(&caller, &place, asked, move |snapshot, asked| search::top_values(snapshot, asked, &name, limit))
         .await?;
     let values: Vec<Value> = values.into_iter().map(|(value, count)| json!({"value": value, "count": count})).collect();
-    Ok(Json(json!({"field": field, "values": values})))
+    Ok(answer::json(place, &json!({"field": field, "values": values})))
 }
 
 /// Lines of the same source before and after one; `timestamp` (of the hit) saves looking for it everywhere. Where lines
 /// are so large that there are fewer than asked for though there are more, the answer has `"truncated": true`.
-pub(super) async fn context(State(api): State<Api>, id: InPath, tenants: Tenants, mut params: Params) -> Answer {
+pub(super) async fn context(State(api): State<Api>, id: InPath, caller: Caller, mut params: Params) -> Answer {
     let id: LineId = in_path("id", id)?.parse().map_err(|wrong: String| Problem::parameter("id", wrong))?;
     let sides = [params.number("before", 10, 0..=1000)?, params.number("after", 10, 0..=1000)?];
     let at = match params.text("timestamp").map(str::to_owned) {
@@ -117,8 +134,12 @@ pub(super) async fn context(State(api): State<Api>, id: InPath, tenants: Tenants
         ),
     };
     let everything = selection(&Params::new(Vec::new())?)?;
+    let place = api.searches.place(&caller)?;
+    let bytes = place.piece();
     let found = api
-        .run(&tenants, move |snapshot, deadline| around(snapshot, &Selection { deadline, ..everything }, id, at, sides))
+        .run(&caller, &place, everything, move |snapshot, everything| {
+            around(snapshot, everything, id, at, sides, bytes)
+        })
         .await?;
     let Some(Around { before, line, after, truncated }) = found else {
         return Err(Problem::new(StatusCode::NOT_FOUND, format!("there is no line {id}")));
@@ -128,7 +149,7 @@ pub(super) async fn context(State(api): State<Api>, id: InPath, tenants: Tenants
     if truncated {
         answer["truncated"] = true.into();
     }
-    Ok(Json(answer))
+    Ok(answer::json(place, &answer))
 }
 
 /// A line with those beside it, in order.
@@ -146,15 +167,16 @@ pub(super) fn around(
     id: LineId,
     at: Option<i64>,
     [before, after]: [usize; 2],
+    bytes: usize,
 ) -> Result<Option<Around>, search::Error> {
     let (start, end) = at.map_or((i64::MIN, i64::MAX), |at| (at, at.saturating_add(1)));
     let needs = Needs::Field("record".to_owned(), format!("{}-{}", id.partition, id.offset));
     let there = Selection { needs, exact: None, start, end, ..everything.clone() };
-    let one = Paging { limit: 1, oldest_first: false, after: None };
+    let one = Paging { limit: 1, bytes, oldest_first: false, after: None };
     let Some(line) = search::page(snapshot, &there, &one, &|line| line.id == id)?.lines.pop() else { return Ok(None) };
     let of_source = Selection { needs: needs_of(&line.source), exact: None, ..everything.clone() };
     let beside = |limit, oldest_first| {
-        let paging = Paging { limit, oldest_first, after: Some((line.time, line.id)) };
+        let paging = Paging { limit, bytes, oldest_first, after: Some((line.time, line.id)) };
         search::page(snapshot, &of_source, &paging, &|other| other.source == line.source)
     };
     let (mut earlier, later) = (beside(before, false)?, beside(after, true)?);

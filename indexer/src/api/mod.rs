@@ -1,29 +1,23 @@
-//! The search API over HTTP. Searches run on blocking threads, a bounded number at once, each with a deadline.
+//! The search API over HTTP.
 
+pub(crate) mod answer;
 mod hit;
 mod logs;
+mod pages;
 pub(crate) mod params;
 pub(crate) mod tail;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use opentelemetry::metrics::{Histogram, Meter};
-use tokio::sync::Semaphore;
 use weir_service::auth::{Access, Tenants};
 use weir_service::http::{Parameter, Problem, Route, Routes};
-use weir_service::telemetry::whole;
 
 use self::params::{END, LIMIT, QUERY, START};
 use self::tail::Live;
-use crate::search;
+use crate::schedule::{Caller, Place, Scheduler};
+use crate::search::{self, Selection};
 use crate::snapshot::Snapshot;
-
-/// Searches at once; others wait for at most [`LONGEST`].
-const AT_ONCE: usize = 16;
-/// Longest time of one search.
-const LONGEST: Duration = Duration::from_secs(30);
 
 /// Gives the store as it is now, to these tenants.
 pub(crate) type Now = Arc<dyn Fn(&Tenants) -> Arc<dyn Snapshot> + Send + Sync>;
@@ -32,13 +26,11 @@ pub(crate) type Now = Arc<dyn Fn(&Tenants) -> Arc<dyn Snapshot> + Send + Sync>;
 struct Api {
     now: Now,
     live: Live,
-    places: Arc<Semaphore>,
-    seconds: Histogram<f64>,
+    searches: Scheduler,
 }
 
 /// The paths under `/api/v1/logs`.
-pub(crate) fn routes(now: Now, live: Live, meter: &Meter) -> Routes {
-    let seconds = meter.f64_histogram("weir_indexer_search_duration").with_unit("s").build();
+pub(crate) fn routes(now: Now, live: Live, searches: Scheduler) -> Routes {
     let get = |path, about, parameters: &[Parameter]| Route::get(path, Access::Read, about).takes(parameters);
     let order = ("order", "asc or desc, by time; desc where it is not given");
     let cursor = ("cursor", "`next_cursor` of the page before");
@@ -66,47 +58,33 @@ pub(crate) fn routes(now: Now, live: Live, meter: &Meter) -> Routes {
         )
         .on(get("/api/v1/logs/{id}/context", "Lines of the same source around one", &around), logs::context)
         .on(get("/api/v1/logs/tail", "Log records as they come, as server-sent events", &[QUERY]), tail::tail)
-        .with_state(&Api { now, live, places: Arc::new(Semaphore::new(AT_ONCE)), seconds })
+        .with_state(&Api { now, live, searches })
 }
 
 impl Api {
-    /// Runs a search on a blocking thread.
+    /// Runs a search over what there is when its first turn comes.
     async fn run<T: Send + 'static>(
         &self,
-        tenants: &Tenants,
-        work: impl FnOnce(&dyn Snapshot, Instant) -> Result<T, search::Error> + Send + 'static,
+        caller: &Caller,
+        place: &Place,
+        asked: Selection,
+        work: impl FnOnce(&dyn Snapshot, &Selection) -> Result<T, search::Error> + Send + 'static,
     ) -> Result<T, Problem> {
-        let began = Instant::now();
-        let place = tokio::time::timeout(LONGEST, self.places.clone().acquire_owned()).await;
-        let Ok(Ok(place)) = place else {
-            return Err(Problem::busy("too many searches at once: try again later", 5));
-        };
-        let snapshot = (self.now)(tenants);
-        let done = tokio::task::spawn_blocking(move || {
-            let answer = work(snapshot.as_ref(), Instant::now() + LONGEST);
-            drop(place);
-            answer
-        })
-        .await;
-        self.seconds.record(began.elapsed().as_secs_f64(), &[]);
-        match done {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(problem(&error)),
-            Err(error) => {
-                tracing::error!(%error, "a search broke off");
-                Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the search broke off"))
-            }
-        }
+        let (now, tenants) = (self.now.clone(), caller.tenants.clone());
+        let run = place.run(move |budget| {
+            let asked = Selection { budget: budget.clone(), ..asked };
+            work(now(&tenants).as_ref(), &asked)
+        });
+        run.await
     }
 }
 
-fn problem(error: &search::Error) -> Problem {
-    match error {
-        search::Error::Deadline => Problem::new(StatusCode::GATEWAY_TIMEOUT, error.to_string()),
-        search::Error::TooManyGroups => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
-        search::Error::Store(source) => {
-            tracing::error!(error = %whole(source), "the index cannot be read");
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+impl From<search::Error> for Problem {
+    fn from(error: search::Error) -> Self {
+        match error {
+            search::Error::Limit(limit) => limit.into(),
+            search::Error::TooManyGroups => Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
+            search::Error::Store(source) => source.into(),
         }
     }
 }

@@ -131,6 +131,6 @@ pub(crate) fn in_path(name: &str, text: Result<Path<String>, PathRejection>) -> 
     text.map(|Path(text)| text).map_err(|rejection| Problem::parameter(name, rejection.body_text()))
 }
 
-pub(super) fn cursor(line: &weir_query::line::Line) -> String {
-    format!("{}_{}", line.time, line.id)
+pub(super) fn cursor((time, id): Place) -> String {
+    format!("{time}_{id}")
 }

@@ -55,7 +55,8 @@ fn router() -> axum::Router {
     let candidates = (0..6).map(|c| Arc::new(Some2(Arc::new((0..5).map(|n| line(n * 6 + c)).collect()))) as Candidate);
     let memory: Arc<dyn Snapshot> = Arc::new(Memory(candidates.collect()));
     let meter = opentelemetry::metrics::noop::NoopMeterProvider::new().meter("test");
-    super::routes(Arc::new(move |_| memory.clone()), super::tail::Live::new(1), &meter).open()
+    let searches = crate::schedule::Scheduler::new(&crate::Search::default(), &meter);
+    super::routes(Arc::new(move |_| memory.clone()), super::tail::Live::new(1), searches).open()
 }
 
 async fn get(path: &str) -> (u16, Value) {
@@ -103,15 +104,17 @@ fn huge() -> (Memory, Selection) {
     let candidates = (0..3).map(|c| Arc::new(Some2(Arc::new((0..4).map(|n| line(n * 3 + c)).collect()))) as Candidate);
     let memory = Memory(candidates.collect());
     let matcher = weir_query::Matcher::new(&weir_query::parse("").unwrap(), 0).unwrap();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
-    (memory, Selection { matcher, needs: Needs::Anything, exact: None, start: 0, end: 100, deadline })
+    let budget = crate::Budget::within(std::time::Duration::from_mins(1));
+    (memory, Selection { matcher, needs: Needs::Anything, exact: None, start: 0, end: 100, budget })
 }
 
 #[test]
 fn the_lines_around_one_say_where_huge_ones_are_left_out() {
     let (memory, all) = huge();
     let id = LineId { partition: 0, offset: 4, index: 0 };
-    let around = |before, after| super::logs::around(&memory, &all, id, None, [before, after]).unwrap().unwrap();
+    let around = |before, after| {
+        super::logs::around(&memory, &all, id, None, [before, after], crate::search::MAX_PAGE_BYTES).unwrap().unwrap()
+    };
     let cut = around(4, 3);
     assert!(cut.truncated && cut.before.len() == 3 && cut.before[2].time == 3);
     assert!(!around(2, 3).truncated && !around(0, 0).truncated);
@@ -121,7 +124,7 @@ fn the_lines_around_one_say_where_huge_ones_are_left_out() {
 fn a_page_of_huge_lines_ends_early_and_the_next_goes_on() {
     let (memory, all) = huge();
     for oldest_first in [true, false] {
-        let mut paging = Paging { limit: 100, oldest_first, after: None };
+        let mut paging = Paging { limit: 100, bytes: crate::search::MAX_PAGE_BYTES, oldest_first, after: None };
         let mut seen = Vec::new();
         loop {
             let page = page(&memory, &all, &paging, &|_| true).unwrap();

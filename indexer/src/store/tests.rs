@@ -547,9 +547,9 @@ proptest! {
             prop_assert_eq!(found, expected, "{}", text);
 
             let (start, end) = (hour(a.max(b)), hour(a.min(b)));
-            let deadline = std::time::Instant::now() + Duration::from_mins(1);
+            let budget = crate::Budget::within(Duration::from_mins(1));
             let (needs, exact) = (crate::query::needs(&query), crate::query::exact(&query));
-            let asked = Selection { matcher: matcher.clone(), needs, exact, start, end, deadline };
+            let asked = Selection { matcher: matcher.clone(), needs, exact, start, end, budget };
             let expected = scan(&plain, &matcher, start, end);
             prop_assert_eq!(search::count(moment.as_ref(), &asked).unwrap(), expected.len() as u64, "{}", text);
             let mut by_time = BTreeMap::<i64, u64>::new();

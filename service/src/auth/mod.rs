@@ -344,7 +344,7 @@ impl Credential {
     }
 
     /// What tells it from others, and does not give it away.
-    pub(crate) fn key(&self) -> Option<Fingerprint> {
+    pub fn key(&self) -> Option<Fingerprint> {
         match self.shown {
             Shown::Nothing => None,
             Shown::Token(shown) | Shown::Jwt(shown) => Some(shown),

@@ -17,6 +17,7 @@ use weir_alerter::Alerter;
 use weir_bus::Bus;
 use weir_collector::Collector;
 use weir_collector::options::{FileOptions, OtlpOptions};
+use weir_indexer::Budget;
 use weir_indexer::Indexer;
 use weir_indexer::query::exact;
 use weir_indexer::search::{self, Paging, Selection};
@@ -234,12 +235,12 @@ fn sample() -> Vec<(Call, u64)> {
 
 fn everything() -> Selection {
     let matcher = Matcher::new(&Query::All, 0).unwrap_or_else(|_| unreachable!("everything can be asked for"));
-    let deadline = Instant::now() + Duration::from_secs(30);
-    Selection { matcher, needs: Needs::Anything, exact: exact(&Query::All), start: i64::MIN, end: i64::MAX, deadline }
+    let budget = Budget::within(Duration::from_secs(30));
+    Selection { matcher, needs: Needs::Anything, exact: exact(&Query::All), start: i64::MIN, end: i64::MAX, budget }
 }
 
 fn newest(snapshot: &dyn Snapshot) -> Result<Option<i64>, search::Error> {
-    let paging = Paging { limit: 1, oldest_first: false, after: None };
+    let paging = Paging { limit: 1, bytes: search::MAX_PAGE_BYTES, oldest_first: false, after: None };
     let page = search::page(snapshot, &everything(), &paging, &|_| true)?;
     Ok(page.lines.first().map(|line| line.time))
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use weir_indexer::Budget;
 use weir_indexer::ingest::Signal;
 use weir_indexer::query::{exact, needs};
 use weir_indexer::search::{self, Paging, Selection};
@@ -139,7 +140,7 @@ fn query(smoke: bool, text: fn(&Corpus, &Line) -> String, answer: Answer) -> any
     let queries = if smoke { 3 } else { 100 };
     let moment = store.snapshot(&all()?);
     let everything = ask("", i64::MIN, i64::MAX)?;
-    let some = Paging { limit: 10_000, oldest_first: true, after: None };
+    let some = Paging { limit: 10_000, bytes: search::MAX_PAGE_BYTES, oldest_first: true, after: None };
     let lines = search::page(moment.as_ref(), &everything, &some, &|_| true)?.lines;
     anyhow::ensure!(!lines.is_empty(), "nothing to ask for");
     let step = (lines.len() / queries).max(1);
@@ -168,15 +169,15 @@ fn query(smoke: bool, text: fn(&Corpus, &Line) -> String, answer: Answer) -> any
 }
 
 fn page(moment: &dyn Snapshot, asked: &Selection) -> anyhow::Result<u64> {
-    let paging = Paging { limit: 100, oldest_first: false, after: None };
+    let paging = Paging { limit: 100, bytes: search::MAX_PAGE_BYTES, oldest_first: false, after: None };
     Ok(search::page(moment, asked, &paging, &|_| true)?.lines.len() as u64)
 }
 
 fn ask(text: &str, start: i64, end: i64) -> anyhow::Result<Selection> {
     let query = parse(text)?;
-    let deadline = Instant::now() + Duration::from_mins(1);
+    let budget = Budget::within(Duration::from_mins(1));
     let (matcher, needs, exact) = (Matcher::new(&query, 0)?, needs(&query), exact(&query));
-    Ok(Selection { matcher, needs, exact, start, end, deadline })
+    Ok(Selection { matcher, needs, exact, start, end, budget })
 }
 
 /// The longest word with a digit: the likeliest id.
