@@ -14,6 +14,7 @@ pub mod kafka;
 pub mod keycloak;
 pub mod kubernetes;
 mod log;
+pub mod loghub;
 mod maven;
 pub mod otlp;
 pub mod postgres;

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,14 +11,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use weir_tests::{Api, Weir, data, until};
+use weir_tests::{Api, Weir, data, loghub, until};
 
 /// Lines that are taken of a file.
 const MOST: usize = 2_000;
 /// Bytes of a part: longer lines are written in several, as runtimes do at 16 KiB.
 const PART: usize = 160;
-/// Where a template has text of its own in every line.
-const WILDCARD: &str = "<*>";
 
 /// How often a line is there.
 type Lines = BTreeMap<Vec<u8>, u32>;
@@ -28,7 +26,7 @@ async fn every_real_line_comes_back_byte_for_byte() {
     let Some(data) = data("every_real_line_comes_back_byte_for_byte") else { return };
     let logs = data.join("logs");
     let mut input = Input::new();
-    for path in loghub(&logs) {
+    for path in loghub::logs(&logs) {
         input.cri(&logs, &path);
     }
     // Their encodings are those of Windows and of Chinese, Japanese and Korean systems.
@@ -76,23 +74,23 @@ async fn the_constant_words_of_each_template_find_all_of_its_lines() {
     let Some(data) = data("the_constant_words_of_each_template_find_all_of_its_lines") else { return };
     let logs = data.join("logs");
     let mut input = Input::new();
-    for path in loghub(&logs) {
+    for path in loghub::logs(&logs) {
         input.cri(&logs, &path);
     }
     let (_weir, api) = input.index().await;
     let mut asked = 0;
-    for path in loghub(&logs) {
+    for path in loghub::logs(&logs) {
         let name = Input::name(&logs, &path);
         let lines = split(&std::fs::read(&path).unwrap());
         let mut owned: BTreeMap<String, Lines> = BTreeMap::new();
-        for row in table(&beside(&path, "_structured.csv")) {
+        for row in loghub::table(&path, "_structured.csv") {
             let number: usize = row["LineId"].parse().unwrap();
             let lines_of_it = owned.entry(row["EventId"].clone()).or_default();
             *lines_of_it.entry(lines[number - 1].clone()).or_default() += 1;
         }
-        for row in table(&beside(&path, "_templates.csv")) {
+        for row in loghub::table(&path, "_templates.csv") {
             let (id, template) = (&row["EventId"], &row["EventTemplate"]);
-            let words = constant_words(template);
+            let words = loghub::constant_words(template);
             assert!(!words.is_empty(), "{name} {id}: no constant word in `{template}`");
             let mut query = format!("resource.log.file.name:\"{name}\"");
             for word in &words {
@@ -240,17 +238,6 @@ fn files(folder: &Path, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     found
 }
 
-fn loghub(logs: &Path) -> Vec<PathBuf> {
-    files(&logs.join("loghub"), |name| name.ends_with("_2k.log"))
-}
-
-/// `path` with `ending` behind its name.
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
-}
-
 /// Lines as they stand between newlines: a carriage return belongs to its line.
 fn split(text: &[u8]) -> Vec<Vec<u8>> {
     let mut lines: Vec<_> = text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
@@ -282,48 +269,4 @@ fn bytes(hit: &Value) -> Vec<u8> {
             digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
         }
     }
-}
-
-/// Words of a template that no wildcard touches: beside one, a word of the line may go on.
-fn constant_words(template: &str) -> BTreeSet<String> {
-    let word = |c: char| c.is_alphanumeric() || c == '_';
-    let pieces: Vec<_> = template.split(WILDCARD).collect();
-    let mut found = BTreeSet::new();
-    for (number, piece) in pieces.iter().enumerate() {
-        let mut text = *piece;
-        if number > 0 {
-            text = text.trim_start_matches(word);
-        }
-        if number + 1 < pieces.len() {
-            text = text.trim_end_matches(word);
-        }
-        found.extend(text.split(|c| !word(c)).filter(|word| !word.is_empty()).map(str::to_lowercase));
-    }
-    found
-}
-
-/// Rows of a CSV file by the names of its columns.
-fn table(path: &Path) -> Vec<BTreeMap<String, String>> {
-    let text = std::fs::read_to_string(path).unwrap();
-    let mut rows = vec![vec![String::new()]];
-    let mut quoted = false;
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        let row = rows.last_mut().unwrap();
-        match c {
-            '"' if quoted && chars.peek() == Some(&'"') => row.last_mut().unwrap().extend(chars.next()),
-            '"' => quoted = !quoted,
-            ',' if !quoted => row.push(String::new()),
-            '\r' if !quoted => {}
-            '\n' if !quoted => rows.push(vec![String::new()]),
-            c => row.last_mut().unwrap().push(c),
-        }
-    }
-    rows.pop_if(|last| last.len() == 1);
-    let names = rows.remove(0);
-    let row = |values: Vec<String>| {
-        assert_eq!(values.len(), names.len(), "{}: {values:?}", path.display());
-        names.iter().cloned().zip(values).collect()
-    };
-    rows.into_iter().map(row).collect()
 }
