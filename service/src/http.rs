@@ -9,8 +9,10 @@
 mod about;
 mod accept;
 mod bind;
+mod compress;
 mod door;
 mod extract;
+mod form;
 mod guard;
 mod openapi;
 mod peer;
@@ -21,6 +23,7 @@ mod server;
 pub use accept::{Accept, Peer};
 pub use bind::{BindError, Bound, is_loopback};
 pub use extract::{Json, Query};
+pub use form::Form;
 pub use guard::Limits;
 pub use problem::Problem;
 pub use routes::{Parameter, Route, Routes};

@@ -11,11 +11,12 @@ use axum::response::{IntoResponse as _, Response};
 use futures::StreamExt as _;
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 
+use super::form::{self, Form};
 use super::peer::Shares;
 use super::{Peer, Problem, Route};
 use crate::audit::{self, Audit, Entry, Note};
 use crate::auth::header::HeaderError;
-use crate::auth::{Access, Admitted, Auth, Denied};
+use crate::auth::{Access, Admitted, Auth, Denied, Tenants};
 
 /// Narrows a request to tenants; may be there more than once.
 const TENANT: &str = "tenant";
@@ -61,11 +62,11 @@ pub(super) async fn pass(State((door, routes)): State<Doorway>, mut request: Req
         Err(problem) => return problem.into_response(),
     };
     let peer = request.extensions().get::<Peer>().map(|peer| peer.address.ip());
-    let admitted = match door.auth.admit(access, request.headers(), &narrowed, peer).await {
+    let mut admitted = match door.auth.admit(access, request.headers(), &narrowed, peer).await {
         Ok(admitted) => admitted,
         Err(denied) => return refused(&denied),
     };
-    if let Some(problem) = route.and_then(|route| unknown(route, request.uri())) {
+    if let Some(problem) = route.and_then(|route| unknown_in(route, request.uri())) {
         return problem.into_response();
     }
     let place = admitted.credential.key().map(|key| door.shares.place(key));
@@ -75,6 +76,12 @@ pub(super) async fn pass(State((door, routes)): State<Doorway>, mut request: Req
         return busy.into_response();
     }
     let note = Note::default();
+    if let Some(route) = route.filter(|route| route.form) {
+        match in_body(route, &mut request, &mut admitted.tenants, &note).await {
+            Ok(form) => request.extensions_mut().insert(form),
+            Err(problem) => return problem.into_response(),
+        };
+    }
     let entry = route.filter(|route| route.is_audited()).zip(door.audit.clone());
     let entry = entry.map(|(route, audit)| (begin(route, &request, &admitted), note.clone(), audit));
     let extensions = request.extensions_mut();
@@ -151,7 +158,7 @@ fn narrow(uri: &Uri) -> Result<(Vec<String>, Option<Uri>), Problem> {
         return Ok((narrowed, None));
     }
     if narrowed.iter().any(String::is_empty) {
-        return Err(Problem::parameter(TENANT, "`tenant` is empty: name one, or leave it out"));
+        return Err(no_tenant());
     }
     let path = uri.path();
     let address = if rest.is_empty() { path.to_owned() } else { format!("{path}?{}", rest.join("&")) };
@@ -163,11 +170,40 @@ fn narrow(uri: &Uri) -> Result<(Vec<String>, Option<Uri>), Problem> {
     Ok((narrowed, Some(rest)))
 }
 
+fn no_tenant() -> Problem {
+    Problem::parameter(TENANT, "`tenant` is empty: name one, or leave it out")
+}
+
+/// Parameters in the body, treated as those in the address: they narrow to tenants, unknown ones are refused, and all
+/// are in the audit record.
+async fn in_body(route: &Route, request: &mut Request, tenants: &mut Tenants, note: &Note) -> Result<Form, Problem> {
+    let Form(pairs) = form::read(request).await?;
+    let (narrowed, pairs): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(name, _)| name == TENANT);
+    if narrowed.iter().any(|(_, value)| value.is_empty()) {
+        return Err(no_tenant());
+    }
+    if !narrowed.is_empty() {
+        *tenants = tenants.narrow(narrowed.iter().map(|(_, value)| value.as_str()))?;
+    }
+    if let Some(problem) = pairs.iter().find_map(|(name, _)| unknown(route, name)) {
+        return Err(problem);
+    }
+    for (name, value) in narrowed.iter().chain(&pairs) {
+        note.add(&format!("{name}={value}"));
+    }
+    Ok(Form(pairs))
+}
+
 /// The first parameter that a route of weir's own does not have, as a problem that names the right one.
-fn unknown(route: &Route, uri: &Uri) -> Option<Problem> {
-    let query = uri.query().filter(|_| route.is_strict())?;
+fn unknown_in(route: &Route, uri: &Uri) -> Option<Problem> {
+    form_urlencoded::parse(uri.query()?.as_bytes()).find_map(|(name, _)| unknown(route, &name))
+}
+
+fn unknown(route: &Route, name: &str) -> Option<Problem> {
     let names = || route.parameters.iter().map(|(name, _)| *name);
-    let (name, _) = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| names().all(|known| known != name))?;
+    if !route.is_strict() || names().any(|known| known == name) {
+        return None;
+    }
     let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
     let near = |known: &&str| strsim::jaro_winkler(known, &shown) > 0.8;
     let meant =
@@ -204,7 +240,7 @@ mod tests {
     fn given_an_unknown_parameter_then_the_right_one_is_named_and_other_apis_ignore_it() {
         let detail = |path: &'static str, names: &[super::super::Parameter], query: &str| {
             let route = Route::get(path, Access::Read, "").takes(names);
-            unknown(&route, &format!("{path}?{query}").parse().unwrap()).map(|problem| problem.detail)
+            unknown_in(&route, &format!("{path}?{query}").parse().unwrap()).map(|problem| problem.detail)
         };
         let names = [("query", ""), ("start", ""), ("end", "")];
         assert_eq!(detail("/api/v1/x", &names, "query=a&start=1"), None);

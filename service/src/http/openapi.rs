@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Route;
+use super::{Parameter, Route};
 use crate::auth::Access;
 
 pub(super) fn document(routes: &[&Route]) -> Value {
@@ -41,7 +41,8 @@ fn operation(route: &Route) -> Value {
         .collect();
     let is_guarded = route.access != Access::Open;
     let narrows = ("tenant", "Only data of this tenant, which must be one of the credential's");
-    for (name, about) in route.parameters.iter().chain(is_guarded.then_some(&narrows)) {
+    let named = || route.parameters.iter().chain(is_guarded.then_some(&narrows));
+    for (name, about) in named() {
         parameters.push(json!({"name": name, "in": "query", "description": about, "schema": {"type": "string"}}));
     }
     let problem = |about: &str| {
@@ -54,6 +55,17 @@ fn operation(route: &Route) -> Value {
         "responses": {"200": {"description": "Done"}, "400": problem("A parameter is wrong")},
         "x-weir-access": route.access.wanted(),
     });
+    if route.form {
+        let property = |(name, about): &Parameter| {
+            ((*name).to_owned(), json!({"type": ["string", "number", "boolean"], "description": about}))
+        };
+        let properties: Map<String, Value> = named().map(property).collect();
+        let content = json!({"schema": {"type": "object", "properties": properties}});
+        operation["requestBody"] = json!({
+            "description": "The parameters, here or in the address",
+            "content": {"application/json": content, "application/x-www-form-urlencoded": content},
+        });
+    }
     if is_guarded {
         operation["security"] = json!([{"bearer": []}, {"basic": []}]);
         operation["responses"]["401"] = problem("No credential, or one that is not good");

@@ -17,6 +17,9 @@ use tokio::time::Sleep;
 /// A caller has this long to begin.
 const BEGIN: Duration = Duration::from_secs(10);
 
+/// A connection that takes nothing of what is written to it ends after this long: what waits for it holds memory.
+const STALL: Duration = Duration::from_secs(30);
+
 /// What HTTP/2 begins with.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -74,11 +77,14 @@ impl<K: Hash + Eq> Drop for Place<K> {
     }
 }
 
-/// A connection that fails where its caller does not begin in time. Hyper waits for ever for the bytes that tell
-/// HTTP/1 from HTTP/2; from then on it has times of its own.
+/// A connection that fails where its caller does not begin in time, or takes nothing of an answer for [`STALL`]. Hyper
+/// waits for ever for the bytes that tell HTTP/1 from HTTP/2, and for a caller that does not read.
 #[derive(Debug)]
 pub(crate) struct Prompt<S> {
     stream: S,
+    /// Until a write that waits has waited too long.
+    stalled: Option<Pin<Box<Sleep>>>,
+    stall: Duration,
     /// Until it is known which of them it is.
     late: Option<Pin<Box<Sleep>>>,
     /// Bytes of the preface that were read.
@@ -88,11 +94,29 @@ pub(crate) struct Prompt<S> {
 impl<S> Prompt<S> {
     /// The time begins now.
     pub(crate) fn new(stream: S) -> Self {
-        Self::within(stream, BEGIN)
+        Self::within(stream, BEGIN, STALL)
     }
 
-    fn within(stream: S, time: Duration) -> Self {
-        Self { stream, late: Some(Box::pin(tokio::time::sleep(time))), begun: 0 }
+    fn within(stream: S, time: Duration, stall: Duration) -> Self {
+        Self { stream, stalled: None, stall, late: Some(Box::pin(tokio::time::sleep(time))), begun: 0 }
+    }
+}
+
+impl<S> Prompt<S> {
+    /// The same, or an error where writes have been waiting for too long.
+    fn moving<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stall = self.stall;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
+        match stalled.as_mut().poll(context) {
+            Poll::Ready(()) => {
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "nothing of an answer is read")))
+            }
+            Poll::Pending => Poll::Pending,
+        }
     }
 }
 
@@ -121,11 +145,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Prompt<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Prompt<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.moving(context, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.moving(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -137,7 +163,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Prompt<S> {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.moving(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -155,13 +182,33 @@ mod tests {
         for (said, is_late) in [(&b""[..], true), (b"PRI", true), (b"PO", false), (b"GET /", false), (PREFACE, false)] {
             let (mut caller, stream) = tokio::io::duplex(64);
             caller.write_all(said).await.unwrap();
-            let mut stream = Prompt::within(stream, Duration::from_millis(20));
+            let mut stream = Prompt::within(stream, Duration::from_millis(20), STALL);
             let reading = async {
                 while stream.read(&mut [0; 2]).await? > 0 {}
                 Ok::<_, io::Error>(())
             };
             let ended = tokio::time::timeout(Duration::from_millis(500), reading).await;
             assert_eq!(ended.is_ok_and(|read| read.is_err()), is_late, "{said:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_reads_nothing_of_an_answer_is_late_and_who_reads_slowly_is_not() {
+        for reads in [false, true] {
+            let (mut caller, stream) = tokio::io::duplex(64);
+            let mut stream = Prompt::within(stream, BEGIN, Duration::from_millis(200));
+            let reading = tokio::spawn(async move {
+                while reads && caller.read(&mut [0; 16]).await.is_ok_and(|read| read > 0) {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                std::future::pending::<()>().await;
+            });
+            let written = stream.write_all(&[0; 512]).await;
+            assert_eq!(
+                written.map_err(|error| error.kind()),
+                if reads { Ok(()) } else { Err(io::ErrorKind::TimedOut) }
+            );
+            reading.abort();
         }
     }
 

@@ -28,6 +28,8 @@ pub struct Route {
     pub about: &'static str,
     /// Its query parameters. Below `/api/v1/` others are refused.
     pub parameters: Vec<Parameter>,
+    /// Its parameters may come in the body too, as [`super::Form`].
+    pub form: bool,
 }
 
 /// Routes of a room, with their handlers; `S` is what these share.
@@ -37,7 +39,7 @@ pub struct Routes<S = ()>(Vec<(Route, MethodRouter<S>)>);
 impl Route {
     /// A GET.
     pub fn get(path: &'static str, access: Access, about: &'static str) -> Self {
-        Self { method: Method::GET, path, access, about, parameters: Vec::new() }
+        Self { method: Method::GET, path, access, about, parameters: Vec::new(), form: false }
     }
 
     /// A POST.
@@ -85,6 +87,13 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         let filter = MethodFilter::try_from(route.method.clone()).unwrap_or(MethodFilter::GET);
         self.0.push((route, on(filter, handler)));
         self
+    }
+
+    /// With a GET, and a POST that takes the same parameters in its body: a JSON object, or a form.
+    #[must_use]
+    pub fn on_query<T: 'static, H: Handler<T, S>>(self, route: Route, handler: H) -> Self {
+        let post = Route { method: Method::POST, form: true, ..route.clone() };
+        self.on(route, handler.clone()).on(post, handler)
     }
 
     /// What the handlers share.

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::bind::{BindError, Bound};
 use super::door::{self, Door};
 use super::guard::{Guard, explained, guard};
-use super::{Accept, Limits, Route, Routes, about};
+use super::{Accept, Limits, Route, Routes, about, compress};
 use crate::audit::Audit;
 use crate::auth::Auth;
 use crate::health::Health;
@@ -100,6 +100,7 @@ impl Server {
         // The guard limits bodies already, and handlers should not have to know by how much.
         let router = router.layer(DefaultBodyLimit::disable());
         let router = router.layer(axum::middleware::from_fn_with_state(state, guard));
+        let router = router.layer(compress::layer());
         // Outside the guard.
         let vital = vital.behind(&door).layer(axum::middleware::from_fn(
             |request: axum::extract::Request, next: axum::middleware::Next| async {
@@ -107,6 +108,7 @@ impl Server {
                 explained(next.run(request).await, &method, &path, 0).await
             },
         ));
+        let vital = vital.layer(compress::layer());
         let accept = Accept {
             name: "http",
             builder: builder(limits),

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use axum::extract::Extension;
 use axum::response::sse::{Event, Sse};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -7,8 +8,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use super::{BindError, Json, Limits, Query, Route, Routes, Server, is_loopback};
-use crate::auth::Access;
+use super::{BindError, Form, Json, Limits, Query, Route, Routes, Server, is_loopback};
+use crate::audit::Note;
+use crate::auth::{Access, Tenants};
 use crate::health::Health;
 use crate::telemetry::Telemetry;
 
@@ -22,6 +24,10 @@ async fn panics() -> String {
     panic!("on purpose")
 }
 
+async fn asked(form: Option<Extension<Form>>, tenants: Tenants, note: Extension<Note>) -> String {
+    format!("{:?} {:?} {}", form.map(|form| form.0.0), tenants.only(), note.text())
+}
+
 fn routes() -> Routes {
     let get = |path| Route::get(path, Access::Read, "");
     let post = |path| Route::post(path, Access::Read, "");
@@ -29,6 +35,8 @@ fn routes() -> Routes {
         .on(get("/page"), |Query(page): Query<Page>| async move { page.limit.to_string() })
         .on(post("/json"), |Json(value): Json<Value>| async move { axum::Json(value) })
         .on(post("/bytes"), |body: bytes::Bytes| async move { body.len().to_string() })
+        .on(get("/long"), || async { axum::Json("x".repeat(5000)) })
+        .on_query(Route::get("/api/v1/asked", Access::Read, "").takes(&[("query", "")]), asked)
         .on(get("/panic"), panics)
         .on(get("/slow"), std::future::pending::<()>)
         .on(get("/live"), || async {
@@ -104,6 +112,44 @@ async fn every_error_is_a_problem_that_says_what_is_wrong() {
     assert_eq!(server.problem("POST /json HTTP/1.1\r\ncontent-type: application/json", "{\"a\":").await.0, 400);
     assert_eq!(server.problem("POST /json HTTP/1.1", "{}").await.0, 415);
     assert_eq!(server.ask("GET /page?limit=7 HTTP/1.1", "").await.2, "7");
+}
+
+#[tokio::test]
+async fn the_parameters_of_a_query_may_come_in_the_body_and_are_treated_as_those_of_the_address() {
+    let server = start(Limits::default()).await;
+    let json = "POST /api/v1/asked HTTP/1.1\r\ncontent-type: application/json";
+    let (status, _, told) = server.ask(json, r#"{"query":"a b","tenant":"acme"}"#).await;
+    assert_eq!((status, told.as_str()), (200, r#"Some([("query", "a b")]) Some("acme") tenant=acme&query=a b"#));
+    assert_eq!(server.ask("GET /api/v1/asked?query=a HTTP/1.1", "").await.2, "Some([]) None ");
+    let (status, problem) = server.problem(json, r#"{"qery":"a"}"#).await;
+    assert_eq!((status, &problem["parameter"]), (400, &json!("qery")), "{problem}");
+    let (status, problem) = server.problem(json, r#"{"tenant":""}"#).await;
+    assert_eq!((status, &problem["parameter"]), (400, &json!("tenant")), "{problem}");
+    assert_eq!(server.problem(json, &format!(r#"{{"query":"{}"}}"#, "x".repeat(1 << 20))).await.0, 413);
+    let (_, _, document) = server.ask("GET /api/v1/openapi.json HTTP/1.1", "").await;
+    let document: Value = serde_json::from_str(&document).unwrap();
+    let body = &document["paths"]["/api/v1/asked"]["post"]["requestBody"]["content"]["application/json"];
+    assert!(body["schema"]["properties"]["query"].is_object(), "{document}");
+}
+
+#[tokio::test]
+async fn an_answer_is_compressed_where_the_client_accepts_it_but_not_a_live_stream() {
+    let server = start(Limits::default()).await;
+    for (encoding, magic) in [("gzip", &[0x1f, 0x8b][..]), ("zstd", &[0x28, 0xb5, 0x2f, 0xfd]), ("identity", b"\"xx")] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let head = format!("GET /long HTTP/1.1\r\nhost: x\r\nconnection: close\r\naccept-encoding: {encoding}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        assert!(memchr::memmem::find(&answer, magic).is_some(), "{encoding}");
+        assert_eq!(answer.len() < 1000, encoding != "identity", "{encoding}: {}", answer.len());
+    }
+    let mut live = TcpStream::connect(server.address).await.unwrap();
+    live.write_all(b"GET /live HTTP/1.1\r\nhost: weir\r\naccept-encoding: gzip\r\n\r\n").await.unwrap();
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"data: one\n\n\r\n") {
+        assert_ne!(live.read_buf(&mut seen).await.unwrap(), 0);
+    }
 }
 
 #[tokio::test]
