@@ -5,6 +5,7 @@ pub mod chunk;
 mod error;
 pub mod head;
 pub mod ingest;
+pub mod interval;
 mod options;
 pub mod query;
 mod room;

@@ -9,11 +9,14 @@ use weir_query::Matcher;
 use weir_query::fields;
 use weir_query::line::{Line, LineId};
 
+use crate::interval::Interval;
 use crate::schedule::{Budget, Limit};
 use crate::snapshot::{Candidate, Counted, Exact, Needs, Snapshot};
 
 /// Most buckets of a histogram, fields of a listing, and distinct values counted of one field.
 pub const MAX_GROUPS: usize = 10_000;
+/// Most values of a field that a histogram tells apart.
+pub const MAX_VALUES: usize = 1000;
 /// Most bytes of their names.
 pub(crate) const MAX_GROUP_BYTES: usize = 32 << 20;
 /// Memory of a page, about: lines that take more are left to the next one.
@@ -185,35 +188,53 @@ pub fn count(snapshot: &dyn Snapshot, selection: &Selection) -> Result<u64, Erro
     Ok(count)
 }
 
-/// Matching lines by start of their interval (nanoseconds) and value of a field; without a field the value is empty.
+/// Matching lines over time.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    /// Counts by start of the bucket (nanoseconds), then by value of the field; without a field the value is empty.
+    pub buckets: BTreeMap<i64, BTreeMap<String, u64>>,
+    /// Lines whose value is not among those of the buckets.
+    pub other: BTreeMap<i64, u64>,
+}
+
+/// Matching lines by bucket, and by value of a field: of a field with more than [`MAX_VALUES`] values, the first that are
+/// found have counts of their own.
 pub fn histogram(
     snapshot: &dyn Snapshot,
     selection: &Selection,
-    interval: i64,
+    mut interval: Interval,
     split: Option<&str>,
-) -> Result<BTreeMap<i64, BTreeMap<String, u64>>, Error> {
+) -> Result<Histogram, Error> {
     let (start, end) = (selection.start, selection.end);
-    let bucket_of = |time: i64| time - time.rem_euclid(interval.max(1));
-    let mut buckets: BTreeMap<i64, BTreeMap<String, u64>> = BTreeMap::new();
-    let mut groups = Groups::new(&selection.budget);
+    let mut found = Histogram::default();
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    let most = if split.is_some() { MAX_GROUPS * 10 } else { MAX_GROUPS };
+    let mut groups = Groups { most, ..Groups::new(&selection.budget) };
     let mut too_many: Result<(), Error> = Ok(());
-    let mut add = |time: i64, value: String, lines: u64| -> Result<(), Error> {
-        let bucket = buckets.entry(bucket_of(time)).or_default();
+    let mut add = |start: i64, value: String, lines: u64| -> Result<(), Error> {
+        let bucket = found.buckets.entry(start).or_default();
         if let Some(count) = bucket.get_mut(&value) {
             *count += lines;
-        } else {
-            groups.add(value.len())?;
-            bucket.insert(value, lines);
+            return Ok(());
         }
+        if !known.contains(&value) {
+            if known.len() >= MAX_VALUES {
+                *found.other.entry(start).or_default() += lines;
+                return Ok(());
+            }
+            selection.budget.hold(value.len() + GROUP_BYTES)?;
+            known.insert(value.clone());
+        }
+        groups.add(value.len())?;
+        bucket.insert(value, lines);
         Ok(())
     };
     let rest = selection.tally(snapshot, |counted| {
-        let whole = split.is_none()
-            && counted.min >= start
-            && counted.max < end
-            && bucket_of(counted.min) == bucket_of(counted.max);
+        let is_within = split.is_none() && counted.min >= start && counted.max < end;
+        let bucket = if is_within { interval.start_of(counted.min) } else { 0 };
+        let whole = is_within && bucket == interval.start_of(counted.max);
         if whole && counted.lines > 0 && too_many.is_ok() {
-            too_many = add(counted.min, String::new(), counted.lines);
+            too_many = add(bucket, String::new(), counted.lines);
         }
         whole
     })?;
@@ -221,15 +242,34 @@ pub fn histogram(
     for candidate in rest {
         for line in selection.read(&candidate)?.iter().filter(|line| selection.takes(line)) {
             let value = split.and_then(|name| values(line, name).into_iter().next()).unwrap_or_default();
-            add(line.time, value, 1)?;
+            add(interval.start_of(line.time), value, 1)?;
         }
     }
-    Ok(buckets)
+    Ok(found)
+}
+
+impl Histogram {
+    /// Keeps counts of the values with most lines in all buckets, so many at most; those of others are added to `other`.
+    pub fn keep_largest(&mut self, most: usize) {
+        let mut totals: BTreeMap<&str, u64> = BTreeMap::new();
+        for (value, lines) in self.buckets.values().flatten() {
+            *totals.entry(value).or_default() += lines;
+        }
+        let mut sorted: Vec<(u64, &str)> = totals.into_iter().map(|(value, lines)| (lines, value)).collect();
+        sorted.sort_by(|(more, a), (less, b)| less.cmp(more).then_with(|| a.cmp(b)));
+        let dropped: BTreeSet<String> = sorted.into_iter().skip(most).map(|(_, value)| value.to_owned()).collect();
+        for (start, values) in &mut self.buckets {
+            let other: u64 = values.iter().filter(|(value, _)| dropped.contains(*value)).map(|(_, lines)| lines).sum();
+            values.retain(|value, _| !dropped.contains(value));
+            *self.other.entry(*start).or_default() += other;
+        }
+    }
 }
 
 /// What an answer takes.
 struct Groups<'a> {
     count: usize,
+    most: usize,
     budget: &'a Budget,
 }
 
@@ -238,14 +278,14 @@ const GROUP_BYTES: usize = 100;
 
 impl<'a> Groups<'a> {
     fn new(budget: &'a Budget) -> Self {
-        Self { count: 0, budget }
+        Self { count: 0, most: MAX_GROUPS, budget }
     }
 
     /// One more, whose name has so many bytes.
     fn add(&mut self, bytes: usize) -> Result<(), Error> {
         self.count += 1;
         self.budget.hold(bytes + GROUP_BYTES)?;
-        if self.count > MAX_GROUPS { Err(Error::TooManyGroups) } else { Ok(()) }
+        if self.count > self.most { Err(Error::TooManyGroups) } else { Ok(()) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `/api/v1/logs/…`, but for the live tail.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::extract::rejection::PathRejection;
@@ -7,15 +8,15 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Value, json};
-use weir_query::fields;
 use weir_query::line::{Line, LineId, Source};
+use weir_query::{Matcher, fields};
 use weir_service::http::Problem;
 
 use super::pages::{self, End, Format};
 use super::params::{Params, cursor, in_path};
 use super::{Api, answer, hit::hit};
 use crate::schedule::{Budget, Caller};
-use crate::search::{self, Page, Paging, Selection};
+use crate::search::{self, Histogram, Page, Paging, Selection};
 use crate::snapshot::{Needs, Snapshot};
 
 /// Most lines on a page.
@@ -25,7 +26,7 @@ type InPath = Result<Path<String>, PathRejection>;
 type Answer = Result<Response, Problem>;
 
 /// The selection that the parameters ask for; its budget is set when it runs.
-fn selection(params: &Params) -> Result<Selection, Problem> {
+pub(super) fn selection(params: &Params) -> Result<Selection, Problem> {
     let (matcher, needs, exact) = params.query()?;
     let (start, end) = params.range()?;
     Ok(Selection { matcher, needs, exact, start, end, budget: Budget::within(Duration::ZERO) })
@@ -39,11 +40,35 @@ pub(super) async fn search(State(api): State<Api>, caller: Caller, params: Param
         oldest_first: params.oldest_first()?,
         after: params.cursor()?,
     };
-    pages::answer(api, caller, asked, paging, Hits).await
+    let text = params.text("query").unwrap_or_default();
+    let highlight = params.is_on("highlight")?.then(|| asked.matcher.clone());
+    let hits = Hits { of: params.cursor_of(), highlight, hints: hints(text) };
+    let place = api.searches.place(&caller)?;
+    api.wait(&caller, &params).await?;
+    pages::answer(api, caller, place, asked, paging, hits).await
 }
 
-/// A page: `{"hits":[…],"next_cursor","took_ms","indexed_until"}`.
-struct Hits;
+/// What the query may have meant, as answers have it: `[{"message","query"}]`; no `query` where there is none to offer.
+fn hints(text: &str) -> Value {
+    let hint = |hint: weir_query::Hint| {
+        let mut shown = json!({"message": hint.message});
+        if !hint.query.is_empty() {
+            shown["query"] = hint.query.into();
+        }
+        shown
+    };
+    weir_query::hints(text).into_iter().map(hint).collect()
+}
+
+/// A page: `{"hits":[…],"next_cursor","took_ms","indexed_until","hints":[…]}`.
+struct Hits {
+    /// Whose cursors they are.
+    of: String,
+    /// Shows what matched in bodies: `"highlights":[[start, end],…]`, in bytes of the body's UTF-8 text, which of a
+    /// structured body is its JSON.
+    highlight: Option<Matcher>,
+    hints: Value,
+}
 
 impl Format for Hits {
     const KIND: &'static str = "application/json";
@@ -56,14 +81,20 @@ impl Format for Hits {
         if !first {
             text.push(b',');
         }
-        text.extend_from_slice(hit(line).to_string().as_bytes());
+        let mut hit = hit(line);
+        if let Some(matcher) = &self.highlight {
+            let found = matcher.highlights(&line.body.text());
+            hit["highlights"] = found.into_iter().map(|range| json!([range.start, range.end])).collect();
+        }
+        text.extend_from_slice(hit.to_string().as_bytes());
     }
 
     fn tail(&self, end: &End) -> String {
         let rest = json!({
-            "next_cursor": end.next.map(cursor),
+            "next_cursor": end.next.map(|place| cursor(place, &self.of)),
             "took_ms": end.began.elapsed().as_millis() as u64,
             "indexed_until": weir_service::time::format(end.indexed_until),
+            "hints": self.hints,
         });
         // The rest of the object that the head began.
         rest.to_string().replacen('{', "],", 1)
@@ -73,32 +104,45 @@ impl Format for Hits {
 pub(super) async fn count(State(api): State<Api>, caller: Caller, params: Params) -> Answer {
     let asked = selection(&params)?;
     let place = api.searches.place(&caller)?;
-    let count = api.run(&caller, &place, asked, search::count).await?;
-    Ok(answer::json(place, &json!({"count": count})))
+    api.wait(&caller, &params).await?;
+    let counted = api
+        .run(&caller, &place, asked, |snapshot, asked| Ok((search::count(snapshot, asked)?, snapshot.indexed_until())));
+    let (count, until) = counted.await?;
+    let until = weir_service::time::format(until);
+    let hints = hints(params.text("query").unwrap_or_default());
+    Ok(answer::json(place, &json!({"count": count, "indexed_until": until, "hints": hints})))
 }
 
+/// `{"interval_seconds","buckets":[{"start","count"}]}`, and with `field` `"values":{…}` of its most frequent values (of
+/// all that match; at most `limit`), and `other`, the lines with another one.
 pub(super) async fn histogram(State(api): State<Api>, caller: Caller, params: Params) -> Answer {
     let asked = selection(&params)?;
     let interval = params.interval(asked.start, asked.end)?;
+    let seconds = interval.nanos() as f64 / 1e9;
+    let limit = params.number("limit", 100, 1..=search::MAX_VALUES)?;
     let split = params.text("field").map(str::to_owned);
     let by_field = split.is_some();
     let place = api.searches.place(&caller)?;
-    let buckets = api
-        .run(&caller, &place, asked, move |snapshot, asked| {
-            search::histogram(snapshot, asked, interval, split.as_deref())
-        })
-        .await?;
-    let buckets: Vec<Value> = buckets
-        .into_iter()
-        .map(|(start, counts)| {
-            let mut bucket = json!({"start": weir_service::time::format(start), "count": counts.values().sum::<u64>()});
-            if by_field {
-                bucket["values"] = json!(counts);
-            }
-            bucket
-        })
-        .collect();
-    Ok(answer::json(place, &json!({"interval_seconds": interval as f64 / 1e9, "buckets": buckets})))
+    api.wait(&caller, &params).await?;
+    let counted = api.run(&caller, &place, asked, move |snapshot, asked| {
+        let mut found = search::histogram(snapshot, asked, interval, split.as_deref())?;
+        found.keep_largest(limit);
+        Ok((found, snapshot.indexed_until()))
+    });
+    let (Histogram { buckets, other }, until) = counted.await?;
+    let bucket = |(start, counts): (i64, BTreeMap<String, u64>)| {
+        let other = other.get(&start).copied().unwrap_or(0);
+        let count = counts.values().sum::<u64>() + other;
+        let mut bucket = json!({"start": weir_service::time::format(start), "count": count});
+        if by_field {
+            bucket["values"] = json!(counts);
+            bucket["other"] = other.into();
+        }
+        bucket
+    };
+    let buckets: Vec<Value> = buckets.into_iter().map(bucket).collect();
+    let until = weir_service::time::format(until);
+    Ok(answer::json(place, &json!({"interval_seconds": seconds, "buckets": buckets, "indexed_until": until})))
 }
 
 pub(super) async fn fields(State(api): State<Api>, caller: Caller, params: Params) -> Answer {

@@ -1,6 +1,7 @@
 //! The search API over HTTP.
 
 pub(crate) mod answer;
+mod export;
 mod hit;
 mod logs;
 mod pages;
@@ -8,16 +9,20 @@ pub(crate) mod params;
 pub(crate) mod tail;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
 use weir_service::auth::{Access, Tenants};
 use weir_service::http::{Parameter, Problem, Route, Routes};
 
-use self::params::{END, LIMIT, QUERY, START};
+use self::params::{END, LIMIT, Params, QUERY, START};
 use self::tail::Live;
 use crate::schedule::{Caller, Place, Scheduler};
 use crate::search::{self, Selection};
 use crate::snapshot::Snapshot;
+
+/// How often it is looked whether everything is there that an answer waits for.
+const WAIT_STEP: Duration = Duration::from_millis(50);
 
 /// Gives the store as it is now, to these tenants.
 pub(crate) type Now = Arc<dyn Fn(&Tenants) -> Arc<dyn Snapshot> + Send + Sync>;
@@ -36,32 +41,71 @@ pub(crate) fn routes(now: Now, live: Live, searches: Scheduler) -> Routes {
     let cursor = ("cursor", "`next_cursor` of the page before");
     let interval = ("interval", "Length of a bucket, such as 1m");
     let field = ("field", "Count by the values of this field too");
+    let most =
+        ("limit", "How many values of the field are told apart: those with most lines; 100 where it is not given");
+    let tz = ("tz", "Time zone whose days and hours the buckets are, such as Asia/Shanghai; UTC where it is not given");
+    let wait = (
+        "wait_for",
+        "Wait until all is in the answer that had arrived by this time, or, for this long at most, by now",
+    );
+    let highlight = ("highlight", "true: hits say where their body matches, as offsets in bytes of its UTF-8");
+    let format = ("format", "ndjson or csv");
+    let names = ("fields", "Names of the fields to write, separated by commas");
     let around = [
         ("before", "Lines before it"),
         ("after", "Lines after it"),
         ("timestamp", "Of the line, which saves looking for it everywhere"),
     ];
     Routes::new()
-        .on(
-            get("/api/v1/logs/search", "Log records that match", &[QUERY, START, END, LIMIT, order, cursor]),
+        .on_query(
+            get(
+                "/api/v1/logs/search",
+                "Log records that match",
+                &[QUERY, START, END, LIMIT, order, cursor, highlight, wait],
+            ),
             logs::search,
         )
-        .on(get("/api/v1/logs/count", "How many log records match", &[QUERY, START, END]), logs::count)
-        .on(
-            get("/api/v1/logs/histogram", "How many match, over time", &[QUERY, START, END, interval, field]),
+        .on_query(get("/api/v1/logs/count", "How many log records match", &[QUERY, START, END, wait]), logs::count)
+        .on_query(
+            get(
+                "/api/v1/logs/histogram",
+                "How many match, over time",
+                &[QUERY, START, END, interval, tz, field, most, wait],
+            ),
             logs::histogram,
         )
-        .on(get("/api/v1/logs/fields", "Fields of the log records that match", &[QUERY, START, END]), logs::fields)
-        .on(
+        .on_query(
+            get("/api/v1/logs/fields", "Fields of the log records that match", &[QUERY, START, END]),
+            logs::fields,
+        )
+        .on_query(
             get("/api/v1/logs/fields/{name}/values", "Most frequent values of a field", &[QUERY, START, END, LIMIT]),
             logs::values,
         )
+        .on_query(
+            get("/api/v1/logs/export", "All log records that match, by time", &[QUERY, START, END, format, names]),
+            export::export,
+        )
         .on(get("/api/v1/logs/{id}/context", "Lines of the same source around one", &around), logs::context)
-        .on(get("/api/v1/logs/tail", "Log records as they come, as server-sent events", &[QUERY]), tail::tail)
+        .on_query(get("/api/v1/logs/tail", "Log records as they come, as server-sent events", &[QUERY]), tail::tail)
         .with_state(&Api { now, live, searches })
 }
 
 impl Api {
+    /// Waits as the parameter `wait_for` says; what is not there by then is not in the answer, whose `indexed_until`
+    /// says so.
+    async fn wait(&self, caller: &Caller, params: &Params) -> Result<(), Problem> {
+        let Some((time, longest)) = params.wait_for()? else { return Ok(()) };
+        let indexed = async {
+            while (self.now)(&caller.tenants).indexed_until() < time {
+                tokio::time::sleep(WAIT_STEP).await;
+            }
+        };
+        // The answer says up to when it is complete.
+        let _ = tokio::time::timeout(longest, indexed).await;
+        Ok(())
+    }
+
     /// Runs a search over what there is when its first turn comes.
     async fn run<T: Send + 'static>(
         &self,

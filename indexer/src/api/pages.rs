@@ -66,12 +66,12 @@ struct Part {
 pub(super) async fn answer<F: Format>(
     api: Api,
     caller: Caller,
+    place: Place,
     asked: Selection,
     paging: Paging,
     format: F,
 ) -> Result<Response, Problem> {
     let began = Instant::now();
-    let place = api.searches.place(&caller)?;
     let end = End { next: None, indexed_until: i64::MAX, began };
     let format = std::sync::Arc::new(format);
     let mut pages = Pages { api, caller, place, asked, paging, format, is_first: true, end };

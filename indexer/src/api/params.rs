@@ -2,17 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Query};
 use http::request::Parts;
+use jiff::tz::TimeZone;
 use weir_query::Matcher;
 use weir_service::config::{Span, ValueError};
-use weir_service::http::{Parameter, Problem};
+use weir_service::http::{Form, Parameter, Problem};
 
+use crate::interval::Interval;
 use crate::query;
 use crate::search::Place;
 use crate::snapshot::{Exact, Needs};
+
+/// Longest time that an answer waits for `wait_for`.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 /// The parameters of one request.
 pub(crate) struct Params {
@@ -34,9 +40,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Query(pairs) = Query::<Vec<(String, String)>>::from_request_parts(parts, state)
+        let Query(mut pairs) = Query::<Vec<(String, String)>>::from_request_parts(parts, state)
             .await
             .map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
+        if let Some(Form(more)) = parts.extensions.remove::<Form>() {
+            pairs.extend(more);
+        }
         Self::new(pairs)
     }
 }
@@ -103,15 +112,68 @@ impl Params {
         }
     }
 
+    /// Where the page before ended.
     pub(crate) fn cursor(&self) -> Result<Option<Place>, Problem> {
         let Some(text) = self.text("cursor") else { return Ok(None) };
-        let read = || Some((text.split_once('_')?.0.parse().ok()?, text.split_once('_')?.1.parse().ok()?));
-        let wrong =
-            || Problem::parameter("cursor", "no such cursor: use the `next_cursor` of the page before, as it is");
-        read().ok_or_else(wrong).map(Some)
+        let read = || {
+            let mut parts = text.split('_');
+            let (time, id, of) = (parts.next()?, parts.next()?, parts.next()?);
+            let place = (time.parse().ok()?, id.parse().ok()?);
+            (parts.next().is_none()).then_some((place, of))
+        };
+        let wrong = |why: &str| {
+            Problem::parameter("cursor", format!("{why}: use the `next_cursor` of the page before, as it is"))
+        };
+        let (place, of) = read().ok_or_else(|| wrong("no such cursor"))?;
+        if of != self.cursor_of() {
+            return Err(wrong("the cursor is of another query or order"));
+        }
+        Ok(Some(place))
     }
 
-    pub(crate) fn interval(&self, start: i64, end: i64) -> Result<i64, Problem> {
+    /// What tells cursors of this query and order from those of others.
+    pub(crate) fn cursor_of(&self) -> String {
+        let mut hash = crc32fast::Hasher::new();
+        for part in [self.text("query").unwrap_or_default(), self.text("order").unwrap_or("desc")] {
+            hash.update(part.as_bytes());
+            hash.update(&[0]);
+        }
+        format!("{:08x}", hash.finalize())
+    }
+
+    /// A switch that is off where it is not given.
+    pub(crate) fn is_on(&self, name: &str) -> Result<bool, Problem> {
+        match self.text(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(other) => Err(Problem::parameter(name, format!("`{other}` is neither true nor false"))),
+        }
+    }
+
+    /// What an answer waits for: the time up to which everything must be searchable, and for how long at most.
+    pub(crate) fn wait_for(&self) -> Result<Option<(i64, Duration)>, Problem> {
+        let Some(text) = self.text("wait_for") else { return Ok(None) };
+        if let Ok(span) = text.parse::<Span>() {
+            return Ok(Some((self.now, span.0.min(LONGEST_WAIT))));
+        }
+        let time = weir_service::time::parse(text, self.now);
+        let wrong = |wrong| Problem::parameter("wait_for", format!("give a duration such as 5s, or a time: {wrong}"));
+        let time = time.map_err(wrong)?;
+        if time > self.now {
+            return Err(Problem::parameter("wait_for", "the time lies ahead: give one that has passed, or a duration"));
+        }
+        Ok(Some((time, LONGEST_WAIT)))
+    }
+
+    /// Buckets of a histogram, by the clock of `tz`.
+    pub(crate) fn interval(&self, start: i64, end: i64) -> Result<Interval, Problem> {
+        let interval = Interval::of(self.nanos_of_interval(start, end)?);
+        let Some(name) = self.text("tz") else { return Ok(interval) };
+        let wrong = |_| Problem::parameter("tz", format!("`{name}` is no time zone: use one such as Asia/Shanghai"));
+        Ok(interval.in_zone(TimeZone::get(name).map_err(wrong)?))
+    }
+
+    fn nanos_of_interval(&self, start: i64, end: i64) -> Result<i64, Problem> {
         const SECOND: i64 = 1_000_000_000;
         if let Some(text) = self.text("interval") {
             let wrong =
@@ -131,6 +193,7 @@ pub(crate) fn in_path(name: &str, text: Result<Path<String>, PathRejection>) -> 
     text.map(|Path(text)| text).map_err(|rejection| Problem::parameter(name, rejection.body_text()))
 }
 
-pub(super) fn cursor((time, id): Place) -> String {
-    format!("{time}_{id}")
+/// The cursor behind a place, of what [`Params::cursor_of`] says.
+pub(super) fn cursor((time, id): Place, of: &str) -> String {
+    format!("{time}_{id}_{of}")
 }

@@ -161,11 +161,93 @@ async fn a_wrong_parameter_is_named_with_what_would_be_right() {
         ("search?order=up", "order"),
         ("search?cursor=x", "cursor"),
         ("histogram?interval=0s", "interval"),
+        ("search?cursor=1_0-1-0_00000000", "cursor"),
+        ("search?highlight=yes", "highlight"),
+        ("search?wait_for=soon", "wait_for"),
+        ("count?wait_for=2100-01-01T00:00:00Z", "wait_for"),
+        ("histogram?tz=Mars", "tz"),
+        ("export?format=xml", "format"),
+        ("export?fields=body,", "fields"),
         ("x/context", "id"),
         ("fields/%FF/values", "name"),
         ("tail?quer=x", "quer"),
     ] {
         let (status, problem) = get(&format!("/api/v1/logs/{path}")).await;
         assert_eq!((status, problem["parameter"].as_str()), (400, Some(parameter)), "{path}: {problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_query_or_order_is_refused() {
+    let (_, page) = get("/api/v1/logs/search?limit=4&query=line").await;
+    let cursor = page["next_cursor"].as_str().unwrap();
+    assert_eq!(get(&format!("/api/v1/logs/search?limit=7&query=line&cursor={cursor}")).await.0, 200);
+    for other in ["query=service:ocr", "query=line&order=asc", "limit=4"] {
+        let (status, problem) = get(&format!("/api/v1/logs/search?{other}&cursor={cursor}")).await;
+        assert_eq!((status, problem["parameter"].as_str()), (400, Some("cursor")), "{other}");
+    }
+}
+
+#[tokio::test]
+async fn a_query_in_a_body_is_answered_as_one_in_the_address() {
+    let request = http::Request::post("/api/v1/logs/count").header("content-type", "application/json");
+    let request = request.body(HttpBody::from(r#"{"query": "line AND 7"}"#)).unwrap();
+    let response = router().oneshot(request).await.unwrap();
+    let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["count"], 1);
+}
+
+#[tokio::test]
+async fn hits_say_where_they_match_and_answers_what_may_have_been_meant() {
+    let (_, page) = get("/api/v1/logs/search?query=line%20AND%207&highlight=true").await;
+    assert_eq!(page["hits"][0]["highlights"], serde_json::json!([[0, 4], [5, 6]]), "{page}");
+    assert_eq!(page["hints"], serde_json::json!([]));
+    let (_, page) = get("/api/v1/logs/search?query=service%20:%20ocr").await;
+    assert!(page["hints"][0]["message"].is_string(), "{page}");
+}
+
+#[tokio::test]
+async fn an_export_holds_every_line_once_in_order_of_time() {
+    let request = http::Request::get("/api/v1/logs/export?format=csv&fields=body,service,none").body(HttpBody::empty());
+    let response = router().oneshot(request.unwrap()).await.unwrap();
+    let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    let expected: String = (0..30).map(|n| format!("line {n},ocr,\r\n")).collect();
+    assert_eq!(String::from_utf8(body.to_vec()).unwrap(), format!("body,service,none\r\n{expected}"));
+}
+
+#[tokio::test]
+async fn a_histogram_keeps_the_largest_groups_and_adds_the_others_up() {
+    let (_, histogram) = get("/api/v1/logs/histogram?interval=1d&field=body&limit=2").await;
+    let bucket = &histogram["buckets"][0];
+    assert_eq!((&bucket["count"], &bucket["other"]), (&30.into(), &28.into()), "{histogram}");
+    assert_eq!(bucket["values"], serde_json::json!({"line 0": 1, "line 1": 1}));
+    let (_, histogram) = get("/api/v1/logs/histogram?interval=1d&tz=Asia/Shanghai").await;
+    assert_eq!(histogram["buckets"][0]["start"], "1969-12-31T16:00:00Z");
+}
+
+#[tokio::test]
+async fn an_answer_waits_for_no_more_than_it_is_told_to_and_says_up_to_when_it_is_complete() {
+    let (_, count) = get("/api/v1/logs/count?wait_for=50ms").await;
+    assert_eq!((&count["count"], &count["indexed_until"]), (&30.into(), &"1970-01-01T00:00:00.000000007Z".into()));
+}
+
+/// Lines of which one part of an answer holds few, and a body that is read.
+#[tokio::test]
+async fn a_page_of_many_parts_is_one_object_that_holds_every_line_once() {
+    let (memory, _) = huge();
+    let memory: Arc<dyn Snapshot> = Arc::new(memory);
+    let meter = opentelemetry::metrics::noop::NoopMeterProvider::new().meter("test");
+    let searches = crate::schedule::Scheduler::new(&crate::Search::default(), &meter);
+    let routes = super::routes(Arc::new(move |_| memory.clone()), super::tail::Live::new(1), searches).open();
+    for (limit, more) in [(100, false), (11, true)] {
+        let path = format!("/api/v1/logs/search?limit={limit}&order=asc");
+        let request = http::Request::get(path).body(HttpBody::empty()).unwrap();
+        let response = routes.clone().oneshot(request).await.unwrap();
+        let body = axum::body::to_bytes(response.into_body(), 200 << 20).await.unwrap();
+        let page: Value = serde_json::from_slice(&body).unwrap();
+        let times: Vec<_> = page["hits"].as_array().unwrap().iter().map(|hit| hit["timestamp"].clone()).collect();
+        let expected: Vec<_> = (0..limit.min(12)).map(|time| Value::from(weir_service::time::format(time))).collect();
+        assert_eq!(times, expected);
+        assert_eq!(page["next_cursor"].is_string(), more, "{limit}");
     }
 }

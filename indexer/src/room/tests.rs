@@ -75,7 +75,8 @@ async fn what_is_on_the_bus_is_searchable_once_and_after_a_restart_and_poison_is
     until(&handle, 2).await;
     let mut live = std::pin::pin!(handle.live.follow(crate::store::everything()));
     send(record("three")).await;
-    assert_eq!(live.next().await.unwrap().unwrap()[0].body.text(), "three");
+    let Some(crate::api::tail::Seen::Lines(lines)) = live.next().await else { panic!("no lines") };
+    assert_eq!(lines[0].body.text(), "three");
     until(&handle, 3).await;
     stop.cancel();
     running.await.unwrap().unwrap();

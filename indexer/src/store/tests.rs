@@ -557,8 +557,8 @@ proptest! {
             for (time, _) in expected {
                 *by_time.entry(time - time.rem_euclid(interval)).or_default() += 1;
             }
-            let counted = search::histogram(moment.as_ref(), &asked, interval, None).unwrap();
-            let counted: BTreeMap<i64, u64> = counted.into_iter().map(|(time, counts)| (time, counts.values().sum())).collect();
+            let counted = search::histogram(moment.as_ref(), &asked, crate::interval::Interval::of(interval), None).unwrap();
+            let counted: BTreeMap<i64, u64> = counted.buckets.into_iter().map(|(time, counts)| (time, counts.values().sum())).collect();
             prop_assert_eq!(counted, by_time, "{}", text);
         }
     }

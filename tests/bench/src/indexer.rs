@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use weir_indexer::Budget;
 use weir_indexer::ingest::Signal;
+use weir_indexer::interval::Interval;
 use weir_indexer::query::{exact, needs};
 use weir_indexer::search::{self, Paging, Selection};
 use weir_indexer::snapshot::Snapshot;
@@ -116,8 +117,8 @@ pub(crate) fn count(smoke: bool) -> anyhow::Result<Ready> {
 /// The same by the hour.
 pub(crate) fn histogram(smoke: bool) -> anyhow::Result<Ready> {
     let by_hour: Answer = |moment, asked| {
-        let buckets = search::histogram(moment, asked, 3_600_000_000_000, None)?;
-        Ok(buckets.values().flat_map(|bucket| bucket.values()).sum())
+        let buckets = search::histogram(moment, asked, Interval::of(3_600_000_000_000), None)?;
+        Ok(buckets.buckets.values().flat_map(|bucket| bucket.values()).sum())
     };
     query(smoke, |corpus, _| corpus.words[0].to_owned(), by_hour)
 }

@@ -1,9 +1,16 @@
 use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
 
-use super::{Target, hit_line, say, text};
+use anyhow::Context as _;
+use serde_json::Value;
+
+use super::{Target, hit_line, plain, say, text};
 
 /// Greatest page that is asked for at once.
 const PAGE: usize = 1000;
+
+/// Longest time until a page is there.
+const WITHIN: Duration = Duration::from_mins(2);
 
 /// Arguments of `weir search`.
 #[derive(Debug, clap::Args)]
@@ -36,7 +43,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         if !cursor.is_empty() {
             query.push(("cursor", &cursor));
         }
-        let page = weir.get_json(&["api", "v1", "logs", "search"], &query).await?;
+        let page = weir.query(&["api", "v1", "logs", "search"], &query, Some(WITHIN)).await?;
+        let page: Value = page.json().await.context("the answer is not JSON: is this weir's address?")?;
+        if cursor.is_empty() {
+            for hint in page["hints"].as_array().into_iter().flatten() {
+                writeln!(std::io::stderr(), "hint: {}", hint_line(hint))?;
+            }
+        }
         let hits = page["hits"].as_array().map(Vec::as_slice).unwrap_or_default();
         for hit in hits {
             if !say(&if args.target.json { hit.to_string() } else { hit_line(hit) })? {
@@ -55,4 +68,24 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         writeln!(std::io::stderr(), "no lines match")?;
     }
     Ok(())
+}
+
+/// What the query may have meant, as a line for people.
+fn hint_line(hint: &Value) -> String {
+    let message = plain(text(hint, "message"));
+    match text(hint, "query") {
+        "" => message,
+        query => format!("{message}: {}", plain(query)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_shows_the_query_that_may_be_meant_where_there_is_one() {
+        let hint = |query: &str| hint_line(&serde_json::json!({"message": "`or` is a word", "query": query}));
+        assert_eq!((hint("a OR b").as_str(), hint("").as_str()), ("`or` is a word: a OR b", "`or` is a word"));
+    }
 }

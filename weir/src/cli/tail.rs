@@ -19,7 +19,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    let answer = args.target.weir()?.get(&["api", "v1", "logs", "tail"], &[("query", &args.query)], None).await?;
+    let answer = args.target.weir()?.query(&["api", "v1", "logs", "tail"], &[("query", &args.query)], None).await?;
     let mut stream = answer.bytes_stream();
     let mut events = Events::default();
     while let Some(piece) = stream.next().await {

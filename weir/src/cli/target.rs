@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::error::Error;
 use std::time::Duration;
 
@@ -11,6 +12,9 @@ use super::plain;
 
 /// Where weir is, if nothing says otherwise.
 const DEFAULT_URL: &str = "http://127.0.0.1:7400";
+
+/// Bytes of parameters from which on they are sent in the body: proxies refuse long addresses.
+const LONG_QUERY: usize = 2000;
 
 /// Where weir is asked, and how it answers. Each of these wins over the environment, and that over the profile.
 #[derive(Debug, clap::Args)]
@@ -97,6 +101,21 @@ impl Weir {
         within: Option<Duration>,
     ) -> anyhow::Result<reqwest::Response> {
         let request = self.client.get(self.address(path, query));
+        self.answer(if let Some(within) = within { request.timeout(within) } else { request }).await
+    }
+
+    /// The answer to a query: of a GET, or, where that would be long, of a POST with the same parameters.
+    pub(crate) async fn query(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        within: Option<Duration>,
+    ) -> anyhow::Result<reqwest::Response> {
+        if query.iter().map(|(_, value)| value.len()).sum::<usize>() < LONG_QUERY {
+            return self.get(path, query, within).await;
+        }
+        let parameters: HashMap<&str, &str> = query.iter().copied().collect();
+        let request = self.client.post(self.address(path, &[])).json(&parameters);
         self.answer(if let Some(within) = within { request.timeout(within) } else { request }).await
     }
 
