@@ -74,7 +74,7 @@ fn fields(names: &str) -> Result<Fields, Problem> {
     let wrong = |why: String| Problem::parameter("fields", why);
     let field = |name: &str| {
         let name = name.trim();
-        Ok((name.to_owned(), FieldPath::parse(name).map_err(|error| wrong(error.to_string()))?))
+        Ok::<_, Problem>((name.to_owned(), FieldPath::parse(name).map_err(|error| wrong(error.to_string()))?))
     };
     let fields: Fields = names.split(',').map(field).collect::<Result<_, _>>()?;
     if fields.len() > MOST_FIELDS {
