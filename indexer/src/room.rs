@@ -89,11 +89,12 @@ impl Indexer {
 }
 
 impl Handle {
-    /// The paths under `/api/v1/logs` and `/api/v1/traces`, and `/api/v1/services` and `/api/v1/dependencies`.
+    /// The paths under `/api/v1/logs` and `/api/v1/traces`, `/api/v1/services`, `/api/v1/dependencies`, and
+    /// `/jaeger/api`.
     pub fn routes(&self) -> Routes {
         let logs = self.logs.clone();
         api::routes(Arc::new(move |tenants| logs.snapshot(tenants)), self.live.clone(), self.searches.clone())
-            .merge(traces::routes(self.spans.clone()))
+            .merge(traces::routes(self.spans.clone(), self.logs.clone()))
     }
 
     /// The log lines.

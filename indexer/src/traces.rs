@@ -1,11 +1,24 @@
-//! Traces over HTTP: `GET /api/v1/traces/{trace_id}` is a whole trace as it is known by now, `/api/v1/traces/search` the
-//! traces with a span that passes, `/api/v1/services` who made spans, and `/api/v1/dependencies` who called whom.
+//! Traces over HTTP: `GET /api/v1/traces/{trace_id}` is a whole trace as it is known by now, `…/critical_path` what it
+//! waited for, `…/dossier` its spans and log records, `/api/v1/traces/search` the traces with a span that passes,
+//! `/api/v1/services` who made spans, and `/api/v1/dependencies` who called whom. The same as Jaeger's clients ask for it
+//! is under `/jaeger/api/` ([`jaeger`]).
 
+mod critical;
+mod dossier;
+mod duration;
+mod fetch;
+mod find;
+mod graph;
+mod jaeger;
 mod search;
 mod services;
+#[cfg(test)]
+mod testing;
+mod tree;
+mod walk;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -22,9 +35,10 @@ use weir_service::http::{Parameter, Problem, Route, Routes};
 use weir_service::telemetry::whole;
 use weir_service::time;
 
-use crate::Error;
-use crate::api::params::{END, START, in_path};
-use crate::store::{SourcedSpan, Store};
+use self::fetch::Asked;
+use self::walk::Stop;
+use crate::api::params::{END, LIMIT, Params, START, in_path};
+use crate::store::Store;
 
 /// Requests that read the disk at once; others wait for at most [`LONGEST`].
 const AT_ONCE: usize = 8;
@@ -39,21 +53,25 @@ const LONGEST: Duration = Duration::from_secs(30);
 const MOST_BYTES: usize = 32 << 20;
 /// Bytes of the JSON of a trace, about: the resource is in it with every span.
 const MOST_JSON: usize = 64 << 20;
+/// Most spans of a page of a trace.
+const MOST_SPANS: usize = 50_000;
 
 #[derive(Clone)]
 struct Api {
     spans: Arc<Store>,
+    logs: Arc<Store>,
     places: Arc<Semaphore>,
     traces: Arc<Semaphore>,
     services: Arc<Semaphore>,
     dependencies: Arc<Semaphore>,
 }
 
-/// The paths under `/api/v1/traces`, and those of services.
-pub(crate) fn routes(spans: Arc<Store>) -> Routes {
+/// The paths under `/api/v1/traces`, those of services, and Jaeger's.
+pub(crate) fn routes(spans: Arc<Store>, logs: Arc<Store>) -> Routes {
     let places = |count| Arc::new(Semaphore::new(count));
     let api = Api {
         spans,
+        logs,
         places: places(AT_ONCE),
         traces: places(LARGE_AT_ONCE),
         services: places(LARGE_AT_ONCE),
@@ -61,47 +79,90 @@ pub(crate) fn routes(spans: Arc<Store>) -> Routes {
     };
     let get = |path, about, parameters: &[Parameter]| Route::get(path, Access::Read, about).takes(parameters);
     let service = ("service", "Only of this service");
+    let limit = ("limit", "How many spans a page has; all, where it is not given");
+    let cursor = ("cursor", "`next_cursor` of the page before");
     Routes::new()
         .on(get("/api/v1/traces/search", "Traces by one of their spans", &search::PARAMETERS), search::search)
-        .on(get("/api/v1/traces/{trace_id}", "All spans of a trace", &[]), trace)
+        .on(get("/api/v1/traces/{trace_id}", "All spans of a trace", &[limit, cursor]), trace)
+        .on(
+            get("/api/v1/traces/{trace_id}/critical_path", "The spans that a trace waited for", &[]),
+            critical::critical_path,
+        )
+        .on(
+            get("/api/v1/traces/{trace_id}/dossier", "Spans and log records of a trace, and its pods", &[LIMIT]),
+            dossier::dossier,
+        )
         .on(get("/api/v1/services", "Services, and their operations", &[START, END, service]), services::services)
-        .on(get("/api/v1/dependencies", "Which service called which", &[START, END]), services::dependencies)
+        .on(get("/api/v1/dependencies", "Which service called which", &[START, END]), graph::dependencies)
         .with_state(&api)
+        .merge(jaeger::routes(&api))
 }
 
-/// Spans by start; a trace of more than 32 MiB, or 64 MiB of JSON, has `"truncated": true`. 400 where the id is none, 404
-/// where no span of it is known.
+/// Spans by start: all of them, or with `limit` or `cursor` a page, which has `next_cursor` where more follow. A trace or
+/// page of more than 32 MiB, or 64 MiB of JSON, ends early; a whole trace then has `"truncated": true` and `next_cursor`.
+/// 400 where the id is none, 404 where no span of it is known.
 async fn trace(
     State(api): State<Api>,
     id: Result<Path<String>, PathRejection>,
     tenants: Tenants,
+    params: Params,
 ) -> Result<impl IntoResponse, Problem> {
-    let id = in_path("trace_id", id)?;
-    let trace_id = hex::decode(&id)
-        .ok()
-        .filter(|bytes| bytes.len() == 16)
-        .ok_or_else(|| Problem::parameter("trace_id", "a trace id is 32 hexadecimal digits"))?;
+    let id = trace_id(id)?;
+    let is_paged = params.text("limit").is_some() || params.text("cursor").is_some();
+    let limit = params.number("limit", if is_paged { 1000 } else { usize::MAX }, 1..=MOST_SPANS)?;
+    let wrong = || Problem::parameter("cursor", "no such cursor: use the `next_cursor` of the page before, as it is");
+    let after = params.text("cursor").map(|text| fetch::read_cursor(text).ok_or_else(wrong)).transpose()?;
+    // Behind the last span lies nothing; a trace of which nothing is known is another matter.
+    let may_be_empty = after.is_some();
+    let asked = Asked { limit, bytes: MOST_BYTES, after };
+    let bytes = id.clone();
     let text = api.run(&api.traces, move |store| {
-        let (spans, whole) = store.spans_of_trace(&tenants, &trace_id, MOST_BYTES)?;
-        Ok((!spans.is_empty()).then(|| text(&trace_id, &spans, whole, MOST_JSON)))
+        let snapshot = store.snapshot(&tenants);
+        let page = fetch::page(snapshot.as_ref(), &bytes, &asked, Instant::now() + LONGEST)?;
+        Ok((may_be_empty || !page.spans.is_empty()).then(|| text(&bytes, &page, is_paged, MOST_JSON)))
     });
-    let unknown = || Problem::new(StatusCode::NOT_FOUND, format!("no span of trace {id} is known"));
-    Ok(([(header::CONTENT_TYPE, "application/json")], text.await?.ok_or_else(unknown)?))
+    Ok(([(header::CONTENT_TYPE, "application/json")], text.await?.ok_or_else(|| unknown(&id))?))
+}
+
+/// The id of a trace in the path.
+fn trace_id(id: Result<Path<String>, PathRejection>) -> Result<Vec<u8>, Problem> {
+    let wrong = || Problem::parameter("trace_id", "a trace id is 32 hexadecimal digits");
+    hex::decode(in_path("trace_id", id)?).ok().filter(|bytes| bytes.len() == 16).ok_or_else(wrong)
+}
+
+fn unknown(trace_id: &[u8]) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, format!("no span of trace {} is known", hex::encode(trace_id)))
 }
 
 /// A trace as JSON, one span after the other, until it is `most` bytes long.
-fn text(trace_id: &[u8], spans: &[SourcedSpan], mut whole: bool, most: usize) -> String {
+fn text(trace_id: &[u8], page: &fetch::Page, is_paged: bool, most: usize) -> String {
     let mut text = format!(r#"{{"trace_id":"{}","spans":["#, hex::encode(trace_id));
-    for (at, (source, span)) in spans.iter().enumerate() {
+    let shown = append(&mut text, page.spans.values().map(|(source, span)| show(source, span)), most);
+    let is_whole = shown == page.spans.len() && !page.more;
+    text.push(']');
+    let last = page.spans.keys().nth(shown.saturating_sub(1));
+    let next = last.filter(|_| !is_whole).map(fetch::cursor);
+    if let Some(next) = &next {
+        text.push_str(&format!(r#","next_cursor":"{next}""#));
+    } else if is_paged {
+        text.push_str(r#","next_cursor":null"#);
+    }
+    text.push_str(if is_whole || is_paged { "}" } else { r#","truncated":true}"# });
+    text
+}
+
+/// Adds values, with commas between them, until the text is `most` bytes long; says how many.
+fn append(text: &mut String, values: impl Iterator<Item = Value>, most: usize) -> usize {
+    let mut count = 0;
+    for value in values {
+        text.push_str(if count > 0 { "," } else { "" });
+        text.push_str(&value.to_string());
+        count += 1;
         if text.len() > most {
-            whole = false;
             break;
         }
-        text.push_str(if at > 0 { "," } else { "" });
-        text.push_str(&show(source, span).to_string());
     }
-    text.push_str(if whole { "]}" } else { r#"],"truncated":true}"# });
-    text
+    count
 }
 
 impl Api {
@@ -109,7 +170,7 @@ impl Api {
     async fn run<T: Send + 'static>(
         &self,
         places: &Arc<Semaphore>,
-        work: impl FnOnce(&Store) -> Result<T, Error> + Send + 'static,
+        work: impl FnOnce(&Store) -> Result<T, Stop> + Send + 'static,
     ) -> Result<T, Problem> {
         let broken = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the spans cannot be read");
         let Ok(place) = tokio::time::timeout(LONGEST, places.clone().acquire_owned()).await else {
@@ -122,10 +183,10 @@ impl Api {
             drop(place);
             done
         });
-        match done.await.map_err(Error::from).flatten() {
-            Ok(done) => Ok(done),
+        match done.await {
+            Ok(done) => Ok(done?),
             Err(error) => {
-                tracing::error!(error = %whole(&error), "cannot read spans");
+                tracing::error!(error = %whole(&error), "a request for spans broke off");
                 Err(broken())
             }
         }
@@ -180,19 +241,50 @@ fn nanos(time: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use super::fetch::Page;
+    use super::testing::{Made, get, store};
     use super::{Source, Span, Value, text};
 
     #[test]
     fn a_trace_is_one_text_of_json_and_is_cut_where_that_is_too_long() {
         let span = |n: u8| Span { span_id: vec![n; 8], name: "x".repeat(100), ..Span::default() };
-        let spans: Vec<_> = (1..4).map(|n| (std::sync::Arc::new(Source::default()), span(n))).collect();
-        let read = |whole, most| serde_json::from_str::<Value>(&text(&[10; 16], &spans, whole, most)).unwrap();
-        let whole = read(true, 10_000);
+        let key = |n: u8| (0, vec![n; 8], 0, String::new(), String::new());
+        let spans = || (1..4).map(|n| (key(n), (std::sync::Arc::new(Source::default()), span(n)))).collect();
+        let read = |more, most| {
+            let page = Page { spans: spans(), more };
+            serde_json::from_str::<Value>(&text(&[10; 16], &page, false, most)).unwrap()
+        };
+        let whole = read(false, 10_000);
         assert_eq!((&whole["trace_id"], &whole["truncated"]), (&"0a".repeat(16).into(), &Value::Null));
         assert_eq!(whole["spans"].as_array().map(Vec::len), Some(3));
-        assert_eq!(whole["spans"][2]["span_id"], "03".repeat(8));
-        let cut = read(true, 100);
+        assert_eq!((&whole["spans"][2]["span_id"], whole.get("next_cursor")), (&"03".repeat(8).into(), None));
+        let cut = read(false, 100);
         assert_eq!((cut["spans"].as_array().map(Vec::len), &cut["truncated"]), (Some(1), &true.into()));
-        assert_eq!(read(false, 10_000)["truncated"], true);
+        let next = super::fetch::read_cursor(cut["next_cursor"].as_str().unwrap());
+        assert_eq!(next, Some(key(1)), "it goes on behind what was shown");
+        assert_eq!(read(true, 10_000)["truncated"], true);
+    }
+
+    #[tokio::test]
+    async fn pages_of_a_trace_have_all_its_spans_and_the_last_says_so() {
+        let spans: Vec<Made> =
+            (1..=5).map(|n| Made { id: n, second: 1000 + u64::from(n), ..Made::default() }).collect();
+        let (_folder, store) = store(&[&spans]);
+        let address = format!("/api/v1/traces/{}", "01".repeat(16));
+        let (mut seen, mut next) = (0, String::new());
+        loop {
+            let (_, page) = get(&store, &format!("{address}?limit=2&cursor={next}")).await;
+            seen += page["spans"].as_array().unwrap().len();
+            assert_eq!(page.get("truncated"), None);
+            let Some(cursor) = page["next_cursor"].as_str() else { break };
+            next = cursor.to_owned();
+        }
+        assert_eq!(seen, 5);
+        for wrong in ["?limit=0", "?cursor=x"] {
+            assert_eq!(get(&store, &format!("{address}{wrong}")).await.0, 400, "{wrong}");
+        }
+        let (_, path) = get(&store, &format!("{address}/critical_path")).await;
+        assert_eq!(path["critical_path"].as_array().map(Vec::len), Some(5));
+        assert_eq!(get(&store, &format!("/api/v1/traces/{}/critical_path", "09".repeat(16))).await.0, 404);
     }
 }

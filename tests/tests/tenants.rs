@@ -59,6 +59,18 @@ fn table() -> Vec<Case> {
         plain("/api/v1/logs/tail", false),
         plain("/api/v1/traces/search", true),
         case("/api/v1/traces/{trace_id}", true, |t| format!("/api/v1/traces/{}", TRACES[t])),
+        case("/api/v1/traces/{trace_id}/critical_path", true, |t| {
+            format!("/api/v1/traces/{}/critical_path", TRACES[t])
+        }),
+        case("/api/v1/traces/{trace_id}/dossier", true, |t| format!("/api/v1/traces/{}/dossier", TRACES[t])),
+        plain("/jaeger/api/services", true),
+        case("/jaeger/api/services/{service}/operations", true, |_| {
+            "/jaeger/api/services/qacme-front/operations".to_owned()
+        }),
+        case("/jaeger/api/operations", true, |_| "/jaeger/api/operations?service=qacme-front".to_owned()),
+        case("/jaeger/api/traces", true, |_| "/jaeger/api/traces?service=qacme-front".to_owned()),
+        case("/jaeger/api/traces/{trace_id}", true, |t| format!("/jaeger/api/traces/{}", TRACES[t])),
+        plain("/jaeger/api/dependencies", true),
         plain("/api/v1/services", true),
         plain("/api/v1/dependencies", true),
         plain("/api/v1/alerts", true),

@@ -5,7 +5,7 @@ use weir_query::line::{Body, Line};
 use weir_query::{fields, severity};
 
 /// One hit. A body that is not UTF-8 is shown with replacement characters, and as it is, in hex, in `body_bytes`.
-pub(super) fn hit(line: &Line) -> Value {
+pub(crate) fn hit(line: &Line) -> Value {
     let object = |attributes: &[(String, _)]| -> Value {
         Value::Object(attributes.iter().map(|(name, value)| (name.clone(), fields::json(value))).collect())
     };

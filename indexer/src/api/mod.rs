@@ -2,7 +2,7 @@
 
 pub(crate) mod answer;
 mod export;
-mod hit;
+pub(crate) mod hit;
 mod logs;
 mod pages;
 pub(crate) mod params;

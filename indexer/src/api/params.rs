@@ -9,7 +9,7 @@ use axum::extract::{FromRequestParts, Path, Query};
 use http::request::Parts;
 use jiff::tz::TimeZone;
 use weir_query::Matcher;
-use weir_service::config::{Span, ValueError};
+use weir_service::config::Span;
 use weir_service::http::{Form, Parameter, Problem};
 
 use crate::interval::Interval;
@@ -82,13 +82,6 @@ impl Params {
         let parsed = weir_query::parse(self.text("query").unwrap_or_default()).map_err(|error| wrong(&error))?;
         let matcher = Matcher::new(&parsed, self.now).map_err(|error| wrong(&error))?;
         Ok((matcher, query::needs(&parsed), query::exact(&parsed)))
-    }
-
-    /// A duration in nanoseconds.
-    pub(crate) fn length(&self, name: &str) -> Result<Option<u64>, Problem> {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        let span: Span = text.parse().map_err(|wrong: ValueError| Problem::parameter(name, wrong.to_string()))?;
-        Ok(Some(u64::try_from(span.0.as_nanos()).unwrap_or(u64::MAX)))
     }
 
     /// `start` inclusive, `end` exclusive; a side that is not given is open.

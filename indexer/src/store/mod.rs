@@ -28,7 +28,6 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use weir_bus::Message;
-use weir_proto::otlp::trace::v1::Span;
 use weir_query::decode::Sources;
 use weir_query::line::{Line, Source};
 use weir_service::auth::Tenants;
@@ -72,9 +71,6 @@ struct State {
     sealing: Head,
     views: Arc<Vec<View>>,
 }
-
-/// A span with its source.
-pub type SourcedSpan = (Arc<Source>, Span);
 
 /// What came of [`Store::ingest`].
 #[derive(Debug, Default)]
@@ -223,30 +219,6 @@ impl Store {
             tenants: tenants.clone(),
             indexed_until,
         })
-    }
-
-    /// The spans of a trace that are here, with their sources, by start; each span once, by its id. Reads the disk, and
-    /// stops where the spans have more than `most_bytes`: then the answer is false.
-    pub fn spans_of_trace(
-        &self,
-        tenants: &Tenants,
-        trace_id: &[u8],
-        most_bytes: usize,
-    ) -> Result<(Vec<SourcedSpan>, bool), Error> {
-        let needs = Needs::Field("trace_id".to_owned(), hex::encode(trace_id));
-        let (mut spans, mut bytes) = (BTreeMap::new(), 0);
-        'all: for candidate in self.snapshot(tenants).candidates(&needs, i64::MIN, i64::MAX)? {
-            for line in candidate.lines()?.iter().filter(|line| line.trace_id == trace_id) {
-                if let Some(span) = ingest::span_of(line) {
-                    bytes += line.body.len();
-                    if bytes > most_bytes {
-                        break 'all;
-                    }
-                    spans.insert((line.time, line.span_id.clone()), (line.source.clone(), span));
-                }
-            }
-        }
-        Ok((spans.into_values().collect(), bytes <= most_bytes))
     }
 }
 

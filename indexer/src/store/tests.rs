@@ -6,12 +6,10 @@ use proptest::prelude::{ProptestConfig, Strategy, any, prop, prop_assert_eq, pro
 use prost::Message as _;
 use weir_bus::Partition;
 use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
-use weir_proto::otlp::collector::trace::v1::ExportTraceServiceRequest;
 use weir_proto::otlp::common::v1::any_value::Value;
 use weir_proto::otlp::common::v1::{AnyValue, KeyValue, KeyValueList};
 use weir_proto::otlp::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use weir_proto::otlp::resource::v1::Resource;
-use weir_proto::otlp::trace::v1::{ResourceSpans, ScopeSpans};
 use weir_proto::{header, topic};
 use weir_query::Matcher;
 
@@ -347,40 +345,6 @@ fn windows_are_dropped_by_age_and_by_size_and_the_newest_stays() {
     let store = open(folder.path());
     assert_eq!(numbers(&store, &Needs::Anything).len(), 14);
     assert_eq!(store.retain(NOW + 20 * DAY, age, u64::MAX).unwrap(), 2);
-}
-
-#[test]
-fn a_trace_is_found_whole_in_head_and_chunks() {
-    let folder = tempfile::tempdir().unwrap();
-    let spans = |offset: i64, trace: u8| {
-        let span = |id: u8| Span {
-            trace_id: vec![trace; 16],
-            span_id: vec![id; 8],
-            name: format!("step {id}"),
-            start_time_unix_nano: NOW as u64 * 1_000_000 + u64::from(id),
-            ..Span::default()
-        };
-        let request = ExportTraceServiceRequest {
-            resource_spans: vec![ResourceSpans {
-                resource: Some(resource("ocr")),
-                scope_spans: vec![ScopeSpans { spans: vec![span(offset as u8), span(9)], ..ScopeSpans::default() }],
-                ..ResourceSpans::default()
-            }],
-        };
-        Message { value: request.encode_to_vec().into(), headers: Vec::new(), ..record(offset, 0) }
-    };
-    let day = Duration::from_hours(24);
-    let store = Store::open(folder.path().into(), Signal::Spans, day, day).unwrap();
-    store.ingest(&[spans(0, 7), spans(1, 8)]);
-    store.seal(NOW).unwrap();
-    store.ingest(&[spans(2, 7)]);
-    let (found, whole) = store.spans_of_trace(&everything(), &[7; 16], 1 << 20).unwrap();
-    assert!(whole);
-    let names: Vec<_> = found.iter().map(|(source, span)| (source.service.as_str(), span.name.as_str())).collect();
-    assert_eq!(names, [("ocr", "step 0"), ("ocr", "step 2"), ("ocr", "step 9")]);
-    assert!(store.spans_of_trace(&everything(), &[1; 16], 1 << 20).unwrap().0.is_empty());
-    let (few, whole) = store.spans_of_trace(&everything(), &[7; 16], 120).unwrap();
-    assert!(few.len() < 3 && !whole, "a trace that is too large is cut, and says so");
 }
 
 fn word() -> impl Strategy<Value = String> {

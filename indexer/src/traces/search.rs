@@ -1,126 +1,146 @@
-//! Traces by what one of their spans is.
+//! `GET /api/v1/traces/search`: traces by what one of their spans is.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
 use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
-use http::StatusCode;
 use serde_json::{Value, json};
 use weir_proto::otlp::common::v1::any_value::Value as Attribute;
 use weir_proto::otlp::trace::v1::Span;
-use weir_query::Matcher;
-use weir_query::line::{self, Line, Source};
+use weir_query::line::{self, Line};
 use weir_service::auth::Tenants;
 use weir_service::http::{Parameter, Problem};
 use weir_service::time;
 
-use super::{Api, LONGEST, nanos};
-use crate::Error;
+use super::find::{self, Asked, By, Found, Rank};
+use super::{Api, LONGEST, duration, nanos};
 use crate::api::params::{END, LIMIT, Params, START};
-use crate::ingest::span_of;
 use crate::snapshot::Needs;
-use crate::store::Store;
 
 /// Most traces of an answer.
 const MOST: usize = 1000;
 /// What one span of a trace must be; all of these: `interface` is the span's name, `METHOD route` of HTTP, or
 /// `service/method` of RPC; `status` is ok, error or unset; `query` is the grammar over a span's attributes; `start`
 /// (inclusive) and `end` (exclusive) are of the span's start.
-pub(super) const PARAMETERS: [Parameter; 9] = [
+pub(super) const PARAMETERS: [Parameter; 12] = [
     ("service", "Its service"),
     ("interface", "Its name, `METHOD route` of HTTP, or `service/method` of RPC"),
-    ("min_duration", "How long it took at least, such as 100ms"),
+    ("min_duration", "How long it took at least, such as 100ms or 1.5s"),
     ("max_duration", "How long it took at most"),
     ("status", "ok, error or unset"),
     ("query", "Query over its attributes, in Lucene's grammar"),
     START,
     END,
+    ("sort", "start or duration, of the span that passes; start where it is not given"),
+    ("order", "asc or desc; desc where it is not given"),
     LIMIT,
+    ("cursor", "`next_cursor` of the page before"),
 ];
 
-struct Wanted {
-    service: Option<String>,
-    interface: Option<String>,
-    duration: (u64, u64),
-    status: Option<String>,
-    matcher: Matcher,
-    needs: Needs,
-    start: i64,
-    end: i64,
-    limit: usize,
-}
-
-struct Found {
-    newest: i64,
-    first: Value,
-}
-
-/// `{"traces":[{"trace_id","span":{…}}],"took_ms"}`, newest first by the start of their newest span that passes,
-/// which is the `span` shown.
+/// `{"traces":[{"trace_id","span":{…},"root_service","root_name","start","duration_ns","span_count","error_count",
+/// "services":[]}],"next_cursor","took_ms"}`. `span` is the first span in the order asked for that passes, and its trace
+/// stands at its place; the rest is of the spans that began at most an hour before or behind those that pass.
 pub(super) async fn search(State(api): State<Api>, tenants: Tenants, params: Params) -> Result<Json<Value>, Problem> {
     let began = Instant::now();
-    let wanted = Wanted::read(&params)?;
-    let Some(traces) = api.run(&api.places, move |store| find(store, &tenants, &wanted, began + LONGEST)).await? else {
-        let detail = "the search took too long: narrow `start` and `end`, or name a `service`";
-        return Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, detail));
-    };
-    let show = |(trace_id, found): Trace| json!({"trace_id": hex::encode(trace_id), "span": found.first});
-    let traces: Vec<Value> = traces.into_iter().map(show).collect();
-    Ok(Json(json!({"traces": traces, "took_ms": began.elapsed().as_millis() as u64})))
+    let asked = asked(&params)?;
+    let (traces, next) = api
+        .run(&api.places, move |store| find::find(store.snapshot(&tenants).as_ref(), &asked, began + LONGEST))
+        .await?;
+    let traces: Vec<Value> = traces.iter().map(show).collect();
+    let next = next.as_ref().map(cursor);
+    Ok(Json(json!({"traces": traces, "next_cursor": next, "took_ms": began.elapsed().as_millis() as u64})))
 }
 
-impl Wanted {
-    fn read(params: &Params) -> Result<Self, Problem> {
-        let status = params.text("status").map(str::to_owned);
-        let statuses = ["unset", "ok", "error"];
-        let number = |status: &String| statuses.iter().position(|name| name == status);
-        if status.as_ref().is_some_and(|status| number(status).is_none()) {
-            return Err(Problem::parameter("status", "use ok, error or unset"));
-        }
-        let limit = params.number("limit", 20, 1..=MOST)?;
-        let (matcher, needs, _) = params.query()?;
-        let (service, interface) =
-            (params.text("service").map(str::to_owned), params.text("interface").map(str::to_owned));
-        let field = |name: &str, value: &str| Needs::Field(name.to_owned(), value.to_lowercase());
-        // The body of a span is its protobuf, whose words are not listed.
-        let mut needs = vec![if of_words(&needs) { Needs::Anything } else { needs }];
-        needs.extend(service.as_ref().map(|service| field("service", service)));
-        needs.extend(status.as_ref().and_then(number).map(|code| field("attributes.span.status", &code.to_string())));
-        needs.extend(interface.as_ref().map(|interface| {
-            let mut any = vec![field("attributes.span.name", interface)];
-            for (between, first, second) in JOINED {
-                any.extend(interface.match_indices(between).map(|(at, _)| {
-                    let (start, end) = (&interface[..at], &interface[at + between.len()..]);
-                    Needs::All(vec![
-                        field(&format!("attributes.{first}"), start),
-                        field(&format!("attributes.{second}"), end),
-                    ])
-                }));
-            }
-            if any.len() > 32 { Needs::Anything } else { Needs::Any(any) }
-        }));
-        let (start, end) = params.range()?;
-        let duration =
-            (params.length("min_duration")?.unwrap_or(0), params.length("max_duration")?.unwrap_or(u64::MAX));
-        if duration.0 > duration.1 {
-            return Err(Problem::parameter("max_duration", "must not be less than `min_duration`"));
-        }
-        Ok(Self { service, interface, duration, status, matcher, needs: Needs::All(needs), start, end, limit })
-    }
+fn show(found: &Found) -> Value {
+    let (summary, source, span) = (&found.summary, &found.hit.source, &found.hit.span);
+    let (root_service, root_name) = summary.root.clone().unwrap_or_default();
+    json!({
+        "trace_id": hex::encode(&found.rank.1),
+        "span": {
+            "span_id": hex::encode(&span.span_id),
+            "service": source.service,
+            "tenant": source.tenant,
+            "name": span.name,
+            "kind": line::kind(span.kind),
+            "start": time::format(nanos(span.start_time_unix_nano)),
+            "duration_ns": find::duration(span),
+            "status": line::status(span.status.as_ref().map_or(0, |status| status.code)),
+        },
+        "root_service": root_service,
+        "root_name": root_name,
+        "start": time::format(summary.start),
+        "duration_ns": summary.end.saturating_sub(summary.start),
+        "span_count": summary.spans,
+        "error_count": summary.errors,
+        "services": summary.services,
+    })
+}
 
-    fn passes(&self, line: &Line, span: &Span) -> bool {
-        let duration = span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano);
-        (self.start..self.end).contains(&line.time)
-            && (self.duration.0..=self.duration.1).contains(&duration)
-            && self.service.as_ref().is_none_or(|service| *service == line.source.service)
-            && self
-                .status
-                .as_ref()
-                .is_none_or(|status| line::status(span.status.as_ref().map_or(0, |s| s.code)) == status)
-            && self.interface.as_ref().is_none_or(|interface| is_interface(line, span, interface))
-            && self.matcher.matches(line)
+fn cursor((Reverse(score), id): &Rank) -> String {
+    format!("{score}_{}", hex::encode(id))
+}
+
+fn read_cursor(text: &str) -> Option<Rank> {
+    let (score, id) = text.split_once('_')?;
+    Some((Reverse(score.parse().ok()?), hex::decode(id).ok()?.into()))
+}
+
+fn asked(params: &Params) -> Result<Asked, Problem> {
+    let status = params.text("status").map(str::to_owned);
+    let statuses = ["unset", "ok", "error"];
+    let number = |status: &String| statuses.iter().position(|name| name == status);
+    if status.as_ref().is_some_and(|status| number(status).is_none()) {
+        return Err(Problem::parameter("status", "use ok, error or unset"));
     }
+    let limit = params.number("limit", 20, 1..=MOST)?;
+    let by = match params.text("sort") {
+        None | Some("start") => By::Start,
+        Some("duration") => By::Duration,
+        Some(other) => return Err(Problem::parameter("sort", format!("`{other}` is no order: use start or duration"))),
+    };
+    let ascending = params.oldest_first()?;
+    let wrong = || Problem::parameter("cursor", "no such cursor: use the `next_cursor` of the page before, as it is");
+    let after = params.text("cursor").map(|text| read_cursor(text).ok_or_else(wrong)).transpose()?;
+    let (matcher, needs, _) = params.query()?;
+    let (service, interface) = (params.text("service").map(str::to_owned), params.text("interface").map(str::to_owned));
+    let field = |name: &str, value: &str| Needs::Field(name.to_owned(), value.to_lowercase());
+    // The body of a span is its protobuf, whose words are not listed.
+    let mut needs = vec![if of_words(&needs) { Needs::Anything } else { needs }];
+    needs.extend(service.as_ref().map(|service| field("service", service)));
+    needs.extend(status.as_ref().and_then(number).map(|code| field("attributes.span.status", &code.to_string())));
+    needs.extend(interface.as_deref().map(of_interface));
+    let (start, end) = params.range()?;
+    let length = |name: &str| {
+        let wrong = |text: &str| Problem::parameter(name, format!("`{text}` is no duration: use {}", duration::WANTED));
+        params.text(name).map(|text| duration::read(text).ok_or_else(|| wrong(text))).transpose()
+    };
+    let (least, most) = (length("min_duration")?.unwrap_or(0), length("max_duration")?.unwrap_or(u64::MAX));
+    if least > most {
+        return Err(Problem::parameter("max_duration", "must not be less than `min_duration`"));
+    }
+    let passes = move |line: &Line, span: &Span| {
+        (least..=most).contains(&find::duration(span).unsigned_abs())
+            && service.as_ref().is_none_or(|service| *service == line.source.service)
+            && status.as_ref().is_none_or(|wanted| line::status(span.status.as_ref().map_or(0, |s| s.code)) == wanted)
+            && interface.as_ref().is_none_or(|interface| is_interface(line, span, interface))
+            && matcher.matches(line)
+    };
+    let (needs, passes) = (Needs::All(needs), Box::new(passes));
+    Ok(Asked { needs, range: (start, end), passes, by, ascending, limit, after })
+}
+
+/// What chunks with a span of this interface hold.
+fn of_interface(interface: &str) -> Needs {
+    let field = |name: &str, value: &str| Needs::Field(name.to_owned(), value.to_lowercase());
+    let mut any = vec![field("attributes.span.name", interface)];
+    for (between, first, second) in JOINED {
+        any.extend(interface.match_indices(between).map(|(at, _)| {
+            let (start, end) = (&interface[..at], &interface[at + between.len()..]);
+            Needs::All(vec![field(&format!("attributes.{first}"), start), field(&format!("attributes.{second}"), end)])
+        }));
+    }
+    if any.len() > 32 { Needs::Anything } else { Needs::Any(any) }
 }
 
 /// Whether it asks for words of the body anywhere.
@@ -148,145 +168,119 @@ fn is_interface(line: &Line, span: &Span, interface: &str) -> bool {
     span.name == interface || JOINED.iter().any(is_joined)
 }
 
-/// A trace by its id.
-type Trace = (Vec<u8>, Found);
-
-/// The newest traces; `None` where it took too long.
-fn find(store: &Store, tenants: &Tenants, wanted: &Wanted, deadline: Instant) -> Result<Option<Vec<Trace>>, Error> {
-    let mut traces: HashMap<Vec<u8>, Found> = HashMap::new();
-    let mut oldest_kept = i64::MIN;
-    for candidate in store.snapshot(tenants).candidates(&wanted.needs, wanted.start, wanted.end)? {
-        if candidate.max_time() < oldest_kept {
-            break;
-        }
-        if Instant::now() > deadline {
-            return Ok(None);
-        }
-        for line in candidate.lines()?.iter() {
-            if let Some(span) = span_of(line).filter(|span| wanted.passes(line, span)) {
-                let found = traces
-                    .entry(line.trace_id.to_vec())
-                    .or_insert_with(|| Found { newest: i64::MIN, first: Value::Null });
-                if line.time > found.newest {
-                    found.newest = line.time;
-                    found.first = summary(&line.source, &span);
-                }
-            }
-        }
-        if traces.len() > wanted.limit {
-            let mut times: Vec<i64> = traces.values().map(|found| found.newest).collect();
-            oldest_kept = *times.select_nth_unstable_by(wanted.limit - 1, |a, b| b.cmp(a)).1;
-            traces.retain(|_, found| found.newest >= oldest_kept);
-        }
-    }
-    let mut traces: Vec<_> = traces.into_iter().collect();
-    traces.sort_by(|(a_id, a), (b_id, b)| b.newest.cmp(&a.newest).then_with(|| a_id.cmp(b_id)));
-    traces.truncate(wanted.limit);
-    Ok(Some(traces))
-}
-
-fn summary(source: &Source, span: &Span) -> Value {
-    json!({
-        "span_id": hex::encode(&span.span_id),
-        "service": source.service,
-        "tenant": source.tenant,
-        "name": span.name,
-        "start": time::format(nanos(span.start_time_unix_nano)),
-        "duration_ns": span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano),
-        "status": line::status(span.status.as_ref().map_or(0, |status| status.code)),
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use bytes::Bytes;
-    use prost::Message as _;
-    use weir_bus::{Message, Partition};
-    use weir_proto::otlp::collector::trace::v1::ExportTraceServiceRequest;
-    use weir_proto::otlp::common::v1::{AnyValue, KeyValue};
-    use weir_proto::otlp::trace::v1::{ResourceSpans, ScopeSpans, Status};
-    use weir_proto::topic;
-
     use super::*;
-    use crate::ingest::Signal;
     use crate::store::everything;
+    use crate::traces::testing::{Made, far, store};
 
-    const SECOND: u64 = 1_000_000_000;
-
-    fn pairs(pairs: [(&str, &str); 2]) -> Vec<KeyValue> {
-        let pair = |(key, value): (&str, &str)| KeyValue {
-            key: key.into(),
-            value: Some(AnyValue { value: Some(Attribute::StringValue(value.into())) }),
-            ..KeyValue::default()
-        };
-        pairs.into_iter().map(pair).collect()
-    }
-
-    /// Spans of one trace for each number, which is also its start, its duration in seconds, and its name.
-    fn message(offset: i64, numbers: std::ops::Range<u8>) -> Message {
-        let span = |n: u8| Span {
-            trace_id: vec![n; 16],
-            span_id: vec![n; 8],
-            name: format!("step {n}"),
-            start_time_unix_nano: (1_700_000_000 + u64::from(n)) * SECOND,
-            end_time_unix_nano: (1_700_000_000 + 2 * u64::from(n)) * SECOND,
+    /// Spans of one trace for each number, which is also how long it took in seconds, behind the others.
+    fn made(n: u8) -> Made {
+        Made {
+            trace: n,
+            id: n,
+            second: 1000 + u64::from(n),
+            seconds: u64::from(n),
+            name: Some(format!("step {n}").leak()),
+            status: if n.is_multiple_of(2) { 2 } else { 1 },
             attributes: match n {
-                7 => pairs([("http.request.method", "POST"), ("http.route", "/v1/a b")]),
-                3 => pairs([("rpc.service", "ocr.V1"), ("rpc.method", "Read")]),
-                _ => Vec::new(),
+                7 => &[("http.request.method", "POST"), ("http.route", "/v1/a b")],
+                3 => &[("rpc.service", "ocr.V1"), ("rpc.method", "Read")],
+                _ => &[],
             },
-            status: Some(Status { code: if n.is_multiple_of(2) { 2 } else { 1 }, ..Status::default() }),
-            ..Span::default()
-        };
-        let scope_spans = vec![ScopeSpans { spans: numbers.map(span).collect(), ..ScopeSpans::default() }];
-        let request = ExportTraceServiceRequest {
-            resource_spans: vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }],
-        };
-        Message {
-            partition: Partition::new(topic::SPANS, 0),
-            offset,
-            key: None,
-            value: Bytes::from(request.encode_to_vec()),
-            headers: Vec::new(),
-            timestamp_ms: 1_700_000_000_000,
+            ..Made::default()
         }
     }
 
-    fn read(pairs: &[(&str, &str)]) -> Result<Wanted, Problem> {
+    fn read(pairs: &[(&str, &str)]) -> Result<Asked, Problem> {
         let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Wanted::read(&Params::new(pairs.collect())?)
+        asked(&Params::new(pairs.collect())?)
     }
 
-    fn names(store: &Store, pairs: &[(&str, &str)]) -> Vec<String> {
-        let wanted = read(pairs).map_err(|problem| problem.detail).unwrap();
-        let traces = find(store, &everything(), &wanted, Instant::now() + LONGEST).unwrap().unwrap();
-        traces.iter().map(|(_, found)| found.first["name"].as_str().unwrap().to_owned()).collect()
+    fn page(store: &crate::store::Store, pairs: &[(&str, &str)]) -> (Vec<Value>, Option<String>) {
+        let asked = read(pairs).map_err(|problem| problem.detail).unwrap();
+        let (traces, next) = find::find(store.snapshot(&everything()).as_ref(), &asked, far()).unwrap();
+        (traces.iter().map(show).collect(), next.as_ref().map(cursor))
+    }
+
+    fn names(store: &crate::store::Store, pairs: &[(&str, &str)]) -> Vec<String> {
+        let of = |trace: &Value| trace["span"]["name"].as_str().unwrap().to_owned();
+        page(store, pairs).0.iter().map(of).collect()
     }
 
     #[test]
     fn traces_are_found_by_what_a_span_is_newest_first() {
-        let folder = tempfile::tempdir().unwrap();
-        let day = Duration::from_hours(24);
-        let store = Store::open(folder.path().into(), Signal::Spans, day, day).unwrap();
-        store.ingest(&[message(0, 1..6)]);
-        store.seal(1_700_000_000_000).unwrap();
-        store.ingest(&[message(1, 6..9)]);
-        store.seal(1_700_000_000_000).unwrap();
+        let spans: Vec<Made> = (1..9).map(made).collect();
+        let (_folder, store) = store(&[&spans[..5], &spans[5..]]);
         assert_eq!(names(&store, &[("limit", "2")]), ["step 8", "step 7"]);
-        assert_eq!(names(&store, &[("min_duration", "7s")]), ["step 8", "step 7"]);
+        assert_eq!(names(&store, &[("min_duration", "6.5s")]), ["step 8", "step 7"]);
         assert_eq!(names(&store, &[("status", "ok"), ("max_duration", "3s")]), ["step 3", "step 1"]);
         assert_eq!(names(&store, &[("interface", "step 4")]), ["step 4"]);
         assert_eq!(names(&store, &[("interface", "POST /v1/a b")]), ["step 7"]);
         assert_eq!(names(&store, &[("interface", "ocr.V1/Read")]), ["step 3"]);
-        assert_eq!(names(&store, &[("query", "span.name:\"step 5\"")]), ["step 5"]);
+        assert_eq!(names(&store, &[("query", "http.route:\"/v1/a b\"")]), ["step 7"]);
         assert!(names(&store, &[("service", "none")]).is_empty());
+        assert_eq!(names(&store, &[("order", "asc"), ("limit", "2")]), ["step 1", "step 2"]);
+        assert_eq!(names(&store, &[("sort", "duration"), ("limit", "1")]), ["step 8"]);
+        assert_eq!(names(&store, &[("sort", "duration"), ("order", "asc"), ("limit", "1")]), ["step 1"]);
+    }
+
+    #[test]
+    fn pages_in_every_order_have_each_trace_once() {
+        // Traces of several spans, which reach over each other.
+        let span = |n: u8| Made {
+            trace: n % 7,
+            id: n,
+            second: 1000 + u64::from(n),
+            seconds: u64::from(n * 7 % 11),
+            ..Made::default()
+        };
+        let spans: Vec<Made> = (1..=30).map(span).collect();
+        let (_folder, store) = store(&[&spans[..11], &spans[5..23], &spans[20..]]);
+        for sort in ["start", "duration"] {
+            for order in ["asc", "desc"] {
+                let (mut seen, mut next) = (Vec::new(), String::new());
+                loop {
+                    let asked = [("sort", sort), ("order", order), ("limit", "2"), ("cursor", next.as_str())];
+                    let (traces, cursor) = page(&store, &asked);
+                    seen.extend(traces.iter().map(|trace| trace["trace_id"].as_str().unwrap().to_owned()));
+                    let Some(cursor) = cursor else { break };
+                    next = cursor;
+                }
+                let at_once = page(&store, &[("sort", sort), ("order", order)]).0;
+                let at_once: Vec<_> =
+                    at_once.iter().map(|trace| trace["trace_id"].as_str().unwrap().to_owned()).collect();
+                assert_eq!((seen.len(), &seen[..]), (7, &at_once[..]), "{sort} {order}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_trace_has_its_root_and_what_all_its_spans_say() {
+        let root = Made { service: "front", id: 1, second: 1000, seconds: 9, ..Made::default() };
+        let child = Made { service: "back", id: 2, parent: 1, second: 1002, seconds: 3, status: 2, ..Made::default() };
+        let (_folder, store) = store(&[&[child], &[root, child]]);
+        let (traces, next) = page(&store, &[("status", "error")]);
+        assert_eq!((traces.len(), next), (1, None));
+        let told = &traces[0];
+        assert_eq!((&told["span"]["service"], &told["root_service"]), (&"back".into(), &"front".into()));
+        assert_eq!((&told["root_name"], &told["duration_ns"]), (&"front work".into(), &9_000_000_000_i64.into()));
+        assert_eq!((&told["span_count"], &told["error_count"]), (&2.into(), &1.into()));
+        assert_eq!(told["services"], json!(["back", "front"]));
     }
 
     #[test]
     fn a_wrong_parameter_is_named() {
-        for (name, value) in [("status", "bad"), ("limit", "0"), ("min_duration", "5"), ("query", "(")] {
+        let wrong = [
+            ("status", "bad"),
+            ("limit", "0"),
+            ("min_duration", "5"),
+            ("query", "("),
+            ("sort", "name"),
+            ("order", "up"),
+            ("cursor", "x"),
+        ];
+        for (name, value) in wrong {
             assert_eq!(read(&[(name, value)]).err().unwrap().parameter.as_deref(), Some(name));
         }
     }

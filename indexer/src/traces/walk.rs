@@ -1,0 +1,73 @@
+//! Spans of a snapshot, one after the other, and why a walk over them stopped.
+
+use std::time::Instant;
+
+use http::StatusCode;
+use weir_proto::otlp::trace::v1::Span;
+use weir_query::line::Line;
+use weir_service::http::Problem;
+use weir_service::telemetry::whole;
+
+use crate::Error;
+use crate::ingest::span_of;
+use crate::snapshot::{Needs, Snapshot};
+
+/// Why a walk over spans stopped before its end.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// It took too long.
+    Late,
+    /// The answer would hold too many of these.
+    Large(&'static str),
+    /// The store cannot be read.
+    Store(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Stop> for Problem {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Late => {
+                let detail = "the search took too long: narrow `start` and `end`, or name a `service`";
+                Self::new(StatusCode::GATEWAY_TIMEOUT, detail)
+            }
+            Stop::Large(what) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, format!("too many {what}: narrow `start` and `end`"))
+            }
+            Stop::Store(error) => {
+                tracing::error!(error = %whole(&error), "cannot read spans");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the spans cannot be read")
+            }
+        }
+    }
+}
+
+/// An error where the time for a request is over.
+pub(super) fn in_time(deadline: Instant) -> Result<(), Stop> {
+    if Instant::now() < deadline { Ok(()) } else { Err(Stop::Late) }
+}
+
+/// Calls `each` with the spans that began in `[start, end)` (nanoseconds since the epoch), the newest chunks first. A
+/// span that came twice is given twice.
+pub(super) fn each_span(
+    snapshot: &dyn Snapshot,
+    needs: &Needs,
+    (start, end): (i64, i64),
+    deadline: Instant,
+    mut each: impl FnMut(&Line, Span) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    for candidate in snapshot.candidates(needs, start, end)? {
+        in_time(deadline)?;
+        for line in candidate.lines()?.iter().filter(|line| (start..end).contains(&line.time)) {
+            if let Some(span) = span_of(line) {
+                each(line, span)?;
+            }
+        }
+    }
+    Ok(())
+}
