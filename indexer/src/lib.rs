@@ -1,7 +1,10 @@
 //! Logs and spans off the bus into tantivy, and the search API.
 
+mod aggregate;
 mod api;
 pub mod chunk;
+mod dates;
+mod elastic;
 mod error;
 pub mod head;
 pub mod ingest;

@@ -79,11 +79,17 @@ pub struct Page {
 }
 
 impl Selection {
-    fn takes(&self, line: &Line) -> bool {
+    /// Whether a line is asked for.
+    pub(crate) fn takes(&self, line: &Line) -> bool {
         (self.start..self.end).contains(&line.time) && self.matcher.matches(line)
     }
 
-    fn each(&self, snapshot: &dyn Snapshot, mut each: impl FnMut(&Line) -> Result<(), Error>) -> Result<(), Error> {
+    /// Calls `each` with every line that is asked for.
+    pub(crate) fn each(
+        &self,
+        snapshot: &dyn Snapshot,
+        mut each: impl FnMut(&Line) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         for candidate in snapshot.candidates(&self.needs, self.start, self.end)? {
             for line in self.read(&candidate)?.iter().filter(|line| self.takes(line)) {
                 each(line)?;
@@ -101,7 +107,7 @@ impl Selection {
     }
 
     /// The lines of a candidate, once it is this search's turn.
-    fn read(&self, candidate: &Candidate) -> Result<Arc<Vec<Line>>, Error> {
+    pub(crate) fn read(&self, candidate: &Candidate) -> Result<Arc<Vec<Line>>, Error> {
         self.budget.check()?;
         let lines = candidate.lines()?;
         self.budget.read(lines.iter().map(|line| line.body.len()).sum())?;

@@ -23,7 +23,7 @@ use crate::snapshot::{Needs, Snapshot};
 const MAX_PAGE: usize = 10_000;
 
 type InPath = Result<Path<String>, PathRejection>;
-type Answer = Result<Response, Problem>;
+pub(super) type Answer = Result<Response, Problem>;
 
 /// The selection that the parameters ask for; its budget is set when it runs.
 pub(super) fn selection(params: &Params) -> Result<Selection, Problem> {

@@ -1,5 +1,6 @@
 //! The search API over HTTP.
 
+mod aggregate;
 pub(crate) mod answer;
 mod export;
 pub(crate) mod hit;
@@ -27,11 +28,13 @@ const WAIT_STEP: Duration = Duration::from_millis(50);
 /// Gives the store as it is now, to these tenants.
 pub(crate) type Now = Arc<dyn Fn(&Tenants) -> Arc<dyn Snapshot> + Send + Sync>;
 
+/// What handlers of searches share.
 #[derive(Clone)]
-struct Api {
+pub(crate) struct Api {
     now: Now,
     live: Live,
-    searches: Scheduler,
+    /// Where a request takes its place.
+    pub(crate) searches: Scheduler,
 }
 
 /// The paths under `/api/v1/logs`.
@@ -88,6 +91,8 @@ pub(crate) fn routes(now: Now, live: Live, searches: Scheduler) -> Routes {
         )
         .on(get("/api/v1/logs/{id}/context", "Lines of the same source around one", &around), logs::context)
         .on_query(get("/api/v1/logs/tail", "Log records as they come, as server-sent events", &[QUERY]), tail::tail)
+        .merge(aggregate::routes())
+        .merge(crate::elastic::routes())
         .with_state(&Api { now, live, searches })
 }
 
@@ -107,7 +112,7 @@ impl Api {
     }
 
     /// Runs a search over what there is when its first turn comes.
-    async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         caller: &Caller,
         place: &Place,
@@ -134,4 +139,4 @@ impl From<search::Error> for Problem {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

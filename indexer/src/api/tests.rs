@@ -37,6 +37,15 @@ impl Snapshot for Memory {
     }
 }
 
+/// The API over these lines, each a candidate of its own.
+pub(crate) fn serving(lines: Vec<Line>) -> axum::Router {
+    let candidates = lines.into_iter().map(|line| Arc::new(Some2(Arc::new(vec![line]))) as Candidate);
+    let memory: Arc<dyn Snapshot> = Arc::new(Memory(candidates.collect()));
+    let meter = opentelemetry::metrics::noop::NoopMeterProvider::new().meter("test");
+    let searches = crate::schedule::Scheduler::new(&crate::Search::default(), &meter);
+    super::routes(Arc::new(move |_| memory.clone()), super::tail::Live::new(1), searches).open()
+}
+
 /// 30 lines in 6 candidates, three lines to each time, so that pages break within equal times.
 fn router() -> axum::Router {
     let source = Arc::new(Source { tenant: "acme".into(), service: "ocr".into(), ..Source::default() });

@@ -96,6 +96,13 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self.on(route, handler.clone()).on(post, handler)
     }
 
+    /// These and others, which share the same.
+    #[must_use]
+    pub fn merge(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
     /// What the handlers share.
     pub fn with_state(self, state: &S) -> Routes {
         Routes(self.0.into_iter().map(|(route, handler)| (route, handler.with_state(state.clone()))).collect())
@@ -103,13 +110,6 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 }
 
 impl Routes {
-    /// These and others.
-    #[must_use]
-    pub fn merge(mut self, other: Self) -> Self {
-        self.0.extend(other.0);
-        self
-    }
-
     /// What is served, in the order in which it was registered.
     pub fn table(&self) -> impl Iterator<Item = &Route> {
         self.0.iter().map(|(route, _)| route)
