@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use weir_query::Matcher;
 use weir_query::line::{Line, Source};
 
 use crate::Error;
-use crate::snapshot::Lines;
+use crate::bits::Bits;
+use crate::snapshot::{Lines, Opened};
 
 /// Lines of one source that came at once; never empty.
 #[derive(Debug)]
@@ -57,6 +59,32 @@ impl Lines for Batch {
 
     fn lines(&self) -> Result<Arc<Vec<Line>>, Error> {
         Ok(self.lines.clone())
+    }
+
+    fn open(&self) -> Result<Box<dyn Opened>, Error> {
+        Ok(Box::new(InMemory(self.lines.clone())))
+    }
+}
+
+/// Lines that are decoded.
+pub(crate) struct InMemory(pub(crate) Arc<Vec<Line>>);
+
+impl Opened for InMemory {
+    fn matching(&self, matcher: &Matcher, start: i64, end: i64) -> Result<Bits, Error> {
+        let takes = |line: &Line| (start..end).contains(&line.time) && matcher.matches(line);
+        Ok(Bits::of(self.0.len() as u32, |at| self.0.get(at as usize).is_some_and(takes)))
+    }
+
+    fn times(&self) -> Result<Vec<i64>, Error> {
+        Ok(self.0.iter().map(|line| line.time).collect())
+    }
+
+    fn bytes_read(&self) -> usize {
+        0
+    }
+
+    fn take(&self, wanted: &Bits) -> Result<Vec<Line>, Error> {
+        Ok(wanted.iter().filter_map(|at| self.0.get(at as usize).cloned()).collect())
     }
 }
 

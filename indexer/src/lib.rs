@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod api;
+pub mod bits;
 pub mod chunk;
 mod dates;
 mod elastic;

@@ -3,15 +3,15 @@
 //! Work is bounded by a budget, and memory by the page: candidates are decoded one after the other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use weir_query::Matcher;
 use weir_query::fields;
 use weir_query::line::{Line, LineId};
 
+use crate::bits::Bits;
 use crate::interval::Interval;
 use crate::schedule::{Budget, Limit};
-use crate::snapshot::{Candidate, Counted, Exact, Needs, Snapshot};
+use crate::snapshot::{Candidate, Counted, Exact, Needs, Opened, Snapshot};
 
 /// Most buckets of a histogram, fields of a listing, and distinct values counted of one field.
 pub const MAX_GROUPS: usize = 10_000;
@@ -21,6 +21,9 @@ pub const MAX_VALUES: usize = 1000;
 pub(crate) const MAX_GROUP_BYTES: usize = 32 << 20;
 /// Memory of a page, about: lines that take more are left to the next one.
 pub const MAX_PAGE_BYTES: usize = 32 << 20;
+
+/// Lines of a candidate that are decoded at once at least.
+const LEAST_TAKEN: usize = 64;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -79,11 +82,6 @@ pub struct Page {
 }
 
 impl Selection {
-    /// Whether a line is asked for.
-    pub(crate) fn takes(&self, line: &Line) -> bool {
-        (self.start..self.end).contains(&line.time) && self.matcher.matches(line)
-    }
-
     /// Calls `each` with every line that is asked for.
     pub(crate) fn each(
         &self,
@@ -91,11 +89,35 @@ impl Selection {
         mut each: impl FnMut(&Line) -> Result<(), Error>,
     ) -> Result<(), Error> {
         for candidate in snapshot.candidates(&self.needs, self.start, self.end)? {
-            for line in self.read(&candidate)?.iter().filter(|line| self.takes(line)) {
-                each(line)?;
-            }
+            self.read(&candidate)?.iter().try_for_each(&mut each)?;
         }
         Ok(())
+    }
+
+    /// The lines of a candidate that are asked for, once it is this search's turn.
+    pub(crate) fn read(&self, candidate: &Candidate) -> Result<Vec<Line>, Error> {
+        let lines = self.open(candidate)?;
+        let matching = self.matching(&*lines)?;
+        let taken = if matching.is_empty() { Vec::new() } else { lines.take(&matching)? };
+        self.budget.read(lines.bytes_read())?;
+        Ok(taken)
+    }
+
+    /// How many lines of a candidate are asked for.
+    pub(crate) fn count(&self, candidate: &Candidate) -> Result<u64, Error> {
+        let lines = self.open(candidate)?;
+        let count = u64::from(self.matching(&*lines)?.count());
+        self.budget.read(lines.bytes_read())?;
+        Ok(count)
+    }
+
+    fn open(&self, candidate: &Candidate) -> Result<Box<dyn Opened>, Error> {
+        self.budget.check()?;
+        Ok(candidate.open()?)
+    }
+
+    fn matching(&self, lines: &dyn Opened) -> Result<Bits, Error> {
+        Ok(lines.matching(&self.matcher, self.start, self.end)?)
     }
 
     /// Counts what the index knows without reading lines, where `take` says yes; gives back what is to be read.
@@ -104,14 +126,6 @@ impl Selection {
             Some(exact) => snapshot.tally(exact, &self.needs, self.start, self.end, &mut take)?,
             None => snapshot.candidates(&self.needs, self.start, self.end)?,
         })
-    }
-
-    /// The lines of a candidate, once it is this search's turn.
-    pub(crate) fn read(&self, candidate: &Candidate) -> Result<Arc<Vec<Line>>, Error> {
-        self.budget.check()?;
-        let lines = candidate.lines()?;
-        self.budget.read(lines.iter().map(|line| line.body.len()).sum())?;
-        Ok(lines)
     }
 }
 
@@ -144,12 +158,34 @@ pub fn page(
         if cannot_improve {
             break;
         }
-        for line in selection.read(&candidate)?.iter() {
-            let place = (line.time, line.id);
-            let on_page =
-                paging.after.is_none_or(|after| before(after, place)) && best.cut.is_none_or(|cut| before(place, cut));
-            if on_page && selection.takes(line) && also(line) {
-                best.insert(place, line.clone(), paging);
+        let opened = selection.open(&candidate)?;
+        let matching = opened.matching(&selection.matcher, start, end)?;
+        if matching.is_empty() {
+            selection.budget.read(opened.bytes_read())?;
+            continue;
+        }
+        let times = opened.times()?;
+        let time = |at: &u32| times.get(*at as usize).copied().unwrap_or_default();
+        let mut places: Vec<u32> = matching.iter().collect();
+        places.sort_by_key(time);
+        if !paging.oldest_first {
+            places.reverse();
+        }
+        // No more at once than the page may need.
+        for some in places.chunks(paging.limit.max(LEAST_TAKEN)) {
+            let is_behind = |(cut, _): Place, time| if paging.oldest_first { time > cut } else { time < cut };
+            if some.first().is_some_and(|at| best.cut.is_some_and(|cut| is_behind(cut, time(at)))) {
+                break;
+            }
+            let mut wanted = Bits::none(times.len() as u32);
+            some.iter().for_each(|at| wanted.insert(*at));
+            for line in opened.take(&wanted)? {
+                let place = (line.time, line.id);
+                let on_page = paging.after.is_none_or(|after| before(after, place))
+                    && best.cut.is_none_or(|cut| before(place, cut));
+                if on_page && also(&line) {
+                    best.insert(place, line, paging);
+                }
             }
         }
     }
@@ -189,7 +225,7 @@ pub fn count(snapshot: &dyn Snapshot, selection: &Selection) -> Result<u64, Erro
         whole
     })?;
     for candidate in rest {
-        count += selection.read(&candidate)?.iter().filter(|line| selection.takes(line)).count() as u64;
+        count += selection.count(&candidate)?;
     }
     Ok(count)
 }
@@ -246,10 +282,23 @@ pub fn histogram(
     })?;
     too_many?;
     for candidate in rest {
-        for line in selection.read(&candidate)?.iter().filter(|line| selection.takes(line)) {
-            let value = split.and_then(|name| values(line, name).into_iter().next()).unwrap_or_default();
-            add(interval.start_of(line.time), value, 1)?;
+        let lines = selection.open(&candidate)?;
+        let matching = selection.matching(&*lines)?;
+        if matching.is_empty() {
+            continue;
         }
+        if let Some(name) = split {
+            for line in lines.take(&matching)? {
+                add(interval.start_of(line.time), values(&line, name).into_iter().next().unwrap_or_default(), 1)?;
+            }
+        } else {
+            let times = lines.times()?;
+            let mut by_bucket: BTreeMap<i64, u64> = BTreeMap::new();
+            let of_lines = matching.iter().filter_map(|at| times.get(at as usize));
+            of_lines.for_each(|time| *by_bucket.entry(interval.start_of(*time)).or_default() += 1);
+            by_bucket.into_iter().try_for_each(|(time, lines)| add(time, String::new(), lines))?;
+        }
+        selection.budget.read(lines.bytes_read())?;
     }
     Ok(found)
 }

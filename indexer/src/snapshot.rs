@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use weir_query::Matcher;
 use weir_query::line::Line;
+
+use crate::bits::Bits;
 
 /// Lines of one source, in memory or on disk, with what is needed to pass over them unread.
 pub trait Lines: Send + Sync {
@@ -14,6 +17,20 @@ pub trait Lines: Send + Sync {
     fn count(&self) -> usize;
     /// The lines, decoded, in any order; an error where the disk cannot be read.
     fn lines(&self) -> Result<Arc<Vec<Line>>, crate::Error>;
+    /// The same, to be decided before it is decoded.
+    fn open(&self) -> Result<Box<dyn Opened>, crate::Error>;
+}
+
+/// Lines of a [`Lines`], each by its place from 0, read as far as is asked for.
+pub trait Opened {
+    /// The lines that match and whose times lie in `[start, end)`.
+    fn matching(&self, matcher: &Matcher, start: i64, end: i64) -> Result<Bits, crate::Error>;
+    /// Event times of all lines.
+    fn times(&self) -> Result<Vec<i64>, crate::Error>;
+    /// Bytes that were read of the disk for what was asked by now.
+    fn bytes_read(&self) -> usize;
+    /// The lines that are `wanted`, by rising place.
+    fn take(&self, wanted: &Bits) -> Result<Vec<Line>, crate::Error>;
 }
 
 /// A set of lines that a query may match; the store offers them newest first.

@@ -7,8 +7,9 @@ use serde_json::Value;
 use tower::ServiceExt;
 use weir_query::line::{Body, Line, LineId, Source};
 
+use crate::head::InMemory;
 use crate::search::{Paging, Selection, page};
-use crate::snapshot::{Candidate, Lines, Needs, Snapshot};
+use crate::snapshot::{Candidate, Lines, Needs, Opened, Snapshot};
 
 struct Memory(Vec<Candidate>);
 struct Some2(Arc<Vec<Line>>);
@@ -25,6 +26,9 @@ impl Lines for Some2 {
     }
     fn lines(&self) -> Result<Arc<Vec<Line>>, crate::Error> {
         Ok(self.0.clone())
+    }
+    fn open(&self) -> Result<Box<dyn Opened>, crate::Error> {
+        Ok(Box::new(InMemory(self.0.clone())))
     }
 }
 

@@ -1,11 +1,72 @@
 //! A chunk: up to [`MAX_LINES`] lines of one source in time order, the unit of the index. Its lines are kept as columns
-//! ([`codec`]), and its words and fields are listed once, each with the number of lines that hold it ([`terms`]).
+//! ([`encode`], [`decode`]), by which queries are decided ([`scan`]), and its words and fields are listed once, each with
+//! the number of lines that hold it ([`terms`]).
 
-pub mod codec;
+mod bytes;
+mod column;
+mod decode;
+mod encode;
+mod scan;
+mod template;
 pub mod terms;
+#[cfg(test)]
+mod tests;
+
+use weir_query::Matcher;
+use weir_query::line::{Line, LineId};
+
+use self::decode::{Data, Head};
+pub use self::encode::Encoded;
+use self::scan::Scan;
+use self::template::Templates;
+use self::terms::Terms;
+use crate::Error;
+use crate::bits::Bits;
 
 /// Most lines of a chunk.
 pub const MAX_LINES: usize = 1024;
 
 /// A chunk is closed when what its lines say reaches this size, so that reading one line never costs much more.
 pub const MAX_BYTES: usize = 512 << 10;
+
+/// The columns of `lines`, which all have the source of the first, and what they are listed under. No line makes an empty
+/// chunk.
+pub fn encode(lines: &[&Line], with_bodies: bool) -> (Encoded, Terms) {
+    let templates = Templates::of(lines);
+    (encode::encode(lines, &templates), Terms::of(lines, &templates, with_bodies))
+}
+
+/// All lines of a chunk, as they were given to [`encode`].
+pub fn decode(head: &[u8], data: &[u8]) -> Result<Vec<Line>, Error> {
+    decode::lines(&Head::open(head)?, &Data::open(data)?, |_| true)
+}
+
+/// The lines of a chunk that are `wanted`, in order.
+pub fn take(head: &[u8], data: &[u8], wanted: &Bits) -> Result<Vec<Line>, Error> {
+    decode::lines(&Head::open(head)?, &Data::open(data)?, |at| wanted.contains(at))
+}
+
+/// Event times of the lines.
+pub fn times(head: &[u8]) -> Result<Vec<i64>, Error> {
+    Head::open(head)?.times()
+}
+
+/// Places of the lines on the bus.
+pub fn ids(head: &[u8], data: &[u8]) -> Result<Vec<LineId>, Error> {
+    Data::open(data)?.ids(Head::open(head)?.count)
+}
+
+/// The lines that match and whose times lie in `[start, end)`; `data` is opened where the head does not decide.
+pub fn matching<'a>(
+    head: &'a [u8],
+    data: &dyn Fn() -> Result<&'a [u8], Error>,
+    matcher: &Matcher,
+    start: i64,
+    end: i64,
+) -> Result<Bits, Error> {
+    let head = Head::open(head)?;
+    let times = head.times()?;
+    let within =
+        Bits::of(head.count as u32, |at| times.get(at as usize).is_some_and(|time| (start..end).contains(time)));
+    Scan::new(head, data).node(matcher.root(), &within)
+}

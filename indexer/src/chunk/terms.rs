@@ -27,6 +27,8 @@ use weir_query::line::{Line, Source};
 use weir_query::{body, fields, severity, words};
 use weir_service::auth::MAX_TENANT;
 
+use super::template::{STAND_IN, Templates};
+
 /// Name under which the tokenizer is known to the indices.
 pub const TOKENIZER: &str = "weir_terms";
 
@@ -40,10 +42,12 @@ const COUNT: char = '\u{1}';
 const END: char = '\u{2}';
 
 /// Terms of a chunk, each with the number of lines that hold it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Terms {
     counts: AHashMap<Box<str>, Seen>,
     line: u32,
+    /// How many lines are listed at once.
+    weight: u32,
     term: String,
     field: String,
     /// The record that was listed last.
@@ -57,19 +61,29 @@ struct Seen {
 }
 
 impl Terms {
-    /// The terms of `lines`, which all have the source of the first; bodies that are no text are left out.
-    pub fn of(lines: &[&Line], with_bodies: bool) -> Self {
-        let mut terms = Self::default();
+    /// The terms of `lines`, which all have the source of the first, and whose bodies are `templates`.
+    pub(super) fn of(lines: &[&Line], templates: &Templates<'_>, with_bodies: bool) -> Self {
+        let mut terms = Self {
+            counts: AHashMap::new(),
+            line: 0,
+            weight: 1,
+            term: String::new(),
+            field: String::new(),
+            record: None,
+        };
         if let Some(first) = lines.first() {
             terms.source(&first.source);
         }
         let mut severities = [0; severity::MOST as usize + 1];
         for line in lines {
             terms.line += 1;
-            terms.add_line(line, with_bodies);
+            terms.add_line(line);
             if let Some(lines) = severities.get_mut(usize::from(severity::number(line))) {
                 *lines += 1;
             }
+        }
+        if with_bodies {
+            terms.bodies(lines, templates);
         }
         for (number, lines) in (0..).zip(severities).filter(|(_, lines)| *lines > 0) {
             let mut term = String::new();
@@ -109,10 +123,36 @@ impl Terms {
         }
     }
 
-    fn add_line(&mut self, line: &Line, with_bodies: bool) {
-        if with_bodies {
-            body::each_text(line, |text| words::each_word(text, |word| self.word(word)));
+    /// The words of a template are listed once, with the number of its lines. None of them is a variable.
+    fn bodies(&mut self, lines: &[&Line], templates: &Templates<'_>) {
+        let mut text = String::new();
+        for template in templates.distinct.iter().filter(|template| !template.kind.is_whole()) {
+            self.line += 1;
+            template.put_plain(&mut text);
+            let lines = std::mem::replace(&mut self.weight, template.lines);
+            words::each_word(&text, |word| {
+                if word != STAND_IN {
+                    self.word(word);
+                }
+            });
+            self.weight = lines;
+            for variables in template.variables.chunks(template.places.max(1)) {
+                self.line += 1;
+                for variable in variables.iter().filter_map(|variable| std::str::from_utf8(variable).ok()) {
+                    // One word, whatever its letters are.
+                    words::each_word(variable, |word| self.word(word));
+                }
+            }
         }
+        for (line, ordinal) in lines.iter().zip(&templates.ordinals) {
+            if templates.distinct.get(*ordinal as usize).is_some_and(|template| template.kind.is_whole()) {
+                self.line += 1;
+                body::each_text(line, |text| words::each_word(text, |word| self.word(word)));
+            }
+        }
+    }
+
+    fn add_line(&mut self, line: &Line) {
         self.fields("attributes.", &line.attributes);
         if !line.trace_id.is_empty() {
             self.text_field("trace_id", &hex::encode(&line.trace_id));
@@ -169,11 +209,11 @@ impl Terms {
         match self.counts.get_mut(self.term.as_str()) {
             Some(seen) if seen.last == self.line => {}
             Some(seen) => {
-                seen.lines += 1;
+                seen.lines += self.weight;
                 seen.last = self.line;
             }
             None => {
-                self.counts.insert(self.term.as_str().into(), Seen { lines: 1, last: self.line });
+                self.counts.insert(self.term.as_str().into(), Seen { lines: self.weight, last: self.line });
             }
         }
     }
@@ -338,7 +378,8 @@ mod tests {
     #[test]
     fn a_term_counts_the_lines_that_hold_it() {
         let lines = [line("retry retry 显存"), line("retry a1b2c3")];
-        let terms = Terms::of(&lines.iter().collect::<Vec<_>>(), true);
+        let lines: Vec<_> = lines.iter().collect();
+        let terms = Terms::of(&lines, &Templates::of(&lines), true);
         assert_eq!(terms.lines("wretry"), 2);
         assert_eq!(terms.lines("w显"), 1);
         assert_eq!(terms.lines("xa1b"), 1);

@@ -119,7 +119,7 @@ fn sampled(
     }
     let mut lines = 0;
     'newest: for candidate in snapshot.candidates(&selection.needs, selection.start, selection.end)? {
-        for line in selection.read(&candidate)?.iter().filter(|line| selection.takes(line)) {
+        for line in &selection.read(&candidate)? {
             add_fields(line, &mut fields);
             if let Some(index) = indices::of(line).filter(|index| !found.contains(*index) && !indices.is_everything()) {
                 found.insert(index.to_owned());

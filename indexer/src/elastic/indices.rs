@@ -119,7 +119,8 @@ pub(super) fn names(
     let needs = Needs::HasField(format!("resource.{INDEX}"));
     for candidate in snapshot.candidates(&needs, i64::MIN, i64::MAX)? {
         // A candidate has lines of one source.
-        let lines = selection.read(&candidate)?;
+        selection.budget.check()?;
+        let lines = candidate.lines()?;
         if let Some(index) = lines.first().and_then(of)
             && asked.takes(index)
             && !names.contains(index)

@@ -143,7 +143,7 @@ fn count(snapshot: &dyn Snapshot, selection: &Selection, track: Track) -> Result
     };
     let mut count = 0;
     for candidate in snapshot.candidates(&selection.needs, selection.start, selection.end)? {
-        count += selection.read(&candidate)?.iter().filter(|line| selection.takes(line)).count() as u64;
+        count += selection.count(&candidate)?;
         if count > most {
             return Ok((most, "gte"));
         }

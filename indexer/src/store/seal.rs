@@ -139,10 +139,10 @@ impl Store {
             }
             let Some(window) = windows.get(&name) else { continue };
             watch(Step::Opened)?;
-            let writer = window.writer()?;
+            let mut writer = window.writer()?;
             for lines in sources.into_values() {
                 sealed.lines += lines.len();
-                sealed.chunks += add_chunks(&writer, lines, seal, self.signal == Signal::Logs)?;
+                sealed.chunks += add_chunks(&mut writer, lines, seal, self.signal == Signal::Logs)?;
             }
             watch(Step::Added)?;
             writer.commit()?;
@@ -179,7 +179,7 @@ impl Store {
 }
 
 /// Adds lines of one source; returns the number of chunks.
-fn add_chunks(writer: &Writer<'_>, mut lines: Vec<&Line>, seal: u64, with_bodies: bool) -> Result<usize, Error> {
+fn add_chunks(writer: &mut Writer<'_>, mut lines: Vec<&Line>, seal: u64, with_bodies: bool) -> Result<usize, Error> {
     lines.sort_by_key(|line| (line.time, line.id));
     let (mut chunks, mut from, mut bytes) = (0, 0, 0);
     for (at, line) in lines.iter().enumerate() {

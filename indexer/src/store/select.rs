@@ -1,4 +1,4 @@
-//! Which chunks of a segment a query may match in.
+//! Which chunks of a segment a query may match in: sets of the documents that are their heads.
 
 use regex::bytes::Regex;
 use tantivy::postings::Postings as _;
@@ -6,49 +6,12 @@ use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocId, DocSet as _, InvertedIndexReader, SegmentReader, TERMINATED};
 use weir_service::auth::Scope;
 
+use crate::bits::Bits;
 use crate::chunk::terms;
 use crate::snapshot::{Exact, Needs};
 
-/// Chunks of a segment, a bit for each.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Docs {
-    bits: Vec<u64>,
-    len: u32,
-}
-
-impl Docs {
-    fn none(len: u32) -> Self {
-        Self { bits: vec![0; len.div_ceil(64) as usize], len }
-    }
-
-    fn all(len: u32) -> Self {
-        Self { bits: vec![u64::MAX; len.div_ceil(64) as usize], len }
-    }
-
-    fn insert(&mut self, doc: DocId) {
-        if let Some(bits) = self.bits.get_mut(doc as usize / 64) {
-            *bits |= 1 << (doc % 64);
-        }
-    }
-
-    fn contains(&self, doc: DocId) -> bool {
-        self.bits.get(doc as usize / 64).is_some_and(|bits| bits >> (doc % 64) & 1 == 1)
-    }
-
-    fn merge(&mut self, other: &Self, how: impl Fn(u64, u64) -> u64) {
-        for (mine, theirs) in self.bits.iter_mut().zip(&other.bits) {
-            *mine = how(*mine, *theirs);
-        }
-    }
-
-    /// The chunks, rising.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = DocId> + '_ {
-        (0..self.len).filter(|doc| self.contains(*doc))
-    }
-}
-
 /// All chunks of these tenants that may hold a match of `needs`, and few others.
-pub(crate) fn select(scope: Scope<'_>, needs: &Needs, segment: &SegmentReader, field: Field) -> tantivy::Result<Docs> {
+pub(crate) fn select(scope: Scope<'_>, needs: &Needs, segment: &SegmentReader, field: Field) -> tantivy::Result<Bits> {
     let index = segment.inverted_index(field)?;
     let selection = Selection { index: &index, len: segment.max_doc() };
     let mut docs = selection.docs(needs)?;
@@ -66,9 +29,9 @@ pub(crate) fn tally(
 ) -> tantivy::Result<()> {
     let index = segment.inverted_index(field)?;
     let selection = Selection { index: &index, len: segment.max_doc() };
-    let mut docs = Docs::all(selection.len);
+    let mut docs = Bits::all(selection.len);
     for need in &exact.source {
-        docs.merge(&selection.docs(need)?, |a, b| a & b);
+        docs.and(&selection.docs(need)?);
     }
     selection.keep(scope, &mut docs)?;
     let Some(line) = &exact.line else { return docs.iter().try_for_each(|doc| each(doc, None)) };
@@ -104,11 +67,11 @@ struct Selection<'a> {
 
 impl Selection<'_> {
     /// Takes out what is not of these tenants, exactly.
-    fn keep(&self, scope: Scope<'_>, docs: &mut Docs) -> tantivy::Result<()> {
+    fn keep(&self, scope: Scope<'_>, docs: &mut Bits) -> tantivy::Result<()> {
         if matches!(scope, Scope::All) {
             return Ok(());
         }
-        let mut of_tenants = Docs::none(self.len);
+        let mut of_tenants = Bits::none(self.len);
         let mut add = |tenant: &str| {
             let mut term = String::new();
             terms::put_tenant(&mut term, tenant);
@@ -118,32 +81,32 @@ impl Selection<'_> {
             Scope::All => {}
             Scope::AllBut(tenant) => {
                 add(tenant)?;
-                docs.merge(&of_tenants, |a, b| a & !b);
+                docs.minus(&of_tenants);
             }
             Scope::Only(tenants) => {
                 tenants.iter().try_for_each(|tenant| add(tenant))?;
-                docs.merge(&of_tenants, |a, b| a & b);
+                docs.and(&of_tenants);
             }
         }
         Ok(())
     }
 
-    fn docs(&self, needs: &Needs) -> tantivy::Result<Docs> {
+    fn docs(&self, needs: &Needs) -> tantivy::Result<Bits> {
         let mut docs = match needs {
             Needs::WordPrefix(prefix) => return self.word_prefix(prefix),
             Needs::WordGlob(pattern) => return self.word_glob(pattern),
-            Needs::All(_) | Needs::Anything | Needs::Field(..) | Needs::HasField(_) => Docs::all(self.len),
-            Needs::Any(_) | Needs::Nothing | Needs::Word(_) | Needs::Severity(..) => Docs::none(self.len),
+            Needs::All(_) | Needs::Anything | Needs::Field(..) | Needs::HasField(_) => Bits::all(self.len),
+            Needs::Any(_) | Needs::Nothing | Needs::Word(_) | Needs::Severity(..) => Bits::none(self.len),
         };
         match needs {
             Needs::All(parts) => {
                 for part in parts {
-                    docs.merge(&self.docs(part)?, |a, b| a & b);
+                    docs.and(&self.docs(part)?);
                 }
             }
             Needs::Any(parts) => {
                 for part in parts {
-                    docs.merge(&self.docs(part)?, |a, b| a | b);
+                    docs.or(&self.docs(part)?);
                 }
             }
             Needs::Severity(low, high) => {
@@ -155,7 +118,7 @@ impl Selection<'_> {
             }
             one => {
                 if let Some(term) = term(one) {
-                    docs = Docs::none(self.len);
+                    docs = Bits::none(self.len);
                     self.add(&term, &mut docs)?;
                 }
             }
@@ -164,16 +127,16 @@ impl Selection<'_> {
     }
 
     /// Plain words that start so, and chunks with an id that may.
-    fn word_prefix(&self, prefix: &str) -> tantivy::Result<Docs> {
-        let mut docs = Docs::none(self.len);
+    fn word_prefix(&self, prefix: &str) -> tantivy::Result<Bits> {
+        let mut docs = Bits::none(self.len);
         self.add_prefix(&format!("w{prefix}"), |_| true, &mut docs)?;
         self.add_hashed(prefix, &mut docs)?;
         Ok(docs)
     }
 
     /// Plain words that are like this, and chunks with an id that may be.
-    fn word_glob(&self, pattern: &str) -> tantivy::Result<Docs> {
-        let mut docs = Docs::none(self.len);
+    fn word_glob(&self, pattern: &str) -> tantivy::Result<Bits> {
+        let mut docs = Bits::none(self.len);
         let wild = |c: char| matches!(c, '*' | '?');
         let start = pattern.split(wild).next().unwrap_or_default();
         let mut expression = String::from("^w");
@@ -186,7 +149,7 @@ impl Selection<'_> {
         }
         expression.push('$');
         // A pattern that is too large is not looked for: all chunks may hold it.
-        let Ok(regex) = Regex::new(&expression) else { return Ok(Docs::all(self.len)) };
+        let Ok(regex) = Regex::new(&expression) else { return Ok(Bits::all(self.len)) };
         self.add_prefix(&format!("w{start}"), |term| regex.is_match(term), &mut docs)?;
         let parts = pattern.split(|c: char| wild(c) || c.is_ascii_digit()).filter(|part| terms::is_run_listed(part));
         match parts.max_by_key(|part| part.len()) {
@@ -201,7 +164,7 @@ impl Selection<'_> {
     }
 
     /// Chunks with an id that may start so.
-    fn add_hashed(&self, prefix: &str, docs: &mut Docs) -> tantivy::Result<()> {
+    fn add_hashed(&self, prefix: &str, docs: &mut Bits) -> tantivy::Result<()> {
         let mut start = String::new();
         terms::put_start(&mut start, prefix);
         if prefix.chars().count() >= terms::START {
@@ -211,7 +174,7 @@ impl Selection<'_> {
         }
     }
 
-    fn add(&self, term: &str, docs: &mut Docs) -> tantivy::Result<()> {
+    fn add(&self, term: &str, docs: &mut Bits) -> tantivy::Result<()> {
         if let Some(info) = self.index.terms().get(term)? {
             self.add_postings(&info, docs)?;
         }
@@ -219,7 +182,7 @@ impl Selection<'_> {
     }
 
     /// Chunks with a term that starts so and passes.
-    fn add_prefix(&self, prefix: &str, passes: impl Fn(&[u8]) -> bool, docs: &mut Docs) -> tantivy::Result<()> {
+    fn add_prefix(&self, prefix: &str, passes: impl Fn(&[u8]) -> bool, docs: &mut Bits) -> tantivy::Result<()> {
         let mut stream = self.index.terms().range().ge(prefix).into_stream()?;
         while let Some((term, info)) = stream.next() {
             if !term.starts_with(prefix.as_bytes()) {
@@ -232,7 +195,7 @@ impl Selection<'_> {
         Ok(())
     }
 
-    fn add_postings(&self, info: &tantivy::postings::TermInfo, docs: &mut Docs) -> tantivy::Result<()> {
+    fn add_postings(&self, info: &tantivy::postings::TermInfo, docs: &mut Bits) -> tantivy::Result<()> {
         let mut postings = self.index.read_postings_from_terminfo(info, IndexRecordOption::Basic)?;
         while postings.doc() != TERMINATED {
             docs.insert(postings.doc());

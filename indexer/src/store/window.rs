@@ -1,11 +1,17 @@
 //! One index: the chunks of one signal and window of event time.
+//!
+//! A chunk is two documents: its head, by which it is found, and its data ([`crate::chunk`]). The heads of a group are added
+//! before the group's data, so that blocks of the document store hold mostly one or the other, and what reads heads alone
+//! decompresses little. A head says how many documents behind it its data is. That distance stays: a group is added to one
+//! segment, only a whole seal is ever deleted, and merges keep the order.
 
+use std::cell::OnceCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tantivy::columnar::Column;
-use tantivy::indexer::LogMergePolicy;
+use tantivy::indexer::{LogMergePolicy, UserOperation};
 use tantivy::schema::{FAST, Field, INDEXED, IndexRecordOption, STORED, Schema, TextFieldIndexing, TextOptions};
 use tantivy::store::{Compressor, ZstdCompressor};
 use tantivy::tokenizer::TextAnalyzer;
@@ -13,15 +19,17 @@ use tantivy::{
     DocAddress, DocId, Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, Searcher, SegmentReader,
     TantivyDocument, Term,
 };
+use weir_query::Matcher;
 use weir_query::line::Line;
 
 use weir_service::auth::Scope;
 
 use super::select;
 use crate::Error;
-use crate::chunk::codec;
-use crate::chunk::terms::{TOKENIZER, TermTokenizer, Terms};
-use crate::snapshot::{Candidate, Counted, Exact, Lines, Needs};
+use crate::bits::Bits;
+use crate::chunk;
+use crate::chunk::terms::{TOKENIZER, TermTokenizer};
+use crate::snapshot::{Candidate, Counted, Exact, Lines, Needs, Opened};
 
 /// Memory of a writer before it closes a segment.
 const WRITER_BYTES: usize = 32 << 20;
@@ -29,8 +37,10 @@ const WRITER_BYTES: usize = 32 << 20;
 const BLOCK_BYTES: usize = 256 << 10;
 /// Blocks kept decompressed, for each segment.
 const CACHED_BLOCKS: usize = 2;
-/// Segments with more chunks are never merged again.
-const LARGEST_MERGED: usize = 20_000;
+/// Segments with more documents are never merged again.
+const LARGEST_MERGED: usize = 40_000;
+/// Bytes of chunks that are added as a group.
+const GROUP_BYTES: usize = 4 << 20;
 
 /// Fields of an index.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +50,8 @@ pub(crate) struct Fields {
     min: Field,
     max: Field,
     count: Field,
+    /// Of heads: how many documents behind it the data is. Other documents have no value.
+    data: Field,
     chunk: Field,
 }
 
@@ -61,7 +73,8 @@ pub(crate) struct View {
 
 struct Chunk {
     view: View,
-    address: DocAddress,
+    head: DocAddress,
+    data: DocAddress,
     min: i64,
     max: i64,
     count: usize,
@@ -79,6 +92,7 @@ fn schema() -> (Schema, Fields) {
         min: schema.add_i64_field("min_time", FAST),
         max: schema.add_i64_field("max_time", FAST),
         count: schema.add_u64_field("count", FAST),
+        data: schema.add_u64_field("data", FAST),
         chunk: schema.add_bytes_field("chunk", STORED),
     };
     (schema.build(), fields)
@@ -150,10 +164,10 @@ impl Window {
             self.index.writer_with_num_threads(1, WRITER_BYTES).map_err(Error::index(&self.path))?;
         let mut policy = LogMergePolicy::default();
         policy.set_min_num_segments(8);
-        policy.set_min_layer_size(64);
+        policy.set_min_layer_size(128);
         policy.set_max_docs_before_merge(LARGEST_MERGED);
         writer.set_merge_policy(Box::new(policy));
-        Ok(Writer { writer, window: self })
+        Ok(Writer { writer, window: self, group: Vec::new(), bytes: 0 })
     }
 }
 
@@ -161,27 +175,47 @@ impl Window {
 pub(crate) struct Writer<'a> {
     writer: IndexWriter,
     window: &'a Window,
+    /// Heads without their places, and data.
+    group: Vec<(TantivyDocument, TantivyDocument)>,
+    bytes: usize,
 }
 
 impl Writer<'_> {
     /// Adds a chunk of `seal`: lines of one source.
-    pub(crate) fn add(&self, lines: &[&Line], seal: u64, with_bodies: bool) -> Result<(), Error> {
+    pub(crate) fn add(&mut self, lines: &[&Line], seal: u64, with_bodies: bool) -> Result<(), Error> {
         let times = || lines.iter().map(|line| line.time);
         let (Some(min), Some(max)) = (times().min(), times().max()) else { return Ok(()) };
         let fields = self.window.fields;
-        let mut document = TantivyDocument::default();
-        document.add_text(fields.terms, Terms::of(lines, with_bodies).into_text());
-        document.add_u64(fields.seal, seal);
-        document.add_i64(fields.min, min);
-        document.add_i64(fields.max, max);
-        document.add_u64(fields.count, lines.len() as u64);
-        document.add_bytes(fields.chunk, &codec::encode(lines));
-        self.writer.add_document(document).map_err(Error::index(&self.window.path))?;
+        let (encoded, terms) = chunk::encode(lines, with_bodies);
+        self.bytes += encoded.head.len() + encoded.data.len();
+        let mut head = TantivyDocument::default();
+        head.add_text(fields.terms, terms.into_text());
+        head.add_u64(fields.seal, seal);
+        head.add_i64(fields.min, min);
+        head.add_i64(fields.max, max);
+        head.add_u64(fields.count, lines.len() as u64);
+        head.add_bytes(fields.chunk, &encoded.head);
+        let mut data = TantivyDocument::default();
+        data.add_u64(fields.seal, seal);
+        data.add_bytes(fields.chunk, &encoded.data);
+        self.group.push((head, data));
+        if self.bytes >= GROUP_BYTES { self.add_group() } else { Ok(()) }
+    }
+
+    fn add_group(&mut self) -> Result<(), Error> {
+        let distance = self.group.len() as u64;
+        self.bytes = 0;
+        let (mut documents, data): (Vec<_>, Vec<_>) = self.group.drain(..).unzip();
+        documents.iter_mut().for_each(|head| head.add_u64(self.window.fields.data, distance));
+        documents.extend(data);
+        let operations = documents.into_iter().map(UserOperation::Add);
+        self.writer.run(operations).map_err(Error::index(&self.window.path))?;
         Ok(())
     }
 
     /// Makes all that was added durable, and merges segments where there are many.
     pub(crate) fn commit(mut self) -> Result<(), Error> {
+        self.add_group()?;
         self.writer.commit().map_err(Error::index(&self.window.path))?;
         self.writer.wait_merging_threads().map_err(Error::index(&self.window.path))?;
         // tantivy syncs the folder before it renames `meta.json`, and the manifest counts on that name.
@@ -234,6 +268,12 @@ impl View {
         })
     }
 
+    /// A document with what is stored of a chunk in it.
+    fn document(&self, address: DocAddress) -> Result<Document, Error> {
+        let document = self.searcher.doc(address).map_err(Error::index(&*self.path))?;
+        Ok(Document { document, field: self.fields.chunk })
+    }
+
     fn each_segment(
         &self,
         start: i64,
@@ -245,8 +285,9 @@ impl View {
             for (ordinal, reader) in self.searcher.segment_readers().iter().enumerate() {
                 let fast = reader.fast_fields();
                 let (min, max, count) = (fast.i64("min_time")?, fast.i64("max_time")?, fast.u64("count")?);
+                let data = fast.u64("data")?;
                 if reader.max_doc() > 0 && min.min_value() < end && max.max_value() >= start {
-                    each(&Segment { view: self, ordinal: ordinal as u32, reader, min, max, count })?;
+                    each(&Segment { view: self, ordinal: ordinal as u32, reader, min, max, count, data })?;
                 }
             }
             Ok(())
@@ -263,15 +304,18 @@ struct Segment<'a> {
     min: Column<i64>,
     max: Column<i64>,
     count: Column<u64>,
+    data: Column<u64>,
 }
 
 impl Segment<'_> {
     /// The chunk, if it is there and its times meet `[start, end)`.
     fn chunk(&self, doc: DocId, start: i64, end: i64) -> Option<Chunk> {
         let (min, max) = (self.min.first(doc)?, self.max.first(doc)?);
+        let distance = u32::try_from(self.data.first(doc)?).ok()?;
         (min < end && max >= start && !self.reader.is_deleted(doc)).then(|| Chunk {
             view: self.view.clone(),
-            address: DocAddress::new(self.ordinal, doc),
+            head: DocAddress::new(self.ordinal, doc),
+            data: DocAddress::new(self.ordinal, doc.saturating_add(distance)),
             min,
             max,
             count: self.count.first(doc).unwrap_or(0) as usize,
@@ -293,9 +337,62 @@ impl Lines for Chunk {
     }
 
     fn lines(&self) -> Result<Arc<Vec<Line>>, Error> {
-        let document: TantivyDocument = self.view.searcher.doc(self.address).map_err(Error::index(&*self.view.path))?;
-        let chunk = document.get_first(self.view.fields.chunk);
-        let bytes = chunk.as_ref().and_then(tantivy::schema::Value::as_bytes).ok_or(Error::Chunk("it is not there"))?;
-        Ok(Arc::new(codec::decode(bytes)?))
+        let (head, data) = (self.view.document(self.head)?, self.view.document(self.data)?);
+        Ok(Arc::new(chunk::decode(head.bytes()?, data.bytes()?)?))
+    }
+
+    fn open(&self) -> Result<Box<dyn Opened>, Error> {
+        let head = self.view.document(self.head)?;
+        Ok(Box::new(OpenChunk { view: self.view.clone(), head, address: self.data, data: OnceCell::new() }))
+    }
+}
+
+/// A document that was read.
+struct Document {
+    document: TantivyDocument,
+    field: Field,
+}
+
+impl Document {
+    fn bytes(&self) -> Result<&[u8], Error> {
+        let stored = self.document.get_first(self.field);
+        stored.as_ref().and_then(tantivy::schema::Value::as_bytes).ok_or(Error::Chunk("it is not there"))
+    }
+}
+
+/// A chunk whose head was read, and whose data is when it is needed.
+struct OpenChunk {
+    view: View,
+    head: Document,
+    address: DocAddress,
+    data: OnceCell<Document>,
+}
+
+impl OpenChunk {
+    fn data(&self) -> Result<&[u8], Error> {
+        if let Some(data) = self.data.get() {
+            return data.bytes();
+        }
+        let data = self.view.document(self.address)?;
+        self.data.get_or_init(|| data).bytes()
+    }
+}
+
+impl Opened for OpenChunk {
+    fn matching(&self, matcher: &Matcher, start: i64, end: i64) -> Result<Bits, Error> {
+        chunk::matching(self.head.bytes()?, &|| self.data(), matcher, start, end)
+    }
+
+    fn times(&self) -> Result<Vec<i64>, Error> {
+        chunk::times(self.head.bytes()?)
+    }
+
+    fn bytes_read(&self) -> usize {
+        let of = |document: &Document| document.bytes().map_or(0, <[u8]>::len);
+        of(&self.head) + self.data.get().map_or(0, of)
+    }
+
+    fn take(&self, wanted: &Bits) -> Result<Vec<Line>, Error> {
+        chunk::take(self.head.bytes()?, self.data()?, wanted)
     }
 }

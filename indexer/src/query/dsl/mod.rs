@@ -136,9 +136,11 @@ impl Compiler {
 fn edits(fuzziness: Option<&Json>) -> Result<u8, Fault> {
     match fuzziness.and_then(scalar).as_deref() {
         None | Some("AUTO") => Ok(2),
-        Some(text) => text.parse().ok().filter(|edits| *edits <= 2).ok_or_else(|| {
-            Fault::parsing("fuzziness is AUTO, or a number from 0 to 2")
-        }),
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|edits| *edits <= 2)
+            .ok_or_else(|| Fault::parsing("fuzziness is AUTO, or a number from 0 to 2")),
     }
 }
 
