@@ -55,7 +55,8 @@ impl Interval {
         let offset = i64::from(zone.to_offset(at).seconds()) * 1_000_000_000;
         let nanos = |at: Timestamp| i64::try_from(at.as_nanosecond()).ok();
         // A transition is itself the first moment of what follows.
-        let from = zone.preceding(at).next().and_then(|before| nanos(before.timestamp()));
+        let behind = Timestamp::from_nanosecond(i128::from(time) + 1).unwrap_or(at);
+        let from = zone.preceding(behind).next().and_then(|before| nanos(before.timestamp()));
         let to = zone.following(at).next().and_then(|after| nanos(after.timestamp()));
         self.offset = (from.unwrap_or(i64::MIN), to.unwrap_or(i64::MAX), offset);
         offset

@@ -139,4 +139,6 @@ impl From<search::Error> for Problem {
 }
 
 #[cfg(test)]
+mod client_tests;
+#[cfg(test)]
 pub(crate) mod tests;

@@ -3,7 +3,7 @@
 
 use axum::extract::Request;
 use bytes::Bytes;
-use http::{Method, StatusCode, header};
+use http::{StatusCode, header};
 use serde_json::Value;
 
 use super::Problem;
@@ -17,9 +17,6 @@ pub struct Form(pub Vec<(String, String)>);
 
 /// Takes the parameters out of the body.
 pub(super) async fn read(request: &mut Request) -> Result<Form, Problem> {
-    if request.method() != Method::POST {
-        return Ok(Form::default());
-    }
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let body = axum::body::to_bytes(std::mem::take(request.body_mut()), MAX).await;
@@ -68,6 +65,12 @@ fn of_json(body: &[u8]) -> Result<Vec<(String, String)>, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_is_too_long_is_refused() {
+        let mut request = http::Request::post("/").body(axum::body::Body::from("x".repeat(MAX + 1))).unwrap();
+        assert_eq!(read(&mut request).await.unwrap_err().status, 413);
+    }
 
     #[test]
     fn parameters_are_read_of_a_json_object_and_of_a_form_and_anything_else_is_refused() {
