@@ -48,6 +48,7 @@ fn case(route: &'static str, shows: bool, address: fn(usize) -> String) -> Case 
 fn table() -> Vec<Case> {
     let plain = |route: &'static str, shows| case(route, shows, |_| String::new());
     let of_form = |route| Case { method: Method::POST, ..case(route, false, |_| String::new()) };
+    let in_body = |case: Case| Case { method: Method::POST, ..case };
     let free = |route: &'static str| Case { is_open_to_writers: true, ..case(route, false, |_| String::new()) };
     vec![
         plain("/api/v1/logs/search", true),
@@ -57,6 +58,14 @@ fn table() -> Vec<Case> {
         case("/api/v1/logs/fields/{name}/values", true, |_| "/api/v1/logs/fields/service/values".to_owned()),
         case("/api/v1/logs/{id}/context", true, |_| "/api/v1/logs/{id}/context".to_owned()),
         plain("/api/v1/logs/tail", false),
+        plain("/api/v1/logs/export", true),
+        in_body(plain("/api/v1/logs/search", true)),
+        in_body(plain("/api/v1/logs/count", false)),
+        in_body(plain("/api/v1/logs/histogram", false)),
+        in_body(plain("/api/v1/logs/fields", true)),
+        in_body(case("/api/v1/logs/fields/{name}/values", true, |_| "/api/v1/logs/fields/service/values".to_owned())),
+        in_body(plain("/api/v1/logs/tail", false)),
+        in_body(plain("/api/v1/logs/export", true)),
         plain("/api/v1/traces/search", true),
         case("/api/v1/traces/{trace_id}", true, |t| format!("/api/v1/traces/{}", TRACES[t])),
         case("/api/v1/traces/{trace_id}/critical_path", true, |t| {

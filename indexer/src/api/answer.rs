@@ -76,13 +76,11 @@ impl Writer {
     }
 
     async fn send(&self, piece: Piece) -> Result<(), Gone> {
-        match self.pieces.send_timeout(piece, self.stall).await {
-            Ok(()) => Ok(()),
-            Err(_) => {
-                tracing::debug!("an answer ends early: its client left, or took nothing for {:?}", self.stall);
-                Err(Gone)
-            }
+        if self.pieces.send_timeout(piece, self.stall).await.is_err() {
+            tracing::debug!("an answer ends early: its client left, or took nothing for {:?}", self.stall);
+            return Err(Gone);
         }
+        Ok(())
     }
 }
 

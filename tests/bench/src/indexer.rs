@@ -2,6 +2,7 @@
 
 mod corpus;
 mod plain;
+mod serving;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use weir_query::{Matcher, parse};
 use weir_service::auth::{Auth, Tenants};
 
 use self::corpus::Corpus;
+pub(crate) use self::serving::{light_beside_heavy, unread_pages};
 use crate::{Ready, Skipped, Work};
 
 /// As `indexer.seal.size` has it.

@@ -114,6 +114,8 @@ const CASES: &[Case] = &[
     Case { room: "indexer", name: "query-count", floor: None, make: indexer::count },
     Case { room: "indexer", name: "query-histogram", floor: None, make: indexer::histogram },
     Case { room: "indexer", name: "query-part", floor: None, make: indexer::part },
+    Case { room: "indexer", name: "unread-pages", floor: None, make: indexer::unread_pages },
+    Case { room: "indexer", name: "light-beside-heavy", floor: None, make: indexer::light_beside_heavy },
     Case { room: "service", name: "without-auth", floor: None, make: service::without },
     Case { room: "service", name: "auth", floor: Some("without-auth"), make: service::with_tokens },
     Case { room: "usage", name: "rows", floor: None, make: usage::rows },
