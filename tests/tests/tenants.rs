@@ -155,6 +155,66 @@ fn table() -> Vec<Case> {
         free("/api/v1/whoami"),
         free("/api/v1/openapi.json"),
     ]
+    .into_iter()
+    .chain(elastic())
+    .collect()
+}
+
+/// The routes of Elasticsearch's API, and of aggregations.
+fn elastic() -> Vec<Case> {
+    let plain = |route: &'static str, shows| case(route, shows, |_| String::new());
+    let free = |route: &'static str| Case { is_open_to_writers: true, ..plain(route, false) };
+    let of = |method: &Method, case: Case| Case { method: method.clone(), ..case };
+    let mut cases = vec![
+        case("/api/v1/logs/aggregate", true, |_| {
+            "/api/v1/logs/aggregate?aggs=%7B%22s%22:%7B%22terms%22:%7B%22field%22:%22service%22%7D%7D%7D".to_owned()
+        }),
+        of(&Method::POST, plain("/api/v1/logs/aggregate", false)),
+        of(&Method::DELETE, plain("/elastic/_search/scroll", false)),
+        plain("/elastic/_mapping", false),
+        plain("/elastic/{index}/_mapping", false),
+        plain("/elastic/{index}/_mappings", false),
+        plain("/elastic/_cat/indices", false),
+        plain("/elastic/_cat/indices/{index}", false),
+        plain("/elastic/_resolve/index/{index}", false),
+        plain("/elastic/{index}", false),
+    ];
+    for method in [Method::GET, Method::POST] {
+        cases.extend(
+            [
+                plain("/elastic/_search", true),
+                case("/elastic/{index}/_search", true, |_| "/elastic/weir-logs/_search".to_owned()),
+                plain("/elastic/_count", false),
+                plain("/elastic/{index}/_count", false),
+                plain("/elastic/_msearch", false),
+                plain("/elastic/{index}/_msearch", false),
+                plain("/elastic/_field_caps", false),
+                plain("/elastic/{index}/_field_caps", false),
+                plain("/elastic/_search/scroll", false),
+            ]
+            .map(|case| of(&method, case)),
+        );
+    }
+    for method in [Method::POST, Method::PUT] {
+        cases.extend(["/elastic/_bulk", "/elastic/{index}/_bulk"].map(|route| of(&method, free(route))));
+    }
+    cases.extend(
+        ["/elastic", "/elastic/", "/elastic/_license", "/elastic/_xpack", "/elastic/_cluster/health"].map(free),
+    );
+    cases.push(free("/elastic/_cat/templates/{name}"));
+    for method in [Method::GET, Method::PUT, Method::POST] {
+        let set_up = [
+            "/elastic/_ilm/policy/{name}",
+            "/elastic/_index_template/{name}",
+            "/elastic/_component_template/{name}",
+            "/elastic/_template/{name}",
+            "/elastic/_ingest/pipeline/{name}",
+            "/elastic/_data_stream/{name}",
+            "/elastic/_alias/{name}",
+        ];
+        cases.extend(set_up.map(|route| of(&method, free(route))));
+    }
+    cases
 }
 
 /// Routes that ask for nothing: they hold no data.

@@ -147,7 +147,7 @@ fn given_metrics_then_they_are_exact_or_within_their_error() {
 fn given_more_values_than_there_may_be_buckets_then_the_frequent_ones_are_right_and_the_error_is_told() {
     let mut documents: Vec<Json> = (0..MAX_BUCKETS + 1000).map(|n| json!({"k": format!("rare-{n}")})).collect();
     for n in 0..500 {
-        documents.insert(n * 300, json!({"k": "often"}));
+        documents.insert(n * 100, json!({"k": "often"}));
     }
     let found = answer(&documents, &json!({"by": {"terms": {"field": "k", "size": 1}}})).unwrap();
     assert_eq!(found["by"]["buckets"], json!([{"key": "often", "doc_count": 500}]));

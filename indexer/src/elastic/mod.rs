@@ -189,7 +189,6 @@ fn shards() -> Json {
 /// What lines are asked for, compiled; its budget is set when it runs.
 #[derive(Debug, Clone)]
 struct Asked {
-    query: Query,
     selection: Selection,
 }
 
@@ -202,7 +201,7 @@ impl Asked {
         let (needs, exact) = (query::needs(&query), query::exact(&without_times(&query)));
         // What the index counts is cut at the times by the search itself.
         let selection = Selection { matcher, needs, exact, start, end, budget: Budget::within(Duration::ZERO) };
-        Ok(Self { query, selection })
+        Ok(Self { selection })
     }
 }
 

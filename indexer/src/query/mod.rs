@@ -7,5 +7,5 @@ mod names;
 mod needs;
 
 pub use exact::exact;
-pub use names::{columns, shown};
+pub use names::columns;
 pub use needs::needs;

@@ -30,20 +30,3 @@ pub fn columns(name: &str) -> Vec<String> {
         None => vec![name.to_owned(), in_body],
     }
 }
-
-/// The name that users of Elasticsearch know a field of weir's by.
-pub fn shown(column: &str) -> &str {
-    match column {
-        "timestamp" => "@timestamp",
-        "body" => "message",
-        "severity" => "log.level",
-        "service" => "service.name",
-        "trace_id" => "trace.id",
-        "span_id" => "span.id",
-        "tenant" => "weir.tenant",
-        other => ["resource.", "attributes.", "body."]
-            .iter()
-            .find_map(|part| other.strip_prefix(part))
-            .map_or(other, |name| if name == INDEX { "_index" } else { name }),
-    }
-}

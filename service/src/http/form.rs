@@ -52,7 +52,9 @@ fn of_json(body: &[u8]) -> Result<Vec<(String, String)>, Problem> {
             Value::String(text) => text,
             Value::Number(number) => number.to_string(),
             Value::Bool(is) => is.to_string(),
-            Value::Array(_) | Value::Object(_) => {
+            // A parameter that holds JSON may be written as what it is.
+            Value::Object(_) => value.to_string(),
+            Value::Array(_) => {
                 let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
                 return Err(Problem::parameter(&shown, "give a text, a number, true or false"));
             }
