@@ -94,7 +94,7 @@ impl Handle {
     pub fn routes(&self) -> Routes {
         let logs = self.logs.clone();
         api::routes(Arc::new(move |tenants| logs.snapshot(tenants)), self.live.clone(), self.searches.clone())
-            .merge(traces::routes(self.spans.clone(), self.logs.clone()))
+            .merge(traces::routes(self.spans.clone(), self.logs.clone(), self.searches.clone()))
     }
 
     /// The log lines.

@@ -18,7 +18,7 @@ mod tree;
 mod walk;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -30,24 +30,25 @@ use weir_proto::otlp::common::v1::KeyValue;
 use weir_proto::otlp::trace::v1::Span;
 use weir_query::fields;
 use weir_query::line::{self, Source};
-use weir_service::auth::{Access, Tenants};
+use weir_service::auth::Access;
 use weir_service::http::{Parameter, Problem, Route, Routes};
-use weir_service::telemetry::whole;
 use weir_service::time;
 
 use self::fetch::Asked;
 use self::walk::Stop;
 use crate::api::params::{END, LIMIT, Params, START, in_path};
+use crate::schedule::{Budget, Caller, Scheduler};
+use crate::snapshot::Snapshot;
 use crate::store::Store;
 
-/// Requests that read the disk at once; others wait for at most [`LONGEST`].
-const AT_ONCE: usize = 8;
-/// The same of those that may hold much, each kind by itself so that a trace waits for no walk over all spans: whole
-/// traces, and names of operations. Dependencies are found one after the other.
+/// Requests at once of those that may hold much, each kind by itself so that a trace waits for no walk over all spans:
+/// whole traces, and names of operations. Dependencies are found one after the other.
 const LARGE_AT_ONCE: usize = 2;
-
-/// Longest time of a search.
+/// The same of searches, which hold no more than a page.
+const AT_ONCE: usize = 8;
+/// Longest time that they wait for that.
 const LONGEST: Duration = Duration::from_secs(30);
+
 /// Most bytes of a trace's spans, which one of the greatest size and others fit into: in memory they are several times
 /// as much.
 const MOST_BYTES: usize = 32 << 20;
@@ -60,20 +61,22 @@ const MOST_SPANS: usize = 50_000;
 struct Api {
     spans: Arc<Store>,
     logs: Arc<Store>,
-    places: Arc<Semaphore>,
+    searches: Scheduler,
     traces: Arc<Semaphore>,
+    searching: Arc<Semaphore>,
     services: Arc<Semaphore>,
     dependencies: Arc<Semaphore>,
 }
 
 /// The paths under `/api/v1/traces`, those of services, and Jaeger's.
-pub(crate) fn routes(spans: Arc<Store>, logs: Arc<Store>) -> Routes {
+pub(crate) fn routes(spans: Arc<Store>, logs: Arc<Store>, searches: Scheduler) -> Routes {
     let places = |count| Arc::new(Semaphore::new(count));
     let api = Api {
         spans,
         logs,
-        places: places(AT_ONCE),
+        searches,
         traces: places(LARGE_AT_ONCE),
+        searching: places(AT_ONCE),
         services: places(LARGE_AT_ONCE),
         dependencies: places(1),
     };
@@ -104,7 +107,7 @@ pub(crate) fn routes(spans: Arc<Store>, logs: Arc<Store>) -> Routes {
 async fn trace(
     State(api): State<Api>,
     id: Result<Path<String>, PathRejection>,
-    tenants: Tenants,
+    caller: Caller,
     params: Params,
 ) -> Result<impl IntoResponse, Problem> {
     let id = trace_id(id)?;
@@ -116,9 +119,8 @@ async fn trace(
     let may_be_empty = after.is_some();
     let asked = Asked { limit, bytes: MOST_BYTES, after };
     let bytes = id.clone();
-    let text = api.run(&api.traces, move |store| {
-        let snapshot = store.snapshot(&tenants);
-        let page = fetch::page(snapshot.as_ref(), &bytes, &asked, Instant::now() + LONGEST)?;
+    let text = api.run(&api.traces, &caller, move |snapshot, budget| {
+        let page = fetch::page(snapshot, &bytes, &asked, budget)?;
         Ok((may_be_empty || !page.spans.is_empty()).then(|| text(&bytes, &page, is_paged, MOST_JSON)))
     });
     Ok(([(header::CONTENT_TYPE, "application/json")], text.await?.ok_or_else(|| unknown(&id))?))
@@ -166,30 +168,19 @@ fn append(text: &mut String, values: impl Iterator<Item = Value>, most: usize) -
 }
 
 impl Api {
-    /// Runs `work` on a blocking thread, in one of the places.
+    /// Runs `work` when it is the caller's turn, one of few at once of its kind.
     async fn run<T: Send + 'static>(
         &self,
         places: &Arc<Semaphore>,
-        work: impl FnOnce(&Store) -> Result<T, Stop> + Send + 'static,
+        caller: &Caller,
+        work: impl FnOnce(&dyn Snapshot, &Budget) -> Result<T, Stop> + Send + 'static,
     ) -> Result<T, Problem> {
-        let broken = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the spans cannot be read");
-        let Ok(place) = tokio::time::timeout(LONGEST, places.clone().acquire_owned()).await else {
+        let place = self.searches.place(caller)?;
+        let Ok(Ok(_one)) = tokio::time::timeout(LONGEST, places.acquire()).await else {
             return Err(Problem::busy("too many requests for spans at once: try again later", 5));
         };
-        let place = place.map_err(|_| broken())?;
-        let store = self.spans.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            let done = work(&store);
-            drop(place);
-            done
-        });
-        match done.await {
-            Ok(done) => Ok(done?),
-            Err(error) => {
-                tracing::error!(error = %whole(&error), "a request for spans broke off");
-                Err(broken())
-            }
-        }
+        let (store, tenants) = (self.spans.clone(), caller.tenants.clone());
+        place.run(move |budget| work(store.snapshot(&tenants).as_ref(), budget)).await
     }
 }
 

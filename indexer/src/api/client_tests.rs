@@ -13,8 +13,9 @@ use weir_query::line::{Body, Line, LineId};
 use weir_service::http::Server;
 
 use crate::Search;
+use crate::head::InMemory;
 use crate::schedule::Scheduler;
-use crate::snapshot::{Candidate, Lines, Needs, Snapshot};
+use crate::snapshot::{Candidate, Lines, Needs, Opened, Snapshot};
 
 /// Lines of 1 MiB, one to a time, each of which takes some time to read.
 struct Slow {
@@ -54,6 +55,9 @@ impl Lines for One {
             source: Arc::default(),
             span: None,
         }]))
+    }
+    fn open(&self) -> Result<Box<dyn Opened>, crate::Error> {
+        Ok(Box::new(InMemory(self.lines()?)))
     }
 }
 

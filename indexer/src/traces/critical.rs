@@ -7,19 +7,18 @@
 //! where parents are missing, is the path through all of them.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
 use weir_proto::otlp::trace::v1::Span;
-use weir_service::auth::Tenants;
 use weir_service::http::Problem;
 use weir_service::time;
 
 use super::fetch::{self, Asked, SourcedSpan};
-use super::{Api, LONGEST, MOST_BYTES, nanos, trace_id, tree, unknown};
+use super::{Api, MOST_BYTES, nanos, trace_id, tree, unknown};
+use crate::schedule::Caller;
 
 /// `{"trace_id","duration_ns","critical_path":[{"span_id","parent_span_id","service","name","kind","start","self_ns"}]}`,
 /// by start; `self_ns` is the time on the path that is the span's own, in nanoseconds. Of a trace of more than 32 MiB the
@@ -27,15 +26,12 @@ use super::{Api, LONGEST, MOST_BYTES, nanos, trace_id, tree, unknown};
 pub(super) async fn critical_path(
     State(api): State<Api>,
     id: Result<Path<String>, PathRejection>,
-    tenants: Tenants,
+    caller: Caller,
 ) -> Result<Json<Value>, Problem> {
     let id = trace_id(id)?;
     let asked = Asked { limit: usize::MAX, bytes: MOST_BYTES, after: None };
     let bytes = id.clone();
-    let page = api.run(&api.traces, move |store| {
-        let snapshot = store.snapshot(&tenants);
-        fetch::page(snapshot.as_ref(), &bytes, &asked, Instant::now() + LONGEST)
-    });
+    let page = api.run(&api.traces, &caller, move |snapshot, budget| fetch::page(snapshot, &bytes, &asked, budget));
     let page = page.await?;
     if page.spans.is_empty() {
         return Err(unknown(&id));

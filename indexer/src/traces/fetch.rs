@@ -5,15 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use prost::Message as _;
 use weir_proto::otlp::trace::v1::Span;
 use weir_query::line::{Line, Source};
 
-use super::walk::{Stop, each_span, in_time};
+use super::walk::{Stop, each_span, lines};
 use crate::ingest::span_of;
+use crate::schedule::Budget;
 use crate::snapshot::{Needs, Snapshot};
 
 /// A span with its source.
@@ -55,7 +55,7 @@ pub(super) fn needs(trace_id: &[u8]) -> Needs {
 }
 
 /// One page of a trace, by start. Chunks behind the page are not read.
-pub(super) fn page(snapshot: &dyn Snapshot, trace_id: &[u8], asked: &Asked, deadline: Instant) -> Result<Page, Stop> {
+pub(super) fn page(snapshot: &dyn Snapshot, trace_id: &[u8], asked: &Asked, budget: &Budget) -> Result<Page, Stop> {
     let from = asked.after.as_ref().map_or(i64::MIN, |(time, ..)| *time);
     let mut candidates = snapshot.candidates(&needs(trace_id), from, i64::MAX)?;
     candidates.sort_by_key(|candidate| candidate.min_time());
@@ -67,8 +67,7 @@ pub(super) fn page(snapshot: &dyn Snapshot, trace_id: &[u8], asked: &Asked, dead
         if is_behind(candidate.min_time()) {
             break;
         }
-        in_time(deadline)?;
-        for line in candidate.lines()?.iter().filter(|line| line.trace_id == trace_id && line.time >= from) {
+        for line in lines(&candidate, budget)?.iter().filter(|line| line.trace_id == trace_id && line.time >= from) {
             if cut.as_ref().is_some_and(|(cut, ..)| line.time > *cut) {
                 continue;
             }
@@ -99,12 +98,12 @@ pub(super) fn traces(
     ids: &[Bytes],
     range: (i64, i64),
     most: usize,
-    deadline: Instant,
+    budget: &Budget,
 ) -> Result<(BTreeMap<Bytes, Spans>, bool), Stop> {
     let mut found: BTreeMap<Bytes, Spans> = ids.iter().map(|id| (id.clone(), Spans::new())).collect();
     let (mut bytes, mut is_whole) = (0_usize, true);
     let needs = Needs::Any(ids.iter().map(|id| needs(id)).collect());
-    each_span(snapshot, &needs, range, deadline, |line, span| {
+    each_span(snapshot, &needs, range, budget, |line, span| {
         let Some(spans) = found.get_mut(&line.trace_id) else { return Ok(()) };
         let length = span.encoded_len();
         if bytes + length > most {
@@ -147,7 +146,7 @@ mod tests {
         let server = Made { service: "back", id: 2, kind: 2, ..Made::default() };
         let (_folder, store) = store(&[&[client, server], &[server]]);
         let snapshot = store.snapshot(&everything());
-        let page = page(snapshot.as_ref(), &[1; 16], &asked(10, 1 << 20, None), far()).unwrap();
+        let page = page(snapshot.as_ref(), &[1; 16], &asked(10, 1 << 20, None), &far()).unwrap();
         assert_eq!(names(&page), ["back work", "front work"]);
         assert!(!page.more);
     }
@@ -161,7 +160,7 @@ mod tests {
         for (limit, bytes) in [(2, 1 << 20), (100, 1)] {
             let (mut ids, mut after) = (Vec::new(), None);
             loop {
-                let page = page(snapshot.as_ref(), &[1; 16], &asked(limit, bytes, after), far()).unwrap();
+                let page = page(snapshot.as_ref(), &[1; 16], &asked(limit, bytes, after), &far()).unwrap();
                 ids.extend(page.spans.values().map(|(_, span)| span.span_id[0]));
                 if !page.more {
                     break;

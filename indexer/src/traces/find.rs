@@ -8,21 +8,19 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use weir_proto::otlp::trace::v1::Span;
 use weir_query::line::{Line, Source};
 
 use super::fetch;
-use super::walk::{Stop, each_span, in_time};
+use super::walk::{Stop, each_span, lines};
 use crate::ingest::span_of;
+use crate::schedule::Budget;
 use crate::snapshot::{Needs, Snapshot};
 
 /// How far before and behind the spans that pass the others of their traces are looked for.
 pub(super) const AROUND: i64 = 3_600_000_000_000;
-/// Most spans of the traces of a page.
-const MOST_SPANS: usize = 2_000_000;
 /// Most names of services that are shown of a trace.
 const MOST_SERVICES: usize = 100;
 
@@ -119,13 +117,13 @@ impl Asked {
 pub(super) fn find(
     snapshot: &dyn Snapshot,
     asked: &Asked,
-    deadline: Instant,
+    budget: &Budget,
 ) -> Result<(Vec<Found>, Option<Rank>), Stop> {
     let (mut found, mut after) = (Vec::new(), asked.after.clone());
     loop {
-        let (round, more) = round(snapshot, asked, after.as_ref(), deadline)?;
+        let (round, more) = round(snapshot, asked, after.as_ref(), budget)?;
         let last = round.last().map(|(rank, ..)| rank.clone());
-        let mut summaries = summaries(snapshot, asked, &round, deadline)?;
+        let mut summaries = summaries(snapshot, asked, &round, budget)?;
         for (rank, hit) in round {
             let summary = summaries.remove(&rank.1).unwrap_or_default();
             // Else it was on a page before, with a span that comes sooner.
@@ -156,7 +154,7 @@ fn round(
     snapshot: &dyn Snapshot,
     asked: &Asked,
     after: Option<&Rank>,
-    deadline: Instant,
+    budget: &Budget,
 ) -> Result<(Vec<Ranked>, bool), Stop> {
     let (start, end) = asked.rest(after);
     let mut candidates = snapshot.candidates(&asked.needs, start, end)?;
@@ -175,8 +173,7 @@ fn round(
         if cut.as_ref().is_some_and(|(Reverse(cut), _)| reach < *cut) {
             break;
         }
-        in_time(deadline)?;
-        for line in candidate.lines()?.iter().filter(|line| (start..end).contains(&line.time)) {
+        for line in lines(&candidate, budget)?.iter().filter(|line| (start..end).contains(&line.time)) {
             let Some(span) = span_of(line) else { continue };
             let rank = (Reverse(asked.score(line, &span)), line.trace_id.clone());
             let is_outside = after.is_some_and(|after| rank <= *after) || cut.as_ref().is_some_and(|cut| rank > *cut);
@@ -205,7 +202,7 @@ fn summaries(
     snapshot: &dyn Snapshot,
     asked: &Asked,
     round: &[Ranked],
-    deadline: Instant,
+    budget: &Budget,
 ) -> Result<BTreeMap<Bytes, Summary>, Stop> {
     let times = || round.iter().map(|(_, hit)| hit.time);
     let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(BTreeMap::new()) };
@@ -215,14 +212,12 @@ fn summaries(
     let hasher = ahash::RandomState::new();
     let mut seen = HashSet::new();
     let needs = Needs::Any(found.keys().map(|id| fetch::needs(id)).collect());
-    each_span(snapshot, &needs, range, deadline, |line, span| {
+    each_span(snapshot, &needs, range, budget, |line, span| {
         let Some(summary) = found.get_mut(&line.trace_id) else { return Ok(()) };
         if !seen.insert(hasher.hash_one((&line.trace_id, fetch::key(line, &span)))) {
             return Ok(());
         }
-        if seen.len() > MOST_SPANS {
-            return Err(Stop::Large("spans in the traces of a page, so take a smaller `limit`, or"));
-        }
+        budget.hold(2 * size_of::<u64>())?;
         if asked.passes(line, &span) {
             let score = Reverse(asked.score(line, &span));
             summary.best = Some(summary.best.map_or(score, |best| best.min(score)));

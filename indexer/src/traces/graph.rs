@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
@@ -14,14 +13,14 @@ use serde_json::{Value, json};
 use weir_proto::otlp::common::v1::any_value::Value as Attribute;
 use weir_proto::otlp::trace::v1::Span;
 use weir_proto::otlp::trace::v1::span::SpanKind;
-use weir_service::auth::Tenants;
 use weir_service::http::Problem;
 
+use super::Api;
 use super::find::{AROUND, duration};
 use super::tree::is_callee;
 use super::walk::{Stop, each_span};
-use super::{Api, LONGEST};
 use crate::api::params::Params;
+use crate::schedule::{Budget, Caller};
 use crate::search::MAX_GROUP_BYTES;
 use crate::snapshot::{Needs, Snapshot};
 
@@ -78,11 +77,11 @@ pub(super) struct Edge {
 /// Of more than 200,000 spans the newest count, about, and the answer has `"truncated": true`.
 pub(super) async fn dependencies(
     State(api): State<Api>,
-    tenants: Tenants,
+    caller: Caller,
     params: Params,
 ) -> Result<Json<Value>, Problem> {
     let range = params.range()?;
-    let (edges, whole) = edges(&api, tenants, range).await?;
+    let (edges, whole) = edges(&api, caller, range).await?;
     let mut answer = json!({"dependencies": edges.iter().map(show).collect::<Vec<_>>()});
     if !whole {
         answer["truncated"] = true.into();
@@ -91,11 +90,8 @@ pub(super) async fn dependencies(
 }
 
 /// The edges of this time by their names, and whether these are all.
-pub(super) async fn edges(api: &Api, tenants: Tenants, range: (i64, i64)) -> Result<(Vec<Edge>, bool), Problem> {
-    api.run(&api.dependencies, move |store| {
-        collect(store.snapshot(&tenants).as_ref(), range, MOST, Instant::now() + LONGEST)
-    })
-    .await
+pub(super) async fn edges(api: &Api, caller: Caller, range: (i64, i64)) -> Result<(Vec<Edge>, bool), Problem> {
+    api.run(&api.dependencies, &caller, move |snapshot, budget| collect(snapshot, range, MOST, budget)).await
 }
 
 fn show(edge: &Edge) -> Value {
@@ -154,12 +150,12 @@ fn collect(
     snapshot: &dyn Snapshot,
     (start, end): (i64, i64),
     most: usize,
-    deadline: Instant,
+    budget: &Budget,
 ) -> Result<(Vec<Edge>, bool), Stop> {
     let mut spans: HashMap<SpanId, Call> = HashMap::new();
     let mut names = Names::default();
     let from = start.saturating_sub(AROUND);
-    let walked = each_span(snapshot, &Needs::Anything, (from, end), deadline, |line, span| {
+    let walked = each_span(snapshot, &Needs::Anything, (from, end), budget, |line, span| {
         // Ids of another length are none.
         let number = |id: &[u8]| id.try_into().map(u64::from_be_bytes).ok();
         let trace = line.trace_id.as_ref().try_into().map(u128::from_be_bytes);
@@ -256,7 +252,7 @@ mod tests {
     use crate::traces::testing::{Made, far, store};
 
     fn told(store: &Store, range: (i64, i64)) -> Vec<(String, String, Option<&'static str>, u64)> {
-        let (edges, whole) = collect(store.snapshot(&everything()).as_ref(), range, 1000, far()).unwrap();
+        let (edges, whole) = collect(store.snapshot(&everything()).as_ref(), range, 1000, &far()).unwrap();
         assert!(whole);
         edges.into_iter().map(|edge| (edge.parent.to_string(), edge.child.to_string(), edge.peer, edge.calls)).collect()
     }
@@ -281,7 +277,7 @@ mod tests {
         assert_eq!(told(&store, ALL), [edge("gateway", "asr", None), edge("gateway", "ocr", None)]);
         let range = (1_001_000_000_000, 2_000_000_000_000);
         assert_eq!(told(&store, range), [edge("gateway", "ocr", None)]);
-        let cut = collect(store.snapshot(&everything()).as_ref(), ALL, 4, far()).unwrap();
+        let cut = collect(store.snapshot(&everything()).as_ref(), ALL, 4, &far()).unwrap();
         assert!(!cut.1, "what is cut says so");
     }
 
@@ -297,7 +293,7 @@ mod tests {
         ];
         let (_folder, store) = store(&[&spans]);
         assert_eq!(told(&store, ALL), [edge("back", "store", None), edge("front", "back", None)]);
-        let (edges, _) = collect(store.snapshot(&everything()).as_ref(), ALL, 1000, far()).unwrap();
+        let (edges, _) = collect(store.snapshot(&everything()).as_ref(), ALL, 1000, &far()).unwrap();
         assert_eq!((edges[1].errors, edges[1].p50, edges[1].p99), (1, 2_000_000_000, 2_000_000_000));
     }
 

@@ -10,7 +10,6 @@ mod asked;
 mod json;
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -19,13 +18,14 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{StatusCode, header};
 use serde_json::{Value, json};
-use weir_service::auth::{Access, Tenants};
+use weir_service::auth::Access;
 use weir_service::http::{Parameter, Problem, Route, Routes};
 
 use self::asked::Asked;
 use super::fetch::{self, Spans};
 use super::find::AROUND;
-use super::{Api, LONGEST, MOST_BYTES, MOST_JSON, find, graph, services};
+use super::{Api, MOST_BYTES, MOST_JSON, find, graph, services};
+use crate::schedule::Caller;
 
 /// What Jaeger calls a service that sends no name.
 const UNNAMED: &str = "OTLPResourceNoServiceName";
@@ -101,54 +101,53 @@ fn stored(service: &str) -> String {
 
 const ALWAYS: (i64, i64) = (i64::MIN, i64::MAX);
 
-async fn names(State(api): State<Api>, tenants: Tenants) -> Answer {
-    let found = services::operations(&api, tenants, ALWAYS, None).await?;
+async fn names(State(api): State<Api>, caller: Caller) -> Answer {
+    let found = services::operations(&api, caller, ALWAYS, None).await?;
     Ok(list(found.keys().map(|service| shown(service).into()).collect()))
 }
 
-async fn of_service(State(api): State<Api>, service: Result<Path<String>, PathRejection>, tenants: Tenants) -> Answer {
+async fn of_service(State(api): State<Api>, service: Result<Path<String>, PathRejection>, caller: Caller) -> Answer {
     let service = crate::api::params::in_path("service", service)?;
-    let found = services::operations(&api, tenants, ALWAYS, Some(stored(&service))).await?;
+    let found = services::operations(&api, caller, ALWAYS, Some(stored(&service))).await?;
     let names: BTreeSet<&String> = found.values().flatten().map(|(name, _)| name).collect();
     Ok(list(names.into_iter().map(|name| name.as_str().into()).collect()))
 }
 
-async fn operations(State(api): State<Api>, tenants: Tenants, Query(pairs): Pairs) -> Answer {
+async fn operations(State(api): State<Api>, caller: Caller, Query(pairs): Pairs) -> Answer {
     let text = |name: &str| pairs.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value);
     let Some(service) = text("service") else { return Err(asked::missing("service").into()) };
     let kind = text("spanKind").map(|kind| kind.to_ascii_lowercase());
-    let found = services::operations(&api, tenants, ALWAYS, Some(stored(service))).await?;
+    let found = services::operations(&api, caller, ALWAYS, Some(stored(service))).await?;
     let of_kind = |(_, of): &&(String, &str)| kind.as_ref().is_none_or(|kind| kind == of);
     let show = |(name, kind): &(String, &str)| json!({"name": name, "spanKind": json::kind(kind)});
     Ok(list(found.values().flatten().filter(of_kind).map(show).collect()))
 }
 
-async fn dependencies(State(api): State<Api>, tenants: Tenants, Query(pairs): Pairs) -> Answer {
+async fn dependencies(State(api): State<Api>, caller: Caller, Query(pairs): Pairs) -> Answer {
     let range = asked::of_dependencies(&pairs)?;
-    let (edges, _) = graph::edges(&api, tenants, range).await?;
+    let (edges, _) = graph::edges(&api, caller, range).await?;
     let show = |edge: &graph::Edge| json!({"parent": shown(&edge.parent), "child": shown(&edge.child), "callCount": edge.calls});
     let data: Vec<Value> = edges.iter().map(show).collect();
     Ok(Json(json!({"data": data, "total": 0, "limit": 0, "offset": 0, "errors": null})).into_response())
 }
 
-async fn trace(State(api): State<Api>, id: Result<Path<String>, PathRejection>, tenants: Tenants) -> Answer {
+async fn trace(State(api): State<Api>, id: Result<Path<String>, PathRejection>, caller: Caller) -> Answer {
     let id = asked::trace_id(&crate::api::params::in_path("trace_id", id)?)?;
-    let (text, count) = by_id(&api, tenants, vec![id]).await?;
+    let (text, count) = by_id(&api, caller, vec![id]).await?;
     if count == 0 { Err(Problem::new(StatusCode::NOT_FOUND, "trace not found").into()) } else { Ok(text) }
 }
 
-async fn traces(State(api): State<Api>, tenants: Tenants, Query(pairs): Pairs) -> Answer {
+async fn traces(State(api): State<Api>, caller: Caller, Query(pairs): Pairs) -> Answer {
     match asked::read(&pairs, weir_service::time::now_unix_nano())? {
-        Asked::Ids(ids) => Ok(by_id(&api, tenants, ids).await?.0),
+        Asked::Ids(ids) => Ok(by_id(&api, caller, ids).await?.0),
         Asked::Search(asked) => {
-            let text = api.run(&api.traces, move |store| {
-                let (snapshot, deadline) = (store.snapshot(&tenants), Instant::now() + LONGEST);
-                let (found, _) = find::find(snapshot.as_ref(), &asked, deadline)?;
+            let text = api.run(&api.traces, &caller, move |snapshot, budget| {
+                let (found, _) = find::find(snapshot, &asked, budget)?;
                 let times = || found.iter().map(|found| found.hit.time);
                 let range = times().min().zip(times().max()).unwrap_or_default();
                 let range = (range.0.saturating_sub(AROUND), range.1.saturating_add(AROUND));
                 let ids: Vec<Bytes> = found.into_iter().map(|found| found.rank.1).collect();
-                let (mut spans, is_whole) = fetch::traces(snapshot.as_ref(), &ids, range, MOST_BYTES, deadline)?;
+                let (mut spans, is_whole) = fetch::traces(snapshot, &ids, range, MOST_BYTES, budget)?;
                 let in_order = ids.iter().filter_map(|id| Some((id.clone(), spans.remove(id)?))).collect();
                 Ok(text(in_order, is_whole))
             });
@@ -158,11 +157,10 @@ async fn traces(State(api): State<Api>, tenants: Tenants, Query(pairs): Pairs) -
 }
 
 /// The traces of these ids that are known, and how many they are.
-async fn by_id(api: &Api, tenants: Tenants, mut ids: Vec<Bytes>) -> Result<(Response, usize), Problem> {
+async fn by_id(api: &Api, caller: Caller, mut ids: Vec<Bytes>) -> Result<(Response, usize), Problem> {
     ids.truncate(MOST_IDS);
-    let found = api.run(&api.traces, move |store| {
-        let snapshot = store.snapshot(&tenants);
-        let (spans, is_whole) = fetch::traces(snapshot.as_ref(), &ids, ALWAYS, MOST_BYTES, Instant::now() + LONGEST)?;
+    let found = api.run(&api.traces, &caller, move |snapshot, budget| {
+        let (spans, is_whole) = fetch::traces(snapshot, &ids, ALWAYS, MOST_BYTES, budget)?;
         let known: Vec<(Bytes, Spans)> = spans.into_iter().filter(|(_, spans)| !spans.is_empty()).collect();
         let count = known.len();
         Ok((text(known, is_whole), count))

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use weir_proto::otlp::common::v1::any_value::Value as Attribute;
 use weir_proto::otlp::trace::v1::Span;
 use weir_query::line::{self, Line};
-use weir_service::auth::Tenants;
 use weir_service::http::{Parameter, Problem};
 use weir_service::time;
 
 use super::find::{self, Asked, By, Found, Rank};
-use super::{Api, LONGEST, duration, nanos};
+use super::{Api, duration, nanos};
 use crate::api::params::{END, LIMIT, Params, START};
+use crate::schedule::Caller;
 use crate::snapshot::Needs;
 
 /// Most traces of an answer.
@@ -41,12 +41,11 @@ pub(super) const PARAMETERS: [Parameter; 12] = [
 /// `{"traces":[{"trace_id","span":{…},"root_service","root_name","start","duration_ns","span_count","error_count",
 /// "services":[]}],"next_cursor","took_ms"}`. `span` is the first span in the order asked for that passes, and its trace
 /// stands at its place; the rest is of the spans that began at most an hour before or behind those that pass.
-pub(super) async fn search(State(api): State<Api>, tenants: Tenants, params: Params) -> Result<Json<Value>, Problem> {
+pub(super) async fn search(State(api): State<Api>, caller: Caller, params: Params) -> Result<Json<Value>, Problem> {
     let began = Instant::now();
     let asked = asked(&params)?;
-    let (traces, next) = api
-        .run(&api.places, move |store| find::find(store.snapshot(&tenants).as_ref(), &asked, began + LONGEST))
-        .await?;
+    let (traces, next) =
+        api.run(&api.searching, &caller, move |snapshot, budget| find::find(snapshot, &asked, budget)).await?;
     let traces: Vec<Value> = traces.iter().map(show).collect();
     let next = next.as_ref().map(cursor);
     Ok(Json(json!({"traces": traces, "next_cursor": next, "took_ms": began.elapsed().as_millis() as u64})))
@@ -199,7 +198,7 @@ mod tests {
 
     fn page(store: &crate::store::Store, pairs: &[(&str, &str)]) -> (Vec<Value>, Option<String>) {
         let asked = read(pairs).map_err(|problem| problem.detail).unwrap();
-        let (traces, next) = find::find(store.snapshot(&everything()).as_ref(), &asked, far()).unwrap();
+        let (traces, next) = find::find(store.snapshot(&everything()).as_ref(), &asked, &far()).unwrap();
         (traces.iter().map(show).collect(), next.as_ref().map(cursor))
     }
 

@@ -1,18 +1,17 @@
 //! Who made spans, and what they are called.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 use weir_query::line;
-use weir_service::auth::Tenants;
 use weir_service::http::Problem;
 
+use super::Api;
 use super::walk::{Stop, each_span};
-use super::{Api, LONGEST};
 use crate::api::params::Params;
+use crate::schedule::Caller;
 use crate::search::MAX_GROUP_BYTES;
 use crate::snapshot::Needs;
 
@@ -24,9 +23,9 @@ pub(super) type Operations = BTreeMap<String, BTreeSet<(String, &'static str)>>;
 
 /// `{"services":[{"service","operations":[{"name","kind"}]}]}`: services with spans that began in `start` to `end`, and
 /// the names of these spans, by name.
-pub(super) async fn services(State(api): State<Api>, tenants: Tenants, params: Params) -> Result<Json<Value>, Problem> {
+pub(super) async fn services(State(api): State<Api>, caller: Caller, params: Params) -> Result<Json<Value>, Problem> {
     let range = params.range()?;
-    let found = operations(&api, tenants, range, params.text("service").map(str::to_owned)).await?;
+    let found = operations(&api, caller, range, params.text("service").map(str::to_owned)).await?;
     let show = |(service, operations): (String, BTreeSet<(String, &str)>)| {
         let operations: Vec<Value> =
             operations.iter().map(|(name, kind)| json!({"name": name, "kind": kind})).collect();
@@ -38,15 +37,14 @@ pub(super) async fn services(State(api): State<Api>, tenants: Tenants, params: P
 /// The operations of the spans that began in this time, of one service or of all.
 pub(super) async fn operations(
     api: &Api,
-    tenants: Tenants,
+    caller: Caller,
     range: (i64, i64),
     service: Option<String>,
 ) -> Result<Operations, Problem> {
     let needs = service.as_ref().map_or(Needs::Anything, |s| Needs::Field("service".to_owned(), s.to_lowercase()));
-    api.run(&api.services, move |store| {
+    api.run(&api.services, &caller, move |snapshot, budget| {
         let (mut services, mut operations, mut bytes) = (Operations::new(), 0, 0);
-        let snapshot = store.snapshot(&tenants);
-        each_span(snapshot.as_ref(), &needs, range, Instant::now() + LONGEST, |line, span| {
+        each_span(snapshot, &needs, range, budget, |line, span| {
             let name = &line.source.service;
             if service.as_ref().is_some_and(|service| service != name) {
                 return Ok(());

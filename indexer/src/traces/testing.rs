@@ -1,9 +1,10 @@
 //! Spans for tests, in a store of their own.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::Body;
+use opentelemetry::metrics::MeterProvider as _;
 use prost::Message as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -16,6 +17,8 @@ use weir_proto::otlp::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use weir_proto::topic;
 
 use crate::ingest::Signal;
+use crate::options::Search;
+use crate::schedule::{Budget, Scheduler};
 use crate::store::Store;
 
 const SECOND: u64 = 1_000_000_000;
@@ -116,9 +119,9 @@ pub(super) fn store(records: &[&[Made]]) -> (tempfile::TempDir, Arc<Store>) {
     (folder, store)
 }
 
-/// A deadline that does not pass.
-pub(super) fn far() -> Instant {
-    Instant::now() + Duration::from_mins(10)
+/// A budget that is not used up.
+pub(super) fn far() -> Budget {
+    Budget::within(Duration::from_mins(10))
 }
 
 /// Status and body of a GET, of a store of spans and no logs.
@@ -130,7 +133,9 @@ pub(super) async fn get(spans: &Arc<Store>, path: &str) -> (u16, Value) {
 /// Status and body of a GET.
 pub(super) async fn get_with(spans: &Arc<Store>, logs: &Arc<Store>, path: &str) -> (u16, Value) {
     let request = http::Request::get(path).body(Body::empty()).unwrap();
-    let response = super::routes(spans.clone(), logs.clone()).open().oneshot(request).await.unwrap();
+    let meter = opentelemetry::metrics::noop::NoopMeterProvider::new().meter("test");
+    let searches = Scheduler::new(&Search::default(), &meter);
+    let response = super::routes(spans.clone(), logs.clone(), searches).open().oneshot(request).await.unwrap();
     let status = response.status().as_u16();
     let body = axum::body::to_bytes(response.into_body(), 64 << 20).await.unwrap();
     (status, serde_json::from_slice(&body).unwrap())

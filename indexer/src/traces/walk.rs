@@ -1,6 +1,6 @@
 //! Spans of a snapshot, one after the other, and why a walk over them stopped.
 
-use std::time::Instant;
+use std::sync::Arc;
 
 use http::StatusCode;
 use weir_proto::otlp::trace::v1::Span;
@@ -10,13 +10,14 @@ use weir_service::telemetry::whole;
 
 use crate::Error;
 use crate::ingest::span_of;
-use crate::snapshot::{Needs, Snapshot};
+use crate::schedule::{Budget, Limit};
+use crate::snapshot::{Candidate, Needs, Snapshot};
 
 /// Why a walk over spans stopped before its end.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// It took too long.
-    Late,
+    /// It may not go on.
+    Limit(Limit),
     /// The answer would hold too many of these.
     Large(&'static str),
     /// The store cannot be read.
@@ -29,13 +30,16 @@ impl From<Error> for Stop {
     }
 }
 
+impl From<Limit> for Stop {
+    fn from(limit: Limit) -> Self {
+        Self::Limit(limit)
+    }
+}
+
 impl From<Stop> for Problem {
     fn from(stop: Stop) -> Self {
         match stop {
-            Stop::Late => {
-                let detail = "the search took too long: narrow `start` and `end`, or name a `service`";
-                Self::new(StatusCode::GATEWAY_TIMEOUT, detail)
-            }
+            Stop::Limit(limit) => limit.into(),
             Stop::Large(what) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, format!("too many {what}: narrow `start` and `end`"))
             }
@@ -47,9 +51,12 @@ impl From<Stop> for Problem {
     }
 }
 
-/// An error where the time for a request is over.
-pub(super) fn in_time(deadline: Instant) -> Result<(), Stop> {
-    if Instant::now() < deadline { Ok(()) } else { Err(Stop::Late) }
+/// The lines of a candidate, against the budget.
+pub(super) fn lines(candidate: &Candidate, budget: &Budget) -> Result<Arc<Vec<Line>>, Stop> {
+    budget.check()?;
+    let lines = candidate.lines()?;
+    budget.read(lines.iter().map(Line::content).sum())?;
+    Ok(lines)
 }
 
 /// Calls `each` with the spans that began in `[start, end)` (nanoseconds since the epoch), the newest chunks first. A
@@ -58,12 +65,11 @@ pub(super) fn each_span(
     snapshot: &dyn Snapshot,
     needs: &Needs,
     (start, end): (i64, i64),
-    deadline: Instant,
+    budget: &Budget,
     mut each: impl FnMut(&Line, Span) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
     for candidate in snapshot.candidates(needs, start, end)? {
-        in_time(deadline)?;
-        for line in candidate.lines()?.iter().filter(|line| (start..end).contains(&line.time)) {
+        for line in lines(&candidate, budget)?.iter().filter(|line| (start..end).contains(&line.time)) {
             if let Some(span) = span_of(line) {
                 each(line, span)?;
             }

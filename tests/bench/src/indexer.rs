@@ -130,6 +130,46 @@ pub(crate) fn part(smoke: bool) -> anyhow::Result<Ready> {
     query(smoke, |corpus, _| corpus.words[2].to_owned(), page)
 }
 
+/// Number of lines that hold both of two words.
+pub(crate) fn count_two(smoke: bool) -> anyhow::Result<Ready> {
+    query(smoke, |corpus, _| format!("level AND {}", corpus.words[0]), counted)
+}
+
+/// Number of lines that do not hold a word.
+pub(crate) fn count_not(smoke: bool) -> anyhow::Result<Ready> {
+    query(smoke, |corpus, _| format!("NOT {}", corpus.words[0]), counted)
+}
+
+/// Number of lines that hold a part of an address.
+pub(crate) fn count_phrase(smoke: bool) -> anyhow::Result<Ready> {
+    query(smoke, |_, _| "\"10.68.10.775\"".to_owned(), counted)
+}
+
+/// Number of lines with any of a hundred ids.
+pub(crate) fn count_ids(smoke: bool) -> anyhow::Result<Ready> {
+    let ids = |_: &Corpus, line: &Line| {
+        let id = longest_number(&line.body.text()).replace('"', "");
+        let ids: Vec<String> = (0..100).map(|n| if n == 0 { id.clone() } else { format!("{id}{n}") }).collect();
+        ids.join(" OR ")
+    };
+    query(smoke, ids, counted)
+}
+
+/// Number of lines whose place in their file lies in a range.
+pub(crate) fn count_range(smoke: bool) -> anyhow::Result<Ready> {
+    query(smoke, |_, _| "attributes.log.file.offset:>=5000000".to_owned(), counted)
+}
+
+/// Names of the fields.
+pub(crate) fn fields(smoke: bool) -> anyhow::Result<Ready> {
+    let names: Answer = |moment, asked| Ok(search::field_names(moment, asked)?.len() as u64);
+    query(smoke, |_, _| String::new(), names)
+}
+
+fn counted(moment: &dyn Snapshot, asked: &Selection) -> anyhow::Result<u64> {
+    Ok(search::count(moment, asked)?)
+}
+
 /// Asks `queries` times over recorded lines where they are there, else over generated ones; each query is made of a
 /// line.
 fn query(smoke: bool, text: fn(&Corpus, &Line) -> String, answer: Answer) -> anyhow::Result<Ready> {
