@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 use weir_bus::Message;
@@ -149,30 +148,10 @@ fn spans(message: &Message, sources: &mut Sources) -> Result<Decoded, prost::Dec
     Ok(decoded)
 }
 
-/// A span as a line: its start is the time, its own protobuf bytes are the body, and its attributes, with `span.name`,
-/// `span.kind` and `span.status` (the numbers of OTLP) and `span.duration_ns` before them, are what it is found by.
+/// A span as [`decode::span`] makes it a line, with its own protobuf bytes as the body.
 fn span_line(span: Span, id: LineId, arrival_ms: i64, source: Arc<Source>) -> Line {
-    let bytes = Bytes::from(span.encode_to_vec());
-    let duration = span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano);
-    let mut found_by = vec![
-        ("span.name".to_owned(), Value::StringValue(span.name)),
-        ("span.kind".to_owned(), Value::IntValue(span.kind.into())),
-        ("span.status".to_owned(), Value::IntValue(span.status.map_or(0, |status| status.code).into())),
-        ("span.duration_ns".to_owned(), Value::IntValue(i64::try_from(duration).unwrap_or(i64::MAX))),
-    ];
-    found_by.extend(decode::attributes(span.attributes));
-    Line {
-        id,
-        time: decode::time([span.start_time_unix_nano, span.end_time_unix_nano], arrival_ms),
-        severity: 0,
-        severity_text: String::new(),
-        body: Body::Bytes(bytes),
-        trace_id: span.trace_id.into(),
-        span_id: span.span_id.into(),
-        attributes: found_by,
-        source,
-        span: None,
-    }
+    let body = Body::Bytes(span.encode_to_vec().into());
+    Line { body, ..decode::span(span, id, arrival_ms, source) }
 }
 
 /// The span that a line of a span store is; `None` for a line that is none.

@@ -10,6 +10,8 @@ mod fetch;
 mod find;
 mod graph;
 mod jaeger;
+#[cfg(test)]
+mod query_tests;
 mod search;
 mod services;
 #[cfg(test)]
@@ -17,6 +19,7 @@ mod testing;
 mod tree;
 mod walk;
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -145,7 +148,8 @@ fn text(trace_id: &[u8], page: &fetch::Page, is_paged: bool, most: usize) -> Str
     let last = page.spans.keys().nth(shown.saturating_sub(1));
     let next = last.filter(|_| !is_whole).map(fetch::cursor);
     if let Some(next) = &next {
-        text.push_str(&format!(r#","next_cursor":"{next}""#));
+        // A String takes what is written to it.
+        let _ = write!(text, r#","next_cursor":"{next}""#);
     } else if is_paged {
         text.push_str(r#","next_cursor":null"#);
     }

@@ -79,26 +79,23 @@ pub(crate) fn find<'a>(object: &'a Map<String, Json>, name: &str) -> Option<&'a 
 /// message of its status, and its attributes and events. Where a body is JSON with escapes in it, the texts that its
 /// strings stand for are texts too.
 pub fn each_text(line: &Line, mut each: impl FnMut(&str)) {
-    match &line.span {
-        Some(span) => {
-            each(&span.name);
-            each(&span.status_message);
-            crate::fields::each(&line.attributes, |_, text| each(text));
-            for (name, attributes) in &span.events {
-                each(name);
-                crate::fields::each(attributes, |_, text| each(text));
-            }
+    if let Some(span) = &line.span {
+        each(&span.name);
+        each(&span.status_message);
+        crate::fields::each(&line.attributes, |_, text| each(text));
+        for (name, attributes) in &span.events {
+            each(name);
+            crate::fields::each(attributes, |_, text| each(text));
         }
-        None => {
-            each(&line.body.text());
-            if has_escapes(&line.body) {
-                each_field(&line.body, |_, text, kind| {
-                    if kind == Kind::Text {
-                        each(text);
-                    }
-                });
+        return;
+    }
+    each(&line.body.text());
+    if has_escapes(&line.body) {
+        each_field(&line.body, |_, text, kind| {
+            if kind == Kind::Text {
+                each(text);
             }
-        }
+        });
     }
 }
 

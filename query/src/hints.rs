@@ -70,7 +70,7 @@ pub fn hints(text: &str) -> Vec<Hint> {
                 replaced(&token.text.to_uppercase()),
             ),
             "not" if at + 1 < tokens.len() => {
-                add("`not` is read as a word: write `NOT` to exclude".into(), replaced("NOT"))
+                add("`not` is read as a word: write `NOT` to exclude".into(), replaced("NOT"));
             }
             ":" if is_between => {
                 let name = tokens[at - 1].text;

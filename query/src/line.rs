@@ -42,7 +42,7 @@ pub struct Line {
     pub attributes: Vec<(String, Value)>,
     /// What it shares with the other lines of its source.
     pub source: Arc<Source>,
-    /// What it is besides, where it is a span; `None` for log records, and for the lines as which the indexer keeps spans.
+    /// What it is besides, where it is a span, whose body says nothing to a query; `None` for log records.
     pub span: Option<Box<OfSpan>>,
 }
 

@@ -92,7 +92,7 @@ impl Matcher {
     pub fn new(query: &Query, now: i64) -> Result<Self, CompileError> {
         let mut patterns = 0;
         query.each_field(&mut |_, test| {
-            patterns += usize::from(matches!(test, Test::Glob(_) | Test::Regex(_) | Test::Fuzzy(..)))
+            patterns += usize::from(matches!(test, Test::Glob(_) | Test::Regex(_) | Test::Fuzzy(..)));
         });
         if patterns > MOST_PATTERNS {
             let text =

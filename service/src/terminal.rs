@@ -12,7 +12,9 @@ pub fn shown(text: &[u8]) -> Cow<'_, [u8]> {
         return Cow::Borrowed(text);
     }
     let mut out = Vec::with_capacity(text.len());
-    shown_stretches(text).into_iter().for_each(|stretch| out.extend_from_slice(&text[stretch]));
+    for stretch in shown_stretches(text) {
+        out.extend_from_slice(&text[stretch]);
+    }
     Cow::Owned(out)
 }
 

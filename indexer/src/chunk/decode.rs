@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use prost::Message as _;
 use weir_proto::otlp::common::v1::any_value::Value;
+use weir_proto::otlp::trace::v1::Span;
 use weir_query::line::{Body, Line, LineId, Source};
 
 use super::bytes::{Ordinals, Reader, any_value, text};
@@ -424,6 +426,8 @@ pub(super) fn lines(head: &Head<'_>, data: &Data<'_>, wanted: impl Fn(u32) -> bo
             source: source.clone(),
             span: None,
         };
+        let is_span = templates.list.get(template as usize).is_some_and(|template| template.kind == Kind::Span);
+        let line = if is_span { span(line)? } else { line };
         memory += line.memory();
         if memory > MAX_DECODED {
             return Err(Error::Chunk("its lines take too much memory"));
@@ -431,6 +435,13 @@ pub(super) fn lines(head: &Head<'_>, data: &Data<'_>, wanted: impl Fn(u32) -> bo
         lines.push(line);
     }
     Ok(lines)
+}
+
+/// The line of a span whose protobuf is the body.
+fn span(line: Line) -> Result<Line, Error> {
+    let span = Span::decode(line.body.bytes()).map_err(|_| Error::Chunk("a span cannot be read"))?;
+    let decoded = weir_query::decode::span(span, line.id, 0, line.source);
+    Ok(Line { time: line.time, body: line.body, ..decoded })
 }
 
 /// All columns of attributes.

@@ -200,7 +200,9 @@ impl<'a> Attributes<'a> {
         let (mut shape, mut ordinals) = (Vec::new(), Vec::with_capacity(lines.len()));
         for line in lines {
             shape.clear();
-            for (key, value) in &line.attributes {
+            // Those of a span are in its protobuf.
+            let own = if line.span.is_some() { &[] } else { line.attributes.as_slice() };
+            for (key, value) in own {
                 let kind = ValueKind::of(value);
                 let place = *places.entry((key, kind)).or_insert_with(|| {
                     columns.push(AttributeColumn { key, kind, values: Vec::new() });

@@ -31,9 +31,9 @@ pub const MAX_BYTES: usize = 512 << 10;
 
 /// The columns of `lines`, which all have the source of the first, and what they are listed under. No line makes an empty
 /// chunk.
-pub fn encode(lines: &[&Line], with_bodies: bool) -> (Encoded, Terms) {
+pub fn encode(lines: &[&Line]) -> (Encoded, Terms) {
     let templates = Templates::of(lines);
-    (encode::encode(lines, &templates), Terms::of(lines, &templates, with_bodies))
+    (encode::encode(lines, &templates), Terms::of(lines, &templates))
 }
 
 /// All lines of a chunk, as they were given to [`encode`].

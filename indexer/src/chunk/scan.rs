@@ -15,7 +15,7 @@ use weir_query::words::each_word;
 use super::bytes::text;
 use super::column::Column;
 use super::decode::{self, Bodies, Cursor, Data, Distinct, Head, Shapes, Template, Values};
-use super::template::{STAND_IN, fill};
+use super::template::{Kind, STAND_IN, fill};
 use crate::Error;
 use crate::bits::Bits;
 
@@ -73,6 +73,9 @@ impl<'a, 'd> Scan<'a, 'd> {
 
     fn leaf(&mut self, leaf: &Leaf, within: &Bits) -> Result<Bits, Error> {
         match leaf {
+            // All of a span lies in its protobuf.
+            Leaf::Text(_) if self.has_spans()? => self.lines(leaf, within),
+            Leaf::Field(test) if self.has_spans()? && is_of_record(test.reads()) => self.lines(leaf, within),
             Leaf::Time(low, high) => {
                 let times = self.head.times()?;
                 Ok(Bits::of(self.count, |at| times.get(at as usize).is_some_and(|time| (low..=high).contains(&time))))
@@ -98,6 +101,10 @@ impl<'a, 'd> Scan<'a, 'd> {
                 Reads::Line => self.lines(leaf, within),
             },
         }
+    }
+
+    fn has_spans(&mut self) -> Result<bool, Error> {
+        Ok(self.templates()?.list.iter().any(|template| template.kind == Kind::Span))
     }
 
     fn stub(&mut self) -> Result<&mut Line, Error> {
@@ -285,6 +292,14 @@ impl<'a, 'd> Scan<'a, 'd> {
             }
         }
         Ok(found)
+    }
+}
+
+/// Whether a condition reads what differs between the spans of a source, but for their ids.
+fn is_of_record(reads: Reads<'_>) -> bool {
+    match reads {
+        Reads::Attribute(_) | Reads::SourceOrAttribute(_) | Reads::Body | Reads::Line => true,
+        Reads::Source | Reads::TraceId | Reads::SpanId | Reads::Severity => false,
     }
 }
 

@@ -25,13 +25,16 @@ pub(super) enum Kind {
     WholeText,
     WholeJson,
     WholeBytes,
+    /// The protobuf of a span, of which all else of its line is made.
+    Span,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 5] = [Self::Text, Self::Json, Self::WholeText, Self::WholeJson, Self::WholeBytes];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Text, Self::Json, Self::WholeText, Self::WholeJson, Self::WholeBytes, Self::Span];
 
     pub(super) fn is_whole(self) -> bool {
-        matches!(self, Self::WholeText | Self::WholeJson | Self::WholeBytes)
+        matches!(self, Self::WholeText | Self::WholeJson | Self::WholeBytes | Self::Span)
     }
 }
 
@@ -72,6 +75,7 @@ impl<'a> Templates<'a> {
                     variables.clear();
                     variables.push(whole.bytes());
                     match whole {
+                        _ if line.span.is_some() => Kind::Span,
                         Body::Text(_) => Kind::WholeText,
                         Body::Json(_) => Kind::WholeJson,
                         Body::Bytes(_) => Kind::WholeBytes,

@@ -12,8 +12,8 @@
 //! | `s` number | a severity |
 //! | `t` tenant | whose all lines are, as it is written |
 //!
-//! Fields are `tenant`, `service`, `trace_id`, `span_id`, `record` (`PARTITION-OFFSET` on the bus), `resource.X` and
-//! `attributes.X`, with the values that [`weir_query::fields`] finds in lists and maps. What all lines share is listed once;
+//! Fields are `tenant`, `service`, `trace_id`, `span_id`, `record` (`PARTITION-OFFSET` on the bus), those of [`OF_SPANS`],
+//! `body.X` (the names alone, of bodies that are JSON objects), `resource.X` and `attributes.X`, with the values that [`weir_query::fields`] finds in lists and maps. What all lines share is listed once;
 //! everything else with the number of lines that hold it. Queries take what is not listed for what is not there, so a
 //! change of this raises `FORMAT` in [`crate::store`].
 
@@ -23,11 +23,14 @@ use ahash::AHashMap;
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 use weir_proto::attribute;
 use weir_proto::otlp::common::v1::any_value::Value;
-use weir_query::line::{Line, Source};
+use weir_query::line::{Line, OfSpan, Source};
 use weir_query::{body, fields, severity, words};
 use weir_service::auth::MAX_TENANT;
 
 use super::template::{STAND_IN, Templates};
+
+/// What a span has of its own, as queries name it: chunks are listed under it.
+pub const OF_SPANS: [&str; 6] = ["name", "kind", "status", "status_message", "parent_span_id", "interface"];
 
 /// Name under which the tokenizer is known to the indices.
 pub const TOKENIZER: &str = "weir_terms";
@@ -62,7 +65,7 @@ struct Seen {
 
 impl Terms {
     /// The terms of `lines`, which all have the source of the first, and whose bodies are `templates`.
-    pub(super) fn of(lines: &[&Line], templates: &Templates<'_>, with_bodies: bool) -> Self {
+    pub(super) fn of(lines: &[&Line], templates: &Templates<'_>) -> Self {
         let mut terms = Self {
             counts: AHashMap::new(),
             line: 0,
@@ -82,9 +85,7 @@ impl Terms {
                 *lines += 1;
             }
         }
-        if with_bodies {
-            terms.bodies(lines, templates);
-        }
+        terms.bodies(lines, templates);
         for (number, lines) in (0..).zip(severities).filter(|(_, lines)| *lines > 0) {
             let mut term = String::new();
             put_severity(&mut term, number);
@@ -154,6 +155,10 @@ impl Terms {
 
     fn add_line(&mut self, line: &Line) {
         self.fields("attributes.", &line.attributes);
+        match &line.span {
+            Some(span) => self.span(span),
+            None => body::each_field(&line.body, |name, _, _| self.add(|term| put_named(term, name))),
+        }
         if !line.trace_id.is_empty() {
             self.text_field("trace_id", &hex::encode(&line.trace_id));
         }
@@ -167,6 +172,14 @@ impl Terms {
         }
         self.record = Some(record);
         self.text_field("record", &format!("{}-{}", record.0, record.1));
+    }
+
+    fn span(&mut self, span: &OfSpan) {
+        let parent = hex::encode(&span.parent_span_id);
+        let texts = [&*span.name, span.kind(), span.status(), &*span.status_message, &*parent, &*span.interface];
+        for (field, text) in OF_SPANS.into_iter().zip(texts).filter(|(_, text)| !text.is_empty()) {
+            self.text_field(field, text);
+        }
     }
 
     fn word(&mut self, word: &str) {
@@ -379,7 +392,7 @@ mod tests {
     fn a_term_counts_the_lines_that_hold_it() {
         let lines = [line("retry retry 显存"), line("retry a1b2c3")];
         let lines: Vec<_> = lines.iter().collect();
-        let terms = Terms::of(&lines, &Templates::of(&lines), true);
+        let terms = Terms::of(&lines, &Templates::of(&lines));
         assert_eq!(terms.lines("wretry"), 2);
         assert_eq!(terms.lines("w显"), 1);
         assert_eq!(terms.lines("xa1b"), 1);

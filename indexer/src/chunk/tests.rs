@@ -3,7 +3,9 @@ use std::sync::Arc;
 use ::bytes::Bytes;
 use proptest::prelude::*;
 use weir_proto::otlp::common::v1::any_value::Value;
-use weir_proto::otlp::common::v1::{AnyValue, ArrayValue};
+use weir_proto::otlp::common::v1::{AnyValue, ArrayValue, KeyValue};
+use weir_proto::otlp::trace::v1::span::Event;
+use weir_proto::otlp::trace::v1::{Span, Status};
 use weir_query::line::{Body, Source};
 
 use super::*;
@@ -57,7 +59,7 @@ fn of_source(lines: Vec<Line>, resource: Vec<(String, Value)>) -> Vec<Line> {
 }
 
 fn encoded(lines: &[Line]) -> Encoded {
-    encode(&lines.iter().collect::<Vec<_>>(), true).0
+    encode(&lines.iter().collect::<Vec<_>>()).0
 }
 
 proptest! {
@@ -144,4 +146,60 @@ fn query() -> impl Strategy<Value = String> {
             text
         })
         .prop_filter("a query", |text| weir_query::parse(text).is_ok_and(|query| Matcher::new(&query, 0).is_ok()))
+}
+
+/// Spans as the store has them: with their protobuf as the body.
+fn spans() -> impl Strategy<Value = Vec<Line>> {
+    let one = ("(load|recognize) page", 0..6_i32, 0..3_i32, 0..2_000_u64, attributes(), "[a-c1]{0,3}");
+    prop::collection::vec(one, 1..12).prop_map(|spans| {
+        let spans = spans.into_iter().zip(1_u64..).map(|((name, kind, status, ms, attributes, said), n)| {
+            let pair = |(key, value): (String, Value)| KeyValue {
+                key,
+                value: Some(AnyValue { value: Some(value) }),
+                ..KeyValue::default()
+            };
+            let attributes: Vec<KeyValue> = attributes.into_iter().map(pair).collect();
+            let start = 1_700_000_000_000_000_000 + n;
+            Span {
+                trace_id: vec![1; 16],
+                span_id: n.to_be_bytes().to_vec(),
+                name,
+                kind,
+                status: Some(Status { code: status, message: said.clone() }),
+                start_time_unix_nano: start,
+                end_time_unix_nano: start + ms * 1_000_000,
+                events: vec![Event {
+                    name: format!("event {said}"),
+                    attributes: attributes.clone(),
+                    ..Event::default()
+                }],
+                attributes,
+                ..Span::default()
+            }
+        });
+        let source = Arc::new(Source { tenant: "a".into(), service: "ocr".into(), ..Source::default() });
+        let line = |(span, offset): (Span, i64)| Line {
+            body: Body::Bytes(prost::Message::encode_to_vec(&span).into()),
+            ..weir_query::decode::span(span, LineId { partition: 0, offset, index: 0 }, 0, source.clone())
+        };
+        spans.zip(0..).map(line).collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn spans_come_back_and_are_decided_as_they_were(lines in spans()) {
+        let Encoded { head, data } = encoded(&lines);
+        prop_assert_eq!(&decode(&head, &data).unwrap(), &lines);
+        for text in [
+            "status:error", "kind:server", "name:\"load page\"", "name:reco*", "interface:*", "duration_ms:>1000",
+            "duration:<=0.5s", "load", "page AND NOT recognize", "event", "a1", "attributes.a:*", "a:>=0", "service:ocr",
+            "status_message:a*", "body:*", "b", "trace_id:01010101010101010101010101010101 AND kind:client", "*:a",
+        ] {
+            let matcher = Matcher::new(&weir_query::parse(text).unwrap(), 0).unwrap();
+            let by_columns = matching(&head, &|| Ok(&data), &matcher, i64::MIN, i64::MAX).unwrap();
+            let one_by_one = Bits::of(lines.len() as u32, |at| matcher.matches(&lines[at as usize]));
+            prop_assert_eq!(by_columns, one_by_one, "{}", text);
+        }
+    }
 }

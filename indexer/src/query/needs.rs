@@ -6,6 +6,7 @@ use weir_query::pattern::{pieces, spans_words};
 use weir_query::severity::levels;
 use weir_query::words::{is_ideograph, words};
 
+use crate::chunk::terms::OF_SPANS;
 use crate::snapshot::Needs;
 
 /// What the query needs.
@@ -22,8 +23,9 @@ pub fn needs(query: &Query) -> Needs {
             Some(values) => any(values.into_iter().map(|value| field(name, |name| Needs::Field(name, value.clone())))),
             None => field(name, Needs::HasField),
         },
-        Query::Field(name, Test::Exists) => field(name, Needs::HasField),
-        Query::All | Query::Not(_) | Query::Field(..) => Needs::Anything,
+        // What the empty text equals may be missing.
+        Query::All | Query::Not(_) | Query::Field(_, Test::Is(_)) => Needs::Anything,
+        Query::Field(name, _) => field(name, Needs::HasField),
     }
 }
 
@@ -103,7 +105,17 @@ fn field(name: &str, need: impl Fn(String) -> Needs) -> Needs {
         "trace.id" => need("trace_id".to_owned()),
         "span.id" => need("span_id".to_owned()),
         "severity" | "severity_text" | "timestamp" | "@timestamp" | "message" | "log.level" => Needs::Anything,
-        _ if name.contains('*') || name.starts_with("body.") => Needs::Anything,
+        "duration" | "duration_ms" | "end_timestamp" => Needs::Anything,
+        _ if name.contains('*') => Needs::Anything,
+        // Values of bodies are not listed, and are found by words within them too.
+        _ if name.starts_with("body.") => {
+            Needs::Any(vec![Needs::HasField(name.to_owned()), Needs::HasField(format!("attributes.{name}"))])
+        }
+        _ if OF_SPANS.contains(&name) => Needs::Any(vec![
+            need(name.to_owned()),
+            need(format!("resource.{name}")),
+            need(format!("attributes.{name}")),
+        ]),
         _ if name.starts_with("resource.") || name.starts_with("attributes.") => need(name.to_owned()),
         _ => Needs::Any(vec![need(format!("resource.{name}")), need(format!("attributes.{name}"))]),
     }

@@ -11,7 +11,6 @@ use super::window::{Window, Writer};
 use crate::Error;
 use crate::chunk::{MAX_BYTES, MAX_LINES};
 use crate::head::Head;
-use crate::ingest::Signal;
 
 /// Folder of the windows, in the store's.
 pub(super) const WINDOWS: &str = "windows";
@@ -142,7 +141,7 @@ impl Store {
             let mut writer = window.writer()?;
             for lines in sources.into_values() {
                 sealed.lines += lines.len();
-                sealed.chunks += add_chunks(&mut writer, lines, seal, self.signal == Signal::Logs)?;
+                sealed.chunks += add_chunks(&mut writer, lines, seal)?;
             }
             watch(Step::Added)?;
             writer.commit()?;
@@ -179,13 +178,13 @@ impl Store {
 }
 
 /// Adds lines of one source; returns the number of chunks.
-fn add_chunks(writer: &mut Writer<'_>, mut lines: Vec<&Line>, seal: u64, with_bodies: bool) -> Result<usize, Error> {
+fn add_chunks(writer: &mut Writer<'_>, mut lines: Vec<&Line>, seal: u64) -> Result<usize, Error> {
     lines.sort_by_key(|line| (line.time, line.id));
     let (mut chunks, mut from, mut bytes) = (0, 0, 0);
     for (at, line) in lines.iter().enumerate() {
         bytes += line.content();
         if at + 1 - from >= MAX_LINES || bytes >= MAX_BYTES || at + 1 == lines.len() {
-            writer.add(&lines[from..=at], seal, with_bodies)?;
+            writer.add(&lines[from..=at], seal)?;
             (chunks, from, bytes) = (chunks + 1, at + 1, 0);
         }
     }

@@ -208,6 +208,8 @@ impl Selection<'_> {
 /// Whether chunks are listed under this field, so that one not listed cannot match.
 fn is_listed(field: &str) -> bool {
     matches!(field, "tenant" | "service" | "trace_id" | "span_id" | "record")
+        || terms::OF_SPANS.contains(&field)
+        || field.starts_with("body.")
         || field.starts_with("resource.")
         || field.starts_with("attributes.")
 }

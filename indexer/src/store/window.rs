@@ -182,11 +182,11 @@ pub(crate) struct Writer<'a> {
 
 impl Writer<'_> {
     /// Adds a chunk of `seal`: lines of one source.
-    pub(crate) fn add(&mut self, lines: &[&Line], seal: u64, with_bodies: bool) -> Result<(), Error> {
+    pub(crate) fn add(&mut self, lines: &[&Line], seal: u64) -> Result<(), Error> {
         let times = || lines.iter().map(|line| line.time);
         let (Some(min), Some(max)) = (times().min(), times().max()) else { return Ok(()) };
         let fields = self.window.fields;
-        let (encoded, terms) = chunk::encode(lines, with_bodies);
+        let (encoded, terms) = chunk::encode(lines);
         self.bytes += encoded.head.len() + encoded.data.len();
         let mut head = TantivyDocument::default();
         head.add_text(fields.terms, terms.into_text());

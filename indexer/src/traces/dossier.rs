@@ -2,6 +2,7 @@
 //! nodes reported in that time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -85,7 +86,8 @@ pub(super) async fn dossier(
         let mut text = format!(r#"{{"trace_id":"{}","#, hex::encode(&bytes));
         if let Some((start, end)) = extent {
             let format = weir_service::time::format;
-            text.push_str(&format!(r#""start":"{}","end":"{}","#, format(start), format(end)));
+            // A String takes what is written to it.
+            let _ = write!(text, r#""start":"{}","end":"{}","#, format(start), format(end));
         }
         text.push_str(r#""pods":"#);
         text.push_str(&Value::from(pods).to_string());

@@ -85,7 +85,7 @@ pub(super) fn routes(api: &Api) -> Routes<()> {
         .with_state(api)
 }
 
-fn list(data: Vec<Value>) -> Response {
+fn list(data: &[Value]) -> Response {
     let total = data.len();
     Json(json!({"data": data, "total": total, "limit": 0, "offset": 0, "errors": null})).into_response()
 }
@@ -103,14 +103,14 @@ const ALWAYS: (i64, i64) = (i64::MIN, i64::MAX);
 
 async fn names(State(api): State<Api>, caller: Caller) -> Answer {
     let found = services::operations(&api, caller, ALWAYS, None).await?;
-    Ok(list(found.keys().map(|service| shown(service).into()).collect()))
+    Ok(list(&found.keys().map(|service| shown(service).into()).collect::<Vec<_>>()))
 }
 
 async fn of_service(State(api): State<Api>, service: Result<Path<String>, PathRejection>, caller: Caller) -> Answer {
     let service = crate::api::params::in_path("service", service)?;
     let found = services::operations(&api, caller, ALWAYS, Some(stored(&service))).await?;
     let names: BTreeSet<&String> = found.values().flatten().map(|(name, _)| name).collect();
-    Ok(list(names.into_iter().map(|name| name.as_str().into()).collect()))
+    Ok(list(&names.into_iter().map(|name| name.as_str().into()).collect::<Vec<_>>()))
 }
 
 async fn operations(State(api): State<Api>, caller: Caller, Query(pairs): Pairs) -> Answer {
@@ -120,7 +120,7 @@ async fn operations(State(api): State<Api>, caller: Caller, Query(pairs): Pairs)
     let found = services::operations(&api, caller, ALWAYS, Some(stored(service))).await?;
     let of_kind = |(_, of): &&(String, &str)| kind.as_ref().is_none_or(|kind| kind == of);
     let show = |(name, kind): &(String, &str)| json!({"name": name, "spanKind": json::kind(kind)});
-    Ok(list(found.values().flatten().filter(of_kind).map(show).collect()))
+    Ok(list(&found.values().flatten().filter(of_kind).map(show).collect::<Vec<_>>()))
 }
 
 async fn dependencies(State(api): State<Api>, caller: Caller, Query(pairs): Pairs) -> Answer {

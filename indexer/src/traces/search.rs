@@ -87,9 +87,7 @@ fn read_cursor(text: &str) -> Option<Rank> {
 
 fn asked(params: &Params) -> Result<Asked, Problem> {
     let status = params.text("status").map(str::to_owned);
-    let statuses = ["unset", "ok", "error"];
-    let number = |status: &String| statuses.iter().position(|name| name == status);
-    if status.as_ref().is_some_and(|status| number(status).is_none()) {
+    if status.as_ref().is_some_and(|status| !["unset", "ok", "error"].contains(&status.as_str())) {
         return Err(Problem::parameter("status", "use ok, error or unset"));
     }
     let limit = params.number("limit", 20, 1..=MOST)?;
@@ -104,10 +102,9 @@ fn asked(params: &Params) -> Result<Asked, Problem> {
     let (matcher, needs, _) = params.query()?;
     let (service, interface) = (params.text("service").map(str::to_owned), params.text("interface").map(str::to_owned));
     let field = |name: &str, value: &str| Needs::Field(name.to_owned(), value.to_lowercase());
-    // The body of a span is its protobuf, whose words are not listed.
-    let mut needs = vec![if of_words(&needs) { Needs::Anything } else { needs }];
+    let mut needs = vec![needs];
     needs.extend(service.as_ref().map(|service| field("service", service)));
-    needs.extend(status.as_ref().and_then(number).map(|code| field("attributes.span.status", &code.to_string())));
+    needs.extend(status.as_ref().map(|status| field("status", status)));
     needs.extend(interface.as_deref().map(of_interface));
     let (start, end) = params.range()?;
     let length = |name: &str| {
@@ -132,7 +129,7 @@ fn asked(params: &Params) -> Result<Asked, Problem> {
 /// What chunks with a span of this interface hold.
 fn of_interface(interface: &str) -> Needs {
     let field = |name: &str, value: &str| Needs::Field(name.to_owned(), value.to_lowercase());
-    let mut any = vec![field("attributes.span.name", interface)];
+    let mut any = vec![field("name", interface)];
     for (between, first, second) in JOINED {
         any.extend(interface.match_indices(between).map(|(at, _)| {
             let (start, end) = (&interface[..at], &interface[at + between.len()..]);
@@ -140,15 +137,6 @@ fn of_interface(interface: &str) -> Needs {
         }));
     }
     if any.len() > 32 { Needs::Anything } else { Needs::Any(any) }
-}
-
-/// Whether it asks for words of the body anywhere.
-fn of_words(needs: &Needs) -> bool {
-    match needs {
-        Needs::Word(_) | Needs::WordPrefix(_) | Needs::WordGlob(_) => true,
-        Needs::All(parts) | Needs::Any(parts) => parts.iter().any(of_words),
-        _ => false,
-    }
 }
 
 /// How an interface is made of two attributes: what lies between them, and their names.

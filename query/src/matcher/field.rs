@@ -109,8 +109,10 @@ impl FieldTest {
             _ => fields::any(attributes, name, |text, kind| self.test.passes(text, kind)),
         };
         match field {
+            Field::Body if line.span.is_some() => there(""),
             Field::Body => there(&line.body.text()),
             Field::OfBody(name) => self.of_body(name, line) || among(&line.attributes, &format!("body.{name}")),
+            Field::Message if line.span.is_some() => among(&line.attributes, "message"),
             Field::Message => {
                 among(&line.attributes, "message")
                     || match &self.text {

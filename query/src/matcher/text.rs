@@ -41,8 +41,7 @@ impl TextTest {
     /// What `test` means of a text; `None` where it asks for no part of one.
     pub(crate) fn new(test: &Test) -> Result<Option<Self>, CompileError> {
         Ok(Some(match test {
-            Test::Is(text) => Self::words_of(words(text), text),
-            Test::Near(text, 0) => Self::words_of(words(text), text),
+            Test::Is(text) | Test::Near(text, 0) => Self::words_of(words(text), text),
             Test::Near(text, distance) => match words(text) {
                 found if found.len() < 2 => Self::words_of(found, text),
                 found => Self::Near(Near::new(found, *distance)),

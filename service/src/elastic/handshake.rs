@@ -7,10 +7,13 @@ use super::{VERSION, answer};
 use crate::auth::Access;
 use crate::http::{Route, Routes};
 
+/// A path, what it is, and its answer.
+type Fixed = (&'static str, &'static str, fn() -> Value);
+
 /// What shippers ask before they send, and clients before they search. There are no templates, policies and pipelines
 /// here: whichever is asked for is there, and one that is put changes nothing, so that a shipper's setup succeeds.
 pub fn handshake() -> Routes {
-    let fixed: [(&'static str, &'static str, fn() -> Value); 5] = [
+    let fixed: [Fixed; 5] = [
         ("/elastic", "Elasticsearch's API: its version", root),
         ("/elastic/", "Elasticsearch's API: its version", root),
         ("/elastic/_license", "Elasticsearch's API: its license", license),

@@ -1,6 +1,7 @@
 //! A trace as Jaeger's query service shows it: as OpenTelemetry's translator makes Jaeger's spans of OTLP's.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use weir_proto::otlp::common::v1::KeyValue;
@@ -22,7 +23,8 @@ const REF_TYPE: &str = "opentracing.ref_type";
 /// Adds a trace; spans behind `most` bytes of text are left out, with a warning, as where it is not whole already.
 pub(super) fn trace(text: &mut String, id: &[u8], spans: &Spans, mut is_whole: bool, most: usize) {
     let id = trace_id(id);
-    text.push_str(&format!(r#"{{"traceID":"{id}","spans":["#));
+    // A String takes what is written to it.
+    let _ = write!(text, r#"{{"traceID":"{id}","spans":["#);
     let (mut numbers, mut processes): (HashMap<String, usize>, _) = (HashMap::new(), Vec::new());
     for (at, (source, span)) in spans.values().enumerate() {
         if text.len() > most {
@@ -40,10 +42,10 @@ pub(super) fn trace(text: &mut String, id: &[u8], spans: &Spans, mut is_whole: b
     text.push_str(r#"],"processes":{"#);
     for (at, process) in processes.iter().enumerate() {
         text.push_str(if at > 0 { "," } else { "" });
-        text.push_str(&format!(r#""p{}":{process}"#, at + 1));
+        let _ = write!(text, r#""p{}":{process}"#, at + 1);
     }
     let warnings = if is_whole { Value::Null } else { json!(["the trace is too large: some spans are left out"]) };
-    text.push_str(&format!(r#"}},"warnings":{warnings}}}"#));
+    let _ = write!(text, r#"}},"warnings":{warnings}}}"#);
 }
 
 /// As Jaeger writes an id: the upper half only where there is one.
