@@ -178,7 +178,9 @@ pub fn page(
                 break;
             }
             let mut wanted = Bits::none(times.len() as u32);
-            some.iter().for_each(|at| wanted.insert(*at));
+            for at in some {
+                wanted.insert(*at);
+            }
             for line in opened.take(&wanted)? {
                 let place = (line.time, line.id);
                 let on_page = paging.after.is_none_or(|after| before(after, place))

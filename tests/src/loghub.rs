@@ -20,15 +20,10 @@ pub fn logs(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Rows of the table `path` with `ending` behind its name, by the names of its columns.
-///
-/// # Panics
-///
-/// Where it cannot be read.
-pub fn table(path: &Path, ending: &str) -> Vec<BTreeMap<String, String>> {
+pub fn table(path: &Path, ending: &str) -> csv::Result<Vec<BTreeMap<String, String>>> {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
-    let mut reader = csv::Reader::from_path(PathBuf::from(name)).expect("a table of loghub");
-    reader.deserialize().map(|row| row.expect("a row of loghub")).collect()
+    csv::Reader::from_path(PathBuf::from(name))?.deserialize().collect()
 }
 
 /// Words of a template that no wildcard touches: beside one, a word of the line may go on.

@@ -12,7 +12,7 @@ mod expect;
 mod steps;
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -113,13 +113,13 @@ impl Site {
     async fn fill(&self, folder: &Path) {
         let mut wanted: BTreeMap<String, u64> = BTreeMap::new();
         for (index, documents) in steps::documents(folder) {
-            let mut body = Vec::new();
+            let mut body = String::new();
             for document in &documents {
                 writeln!(body, "{}\n{document}", json!({"index": {"_index": index}})).unwrap();
             }
             *wanted.entry(index).or_default() += documents.len() as u64;
-            let (status, answer) = self.ask("POST", "_bulk", body, "application/x-ndjson").await;
-            assert!(status == 200 && answer["errors"] == false, "{folder:?}: {status} {answer}");
+            let (status, answer) = self.ask("POST", "_bulk", body.into_bytes(), "application/x-ndjson").await;
+            assert!(status == 200 && answer["errors"] == false, "{}: {status} {answer}", folder.display());
         }
         for (index, count) in wanted {
             let there = until(PATIENCE, || async {
@@ -175,7 +175,7 @@ async fn quickwits_scenarios_pass_as_they_did() {
                     Ok(()) => right += 1,
                     Err(wrong) => {
                         let wrong: String = wrong.chars().take(300).collect();
-                        report += &format!("  {name}/{file} step {}: {wrong}\n", number + 1);
+                        writeln!(report, "  {name}/{file} step {}: {wrong}", number + 1).unwrap();
                     }
                 }
             }
@@ -186,11 +186,11 @@ async fn quickwits_scenarios_pass_as_they_did() {
             if known.is_some_and(|known| right < known) {
                 fewer.push(format!("{name}/{file}: {right}, and {known:?} before"));
             }
-            report += &format!("{name}/{file}: {right} of {}\n", steps.len());
+            writeln!(report, "{name}/{file}: {right} of {}", steps.len()).unwrap();
             right_in_all += right;
             steps_in_all += steps.len();
         }
     }
-    writeln!(std::io::stderr(), "{report}{right_in_all} of {steps_in_all} steps").unwrap();
+    eprintln!("{report}{right_in_all} of {steps_in_all} steps");
     assert!(fewer.is_empty(), "fewer steps are right than there were: {fewer:?}");
 }

@@ -83,12 +83,12 @@ async fn the_constant_words_of_each_template_find_all_of_its_lines() {
         let name = Input::name(&logs, &path);
         let lines = split(&std::fs::read(&path).unwrap());
         let mut owned: BTreeMap<String, Lines> = BTreeMap::new();
-        for row in loghub::table(&path, "_structured.csv") {
+        for row in loghub::table(&path, "_structured.csv").unwrap() {
             let number: usize = row["LineId"].parse().unwrap();
             let lines_of_it = owned.entry(row["EventId"].clone()).or_default();
             *lines_of_it.entry(lines[number - 1].clone()).or_default() += 1;
         }
-        for row in loghub::table(&path, "_templates.csv") {
+        for row in loghub::table(&path, "_templates.csv").unwrap() {
             let (id, template) = (&row["EventId"], &row["EventTemplate"]);
             let words = loghub::constant_words(template);
             assert!(!words.is_empty(), "{name} {id}: no constant word in `{template}`");

@@ -124,7 +124,7 @@ fn each_template_of_each_system_finds_what_a_plain_scan_finds() {
 
 /// Asks of one system's lines; returns how often.
 fn system(path: &Path) -> usize {
-    let rows = loghub::table(path, "_structured.csv");
+    let rows = loghub::table(path, "_structured.csv").unwrap();
     let text = std::fs::read(path).unwrap();
     let lines = text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let part = |row: usize, name: &str| rows[row].get(name).cloned().unwrap_or_default();
@@ -151,8 +151,8 @@ fn system(path: &Path) -> usize {
         .collect();
     let mut asked = 0;
     // Each kind of query is made of every seventh template, or with `WEIR_E2E_QUERIES=all` of each.
-    let step = if std::env::var("WEIR_E2E_QUERIES").is_ok_and(|which| which == "all") { 1 } else { 7 };
-    for (at, row) in loghub::table(path, "_templates.csv").into_iter().enumerate() {
+    let step = if weir_tests::environment("WEIR_E2E_QUERIES").is_some_and(|which| which == "all") { 1 } else { 7 };
+    for (at, row) in loghub::table(path, "_templates.csv").unwrap().into_iter().enumerate() {
         for ask in asks(&row["EventTemplate"], &known).into_iter().skip(at % step).step_by(step) {
             let text = ask.text();
             let scanned: BTreeSet<usize> =

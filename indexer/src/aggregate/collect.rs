@@ -126,10 +126,10 @@ impl Node {
     pub(super) fn new(aggregations: &Aggregations) -> Self {
         let of = |aggregation: &Aggregation| match &aggregation.kind {
             Kind::Terms(_) | Kind::Dates(_) | Kind::Histogram(_) | Kind::Composite(_) => State::Keyed(Keyed::default()),
-            Kind::Range(Ranges { ranges, .. }) => {
+            Kind::Range(Ranges { spans: ranges, .. }) => {
                 State::Fixed(ranges.iter().map(|_| Self::new(&aggregation.inner)).collect())
             }
-            Kind::Filters(Filters { filters, other, .. }) => {
+            Kind::Filters(Filters { named: filters, other, .. }) => {
                 let count = filters.len() + usize::from(other.is_some());
                 State::Fixed((0..count).map(|_| Self::new(&aggregation.inner)).collect())
             }
@@ -161,8 +161,8 @@ impl Node {
                 + match &aggregation.kind {
                     Kind::Metric(Metric { of: Of::Cardinality, .. }) => Distinct::BYTES,
                     Kind::Metric(Metric { of: Of::Percentiles { .. }, .. }) => Quantiles::BYTES,
-                    Kind::Range(ranges) => ranges.ranges.len() * Self::bytes(&aggregation.inner),
-                    Kind::Filters(filters) => (filters.filters.len() + 1) * Self::bytes(&aggregation.inner),
+                    Kind::Range(ranges) => ranges.spans.len() * Self::bytes(&aggregation.inner),
+                    Kind::Filters(filters) => (filters.named.len() + 1) * Self::bytes(&aggregation.inner),
                     _ => 0,
                 }
         };
@@ -209,7 +209,7 @@ impl Node {
                         if ranges.is_date { value.time().map(|at| at as f64 / 1e6) } else { value.number() }
                     });
                     let numbers: Vec<f64> = numbers.collect();
-                    for (range, node) in ranges.ranges.iter().zip(nodes) {
+                    for (range, node) in ranges.spans.iter().zip(nodes) {
                         let is_in = |number: &f64| {
                             range.from.is_none_or(|from| *number >= from) && range.to.is_none_or(|to| *number < to)
                         };
@@ -220,13 +220,13 @@ impl Node {
                 }
                 (Kind::Filters(filters), State::Fixed(nodes)) => {
                     let mut is_taken = false;
-                    for ((_, matcher), node) in filters.filters.iter().zip(&mut *nodes) {
+                    for ((_, matcher), node) in filters.named.iter().zip(&mut *nodes) {
                         if matcher.matches(reader.line) {
                             is_taken = true;
                             node.add(inner, reader, budget)?;
                         }
                     }
-                    if let Some(node) = nodes.get_mut(filters.filters.len()).filter(|_| !is_taken) {
+                    if let Some(node) = nodes.get_mut(filters.named.len()).filter(|_| !is_taken) {
                         node.add(inner, reader, budget)?;
                     }
                 }
@@ -264,12 +264,11 @@ impl State {
 impl Keyed {
     fn add(&mut self, key: Key, inner: &Aggregations, reader: &Reader<'_>, budget: &mut Budget) -> Result<(), Fault> {
         self.total += 1;
-        let node = match self.buckets.get_mut(&key) {
-            Some(node) => node,
-            None => {
-                budget.take(key.bytes() + Node::bytes(inner))?;
-                self.buckets.entry(key).or_insert_with(|| Node::new(inner))
-            }
+        let node = if let Some(node) = self.buckets.get_mut(&key) {
+            node
+        } else {
+            budget.take(key.bytes() + Node::bytes(inner))?;
+            self.buckets.entry(key).or_insert_with(|| Node::new(inner))
         };
         node.add(inner, reader, budget)
     }

@@ -220,7 +220,7 @@ fn of_histogram(histogram: &Histogram, keyed: &Keyed, inner: &Aggregations) -> R
 }
 
 fn of_ranges(ranges: &Ranges, nodes: &[Node], inner: &Aggregations) -> Result<Json, Fault> {
-    let mut order: Vec<_> = ranges.ranges.iter().zip(nodes).collect();
+    let mut order: Vec<_> = ranges.spans.iter().zip(nodes).collect();
     let edge = |edge: Option<f64>, open: f64| edge.unwrap_or(open);
     order.sort_by(|(a, _), (b, _)| {
         let from = edge(a.from, f64::NEG_INFINITY).total_cmp(&edge(b.from, f64::NEG_INFINITY));
@@ -244,7 +244,7 @@ fn of_filters(filters: &Filters, nodes: &[Node], inner: &Aggregations) -> Result
     if let (true, [node]) = (filters.is_single, nodes) {
         return bucket(Map::new(), node, inner);
     }
-    let names = filters.filters.iter().map(|(name, _)| name).chain(&filters.other);
+    let names = filters.named.iter().map(|(name, _)| name).chain(&filters.other);
     let shown = names.zip(nodes).map(|(name, node)| Ok((name.clone(), bucket(Map::new(), node, inner)?)));
     Ok(keyed_or_listed(filters.is_keyed, shown.collect::<Result<_, Fault>>()?))
 }

@@ -91,7 +91,7 @@ pub(super) struct Ranges {
     pub(super) field: Field,
     pub(super) is_date: bool,
     pub(super) is_keyed: bool,
-    pub(super) ranges: Vec<Span>,
+    pub(super) spans: Vec<Span>,
 }
 
 /// From a number on, and below another; of dates, milliseconds.
@@ -108,7 +108,7 @@ pub(super) struct Filters {
     pub(super) is_single: bool,
     /// Buckets have names.
     pub(super) is_keyed: bool,
-    pub(super) filters: Vec<(String, Matcher)>,
+    pub(super) named: Vec<(String, Matcher)>,
     /// The name of the bucket for what none of them takes.
     pub(super) other: Option<String>,
 }
@@ -264,17 +264,17 @@ impl ReadState {
             "range" | "date_range" => Kind::Range(self.ranges(of, about)?),
             "filter" => {
                 let matcher = self.matcher(&Json::Object(about.clone()))?;
-                let filters = vec![(String::new(), matcher)];
-                Kind::Filters(Filters { is_single: true, is_keyed: true, filters, other: None })
+                let named = vec![(String::new(), matcher)];
+                Kind::Filters(Filters { is_single: true, is_keyed: true, named, other: None })
             }
             "filters" => Kind::Filters(self.filters(about)?),
             "missing" => {
                 let name = about.get("field").and_then(Json::as_str).ok_or_else(|| lacks(of, "field"))?;
                 let matcher = self.matcher(&serde_json::json!({"bool": {"must_not": {"exists": {"field": name}}}}))?;
-                let filters = vec![(String::new(), matcher)];
-                Kind::Filters(Filters { is_single: true, is_keyed: true, filters, other: None })
+                let named = vec![(String::new(), matcher)];
+                Kind::Filters(Filters { is_single: true, is_keyed: true, named, other: None })
             }
-            "composite" => Kind::Composite(self.composite(about)?),
+            "composite" => Kind::Composite(Self::composite(about)?),
             _ => Kind::Metric(Metric { field: field(of, about)?, of: metric(of, about)?, missing: missing(about) }),
         })
     }
@@ -363,11 +363,11 @@ impl ReadState {
         if ranges.is_empty() || ranges.len() > MAX_SIZE {
             return Err(Fault::argument(format!("No [ranges] specified, or more than {MAX_SIZE}")));
         }
-        Ok(Ranges { field: field(of, about)?, is_date, is_keyed: flag(about, "keyed"), ranges })
+        Ok(Ranges { field: field(of, about)?, is_date, is_keyed: flag(about, "keyed"), spans: ranges })
     }
 
     fn filters(&mut self, about: About<'_>) -> Result<Filters, Fault> {
-        let (is_keyed, filters) = match about.get("filters") {
+        let (is_keyed, named) = match about.get("filters") {
             Some(Json::Object(named)) => {
                 let read = named.iter().map(|(name, json)| Ok((name.clone(), self.matcher(json)?)));
                 (true, read.collect::<Result<Vec<_>, Fault>>()?)
@@ -380,10 +380,10 @@ impl ReadState {
         };
         let key = about.get("other_bucket_key").and_then(Json::as_str);
         let other = key.or_else(|| flag(about, "other_bucket").then_some("_other_")).map(str::to_owned);
-        Ok(Filters { is_single: false, is_keyed, filters, other })
+        Ok(Filters { is_single: false, is_keyed, named, other })
     }
 
-    fn composite(&self, about: About<'_>) -> Result<Composite, Fault> {
+    fn composite(about: About<'_>) -> Result<Composite, Fault> {
         let listed = about.get("sources").and_then(Json::as_array).ok_or_else(|| lacks("composite", "sources"))?;
         let sources: Vec<Source> = listed.iter().map(Self::source).collect::<Result<_, _>>()?;
         if sources.is_empty() {

@@ -34,15 +34,23 @@ pub(super) fn encode(out: &mut Vec<u8>, values: &[&[u8]]) {
     } else if let Some((distinct, ordinals)) = listed(values) {
         out.push(Form::Listed as u8);
         put(out, distinct.len() as u64);
-        distinct.iter().for_each(|value| put_blob(out, value));
+        for value in &distinct {
+            put_blob(out, value);
+        }
         put_ordinals(out, &ordinals, distinct.len());
     } else if values.iter().all(|value| value.len() == first.len()) {
         out.push(Form::Fixed as u8);
-        values.iter().for_each(|value| out.extend_from_slice(value));
+        for value in values {
+            out.extend_from_slice(value);
+        }
     } else {
         out.push(Form::Varied as u8);
-        values.iter().for_each(|value| put(out, value.len() as u64));
-        values.iter().for_each(|value| out.extend_from_slice(value));
+        for value in values {
+            put(out, value.len() as u64);
+        }
+        for value in values {
+            out.extend_from_slice(value);
+        }
     }
 }
 

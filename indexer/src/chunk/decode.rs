@@ -399,9 +399,9 @@ pub(super) fn lines(head: &Head<'_>, data: &Data<'_>, wanted: impl Fn(u32) -> bo
         let shape = shapes.of_lines.list.get(shapes.of_lines.ordinals.get(at) as usize);
         let shape = shape.map(Vec::as_slice).unwrap_or_default();
         if !wanted(at as u32) {
-            shape.iter().for_each(|column| {
+            for column in shape {
                 of_attributes.step(*column);
-            });
+            }
             continue;
         }
         let mut values = Vec::with_capacity(shape.len());

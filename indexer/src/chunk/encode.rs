@@ -233,7 +233,9 @@ impl<'a> Attributes<'a> {
         put(out, self.shapes.len() as u64);
         for shape in &self.shapes {
             put(out, shape.len() as u64);
-            shape.iter().for_each(|column| put(out, u64::from(*column)));
+            for column in shape {
+                put(out, u64::from(*column));
+            }
         }
         put_ordinals(out, &self.ordinals, self.shapes.len());
     }

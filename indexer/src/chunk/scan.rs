@@ -88,8 +88,8 @@ impl<'a, 'd> Scan<'a, 'd> {
                     Ok(if passes { within.clone() } else { Bits::none(self.count) })
                 }
                 Reads::Severity => self.levels(leaf),
-                Reads::TraceId => self.id(|data, count| data.trace_ids(count), |line| &mut line.trace_id, test),
-                Reads::SpanId => self.id(|data, count| data.span_ids(count), |line| &mut line.span_id, test),
+                Reads::TraceId => self.id(super::decode::Data::trace_ids, |line| &mut line.trace_id, test),
+                Reads::SpanId => self.id(super::decode::Data::span_ids, |line| &mut line.span_id, test),
                 Reads::Attribute(name) | Reads::SourceOrAttribute(name) => {
                     if test.matches(self.stub()?) {
                         Ok(within.clone())
@@ -129,7 +129,7 @@ impl<'a, 'd> Scan<'a, 'd> {
         let mut passing = Vec::with_capacity(levels.list.len());
         for (severity, text) in &levels.list {
             stub.severity = *severity;
-            stub.severity_text = (*text).to_owned();
+            (*text).clone_into(&mut stub.severity_text);
             passing.push(leaf.matches(stub));
         }
         stub.severity = 0;

@@ -19,7 +19,7 @@ use crate::schedule::Caller;
 use crate::search::Place;
 
 /// The id of what comes behind these values of `sort`, and this place.
-pub(super) fn id(plan: &Plan, after: Option<Vec<Json>>, behind: Option<Place>) -> String {
+pub(super) fn id(plan: &Plan, after: Option<&[Json]>, behind: Option<Place>) -> String {
     let state = json!({
         "index": plan.indices.expression(),
         "search": plan.request.body,

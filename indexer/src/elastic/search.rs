@@ -72,7 +72,7 @@ impl Plan {
         if self.request.scroll {
             let behind = lines.last().map(|line| (line.time, line.id)).or(self.behind);
             let values = lines.last().map(|line| self.sort_values(line)).or_else(|| self.request.after.clone());
-            answer["_scroll_id"] = scroll::id(self, values, behind).into();
+            answer["_scroll_id"] = scroll::id(self, values.as_deref(), behind).into();
         }
         Ok(Ok(answer))
     }

@@ -28,9 +28,7 @@ pub fn exact(query: &Query) -> Option<Exact> {
             _ => None,
         },
         Query::Field(name, Test::Is(value)) => {
-            let Some([value]) = listed(value).and_then(|values| <[String; 1]>::try_from(values).ok()) else {
-                return None;
-            };
+            let [value] = listed(value).and_then(|values| <[String; 1]>::try_from(values).ok())?;
             if terms::is_field_hashed(name, &value) || !terms::is_listed(name) {
                 return None;
             }

@@ -104,8 +104,8 @@ fn field(name: &str, need: impl Fn(String) -> Needs) -> Needs {
         "service" | "tenant" | "trace_id" | "span_id" => need(name.to_owned()),
         "trace.id" => need("trace_id".to_owned()),
         "span.id" => need("span_id".to_owned()),
-        "severity" | "severity_text" | "timestamp" | "@timestamp" | "message" | "log.level" => Needs::Anything,
-        "duration" | "duration_ms" | "end_timestamp" => Needs::Anything,
+        "severity" | "severity_text" | "timestamp" | "@timestamp" | "message" | "log.level" | "duration"
+        | "duration_ms" | "end_timestamp" => Needs::Anything,
         _ if name.contains('*') => Needs::Anything,
         // Values of bodies are not listed, and are found by words within them too.
         _ if name.starts_with("body.") => {

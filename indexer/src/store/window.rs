@@ -167,13 +167,13 @@ impl Window {
         policy.set_min_layer_size(128);
         policy.set_max_docs_before_merge(LARGEST_MERGED);
         writer.set_merge_policy(Box::new(policy));
-        Ok(Writer { writer, window: self, group: Vec::new(), bytes: 0 })
+        Ok(Writer { index: writer, window: self, group: Vec::new(), bytes: 0 })
     }
 }
 
 /// Adds chunks; nothing of them is there before [`Writer::commit`].
 pub(crate) struct Writer<'a> {
-    writer: IndexWriter,
+    index: IndexWriter,
     window: &'a Window,
     /// Heads without their places, and data.
     group: Vec<(TantivyDocument, TantivyDocument)>,
@@ -206,18 +206,20 @@ impl Writer<'_> {
         let distance = self.group.len() as u64;
         self.bytes = 0;
         let (mut documents, data): (Vec<_>, Vec<_>) = self.group.drain(..).unzip();
-        documents.iter_mut().for_each(|head| head.add_u64(self.window.fields.data, distance));
+        for head in &mut documents {
+            head.add_u64(self.window.fields.data, distance);
+        }
         documents.extend(data);
         let operations = documents.into_iter().map(UserOperation::Add);
-        self.writer.run(operations).map_err(Error::index(&self.window.path))?;
+        self.index.run(operations).map_err(Error::index(&self.window.path))?;
         Ok(())
     }
 
     /// Makes all that was added durable, and merges segments where there are many.
     pub(crate) fn commit(mut self) -> Result<(), Error> {
         self.add_group()?;
-        self.writer.commit().map_err(Error::index(&self.window.path))?;
-        self.writer.wait_merging_threads().map_err(Error::index(&self.window.path))?;
+        self.index.commit().map_err(Error::index(&self.window.path))?;
+        self.index.wait_merging_threads().map_err(Error::index(&self.window.path))?;
         // tantivy syncs the folder before it renames `meta.json`, and the manifest counts on that name.
         super::manifest::sync_folder(&self.window.path)
     }

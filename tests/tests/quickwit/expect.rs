@@ -25,8 +25,8 @@ pub(super) fn check(found: &Value, expected: &Value, place: &str) -> Result<(), 
             if found.len() != values.len() {
                 return Err(format!("{place} has {} elements, not {}", found.len(), values.len()));
             }
-            let each = found.iter().zip(values).enumerate();
-            each.map(|(at, (found, expected))| check(found, expected, &format!("{place}[{at}]"))).collect()
+            let mut each = found.iter().zip(values).enumerate();
+            each.try_for_each(|(at, (found, expected))| check(found, expected, &format!("{place}[{at}]")))
         }
         expected => {
             let is_same = match (found.as_f64(), expected.as_f64()) {
@@ -64,8 +64,8 @@ fn holds(expression: &str, val: &Value) -> Result<bool, String> {
     for (sign, right) in [
         ("<=", (|a, b| a <= b) as fn(f64, f64) -> bool),
         (">=", |a, b| a >= b),
-        ("==", |a, b| a == b),
-        ("!=", |a, b| a != b),
+        ("==", |a, b| a.total_cmp(&b).is_eq()),
+        ("!=", |a, b| a.total_cmp(&b).is_ne()),
         ("<", |a, b| a < b),
         (">", |a, b| a > b),
     ] {

@@ -51,8 +51,9 @@ impl Step {
                 Value::Array(values) => values.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
                 value => value.to_string(),
             };
-            let escaped: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
-            query += &format!("{}{name}={escaped}", if path.contains('?') || !query.is_empty() { '&' } else { '?' });
+            let escaped: Vec<String> = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            query.push(if path.contains('?') || !query.is_empty() { '&' } else { '?' });
+            query.extend([name, "=", &escaped.concat()]);
         }
         format!("{path}{query}")
     }
@@ -60,8 +61,8 @@ impl Step {
     pub(super) fn body(&self, stored: &Value) -> (&'static str, Vec<u8>) {
         match (&self.ndjson, &self.json) {
             (Some(lines), _) => {
-                let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
-                ("application/x-ndjson", lines.into_bytes())
+                let lines: Vec<String> = lines.iter().map(|line| format!("{line}\n")).collect();
+                ("application/x-ndjson", lines.concat().into_bytes())
             }
             (None, Some(json)) => ("application/json", filled(json, stored).to_string().into_bytes()),
             (None, None) => ("application/json", Vec::new()),
@@ -117,7 +118,10 @@ pub(super) fn files(folder: &Path, name: &str, left_out: &[(&str, &str)]) -> Vec
     for path in paths {
         let file = path.file_name().unwrap().to_str().unwrap().to_owned();
         let whole = format!("{name}/{file}");
-        if file.starts_with('_') || !file.ends_with(".yaml") || left_out.iter().any(|(out, _)| *out == whole) {
+        if file.starts_with('_')
+            || path.extension().is_none_or(|extension| extension != "yaml")
+            || left_out.iter().any(|(out, _)| *out == whole)
+        {
             continue;
         }
         let mut steps = Vec::new();

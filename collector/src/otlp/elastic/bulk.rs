@@ -100,8 +100,8 @@ impl Bulk {
             bulk.items.push(item);
         }
         if !unnamed.is_empty() {
-            let wrong: String = unnamed.iter().take(10).map(|number| format!(" {number}: index is missing;")).collect();
-            let reason = format!("Validation Failed:{wrong}");
+            let wrong: Vec<_> = unnamed.iter().take(10).map(|number| format!("{number}: index is missing;")).collect();
+            let reason = format!("Validation Failed: {}", wrong.join(" "));
             return Err(Fault::new(StatusCode::BAD_REQUEST, "action_request_validation_exception", reason));
         }
         if bulk.items.is_empty() {

@@ -8,6 +8,18 @@
 mod compound;
 mod range;
 mod simple;
+
+fn pattern(name: &str, about: &Map<String, Json>) -> Result<Query, Fault> {
+    let (field, about) = field_of(name, about)?;
+    let value = value_of(name, about, &["value", "wildcard"])?;
+    let test = match name {
+        "prefix" => Test::Glob(format!("{}*", text::escaped(&value))),
+        "wildcard" => Test::Glob(value),
+        _ => Test::Regex(value),
+    };
+    Ok(any_column(field, &test))
+}
+
 #[cfg(test)]
 mod tests;
 mod text;
@@ -87,7 +99,7 @@ impl Compiler {
             "multi_match" => self.multi_match(about),
             "query_string" => self.query_string(about),
             "simple_query_string" => self.simple_query_string(about),
-            "prefix" | "wildcard" | "regexp" => self.pattern(name, about),
+            "prefix" | "wildcard" | "regexp" => pattern(name, about),
             "exists" => Ok(any_column(string(name, about, "field")?, &Test::Exists)),
             "range" => range::range(about, self.now),
             "ids" => {
@@ -118,17 +130,6 @@ impl Compiler {
         };
         self.count(values.len())?;
         Ok(or(values.iter().filter_map(scalar).map(|value| any_column(field, &Test::Is(value))).collect()))
-    }
-
-    fn pattern(&mut self, name: &str, about: &Map<String, Json>) -> Result<Query, Fault> {
-        let (field, about) = field_of(name, about)?;
-        let value = value_of(name, about, &["value", "wildcard"])?;
-        let test = match name {
-            "prefix" => Test::Glob(format!("{}*", text::escaped(&value))),
-            "wildcard" => Test::Glob(value),
-            _ => Test::Regex(value),
-        };
-        Ok(any_column(field, &test))
     }
 }
 

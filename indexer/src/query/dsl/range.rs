@@ -110,7 +110,7 @@ fn absolute(text: &str, format: &str, zone: &TimeZone) -> Option<i64> {
         && text.len() != 4
     {
         // A number of JSON may be written with a fraction.
-        return date(text).or_else(|| Some((millis * 1e6) as i64));
+        return date(text).or(Some((millis * 1e6) as i64));
     }
     let at = date(text)?;
     if has_zone(text) {

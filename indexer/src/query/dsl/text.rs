@@ -119,12 +119,11 @@ impl Compiler {
                     }
                 };
                 let queries: Vec<_> = found.into_iter().enumerate().map(of).collect();
-                match kind {
-                    Kind::All => and(queries),
-                    _ => {
-                        let least = minimum(least, queries.len(), 1)?;
-                        self.at_least(least, queries)?
-                    }
+                if kind == Kind::All {
+                    and(queries)
+                } else {
+                    let least = minimum(least, queries.len(), 1)?;
+                    self.at_least(least, queries)?
                 }
             }
         })
