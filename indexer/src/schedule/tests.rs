@@ -7,8 +7,8 @@ use weir_service::config::{Size, Span};
 use super::*;
 use crate::store::everything;
 
-fn scheduler(limits: Search) -> Scheduler {
-    Scheduler::new(&limits, &opentelemetry::metrics::noop::NoopMeterProvider::new().meter("test"))
+fn scheduler(limits: &Search) -> Scheduler {
+    Scheduler::new(limits, &opentelemetry::metrics::noop::NoopMeterProvider::new().meter("test"))
 }
 
 fn caller(who: u8) -> Caller {
@@ -35,7 +35,7 @@ fn work(budget: &Budget) -> Result<(), Limit> {
 
 #[tokio::test]
 async fn given_a_client_that_leaves_then_its_search_ends_and_the_next_has_its_turn() {
-    let searches = scheduler(Search { at_once: Some(1), ..Search::default() });
+    let searches = scheduler(&Search { at_once: Some(1), ..Search::default() });
     let (ended, end) = mpsc::channel();
     let caller = caller(1);
     let run = searches.run(&caller, move |budget| {
@@ -51,7 +51,7 @@ async fn given_a_client_that_leaves_then_its_search_ends_and_the_next_has_its_tu
 
 #[tokio::test]
 async fn given_heavy_searches_on_every_turn_then_a_light_one_is_answered_beside_them() {
-    let searches = scheduler(Search { at_once: Some(1), ..Search::default() });
+    let searches = scheduler(&Search { at_once: Some(1), ..Search::default() });
     let heavy: Vec<_> = (0..5)
         .map(|_| {
             let searches = searches.clone();
@@ -79,7 +79,7 @@ async fn given_a_search_beyond_a_limit_then_the_problem_names_it() {
         at_once: Some(1),
         ..Search::default()
     };
-    let searches = scheduler(limits);
+    let searches = scheduler(&limits);
     let told = async |work: fn(&Budget) -> Result<(), Limit>| {
         let problem = searches.run(&caller(1), work).await.unwrap_err();
         (problem.status, problem.detail)
@@ -99,7 +99,7 @@ async fn given_a_search_beyond_a_limit_then_the_problem_names_it() {
 
 #[test]
 fn given_as_many_requests_as_there_are_places_then_more_are_told_to_come_back_and_one_has_half() {
-    let searches = scheduler(Search { waiting: 4, ..Search::default() });
+    let searches = scheduler(&Search { waiting: 4, ..Search::default() });
     let mine = [searches.place(&caller(1)).unwrap(), searches.place(&caller(1)).unwrap()];
     let refused = searches.place(&caller(1)).unwrap_err();
     assert_eq!((refused.status, refused.retry_after), (429, Some(1)));

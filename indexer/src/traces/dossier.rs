@@ -182,12 +182,12 @@ mod tests {
     use crate::ingest::Signal;
     use crate::traces::testing::{Made, empty, get, get_with, store};
 
-    fn text(text: &str) -> Option<AnyValue> {
-        Some(AnyValue { value: Some(Attribute::StringValue(text.into())) })
+    fn text(text: &str) -> AnyValue {
+        AnyValue { value: Some(Attribute::StringValue(text.into())) }
     }
 
     fn pair(key: &str, value: &str) -> KeyValue {
-        KeyValue { key: key.into(), value: text(value), ..KeyValue::default() }
+        KeyValue { key: key.into(), value: Some(text(value)), ..KeyValue::default() }
     }
 
     /// A record of a pod for each trace id (0: none; 255: an XID error instead) and second.
@@ -196,7 +196,7 @@ mod tests {
             trace_id: if [0, 255].contains(trace) { Vec::new() } else { vec![*trace; 16] },
             attributes: if *trace == 255 { vec![pair("weir.gpu.xid", "79")] } else { Vec::new() },
             time_unix_nano: second * 1_000_000_000,
-            body: text(&format!("at {second}")),
+            body: Some(text(&format!("at {second}"))),
             ..LogRecord::default()
         };
         let pod = vec![pair("k8s.pod.name", "pod-1"), pair("k8s.node.name", "node-1")];

@@ -105,7 +105,7 @@ mod tests {
         let matcher = Matcher::new(&parse(query).unwrap(), 0).unwrap();
         let (mut out, mut at) = (String::new(), 0);
         for range in matcher.highlights(text) {
-            out.push_str(&format!("{}<{}>", &text[at..range.start], &text[range.clone()]));
+            out.extend([&text[at..range.start], "<", &text[range.clone()], ">"]);
             at = range.end;
         }
         out + &text[at..]
