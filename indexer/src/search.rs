@@ -190,6 +190,7 @@ pub fn page(
                 }
             }
         }
+        selection.budget.read(opened.bytes_read())?;
     }
     let lines = best.lines.into_values();
     let lines = if paging.oldest_first { lines.collect() } else { lines.rev().collect() };
@@ -263,6 +264,9 @@ pub fn histogram(
         }
         if !known.contains(&value) {
             if known.len() >= MAX_VALUES {
+                if !found.other.contains_key(&start) {
+                    groups.add(0)?;
+                }
                 *found.other.entry(start).or_default() += lines;
                 return Ok(());
             }
@@ -287,6 +291,7 @@ pub fn histogram(
         let lines = selection.open(&candidate)?;
         let matching = selection.matching(&*lines)?;
         if matching.is_empty() {
+            selection.budget.read(lines.bytes_read())?;
             continue;
         }
         if let Some(name) = split {

@@ -19,7 +19,7 @@ impl Fuzzy {
     }
 
     /// As many as Elasticsearch takes where a query names no number: none for two letters, one for up to five.
-    pub(crate) fn edits_of(word: &str) -> u8 {
+    pub fn edits_of(word: &str) -> u8 {
         match word.chars().count() {
             0..=2 => 0,
             3..=5 => 1,

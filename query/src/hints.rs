@@ -41,9 +41,15 @@ const WIDE: [(char, &str); 8] =
 
 /// Most hints of a query.
 const MOST: usize = 8;
+/// Most words of a query, and bytes, that are looked at.
+const MOST_TOKENS: usize = 64;
+const MOST_BYTES: usize = 4096;
 
 /// What a query's text may have meant.
 pub fn hints(text: &str) -> Vec<Hint> {
+    if text.len() > MOST_BYTES {
+        return Vec::new();
+    }
     let mut hints = Vec::new();
     let mut add = |message: String, query: String| {
         if hints.len() < MOST && hints.iter().all(|hint: &Hint| hint.message != message) {
@@ -61,7 +67,8 @@ pub fn hints(text: &str) -> Vec<Hint> {
         );
     }
     let tokens = tokens(text);
-    for (at, token) in tokens.iter().enumerate() {
+    // What is longer was made by a program.
+    for (at, token) in tokens.iter().enumerate().take(MOST_TOKENS) {
         let replaced = |by: &str| format!("{}{by}{}", &text[..token.start], &text[token.start + token.text.len()..]);
         let is_between = at > 0 && at + 1 < tokens.len();
         match token.text {

@@ -91,8 +91,9 @@ impl Matcher {
     /// Compiles a query; `now` (nanoseconds since the epoch) is what relative times in it mean.
     pub fn new(query: &Query, now: i64) -> Result<Self, CompileError> {
         let mut patterns = 0;
-        query.each_field(&mut |_, test| {
+        query.each_field(&mut |name, test| {
             patterns += usize::from(matches!(test, Test::Glob(_) | Test::Regex(_) | Test::Fuzzy(..)));
+            patterns += usize::from(name.contains('*'));
         });
         if patterns > MOST_PATTERNS {
             let text =

@@ -154,19 +154,24 @@ impl Node {
         self.lines
     }
 
+    /// Whether it can be made at all: ranges and filters have all of their buckets from the start.
+    pub(super) fn check(aggregations: &Aggregations) -> Result<(), Fault> {
+        if Self::bytes(aggregations) > MAX_BYTES { Err(too_many_buckets()) } else { Ok(()) }
+    }
+
     /// About the bytes that a node takes, before anything is in it.
     fn bytes(aggregations: &Aggregations) -> usize {
         let of = |aggregation: &Aggregation| {
-            size_of::<State>()
-                + match &aggregation.kind {
-                    Kind::Metric(Metric { of: Of::Cardinality, .. }) => Distinct::BYTES,
-                    Kind::Metric(Metric { of: Of::Percentiles { .. }, .. }) => Quantiles::BYTES,
-                    Kind::Range(ranges) => ranges.spans.len() * Self::bytes(&aggregation.inner),
-                    Kind::Filters(filters) => (filters.named.len() + 1) * Self::bytes(&aggregation.inner),
-                    _ => 0,
-                }
+            size_of::<State>().saturating_add(match &aggregation.kind {
+                Kind::Metric(Metric { of: Of::Cardinality, .. }) => Distinct::BYTES,
+                Kind::Metric(Metric { of: Of::Percentiles { .. }, .. }) => Quantiles::BYTES,
+                Kind::Range(ranges) => ranges.spans.len().saturating_mul(Self::bytes(&aggregation.inner)),
+                Kind::Filters(filters) => (filters.named.len() + 1).saturating_mul(Self::bytes(&aggregation.inner)),
+                _ => 0,
+            })
         };
-        size_of::<Self>() + aggregations.list().iter().map(|(_, aggregation)| of(aggregation)).sum::<usize>()
+        let sizes = aggregations.list().iter().map(|(_, aggregation)| of(aggregation));
+        sizes.fold(size_of::<Self>(), usize::saturating_add)
     }
 
     /// Counts a line in.

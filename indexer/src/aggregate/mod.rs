@@ -45,6 +45,9 @@ pub(crate) fn run(
         return Ok(answer);
     }
     let mut budget = Budget::default();
+    if let Err(fault) = Node::check(aggregations) {
+        return Ok(Err(fault));
+    }
     let mut root = Node::new(aggregations);
     let mut fault = None;
     selection

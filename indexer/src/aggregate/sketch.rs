@@ -52,7 +52,7 @@ impl Moments {
 
 impl Quantiles {
     /// About the bytes that one takes.
-    pub(super) const BYTES: usize = 2048;
+    pub(super) const BYTES: usize = 32 << 10;
 
     pub(super) fn new() -> Self {
         Self(DDSketch::new(Config::defaults()))

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use axum::extract::State;
-use axum::response::IntoResponse as _;
 use serde_json::json;
 use weir_service::auth::Access;
 use weir_service::http::{Parameter, Problem, Route, Routes};
@@ -43,5 +42,5 @@ async fn run(State(api): State<Api>, caller: Caller, params: Params) -> Answer {
         "took_ms": began.elapsed().as_millis() as u64,
         "indexed_until": weir_service::time::format(until),
     });
-    Ok(axum::Json(shown).into_response())
+    Ok(super::answer::json(place, &shown))
 }

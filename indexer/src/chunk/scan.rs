@@ -346,6 +346,9 @@ fn has_word(plain: &str, is_wanted: impl Fn(&str) -> bool) -> bool {
     found
 }
 
+/// Most words of a template and a phrase that are laid beside each other.
+const MOST_PLACES: usize = 100_000;
+
 /// Where in the template the phrase may stand, and which variables it then needs.
 fn rows(phrase: &Phrase, plain: &str) -> Verdict {
     let (mut words, mut places): (Vec<Result<String, usize>>, usize) = (Vec::new(), 0);
@@ -357,6 +360,9 @@ fn rows(phrase: &Phrase, plain: &str) -> Verdict {
             words.push(Ok(word.to_owned()));
         }
     });
+    if words.len().saturating_mul(phrase.words().len()) > MOST_PLACES {
+        return Verdict::Whole;
+    }
     let mut rows = Vec::new();
     'row: for row in words.windows(phrase.words().len()) {
         let mut needed = Vec::new();

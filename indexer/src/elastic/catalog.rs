@@ -67,6 +67,11 @@ pub(super) async fn field_caps(
     }))
 }
 
+/// Deepest nesting of names in a mapping.
+const MAX_DEPTH: usize = 20;
+/// Most names in all mappings of an answer.
+const MAX_NAMES: usize = 200_000;
+
 pub(super) async fn mapping(State(api): State<Api>, index: InPath, caller: Caller, uri: Uri) -> Response {
     shown(mappings(&api, index, &caller, &uri).await)
 }
@@ -76,12 +81,16 @@ async fn mappings(api: &Api, index: InPath, caller: &Caller, uri: &Uri) -> Resul
     let indices = Indices::read(index_of(index)?.as_deref().unwrap_or_default(), params.ignores_unavailable());
     let asked = Asked::new(Query::All, &indices)?;
     let (fields, indices) = fields_of(api, caller, indices, asked).await?;
+    if fields.len().saturating_mul(indices.len()) > MAX_NAMES {
+        return Err(Fault::argument("too many fields and indices: ask for fewer indices"));
+    }
     let mut root = json!({});
     for (name, kinds) in &fields {
         // Of several types, text takes all.
         let kind = kinds.iter().find(|kind| **kind == "keyword").or(kinds.first());
         let mut at = &mut root;
-        for key in name.split('.') {
+        // The last part has what would lie deeper.
+        for key in name.splitn(MAX_DEPTH, '.') {
             at = &mut at["properties"][key];
         }
         at["type"] = kind.copied().into();

@@ -207,7 +207,7 @@ impl Asked {
 
 /// The times that a query is bound to: from the first on, before the second.
 fn times(query: &Query, now: i64) -> (i64, i64) {
-    let read = |text: &str| weir_service::time::parse(text, now).ok();
+    let read = |text: &str| weir_service::time::parse_stretch(text, now).ok();
     match query {
         Query::And(queries) => queries
             .iter()
@@ -216,13 +216,13 @@ fn times(query: &Query, now: i64) -> (i64, i64) {
         Query::Field(name, Test::Range(low, high)) if name == "timestamp" => {
             let start = match low {
                 Bound::Open => None,
-                Bound::Including(text) => read(text),
-                Bound::Excluding(text) => read(text).map(|at| at.saturating_add(1)),
+                Bound::Including(text) => read(text).map(|(first, _)| first),
+                Bound::Excluding(text) => read(text).map(|(_, last)| last.saturating_add(1)),
             };
             let end = match high {
                 Bound::Open => None,
-                Bound::Including(text) => read(text).map(|at| at.saturating_add(1)),
-                Bound::Excluding(text) => read(text),
+                Bound::Including(text) => read(text).map(|(_, last)| last.saturating_add(1)),
+                Bound::Excluding(text) => read(text).map(|(first, _)| first),
             };
             (start.unwrap_or(i64::MIN), end.unwrap_or(i64::MAX))
         }

@@ -209,3 +209,25 @@ fn a_pattern_is_any_run_of_characters_at_each_star() {
         assert_eq!(like(pattern, name), is_like, "{pattern} {name}");
     }
 }
+
+#[test]
+fn given_days_as_bounds_then_the_times_are_those_of_whole_days() {
+    let day = 86_400_000_000_000;
+    let first = weir_service::time::parse("2026-01-01", 0).unwrap();
+    for (text, times) in [
+        ("timestamp:[2026-01-01 TO 2026-01-02]", (first, first + 2 * day)),
+        ("timestamp:>2026-01-01", (first + day, i64::MAX)),
+        ("timestamp:<2026-01-02", (i64::MIN, first + day)),
+        ("timestamp:<=2026-01-01 AND x", (i64::MIN, first + day)),
+    ] {
+        assert_eq!(super::times(&weir_query::parse(text).unwrap(), 0), times, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn given_ranges_within_ranges_without_end_then_they_are_refused() {
+    let ranges: Vec<Json> = (0..10_000).map(|to| json!({"to": to})).collect();
+    let of = |inner: Json| json!({"r": {"range": {"field": "n", "ranges": ranges}, "aggs": inner}});
+    let (status, answer) = ask("POST", "/elastic/_search", json!({"size": 0, "aggs": of(of(json!({})))})).await;
+    assert_eq!(status, 400, "{answer}");
+}

@@ -23,8 +23,10 @@ pub fn needs(query: &Query) -> Needs {
             Some(values) => any(values.into_iter().map(|value| field(name, |name| Needs::Field(name, value.clone())))),
             None => field(name, Needs::HasField),
         },
+        // A body's field that holds others, or null, is there and not listed.
+        Query::Field(name, Test::Exists) if name.starts_with("body.") => Needs::Anything,
         // What the empty text equals may be missing.
-        Query::All | Query::Not(_) | Query::Field(_, Test::Is(_)) => Needs::Anything,
+        Query::All | Query::Not(_) | Query::Field(_, Test::Is(_) | Test::Near(..)) => Needs::Anything,
         Query::Field(name, _) => field(name, Needs::HasField),
     }
 }
@@ -118,5 +120,19 @@ fn field(name: &str, need: impl Fn(String) -> Needs) -> Needs {
         ]),
         _ if name.starts_with("resource.") || name.starts_with("attributes.") => need(name.to_owned()),
         _ => Needs::Any(vec![need(format!("resource.{name}")), need(format!("attributes.{name}"))]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_there_without_being_listed_needs_nothing() {
+        for text in ["body.user:*", "service:\"\"", "NOT a", "*:x", "message:a", "a OR NOT b"] {
+            assert_eq!(needs(&weir_query::parse(text).unwrap()), Needs::Anything, "{text}");
+        }
+        let of_body = ["body.n", "attributes.body.n"].map(|name| Needs::HasField(name.to_owned()));
+        assert_eq!(needs(&weir_query::parse("body.n:>5").unwrap()), Needs::Any(of_body.into()));
     }
 }

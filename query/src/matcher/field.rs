@@ -69,14 +69,16 @@ impl FieldTest {
     /// What it reads of a line.
     pub fn reads(&self) -> Reads<'_> {
         match &self.of {
-            Of::Field(Field::Body | Field::OfBody(_)) => Reads::Body,
+            Of::Field(Field::Body) => Reads::Body,
             Of::Field(Field::Service | Field::Tenant | Field::Resource(_)) => Reads::Source,
             Of::Field(Field::Attribute(name)) => Reads::Attribute(name),
             Of::Field(Field::Either(name)) => Reads::SourceOrAttribute(name),
             Of::Field(Field::TraceId) => Reads::TraceId,
             Of::Field(Field::SpanId) => Reads::SpanId,
             Of::Field(Field::Severity | Field::SeverityText) => Reads::Severity,
-            Of::Field(Field::Message | Field::Timestamp) | Of::SpanOr(..) | Of::Names(_) => Reads::Line,
+            Of::Field(Field::OfBody(_) | Field::Message | Field::Timestamp) | Of::SpanOr(..) | Of::Names(_) => {
+                Reads::Line
+            }
         }
     }
 

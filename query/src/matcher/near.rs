@@ -3,7 +3,9 @@
 use crate::words::each_word;
 
 /// Most places of words in one text that are looked at.
-const MOST_PLACES: usize = 10_000;
+const MOST_PLACES: usize = 1_000;
+/// Most words of a phrase whose words may be moved.
+pub(super) const MOST_WORDS: usize = 32;
 
 /// Words that are moved by at most so many places in all to stand in a row.
 #[derive(Debug, Clone)]

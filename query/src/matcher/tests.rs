@@ -355,3 +355,13 @@ fn patterns_expressions_and_words_nearby_are_found_in_bodies() {
     let many = (0..200).map(|n| format!("a*{n}")).collect::<Vec<_>>().join(" OR ");
     assert!(Matcher::new(&parse(&many).unwrap(), 0).unwrap_err().to_string().contains("at most 128"));
 }
+
+#[test]
+fn queries_that_would_take_much_are_refused() {
+    let names = (0..200).map(|n| format!("a{n}*:x")).collect::<Vec<_>>().join(" OR ");
+    let near = format!("\"{}\"~5", "0 ".repeat(40));
+    for text in [names, near] {
+        assert!(Matcher::new(&parse(&text).unwrap(), 0).is_err(), "{text}");
+    }
+    assert_eq!(crate::hints(&"a=b ".repeat(60_000)), []);
+}

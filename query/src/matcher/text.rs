@@ -4,7 +4,7 @@ use ahash::AHashSet;
 use regex::Regex;
 use weir_service::terminal::shown_text;
 
-use super::near::Near;
+use super::near::{MOST_WORDS, Near};
 use crate::ast::Test;
 use crate::error::CompileError;
 use crate::fuzzy::Fuzzy;
@@ -44,6 +44,10 @@ impl TextTest {
             Test::Is(text) | Test::Near(text, 0) => Self::words_of(words(text), text),
             Test::Near(text, distance) => match words(text) {
                 found if found.len() < 2 => Self::words_of(found, text),
+                found if found.len() > MOST_WORDS => {
+                    let text = format!("a phrase whose words may be moved has at most {MOST_WORDS} words");
+                    return Err(CompileError(text));
+                }
                 found => Self::Near(Near::new(found, *distance)),
             },
             Test::Glob(pattern) if pattern::spans_words(pattern) => Self::Expression(pattern::glob(pattern, false)?),

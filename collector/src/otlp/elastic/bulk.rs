@@ -22,7 +22,7 @@ const MAX_INDEX: usize = 255;
 const MAX_ID: usize = 512;
 
 /// Room for what lies around a resource and a record in a value for the bus, in bytes.
-const AROUND: usize = 64;
+const AROUND: usize = 256;
 
 /// A request that was read: what its documents become, and what its answer says of each.
 #[derive(Debug, Default)]

@@ -25,6 +25,7 @@ mod tests;
 mod text;
 
 use serde_json::{Map, Value as Json};
+use weir_query::Fuzzy;
 use weir_query::ast::{Query, Test};
 use weir_service::elastic::Fault;
 
@@ -92,7 +93,8 @@ impl Compiler {
             "fuzzy" => {
                 let (field, about) = field_of(name, about)?;
                 let value = value_of(name, about, &["value"])?;
-                Ok(any_column(field, &Test::Fuzzy(value, edits(about.get("fuzziness"))?)))
+                let edits = edits(about.get("fuzziness"), &value)?;
+                Ok(any_column(field, &Test::Fuzzy(value, edits)))
             }
             "terms" => self.terms(about),
             "match" | "match_phrase" | "match_phrase_prefix" | "match_bool_prefix" => self.text(name, about),
@@ -134,9 +136,9 @@ impl Compiler {
 }
 
 /// How many letters may be changed: `AUTO`, or 0 to 2.
-fn edits(fuzziness: Option<&Json>) -> Result<u8, Fault> {
+fn edits(fuzziness: Option<&Json>, word: &str) -> Result<u8, Fault> {
     match fuzziness.and_then(scalar).as_deref() {
-        None | Some("AUTO") => Ok(2),
+        None | Some("AUTO") => Ok(Fuzzy::edits_of(word)),
         Some(text) => text
             .parse()
             .ok()

@@ -82,11 +82,11 @@ fn moment(text: &str, format: &str, zone: &TimeZone, now: i64, edge: Edge) -> Re
     } else {
         let (date_text, steps) = text.split_once("||").unwrap_or((text, ""));
         let start = absolute(date_text, format, zone).ok_or_else(wrong)?;
-        (start, steps, last_of(date_text, format, start))
+        (start, steps, last_of(date_text, format, start, zone))
     };
     let (mut at, mut rest) = (if steps.is_empty() && edge == Edge::Last { end } else { start }, steps);
     while !rest.is_empty() {
-        let (sign, behind) = rest.split_at(1);
+        let (sign, behind) = rest.split_at_checked(1).ok_or_else(wrong)?;
         let length = behind.find(['+', '-', '/']).unwrap_or(behind.len());
         let (step, next) = behind.split_at(length);
         at = match sign {
@@ -125,7 +125,7 @@ fn has_zone(text: &str) -> bool {
 }
 
 /// The last moment of what a date without a time names.
-fn last_of(text: &str, format: &str, start: i64) -> i64 {
+fn last_of(text: &str, format: &str, start: i64, zone: &TimeZone) -> i64 {
     let unit = match text.len() {
         _ if !format.is_empty() && format.contains("epoch") && text.bytes().all(|b| b.is_ascii_digit()) => {
             return start;
@@ -135,7 +135,7 @@ fn last_of(text: &str, format: &str, start: i64) -> i64 {
         10 if text.contains('-') => Unit::Day,
         _ => return start,
     };
-    let rounding = Rounding { step: Step::Calendar(unit), zone: TimeZone::UTC, offset: 0 };
+    let rounding = Rounding { step: Step::Calendar(unit), zone: zone.clone(), offset: 0 };
     rounding.next(start).saturating_sub(1)
 }
 

@@ -70,10 +70,13 @@ impl Reader<'_> {
     }
 
     fn term(&mut self, depth: usize) -> Option<Query> {
-        if let Some(rest) = self.rest.strip_prefix('-') {
-            self.rest = rest;
-            return self.term(depth).map(|query| Query::Not(Box::new(query)));
-        }
+        let dashes = self.rest.bytes().take_while(|byte| *byte == b'-').count();
+        self.rest = &self.rest[dashes..];
+        let query = self.plain_term(depth)?;
+        Some(if dashes % 2 == 1 { Query::Not(Box::new(query)) } else { query })
+    }
+
+    fn plain_term(&mut self, depth: usize) -> Option<Query> {
         if self.rest.starts_with('(') {
             self.rest = &self.rest[1..];
             return (depth < MAX_PARENTHESES).then(|| self.list(depth + 1));

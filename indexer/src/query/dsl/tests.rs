@@ -125,3 +125,21 @@ fn given_a_query_that_cannot_be_read_then_the_error_says_which() {
     let many = json!({"terms": {"a": (0..5000).collect::<Vec<_>>()}});
     assert!(Compiler::new(NOW).query(&many).unwrap_err().reason.contains("too_many_clauses"));
 }
+
+#[test]
+fn given_signs_without_end_or_dates_cut_within_a_character_then_they_are_read_or_refused() {
+    let search = |text: &str| compiled(&json!({"simple_query_string": {"query": text, "fields": ["message"]}}));
+    assert_eq!(search(&format!("{}a", "-".repeat(200_000))), search("a"));
+    assert_eq!(search("---a"), Query::Not(Box::new(search("a"))));
+    for wrong in ["now中", "2026-01-01||é", "now-1x"] {
+        assert!(Compiler::new(NOW).query(&json!({"range": {"@timestamp": {"gte": wrong}}})).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn given_a_day_of_a_zone_then_it_ends_with_that_zones_day() {
+    let day = json!({"gte": "2026-01-01", "lte": "2026-01-01", "time_zone": "+08:00"});
+    let Query::Field(_, Test::Range(low, high)) = compiled(&json!({"range": {"@timestamp": day}})) else { panic!() };
+    assert_eq!(low, Bound::Including("2025-12-31T16:00:00Z".to_owned()));
+    assert_eq!(high, Bound::Including("2026-01-01T15:59:59.999999999Z".to_owned()));
+}
