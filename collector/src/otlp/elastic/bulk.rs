@@ -11,6 +11,7 @@ use weir_proto::otlp::logs::v1::LogRecord;
 use weir_service::elastic::Fault;
 
 use super::document::{self, Document};
+use crate::otlp::Tenants;
 use crate::otlp::split::Sizes;
 use crate::otlp::wire::{field_len, put_bytes, put_head};
 
@@ -73,7 +74,7 @@ impl Action {
 
 impl Bulk {
     /// Reads a body. `index` is that of the path; `sizes` are what the topic takes. An error is one of the whole request.
-    pub(super) fn read(body: &[u8], index: Option<&str>, sizes: Sizes) -> Result<Self, Fault> {
+    pub(super) fn read(body: &[u8], index: Option<&str>, tenants: &Tenants, sizes: Sizes) -> Result<Self, Fault> {
         let mut bulk = Self { ids: rand::random(), ..Self::default() };
         if !body.is_empty() && !body.ends_with(b"\n") {
             return Err(Fault::argument("The bulk request must be terminated by a newline [\\n]"));
@@ -96,7 +97,7 @@ impl Bulk {
                 unnamed.push(bulk.items.len() + 1);
             }
             let mut item = Item { action, index: named.unwrap_or_default(), id, error: None };
-            item.error = bulk.add(&item, source, sizes).err();
+            item.error = bulk.add(&item, source, tenants, sizes).err();
             bulk.items.push(item);
         }
         if !unnamed.is_empty() {
@@ -111,7 +112,7 @@ impl Bulk {
         Ok(bulk)
     }
 
-    fn add(&mut self, item: &Item, source: Option<&[u8]>, sizes: Sizes) -> Result<(), Fault> {
+    fn add(&mut self, item: &Item, source: Option<&[u8]>, tenants: &Tenants, sizes: Sizes) -> Result<(), Fault> {
         check_index(&item.index)?;
         if item.id.as_ref().is_some_and(|id| id.len() > MAX_ID) {
             return Err(Fault::argument(format!("an _id has at most {MAX_ID} bytes")));
@@ -121,6 +122,10 @@ impl Bulk {
             return Err(Fault::argument(reason));
         };
         let Document { resource, record } = document::read(source, &item.index, item.id.as_deref())?;
+        // A shipper sends a batch again that is refused whole, and its other documents would wait for ever.
+        if let Err(foreign) = tenants.assign(&resource) {
+            return Err(Fault::new(StatusCode::FORBIDDEN, "security_exception", foreign.to_string()));
+        }
         let bytes = resource.len() + record.encoded_len() + AROUND;
         if bytes > sizes.alone || resource.len() + AROUND > sizes.batch / 2 {
             let reason = format!("the document takes {bytes} bytes, more than the {} that the bus takes", sizes.alone);

@@ -107,7 +107,7 @@ async fn taken(
     let reading = tokio::task::spawn_blocking(move || {
         let body = encoding.unpack(body, &mut share)?;
         share.grow(body.len() * RECORDS_OF_JSON)?;
-        let mut bulk = match Bulk::read(&body, index.as_deref(), sizes) {
+        let mut bulk = match Bulk::read(&body, index.as_deref(), &tenants, sizes) {
             Ok(bulk) => bulk,
             Err(fault) => return Ok(Err(fault)),
         };

@@ -9,6 +9,11 @@ use super::document;
 use super::*;
 use crate::otlp::tests::server::{Rig, start};
 
+/// Of a collector that asks nobody who they are.
+fn anyone() -> crate::otlp::Tenants {
+    crate::otlp::Tenants::new(&crate::options::TenantOptions::default(), weir_service::auth::Auth::off())
+}
+
 fn resource(document: &document::Document) -> Vec<(String, String)> {
     let resource = <Resource as prost::Message>::decode(&*document.resource).unwrap();
     resource.attributes.iter().map(|pair| (pair.key.clone(), shown(pair.value.as_ref()))).collect()
@@ -97,8 +102,9 @@ fn given_a_document_that_is_very_deep_then_it_is_taken_all_the_same() {
     }
     let document = json!({"message": "m", "deep": deep}).to_string();
     let lines = format!("{{\"index\":{{\"_index\":\"a\"}}}}\n{document}\n");
-    let mut bulk = Bulk::read(lines.as_bytes(), None, Sizes::of(Signal::Logs, weir_proto::MAX_SINGLE_BYTES)).unwrap();
-    let tenants = crate::otlp::Tenants::new(&crate::options::TenantOptions::default(), weir_service::auth::Auth::off());
+    let sizes = Sizes::of(Signal::Logs, weir_proto::MAX_SINGLE_BYTES);
+    let mut bulk = Bulk::read(lines.as_bytes(), None, &anyone(), sizes).unwrap();
+    let tenants = anyone();
     let split = split(Signal::Logs, &bulk.take_request(), &tenants, Sizes::of(Signal::Logs, 1 << 20)).unwrap();
     assert_eq!((split.accepted, bulk.has_errors()), (1, false));
 }
@@ -200,7 +206,7 @@ proptest::proptest! {
     fn no_bytes_make_the_reader_panic(lines: Vec<Vec<u8>>) {
         let mut body = b"{\"index\":{\"_index\":\"a\"}}\n".to_vec();
         body.extend(lines.join(&b'\n'));
-        let _ = Bulk::read(&body, Some("a"), Sizes::of(Signal::Logs, 1 << 20));
+        let _ = Bulk::read(&body, Some("a"), &anyone(), Sizes::of(Signal::Logs, 1 << 20));
         let _ = document::read(&body, "a", None);
     }
 }
