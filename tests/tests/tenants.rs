@@ -171,13 +171,13 @@ fn elastic() -> Vec<Case> {
         }),
         of(&Method::POST, plain("/api/v1/logs/aggregate", false)),
         of(&Method::DELETE, plain("/elastic/_search/scroll", false)),
-        plain("/elastic/_mapping", false),
-        plain("/elastic/{index}/_mapping", false),
-        plain("/elastic/{index}/_mappings", false),
+        plain("/elastic/_mapping", true),
+        case("/elastic/{index}/_mapping", true, |_| "/elastic/weir-logs/_mapping".to_owned()),
+        case("/elastic/{index}/_mappings", true, |_| "/elastic/weir-logs/_mappings".to_owned()),
         plain("/elastic/_cat/indices", false),
         plain("/elastic/_cat/indices/{index}", false),
         plain("/elastic/_resolve/index/{index}", false),
-        plain("/elastic/{index}", false),
+        case("/elastic/{index}", true, |_| "/elastic/weir-logs".to_owned()),
     ];
     for method in [Method::GET, Method::POST] {
         cases.extend(
@@ -188,8 +188,8 @@ fn elastic() -> Vec<Case> {
                 plain("/elastic/{index}/_count", false),
                 plain("/elastic/_msearch", false),
                 plain("/elastic/{index}/_msearch", false),
-                plain("/elastic/_field_caps", false),
-                plain("/elastic/{index}/_field_caps", false),
+                plain("/elastic/_field_caps", true),
+                case("/elastic/{index}/_field_caps", true, |_| "/elastic/weir-logs/_field_caps".to_owned()),
                 plain("/elastic/_search/scroll", false),
             ]
             .map(|case| of(&method, case)),
