@@ -66,7 +66,7 @@ impl Query {
 impl Test {
     /// Least and greatest number that the test takes, whose texts `read` makes numbers: first and last of those that a
     /// text stands for. All numbers, where it is a pattern or asks whether the field is there.
-    pub(crate) fn interval<E>(&self, read: impl Fn(&str) -> Result<(i64, i64), E>) -> Result<(i64, i64), E> {
+    pub fn interval<E>(&self, read: impl Fn(&str) -> Result<(i64, i64), E>) -> Result<(i64, i64), E> {
         let (low, high) = match self {
             Self::Is(text) => return read(text),
             Self::Range(low, high) => (low, high),

@@ -3,12 +3,9 @@
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
-use crate::fields::Kind;
+use crate::fields::{DEPTH, Kind};
 use crate::line::{Body, Line};
 use crate::number;
-
-/// Deepest nesting that is looked into.
-const DEPTH: usize = 16;
 
 /// The object that a body is; `None` where it is none.
 pub fn object(body: &Body) -> Option<Map<String, Json>> {

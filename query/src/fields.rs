@@ -8,7 +8,7 @@ use weir_proto::otlp::common::v1::any_value::Value;
 use weir_proto::otlp::common::v1::{AnyValue, ArrayValue, KeyValue};
 
 /// Deepest nesting that is looked into.
-const DEPTH: usize = 16;
+pub(crate) const DEPTH: usize = 16;
 
 /// What a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -249,7 +249,7 @@ impl<'a> Parser<'a> {
                 self.space();
             }
             if self.take("]") {
-                return Ok(if any.is_empty() { Query::Not(Box::new(Query::All)) } else { one_or(any, Query::Or) });
+                return Ok(if any.is_empty() { Query::nothing() } else { one_or(any, Query::Or) });
             }
             self.tests += 1;
             if self.tests > MAX_TESTS {

@@ -13,7 +13,7 @@ pub mod terms;
 mod tests;
 
 use weir_query::Matcher;
-use weir_query::line::{Line, LineId};
+use weir_query::line::Line;
 
 use self::decode::{Data, Head};
 pub use self::encode::Encoded;
@@ -49,11 +49,6 @@ pub fn take(head: &[u8], data: &[u8], wanted: &Bits) -> Result<Vec<Line>, Error>
 /// Event times of the lines.
 pub fn times(head: &[u8]) -> Result<Vec<i64>, Error> {
     Head::open(head)?.times()
-}
-
-/// Places of the lines on the bus.
-pub fn ids(head: &[u8], data: &[u8]) -> Result<Vec<LineId>, Error> {
-    Data::open(data)?.ids(Head::open(head)?.count)
 }
 
 /// The lines that match and whose times lie in `[start, end)`; `data` is opened where the head does not decide.

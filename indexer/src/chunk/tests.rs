@@ -9,6 +9,7 @@ use weir_proto::otlp::trace::v1::{Span, Status};
 use weir_query::line::{Body, Source};
 
 use super::*;
+use weir_query::line::LineId;
 
 fn value() -> impl Strategy<Value = Value> {
     prop_oneof![

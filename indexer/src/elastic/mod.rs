@@ -23,7 +23,7 @@ use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode, Uri};
 use serde_json::{Value as Json, json};
 use weir_query::Matcher;
-use weir_query::ast::{Bound, Query, Test};
+use weir_query::ast::{Query, Test};
 use weir_service::auth::Access;
 use weir_service::elastic::{Fault, answer};
 use weir_service::http::{Problem, Route, Routes};
@@ -207,26 +207,16 @@ impl Asked {
 
 /// The times that a query is bound to: from the first on, before the second.
 fn times(query: &Query, now: i64) -> (i64, i64) {
-    let read = |text: &str| weir_service::time::parse_stretch(text, now).ok();
+    let everything = (i64::MIN, i64::MAX);
     match query {
-        Query::And(queries) => queries
-            .iter()
-            .map(|query| times(query, now))
-            .fold((i64::MIN, i64::MAX), |a, b| (a.0.max(b.0), a.1.min(b.1))),
-        Query::Field(name, Test::Range(low, high)) if name == "timestamp" => {
-            let start = match low {
-                Bound::Open => None,
-                Bound::Including(text) => read(text).map(|(first, _)| first),
-                Bound::Excluding(text) => read(text).map(|(_, last)| last.saturating_add(1)),
-            };
-            let end = match high {
-                Bound::Open => None,
-                Bound::Including(text) => read(text).map(|(_, last)| last.saturating_add(1)),
-                Bound::Excluding(text) => read(text).map(|(first, _)| first),
-            };
-            (start.unwrap_or(i64::MIN), end.unwrap_or(i64::MAX))
+        Query::And(queries) => {
+            queries.iter().map(|query| times(query, now)).fold(everything, |a, b| (a.0.max(b.0), a.1.min(b.1)))
         }
-        _ => (i64::MIN, i64::MAX),
+        Query::Field(name, test @ Test::Range(..)) if name == "timestamp" => {
+            let within = test.interval(|text| weir_service::time::parse_stretch(text, now));
+            within.map_or(everything, |(first, last)| (first, last.saturating_add(1)))
+        }
+        _ => everything,
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json};
 use weir_query::ast::Query;
 use weir_service::elastic::Fault;
 
-use super::{Compiler, and, missing, nothing, or};
+use super::{Compiler, and, missing, or};
 
 /// Most ways to choose as many `should` clauses as `minimum_should_match` asks for.
 const MAX_CHOICES: usize = 1024;
@@ -47,7 +47,7 @@ impl Compiler {
         match least {
             0 => Ok(Query::All),
             1 => Ok(or(queries)),
-            _ if least > queries.len() => Ok(nothing()),
+            _ if least > queries.len() => Ok(Query::nothing()),
             _ if least == queries.len() => Ok(and(queries)),
             _ => {
                 let mut choices: Vec<Vec<usize>> = vec![Vec::new()];

@@ -84,7 +84,7 @@ impl Compiler {
         };
         match name.as_str() {
             "match_all" => Ok(Query::All),
-            "match_none" => Ok(nothing()),
+            "match_none" => Ok(Query::nothing()),
             "bool" => self.boolean(about),
             "constant_score" | "nested" | "function_score" | "script_score" => self.inner(name, about),
             "boosting" => self.query(about.get("positive").ok_or_else(|| missing(name, "positive"))?),
@@ -147,15 +147,10 @@ fn edits(fuzziness: Option<&Json>, word: &str) -> Result<u8, Fault> {
     }
 }
 
-/// What matches nothing.
-pub(super) fn nothing() -> Query {
-    Query::Not(Box::new(Query::All))
-}
-
 /// Any of these; of none, nothing.
 pub(super) fn or(mut queries: Vec<Query>) -> Query {
     match queries.len() {
-        0 => nothing(),
+        0 => Query::nothing(),
         1 => queries.remove(0),
         _ => Query::Or(queries),
     }

@@ -82,7 +82,7 @@ fn given_a_bool_then_as_many_clauses_must_match_as_elasticsearch_asks_for() {
     assert_eq!(should(json!(2), false), Query::Or(pairs.to_vec()));
     assert_eq!(should(json!("-34%"), false), should(json!(2), false));
     assert_eq!(should(json!(3), false), Query::And(vec![a.clone(), b.clone(), c.clone()]));
-    assert_eq!(should(json!(4), false), nothing());
+    assert_eq!(should(json!(4), false), Query::nothing());
     assert_eq!(should(Json::Null, false), Query::Or(vec![a, b, c]));
     assert_eq!(should(json!(0), true), is("body", "m"));
     assert_eq!(compiled(&json!({"bool": {}})), Query::All);
