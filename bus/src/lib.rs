@@ -472,10 +472,10 @@ impl Consumer {
     }
 
     /// Reads on from this position; [`Error::Unknown`] if the partition is not this consumer's.
-    pub async fn seek(&mut self, position: &Position) -> Result<(), Error> {
+    pub fn seek(&mut self, position: &Position) -> Result<(), Error> {
         match &mut self.inner {
             AnyConsumer::Embedded(consumer) => consumer.seek(position),
-            AnyConsumer::Kafka(consumer) => consumer.seek(position).await,
+            AnyConsumer::Kafka(consumer) => consumer.seek(position),
             AnyConsumer::Null(_) => Ok(()),
         }?;
         self.reads.next(position);

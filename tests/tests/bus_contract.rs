@@ -43,6 +43,8 @@ on_both_brokers![
     cases::a_record_keeps_key_headers_and_time,
     cases::keys_choose_partitions_as_kafka_does,
     cases::a_seek_right_after_the_assignment_counts,
+    cases::each_of_many_seeks_counts,
+    cases::who_leaves_before_it_reads_leaves_all_to_the_others,
     cases::fixed_partitions_are_read_from_their_positions,
     cases::two_members_share_and_older_commits_are_fenced,
     cases::what_was_not_committed_is_read_again,

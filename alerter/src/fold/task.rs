@@ -282,7 +282,7 @@ impl Member<'_> {
                 );
             }
             position.offset = if anew { low } else { position.offset.max(low) };
-            self.consumer.seek(&position).await?;
+            self.consumer.seek(&position)?;
             let mut source = self.task.source(position.offset);
             source.anew = anew;
             written.ranges.iter().for_each(|range| source.fold.restore(range));

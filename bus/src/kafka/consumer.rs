@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -30,6 +31,8 @@ pub(crate) struct Consumer {
     group: Option<Arc<str>>,
     /// What the owner was told that it has, and where it reads on; `None` is the committed position.
     assigned: HashMap<Partition, Option<i64>>,
+    /// librdkafka is to be told of `assigned` before it is asked for more.
+    moved: bool,
     /// A message that librdkafka gave together with a rebalance, which comes before it.
     held: Option<Message>,
     /// One name for each topic, shared by all messages.
@@ -93,7 +96,7 @@ impl Consumer {
         let config: Vec<_> = config.collect();
         let client = Some(Arc::new(broker.client(&config, Context::of_reader(reads))?));
         let (assigned, topics) = (HashMap::new(), HashMap::new());
-        Ok(Self { broker: broker.clone(), client, group: member, assigned, held: None, topics })
+        Ok(Self { broker: broker.clone(), client, group: member, assigned, moved: false, held: None, topics })
     }
 
     fn client(&self) -> Result<Arc<StreamConsumer<Context>>, Error> {
@@ -111,6 +114,7 @@ impl Consumer {
                 self.heard(&event);
                 return Ok(event);
             }
+            self.settle(&client)?;
             if client.context().events.lock().is_empty()
                 && let Some(held) = self.held.take()
                 && let Some(message) = self.admit(held)
@@ -161,10 +165,34 @@ impl Consumer {
         match event {
             Event::Assigned(partitions) => {
                 self.assigned = partitions.iter().map(|partition| (partition.clone(), None)).collect();
+                self.moved = true;
             }
-            Event::Revoked(_) => self.assigned.clear(),
+            Event::Revoked(_) => {
+                self.assigned.clear();
+                self.moved = false;
+            }
             Event::Batch(_) | Event::Idle => {}
         }
+    }
+
+    /// Begins to read where the owner wants to, with all that it said since it was told of its partitions: librdkafka
+    /// aborts if partitions are assigned a second time before it has stopped reading them as they were assigned first.
+    /// All are assigned, as its own seek fails on a partition that it has not begun to fetch.
+    fn settle(&mut self, client: &StreamConsumer<Context>) -> Result<(), Error> {
+        // A rebalance that has come since goes first; its event says so.
+        if !self.moved || !client.context().events.lock().is_empty() {
+            return Ok(());
+        }
+        let mut all = TopicPartitionList::with_capacity(self.assigned.len());
+        for (partition, offset) in &self.assigned {
+            let offset = offset.map_or(Offset::Invalid, Offset::Offset);
+            let added = all.add_partition_offset(&partition.topic, partition.partition, offset);
+            added.map_err(|error| kafka("a position", error))?;
+        }
+        client.assign(&all).map_err(|error| kafka("reading partitions", error))?;
+        client.context().awaited.store(false, Ordering::Release);
+        self.moved = false;
+        Ok(())
     }
 
     /// The message, if its partition is this consumer's; reading goes on behind it.
@@ -195,31 +223,17 @@ impl Consumer {
         }
     }
 
-    /// Assigns all partitions anew, each at its position: librdkafka's own seek fails on a partition that it has not
-    /// begun to fetch.
-    pub(crate) async fn seek(&mut self, to: &Position) -> Result<(), Error> {
-        let client = self.client()?;
-        if !self.assigned.contains_key(&to.partition) {
+    /// Reads on there from the next call of [`Self::next`].
+    pub(crate) fn seek(&mut self, to: &Position) -> Result<(), Error> {
+        let Some(next) = self.assigned.get_mut(&to.partition) else {
             let (topic, n) = (&to.partition.topic, to.partition.partition);
             return Err(Error::Unknown(format!("{topic}/{n} is not read by this consumer")));
-        }
-        self.assigned.insert(to.partition.clone(), Some(to.offset));
+        };
+        *next = Some(to.offset);
+        self.moved = true;
         // It lies behind its partition's position still, and is fetched again.
         self.held = None;
-        let mut all = TopicPartitionList::new();
-        for (partition, offset) in &self.assigned {
-            let offset = offset.map_or(Offset::Invalid, Offset::Offset);
-            let added = all.add_partition_offset(&partition.topic, partition.partition, offset);
-            added.map_err(|error| kafka("seeking", error))?;
-        }
-        let seek = move || {
-            // A rebalance that has come since goes first; its event says so.
-            if client.context().events.lock().is_empty() {
-                client.assign(&all).map_err(|error| kafka("seeking", error))?;
-            }
-            Ok(())
-        };
-        self.broker.blocking(seek).await
+        Ok(())
     }
 
     pub(crate) async fn commit(&self, positions: &[Position]) -> Result<(), Error> {
@@ -274,8 +288,18 @@ impl Consumer {
 impl Drop for Consumer {
     fn drop(&mut self) {
         if let Some(client) = self.client.take() {
+            client.context().leaving.store(true, Ordering::Release);
+            let leave = move || {
+                // It would wait for this for ever.
+                if client.context().awaited.load(Ordering::Acquire)
+                    && let Err(error) = client.unassign()
+                {
+                    tracing::debug!(%error, "Kafka: leaving a group");
+                }
+                drop(client);
+            };
             // Leaving a group asks the broker, and waits for it.
-            let left = std::thread::Builder::new().name("weir-bus-leave".to_owned()).spawn(move || drop(client));
+            let left = std::thread::Builder::new().name("weir-bus-leave".to_owned()).spawn(leave);
             if let Err(error) = left {
                 tracing::debug!(%error, "Kafka: leaving a group");
             }

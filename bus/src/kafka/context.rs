@@ -2,16 +2,18 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::RDKafkaRespErr;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, oneshot};
 
 use super::kafka;
@@ -27,6 +29,10 @@ pub(super) struct Context {
     trouble: Mutex<Option<Code>>,
     /// Rebalances that the owner was not told of yet.
     pub(super) events: Mutex<VecDeque<Event>>,
+    /// Partitions were dealt out, and librdkafka waits to be told where they are read on.
+    pub(super) awaited: AtomicBool,
+    /// Nothing is read any more.
+    pub(super) leaving: AtomicBool,
     /// Of a consumer: how far it has read, which is told how far it may.
     pub(super) reads: Option<Arc<Reads>>,
 }
@@ -124,12 +130,25 @@ impl ProducerContext for Context {
 }
 
 impl ConsumerContext for Context {
-    fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        match rebalance {
-            Rebalance::Assign(list) => self.events.lock().push_back(Event::Assigned(partitions(list))),
-            Rebalance::Revoke(list) => self.events.lock().push_back(Event::Revoked(partitions(list))),
-            Rebalance::Error(error) => tracing::warn!(%error, "Kafka: rebalance failed"),
+    /// Only tells of what is dealt out: the owner says first where it reads on (`Consumer::settle`).
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let dealt = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        if dealt && !self.leaving.load(Ordering::Acquire) {
+            self.awaited.store(true, Ordering::Release);
+            self.events.lock().push_back(Event::Assigned(partitions(list)));
+            return;
         }
+        match code {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
+                self.events.lock().push_back(Event::Revoked(partitions(list)));
+            }
+            _ if dealt => {}
+            other => tracing::warn!(code = %Code::from(other), "Kafka: rebalance failed"),
+        }
+        if let Err(error) = consumer.unassign() {
+            tracing::warn!(%error, "Kafka: giving partitions back");
+        }
+        self.awaited.store(false, Ordering::Release);
     }
 }
 

@@ -252,7 +252,7 @@ impl Reader {
             // What is no longer there is passed over: nobody waits for it.
             let place = next.unwrap_or(high).min(high);
             self.places.lock().insert(partition.clone(), place);
-            consumer.seek(&Position { partition, offset }).await?;
+            consumer.seek(&Position { partition, offset })?;
         }
         Ok(())
     }

@@ -137,12 +137,40 @@ pub(crate) async fn a_seek_right_after_the_assignment_counts(site: &Site) {
     let (partition, _) = send_all(&bus, (0..10).map(|n| record(&topic, "k", n.to_string()))).await.remove(0);
     let mut member = bus.group_consumer(&unique("seekers"), &[&topic]).unwrap();
     assert_eq!(assigned(&mut member).await.len(), 4);
-    member.seek(&Position { partition: partition.clone(), offset: 7 }).await.unwrap();
+    member.seek(&Position { partition: partition.clone(), offset: 7 }).unwrap();
     assert_eq!(read(&mut member, 3).await.iter().map(text).collect::<Vec<_>>(), ["7", "8", "9"]);
-    member.seek(&Position { partition: partition.clone(), offset: 2 }).await.unwrap();
+    member.seek(&Position { partition: partition.clone(), offset: 2 }).unwrap();
     assert_eq!(read(&mut member, 8).await[0].offset, 2);
-    let elsewhere = member.seek(&Position { partition: Partition::new("elsewhere", 0), offset: 0 }).await;
+    let elsewhere = member.seek(&Position { partition: Partition::new("elsewhere", 0), offset: 0 });
     assert!(matches!(elsewhere, Err(Error::Unknown(_))));
+}
+
+pub(crate) async fn each_of_many_seeks_counts(site: &Site) {
+    let (bus, topic) = site.with_topic("seeks").await;
+    let to = |partition| Record { partition: Some(partition), ..record(&topic, "k", partition.to_string()) };
+    send_all(&bus, (0..4).flat_map(|partition| [to(partition), to(partition), to(partition)])).await;
+    let mut member = bus.group_consumer(&unique("seekers"), &[&topic]).unwrap();
+    let partitions = assigned(&mut member).await;
+    for offset in [0, 2, 1] {
+        for partition in &partitions {
+            member.seek(&Position { partition: partition.clone(), offset }).unwrap();
+        }
+        let messages = read(&mut member, 4 * (3 - offset as usize)).await;
+        let (first, count) = (messages.iter().map(|message| message.offset).min(), messages.len());
+        assert_eq!((first, count), (Some(offset), 4 * (3 - offset as usize)), "{messages:?}");
+    }
+}
+
+pub(crate) async fn who_leaves_before_it_reads_leaves_all_to_the_others(site: &Site) {
+    let (bus, topic) = site.with_topic("leave").await;
+    send_all(&bus, (0..10).map(|n| record(&topic, &n.to_string(), "v"))).await;
+    let group = unique("leavers");
+    let mut first = bus.group_consumer(&group, &[&topic]).unwrap();
+    assert_eq!(assigned(&mut first).await.len(), 4);
+    drop(first);
+    let mut second = bus.group_consumer(&group, &[&topic]).unwrap();
+    assert_eq!(assigned(&mut second).await.len(), 4);
+    assert_eq!(read(&mut second, 10).await.len(), 10);
 }
 
 pub(crate) async fn fixed_partitions_are_read_from_their_positions(site: &Site) {
