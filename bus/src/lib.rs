@@ -378,6 +378,15 @@ impl Bus {
             AnyBroker::Null => Ok(Vec::new()),
         }
     }
+
+    /// Says how far a group has read that nobody is a member of, durably: for [`Bus::lag`] and the tools of the broker.
+    pub async fn publish(&self, group: &str, positions: &[Position]) -> Result<(), Error> {
+        match &self.broker {
+            AnyBroker::Embedded(broker) => broker.publish(group, positions).await,
+            AnyBroker::Kafka(broker) => broker.publish(group, positions).await,
+            AnyBroker::Null => Ok(()),
+        }
+    }
 }
 
 impl Producer {

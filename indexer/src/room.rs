@@ -1,7 +1,7 @@
 //! The room: reads fixed partitions of the bus into the stores, and serves the search API.
 //!
 //! **Delivery.** A position is the offset of the next record, and is committed by the store itself, with the chunks that
-//! lie before it ([`crate::store`]); the bus is told nothing. After a crash the records behind the last seal are read
+//! lie before it ([`crate::store`]); the bus is told of it for its tools alone. After a crash the records behind the last seal are read
 //! again, and are the same lines. A record that cannot be read is on [`topic::DEAD_LETTERS`], durably, before the
 //! position passes it. While the disk refuses a seal, reading stops when the head is full: nothing is dropped.
 
@@ -93,8 +93,20 @@ impl Handle {
     /// `/jaeger/api`.
     pub fn routes(&self) -> Routes {
         let logs = self.logs.clone();
+        let erase =
+            |path, about, store: &Arc<Store>| api::erase::routes(path, about, store.clone(), self.searches.clone());
         api::routes(Arc::new(move |tenants| logs.snapshot(tenants)), self.live.clone(), self.searches.clone())
             .merge(traces::routes(self.spans.clone(), self.logs.clone(), self.searches.clone()))
+            .merge(erase(
+                "/api/v1/logs/erase",
+                "Erases the log records that match, of all that arrived before",
+                &self.logs,
+            ))
+            .merge(erase(
+                "/api/v1/traces/erase",
+                "Erases the spans that match, of all that arrived before",
+                &self.spans,
+            ))
     }
 
     /// The log lines.

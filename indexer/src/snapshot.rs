@@ -6,6 +6,7 @@ use weir_query::Matcher;
 use weir_query::line::Line;
 
 use crate::bits::Bits;
+use crate::store::Gap;
 
 /// Lines of one source, in memory or on disk, with what is needed to pass over them unread.
 pub trait Lines: Send + Sync {
@@ -55,6 +56,10 @@ pub trait Snapshot: Send + Sync {
     }
     /// Everything that reached the bus before this time (nanoseconds since the epoch) is in the snapshot.
     fn indexed_until(&self) -> i64;
+    /// Where records that arrived in `[start, end)` may be missing, because they could not be read.
+    fn gaps(&self, _start: i64, _end: i64) -> Vec<Gap> {
+        Vec::new()
+    }
 }
 
 /// What a chunk must hold for a query to match in it; terms as [`weir_query::words`] and the store list them.

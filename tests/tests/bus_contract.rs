@@ -51,6 +51,7 @@ on_both_brokers![
     cases::a_transaction_shows_records_and_positions_at_once,
     cases::a_zombie_is_fenced,
     cases::lag_and_offsets_tell_the_truth,
+    cases::published_positions_are_the_lag_of_a_group,
     cases::what_is_sent_and_read_is_counted,
     cases::topics_are_made_grown_and_removed,
     cases::old_records_go_by_age,

@@ -66,6 +66,8 @@ fn table() -> Vec<Case> {
         in_body(case("/api/v1/logs/fields/{name}/values", true, |_| "/api/v1/logs/fields/service/values".to_owned())),
         in_body(plain("/api/v1/logs/tail", false)),
         in_body(plain("/api/v1/logs/export", true)),
+        of_form("/api/v1/logs/erase"),
+        of_form("/api/v1/traces/erase"),
         plain("/api/v1/traces/search", true),
         case("/api/v1/traces/{trace_id}", true, |t| format!("/api/v1/traces/{}", TRACES[t])),
         case("/api/v1/traces/{trace_id}/critical_path", true, |t| {

@@ -214,6 +214,11 @@ impl Broker {
         lag.collect()
     }
 
+    pub(crate) async fn publish(&self, group: &str, positions: &[crate::Position]) -> Result<(), Error> {
+        let (group, positions) = (Arc::from(group), positions.to_vec());
+        self.ask(|reply| Command::Publish { group, positions, reply }).await
+    }
+
     async fn committed(&self, group: &str, partitions: &[Partition]) -> Result<Vec<crate::Position>, Error> {
         let (group, partitions) = (Arc::from(group), partitions.to_vec());
         self.ask(|reply| Command::Committed { group, partitions, reply }).await

@@ -58,6 +58,11 @@ pub(super) enum Command {
         positions: Vec<Position>,
         reply: Reply<()>,
     },
+    Publish {
+        group: Arc<str>,
+        positions: Vec<Position>,
+        reply: Reply<()>,
+    },
     Committed {
         group: Arc<str>,
         partitions: Vec<Partition>,
@@ -166,6 +171,10 @@ impl Writer {
                 Ok(()) => self.batch.done.push(Done::Plain(reply, None)),
                 Err(error) => answer(reply, Err(error)),
             },
+            Command::Publish { group, positions, reply } => match self.put_positions(&group, &positions) {
+                Ok(()) => self.batch.done.push(Done::Plain(reply, None)),
+                Err(error) => answer(reply, Err(error)),
+            },
             Command::Flush { reply } => self.batch.done.push(Done::Plain(reply, None)),
             Command::Committed { group, partitions, reply } => {
                 self.write();
@@ -243,10 +252,14 @@ impl Writer {
 
     fn positions(&mut self, by: &Membership, positions: &[Position]) -> Result<(), Error> {
         self.shared.groups.lock().check(by, positions.iter().map(|position| &position.partition))?;
+        self.put_positions(&by.group, positions)
+    }
+
+    fn put_positions(&mut self, group: &str, positions: &[Position]) -> Result<(), Error> {
         let mut puts = Vec::with_capacity(positions.len());
         for position in positions {
             let part = self.shared.topics.part(&position.partition)?;
-            puts.push((meta::position_key(&by.group, part.id), Some(position.offset.to_le_bytes().to_vec())));
+            puts.push((meta::position_key(group, part.id), Some(position.offset.to_le_bytes().to_vec())));
         }
         self.batch.change.meta.extend(puts);
         Ok(())

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication, TopicResult};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
-use super::consumer::{committed, config};
+use super::consumer::{committed, config, list};
 use super::context::Context;
 use super::{ADMIN_TIMEOUT, Broker, kafka};
-use crate::{BATCH_OVERHEAD, Error, Lag, MAX_LARGE_MESSAGE_BYTES, Partition, TopicSpec};
+use crate::{BATCH_OVERHEAD, Error, Lag, MAX_LARGE_MESSAGE_BYTES, Partition, Position, TopicSpec};
 
 impl Broker {
     pub(super) fn admin(&self) -> Result<AdminClient<DefaultClientContext>, Error> {
@@ -122,6 +122,16 @@ impl Broker {
             lag.collect()
         };
         self.blocking(ask).await
+    }
+
+    pub(crate) async fn publish(&self, group: &str, positions: &[Position]) -> Result<(), Error> {
+        let (broker, group, positions) = (self.clone(), group.to_owned(), list(positions)?);
+        let publish = move || {
+            // It joins nothing: Kafka takes positions of anybody as long as the group has no members.
+            let client: BaseConsumer<Context> = broker.client(&config(&group), Context::of("writer of positions"))?;
+            client.commit(&positions, CommitMode::Sync).map_err(|error| kafka("publishing positions", error))
+        };
+        self.blocking(publish).await
     }
 }
 

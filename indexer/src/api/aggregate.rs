@@ -8,6 +8,7 @@ use weir_service::auth::Access;
 use weir_service::http::{Parameter, Problem, Route, Routes};
 
 use super::Api;
+use super::extent::Extent;
 use super::logs::{Answer, selection};
 use super::params::{END, Params, QUERY, START};
 use crate::aggregate::{self, Aggregations};
@@ -32,15 +33,15 @@ async fn run(State(api): State<Api>, caller: Caller, params: Params) -> Answer {
     let place = api.searches.place(&caller)?;
     let counted = api.run(&caller, &place, asked, move |snapshot, asked| {
         let counted = aggregate::run(snapshot, asked, &aggregations)?;
-        Ok((counted, snapshot.indexed_until()))
+        Ok((counted, Extent::of(snapshot, asked.start, asked.end)))
     });
-    let (counted, until) = counted.await?;
+    let (counted, extent) = counted.await?;
     let answer = counted.map_err(|fault| wrong(fault.reason))?;
-    let shown = json!({
+    let mut shown = json!({
         "count": answer.lines,
         "aggregations": answer.aggregations,
         "took_ms": began.elapsed().as_millis() as u64,
-        "indexed_until": weir_service::time::format(until),
     });
+    extent.show(&mut shown);
     Ok(super::answer::json(place, &shown))
 }

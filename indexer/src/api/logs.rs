@@ -12,6 +12,7 @@ use weir_query::line::{Line, LineId, Source};
 use weir_query::{Matcher, fields};
 use weir_service::http::Problem;
 
+use super::extent::Extent;
 use super::pages::{self, End, Format};
 use super::params::{Params, cursor, in_path};
 use super::{Api, answer, hit::hit};
@@ -60,7 +61,7 @@ fn hints(text: &str) -> Value {
     weir_query::hints(text).into_iter().map(hint).collect()
 }
 
-/// A page: `{"hits":[…],"next_cursor","took_ms","indexed_until","hints":[…]}`.
+/// A page: `{"hits":[…],"next_cursor","took_ms","hints":[…]}`, and its [`Extent`].
 struct Hits {
     /// Whose cursors they are.
     of: String,
@@ -90,12 +91,14 @@ impl Format for Hits {
     }
 
     fn tail(&self, end: &End) -> String {
-        let rest = json!({
+        let mut rest = json!({
             "next_cursor": end.next.map(|place| cursor(place, &self.of)),
             "took_ms": end.began.elapsed().as_millis() as u64,
-            "indexed_until": weir_service::time::format(end.indexed_until),
             "hints": self.hints,
         });
+        if let Some(extent) = &end.extent {
+            extent.show(&mut rest);
+        }
         // The rest of the object that the head began.
         rest.to_string().replacen('{', "],", 1)
     }
@@ -105,12 +108,13 @@ pub(super) async fn count(State(api): State<Api>, caller: Caller, params: Params
     let asked = selection(&params)?;
     let place = api.searches.place(&caller)?;
     api.wait(&caller, &params).await?;
-    let counted = api
-        .run(&caller, &place, asked, |snapshot, asked| Ok((search::count(snapshot, asked)?, snapshot.indexed_until())));
-    let (count, until) = counted.await?;
-    let until = weir_service::time::format(until);
-    let hints = hints(params.text("query").unwrap_or_default());
-    Ok(answer::json(place, &json!({"count": count, "indexed_until": until, "hints": hints})))
+    let counted = api.run(&caller, &place, asked, |snapshot, asked| {
+        Ok((search::count(snapshot, asked)?, Extent::of(snapshot, asked.start, asked.end)))
+    });
+    let (count, extent) = counted.await?;
+    let mut answer = json!({"count": count, "hints": hints(params.text("query").unwrap_or_default())});
+    extent.show(&mut answer);
+    Ok(answer::json(place, &answer))
 }
 
 /// `{"interval_seconds","buckets":[{"start","count"}]}`, and with `field` `"values":{…}` of its most frequent values (of
@@ -127,9 +131,9 @@ pub(super) async fn histogram(State(api): State<Api>, caller: Caller, params: Pa
     let counted = api.run(&caller, &place, asked, move |snapshot, asked| {
         let mut found = search::histogram(snapshot, asked, interval, split.as_deref())?;
         found.keep_largest(limit);
-        Ok((found, snapshot.indexed_until()))
+        Ok((found, Extent::of(snapshot, asked.start, asked.end)))
     });
-    let (Histogram { buckets, other }, until) = counted.await?;
+    let (Histogram { buckets, other }, extent) = counted.await?;
     let bucket = |(start, counts): (i64, BTreeMap<String, u64>)| {
         let other = other.get(&start).copied().unwrap_or(0);
         let count = counts.values().sum::<u64>() + other;
@@ -141,8 +145,9 @@ pub(super) async fn histogram(State(api): State<Api>, caller: Caller, params: Pa
         bucket
     };
     let buckets: Vec<Value> = buckets.into_iter().map(bucket).collect();
-    let until = weir_service::time::format(until);
-    Ok(answer::json(place, &json!({"interval_seconds": seconds, "buckets": buckets, "indexed_until": until})))
+    let mut answer = json!({"interval_seconds": seconds, "buckets": buckets});
+    extent.show(&mut answer);
+    Ok(answer::json(place, &answer))
 }
 
 pub(super) async fn fields(State(api): State<Api>, caller: Caller, params: Params) -> Answer {

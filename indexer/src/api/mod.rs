@@ -2,7 +2,9 @@
 
 mod aggregate;
 pub(crate) mod answer;
+pub(crate) mod erase;
 mod export;
+pub(crate) mod extent;
 pub(crate) mod hit;
 mod logs;
 mod pages;

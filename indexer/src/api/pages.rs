@@ -15,6 +15,7 @@ use weir_service::http::Problem;
 
 use super::Api;
 use super::answer::{self, Gone, Writer};
+use super::extent::Extent;
 use crate::schedule::{Caller, Place};
 use crate::search::{self, MAX_PAGE_BYTES, Paging, Selection};
 
@@ -34,8 +35,8 @@ pub(super) trait Format: Send + Sync + 'static {
 pub(super) struct End {
     /// The last line, where there are more behind it.
     pub(super) next: Option<search::Place>,
-    /// Everything that reached the bus before this was searched.
-    pub(super) indexed_until: i64,
+    /// `None` before the first part.
+    pub(super) extent: Option<Extent>,
     pub(super) began: Instant,
 }
 
@@ -58,7 +59,7 @@ struct Part {
     lines: usize,
     last: Option<search::Place>,
     more: bool,
-    indexed_until: i64,
+    extent: Extent,
 }
 
 /// Answers with the lines that `asked` and `paging` say. What is wrong before the first part is there is a problem;
@@ -72,7 +73,7 @@ pub(super) async fn answer<F: Format>(
     format: F,
 ) -> Result<Response, Problem> {
     let began = Instant::now();
-    let end = End { next: None, indexed_until: i64::MAX, began };
+    let end = End { next: None, extent: None, began };
     let format = std::sync::Arc::new(format);
     let mut pages = Pages { api, caller, place, asked, paging, format, is_first: true, end };
     let mut text = pages.format.head().into_bytes();
@@ -136,15 +137,18 @@ impl<F: Format> Pages<F> {
                 format.line(line, is_first && at == 0, &mut text);
             }
             let last = page.lines.last().map(|line| (line.time, line.id));
-            let indexed_until = snapshot.indexed_until();
-            Ok::<_, search::Error>(Part { text, lines: page.lines.len(), last, more: page.more, indexed_until })
+            let extent = Extent::of(snapshot.as_ref(), asked.start, asked.end);
+            Ok::<_, search::Error>(Part { text, lines: page.lines.len(), last, more: page.more, extent })
         });
         let part = part.await?;
         self.is_first &= part.lines == 0;
         self.paging.limit = self.paging.limit.saturating_sub(part.lines);
         self.paging.after = part.last.or(self.paging.after);
         // What was searched first may not have had what was searched last.
-        self.end.indexed_until = self.end.indexed_until.min(part.indexed_until);
+        self.end.extent = Some(match self.end.extent.take() {
+            Some(extent) => extent.and(part.extent),
+            None => part.extent,
+        });
         self.end.next = part.last.filter(|_| part.more);
         text.extend_from_slice(&part.text);
         Ok(!part.more || self.paging.limit == 0 || part.lines == 0)

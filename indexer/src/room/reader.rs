@@ -27,6 +27,12 @@ const PIECE_BYTES: usize = 2 << 20;
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often the bus is asked how far it goes.
 const LOOK: Duration = Duration::from_millis(500);
+/// Looks in a row that see less on the bus than was read: a new leader may know less for a moment.
+const LOOKS_AHEAD: usize = 10;
+/// How often positions are published, at most.
+const PUBLISH: Duration = Duration::from_secs(10);
+/// The group whose positions say what is on disk. Nobody is a member of it.
+const GROUP: &str = "weir-indexer";
 /// How often the bus is asked for new partitions.
 const RECOUNT: Duration = Duration::from_secs(30);
 
@@ -55,6 +61,24 @@ struct Meters {
     seal_failures: Counter<u64>,
     head: Gauge<u64>,
     lag: Gauge<u64>,
+}
+
+/// How far the bus was read.
+struct Look {
+    /// All that reached the bus before this time was read.
+    until: i64,
+    /// Records that were not.
+    lag: u64,
+    /// More was read of a partition than it has.
+    is_ahead: bool,
+}
+
+/// What the bus was told of.
+#[derive(Default)]
+struct Published {
+    positions: BTreeMap<i32, i64>,
+    at: Option<Instant>,
+    failed: bool,
 }
 
 /// The seal that runs, and when the next one is due.
@@ -163,6 +187,8 @@ impl Reader {
         let producer = self.bus.producer()?;
         self.health.ready();
         let mut counted = Instant::now();
+        let known = |partition: &i32| Some((*partition, self.store.position(*partition)?));
+        let mut expected: BTreeMap<i32, i64> = partitions.iter().filter_map(known).collect();
         while !shutdown.is_cancelled() {
             if !self.make_room(sealer, shutdown).await? {
                 continue;
@@ -178,6 +204,7 @@ impl Reader {
                 event = consumer.next(256, Duration::from_millis(200)) => event?,
             };
             if let Event::Batch(messages) = event {
+                self.follow(&messages, &mut expected).await?;
                 let mut rest = Arc::new(messages);
                 let mut from = 0;
                 while from < rest.len() {
@@ -210,28 +237,52 @@ impl Reader {
     /// removed: the one that was made anew is read from its beginning, where what came from a file and was read before
     /// is known.
     async fn meet(&self, partitions: &[i32]) -> Result<(), Error> {
-        for partition in partitions {
-            let Some(position) = self.store.position(*partition) else { continue };
-            let (low, high) = self.bus.offsets(&Partition::new(self.topic, *partition)).await?;
-            if position > high {
-                let (topic, partition) = (self.topic, *partition);
-                tracing::warn!(
-                    topic,
-                    partition,
-                    position,
-                    end = high,
-                    "the topic was made anew: reading it from its start"
-                );
-                self.meters.rewinds.add(1, &self.meters.signal);
-                self.store.seek(partition, low);
-            } else if position < low {
-                let (topic, partition, missed) = (self.topic, *partition, low - position);
-                tracing::warn!(topic, partition, position, missed, "the bus dropped records before they were read");
-                self.meters.missed.add(missed.unsigned_abs(), &self.meters.signal);
+        for &partition in partitions {
+            let Some(position) = self.store.position(partition) else { continue };
+            let (low, high) = self.bus.offsets(&Partition::new(self.topic, partition)).await?;
+            if position > high || position < low {
+                self.missed(partition, position, low);
                 self.store.seek(partition, low);
             }
         }
         Ok(())
+    }
+
+    /// Finds gaps in what was read: the bus goes on where it can when it has not what comes next. Offsets without records
+    /// (marks of transactions, what compaction took) are none.
+    async fn follow(&self, messages: &[Message], expected: &mut BTreeMap<i32, i64>) -> Result<(), Error> {
+        let mut lows = BTreeMap::new();
+        for message in messages {
+            let partition = message.partition.partition;
+            let Some(next) = expected.insert(partition, message.offset + 1) else { continue };
+            if message.offset < next {
+                self.missed(partition, next, message.offset);
+                self.store.miss(partition, next, message.offset);
+            } else if message.offset > next {
+                let low = match lows.get(&partition) {
+                    Some(low) => *low,
+                    None => *lows.entry(partition).or_insert(self.bus.offsets(&message.partition).await?.0),
+                };
+                let to = low.min(message.offset);
+                if to > next {
+                    self.missed(partition, next, to);
+                    self.store.miss(partition, next, to);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn missed(&self, partition: i32, position: i64, goes_on: i64) {
+        let topic = self.topic;
+        if goes_on > position {
+            let missed = goes_on.abs_diff(position);
+            tracing::warn!(topic, partition, position, missed, "the bus dropped records before they were read");
+            self.meters.missed.add(missed, &self.meters.signal);
+        } else {
+            tracing::warn!(topic, partition, position, goes_on, "the topic was made anew: reading it from its start");
+            self.meters.rewinds.add(1, &self.meters.signal);
+        }
     }
 
     /// Takes messages in; returns how many, and why the one behind them cannot be read.
@@ -362,13 +413,19 @@ impl Reader {
         }
     }
 
-    /// Says how far the bus was read, for ever.
+    /// Says how far the bus was read, until a partition ends before what was read of it: the topic was made anew.
     async fn look(&self, partitions: &[i32]) {
+        let (mut ahead, mut published) = (0, Published::default());
         loop {
             match self.progress(partitions).await {
-                Ok((until, lag)) => {
+                Ok(Look { until, lag, is_ahead }) => {
                     self.store.set_indexed_until(until);
                     self.meters.lag.record(lag, &self.meters.signal);
+                    ahead = if is_ahead { ahead + 1 } else { 0 };
+                    if ahead >= LOOKS_AHEAD {
+                        return;
+                    }
+                    self.publish(&mut published).await;
                 }
                 Err(error) => {
                     tracing::debug!(
@@ -382,17 +439,41 @@ impl Reader {
         }
     }
 
-    /// The time before which all that reached the bus was read, and the records that were not.
-    async fn progress(&self, partitions: &[i32]) -> Result<(i64, u64), Error> {
-        let (mut until, mut lag) = (i64::MAX, 0);
+    async fn progress(&self, partitions: &[i32]) -> Result<Look, Error> {
+        let mut look = Look { until: i64::MAX, lag: 0, is_ahead: false };
         for partition in partitions {
             let asked = now_unix_nano();
             let (low, high) = self.bus.offsets(&Partition::new(self.topic, *partition)).await?;
             let position = self.store.position(*partition).unwrap_or(low).max(low);
-            until = until.min(self.progress.lock().entry(*partition).or_default().until(asked, high, position));
-            lag += u64::try_from(high - position).unwrap_or(0);
+            let until = self.progress.lock().entry(*partition).or_default().until(asked, high, position);
+            look.until = look.until.min(until);
+            look.lag += u64::try_from(high - position).unwrap_or(0);
+            look.is_ahead |= position > high;
         }
-        Ok((until, lag))
+        Ok(look)
+    }
+
+    /// Tells the bus what is on disk, where that is news: the tools of Kafka show the lag of a group.
+    async fn publish(&self, last: &mut Published) {
+        let on_disk = self.store.on_disk();
+        if on_disk == last.positions || last.at.is_some_and(|at| at.elapsed() < PUBLISH) {
+            return;
+        }
+        let position =
+            |(&partition, &offset): (&i32, &i64)| Position { partition: Partition::new(self.topic, partition), offset };
+        let positions: Vec<_> = on_disk.iter().map(position).collect();
+        last.at = Some(Instant::now());
+        match self.bus.publish(GROUP, &positions).await {
+            Ok(()) => *last = Published { positions: on_disk, failed: false, ..*last },
+            Err(error) if last.failed => {
+                tracing::debug!(topic = self.topic, error = %whole(&error), "cannot publish positions");
+            }
+            Err(error) => {
+                let (topic, error) = (self.topic, whole(&error));
+                tracing::warn!(topic, group = GROUP, %error, "cannot publish positions: the group shows no lag");
+                last.failed = true;
+            }
+        }
     }
 }
 

@@ -147,6 +147,106 @@ async fn a_topic_that_was_made_anew_is_read_from_its_start() {
     running.await.unwrap().unwrap();
 }
 
+/// The gaps of the log lines, within ten seconds.
+async fn gaps(handle: &Handle) -> Vec<crate::store::Gap> {
+    tokio::time::timeout(Duration::from_secs(10), async {
+        loop {
+            let gaps = handle.logs().snapshot(&crate::store::everything()).gaps(i64::MIN, i64::MAX);
+            if gaps.iter().any(|gap| gap.before_ms.is_some()) {
+                return gaps;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn given_a_topic_that_is_made_anew_while_it_is_read_then_it_is_read_from_its_start_and_the_gap_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = context(folder.path());
+    let bus = Bus::open(&weir_bus::Options::default(), folder.path()).await.unwrap();
+    let send = async |body: &str| {
+        let producer = bus.producer().unwrap();
+        producer.send(Record { partition: Some(0), ..record(body) }).await.unwrap().await.unwrap();
+    };
+    let start = async || {
+        let room = Indexer::open(Options::default(), context.clone(), bus.clone()).await.unwrap();
+        let (handle, stop) = (room.handle(), CancellationToken::new());
+        (handle, stop.clone(), tokio::spawn(room.run(stop)))
+    };
+    bus.ensure_topics(&[bus.topic_spec(topic::LOGS)]).await.unwrap();
+    send("one").await;
+    send("two").await;
+    let (handle, stop, running) = start().await;
+    until(&handle, 2).await;
+    bus.delete_topic(topic::LOGS).await.unwrap();
+    bus.ensure_topics(&[bus.topic_spec(topic::LOGS)]).await.unwrap();
+    send("three").await;
+    until(&handle, 3).await;
+    let found = gaps(&handle).await;
+    assert_eq!((found.len(), found[0].reason(), found[0].records()), (1, crate::store::Reason::Remade, None));
+    assert!(found[0].after_ms.is_some() && found[0].after_ms <= found[0].before_ms, "{found:?}");
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    drop(handle);
+
+    let (handle, stop, running) = start().await;
+    assert_eq!(gaps(&handle).await, found);
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn given_records_that_the_bus_dropped_before_they_were_read_then_they_are_counted_and_shown_as_a_gap() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = context(folder.path());
+    let retention = weir_bus::Retention { size: Some(16 << 20), ..Default::default() };
+    let options = weir_bus::Options { retention, partitions: 1, ..Default::default() };
+    let bus = Bus::open(&options, folder.path()).await.unwrap();
+    bus.ensure_topics(&[bus.topic_spec(topic::LOGS)]).await.unwrap();
+    let send = async |body: &str| {
+        let producer = bus.producer().unwrap();
+        producer.send(Record { partition: Some(0), ..record(body) }).await.unwrap().await.unwrap();
+    };
+    send("one").await;
+    let start = async || {
+        let room = Indexer::open(Options::default(), context.clone(), bus.clone()).await.unwrap();
+        let (handle, stop) = (room.handle(), CancellationToken::new());
+        (handle, stop.clone(), tokio::spawn(room.run(stop)))
+    };
+    let (handle, stop, running) = start().await;
+    until(&handle, 1).await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    drop(handle);
+    let partition = Partition::new(topic::LOGS, 0);
+    let large = |n: u64| {
+        let mut state = n + 1;
+        let next = |_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            char::from(b'a' + (state >> 59) as u8 % 26)
+        };
+        (0..900_000).map(next).collect::<String>()
+    };
+    let mut sent = 0;
+    while bus.offsets(&partition).await.unwrap().0 < 2 {
+        send(&large(sent)).await;
+        sent += 1;
+        assert!(sent < 200, "the bus drops nothing");
+    }
+    let (handle, stop, running) = start().await;
+    let found = gaps(&handle).await;
+    let (low, _) = bus.offsets(&partition).await.unwrap();
+    let missed = found.iter().filter_map(crate::store::Gap::records).sum::<u64>();
+    assert!(missed >= 1 && missed < low as u64 && found[0].from == 1, "{found:?}, {low}");
+    let lag = async || bus.lag("weir-indexer", &[topic::LOGS]).await.unwrap()[0].committed;
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    assert_eq!(lag().await, Some(1), "what is on disk is told to the bus");
+}
+
 #[tokio::test]
 async fn peers_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();

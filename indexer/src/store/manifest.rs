@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::gaps::Gaps;
 use crate::Error;
 use crate::ingest::Marks;
 
@@ -26,6 +27,12 @@ pub(crate) struct Manifest {
     pub seal: u64,
     /// By partition, the offset of the first record that is not on disk.
     pub positions: BTreeMap<i32, i64>,
+    /// By partition, the time of the last record before that, in milliseconds since the epoch.
+    #[serde(default)]
+    pub times: BTreeMap<i32, i64>,
+    /// What was never read.
+    #[serde(default)]
+    pub gaps: Gaps,
     /// How far each file is on disk.
     pub marks: Marks,
     /// By folder, when a window was last written, in milliseconds since the epoch.
@@ -41,8 +48,8 @@ struct Format {
 
 impl Default for Manifest {
     fn default() -> Self {
-        let (positions, windows) = (BTreeMap::new(), BTreeMap::new());
-        Self { format: FORMAT, seal: 0, positions, marks: Marks::default(), windows }
+        let (positions, times, windows) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { format: FORMAT, seal: 0, positions, times, gaps: Gaps::default(), marks: Marks::default(), windows }
     }
 }
 

@@ -11,6 +11,8 @@
 //!
 //! One caller ingests; seals, snapshots and retention may run beside it.
 
+pub(crate) mod erase;
+mod gaps;
 mod manifest;
 mod retention;
 mod seal;
@@ -32,6 +34,8 @@ use weir_query::decode::Sources;
 use weir_query::line::{Line, Source};
 use weir_service::auth::Tenants;
 
+use self::gaps::Gaps;
+pub use self::gaps::{Gap, Reason};
 pub(crate) use self::manifest::FORMAT;
 use self::manifest::Manifest;
 pub use self::seal::{Sealed, Step};
@@ -52,12 +56,17 @@ pub struct Store {
     state: RwLock<State>,
     sealing: Mutex<seal::Sealing>,
     indexed_until: AtomicI64,
+    /// The positions of the last seal that counts.
+    on_disk: Mutex<BTreeMap<i32, i64>>,
 }
 
 /// How far the bus was read into the head.
 #[derive(Default)]
 struct Reading {
     positions: BTreeMap<i32, i64>,
+    /// By partition, the time of the last record, in milliseconds since the epoch.
+    times: BTreeMap<i32, i64>,
+    gaps: Arc<Gaps>,
     marks: Marks,
     sources: Sources,
     /// Something was read since the last seal.
@@ -70,6 +79,7 @@ struct State {
     head: Head,
     sealing: Head,
     views: Arc<Vec<View>>,
+    gaps: Arc<Gaps>,
 }
 
 /// What came of [`Store::ingest`].
@@ -112,8 +122,14 @@ impl Store {
             window.undo(manifest.seal + 1)?;
             windows.insert(name, window);
         }
-        let reading =
-            Reading { positions: manifest.positions.clone(), marks: manifest.marks.clone(), ..Reading::default() };
+        let reading = Reading {
+            positions: manifest.positions.clone(),
+            times: manifest.times.clone(),
+            gaps: Arc::new(manifest.gaps.clone()),
+            marks: manifest.marks.clone(),
+            ..Reading::default()
+        };
+        let (on_disk, gaps) = (Mutex::new(manifest.positions.clone()), reading.gaps.clone());
         let views = Arc::new(windows.values().map(Window::view).collect());
         let back = (keep.as_secs() / window.as_secs().max(1) + 1).min(64) as i64;
         Ok(Self {
@@ -122,9 +138,10 @@ impl Store {
             window,
             back,
             reading: Mutex::new(reading),
-            state: RwLock::new(State { views, ..State::default() }),
+            state: RwLock::new(State { views, gaps, ..State::default() }),
             sealing: Mutex::new(seal::Sealing::new(manifest, windows)),
             indexed_until: AtomicI64::new(0),
+            on_disk,
         })
     }
 
@@ -133,11 +150,25 @@ impl Store {
         self.reading.lock().positions.get(&partition).copied()
     }
 
-    /// Goes on at `offset` of a partition, since the bus has not what comes next.
+    /// By partition, the offset of the first record that would be read again after a crash.
+    pub fn on_disk(&self) -> BTreeMap<i32, i64> {
+        self.on_disk.lock().clone()
+    }
+
+    /// Goes on at `offset` of a partition, since the bus has not what comes next: that is a gap.
     pub fn seek(&self, partition: i32, offset: i64) {
+        let from = self.position(partition).unwrap_or(0);
+        self.miss(partition, from, offset);
+        self.reading.lock().positions.insert(partition, offset);
+    }
+
+    /// Of a partition comes `to` where `from` was to come, and what lies between cannot be read.
+    pub fn miss(&self, partition: i32, from: i64, to: i64) {
         let mut reading = self.reading.lock();
-        reading.positions.insert(partition, offset);
+        let after_ms = reading.times.get(&partition).copied();
+        Arc::make_mut(&mut reading.gaps).add(Gap { partition, from, to, after_ms, before_ms: None });
         reading.moved = true;
+        self.state.write().gaps = reading.gaps.clone();
     }
 
     /// Takes records in, up to the first that cannot be read. The lines are in the next snapshot.
@@ -183,7 +214,10 @@ impl Store {
         let batches: Vec<_> = by_source.into_iter().filter_map(|(_, lines)| Batch::new(lines)).map(Arc::new).collect();
         done.batches = batches.iter().map(|batch| batch.shared().clone()).collect();
         // Still under the lock of `reading`: a seal takes the head and the positions of the same moment.
-        self.state.write().head.extend(batches);
+        let mut state = self.state.write();
+        state.head.extend(batches);
+        state.gaps = reading.gaps.clone();
+        drop(state);
         done
     }
 
@@ -218,13 +252,19 @@ impl Store {
             views: state.views.clone(),
             tenants: tenants.clone(),
             indexed_until,
+            gaps: state.gaps.clone(),
         })
     }
 }
 
 impl Reading {
     fn pass(&mut self, message: &Message) {
-        self.positions.insert(message.partition.partition, message.offset + 1);
+        let partition = message.partition.partition;
+        self.positions.insert(partition, message.offset + 1);
+        self.times.insert(partition, message.timestamp_ms);
+        if self.gaps.waits(partition, message.offset) {
+            Arc::make_mut(&mut self.gaps).passed(partition, message.offset, message.timestamp_ms);
+        }
         self.moved = true;
     }
 }
@@ -236,6 +276,7 @@ struct Moment {
     /// Whose lines it has.
     tenants: Tenants,
     indexed_until: i64,
+    gaps: Arc<Gaps>,
 }
 
 impl Moment {
@@ -278,5 +319,9 @@ impl Snapshot for Moment {
 
     fn indexed_until(&self) -> i64 {
         self.indexed_until
+    }
+
+    fn gaps(&self, start: i64, end: i64) -> Vec<Gap> {
+        self.gaps.within(start, end)
     }
 }

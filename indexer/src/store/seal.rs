@@ -6,6 +6,7 @@ use std::sync::Arc;
 use weir_query::line::{Line, Source};
 
 use super::Store;
+use super::gaps::Gaps;
 use super::manifest::{FORMAT, Manifest, sync_folder};
 use super::window::{Window, Writer};
 use crate::Error;
@@ -72,8 +73,24 @@ impl Store {
 
     /// [`Store::seal`], which stops where `watch` fails: for tests of what a crash leaves behind.
     pub fn seal_watched(&self, now_ms: i64, watch: &mut dyn FnMut(Step) -> Result<(), Error>) -> Result<Sealed, Error> {
-        let mut sealing = self.sealing.lock();
-        let Sealing { manifest, windows, pending } = &mut *sealing;
+        self.seal_in(&mut self.sealing.lock(), now_ms, watch)
+    }
+
+    /// Ends a seal that failed before, so that all that the windows hold counts.
+    pub(super) fn finish_seal(&self, sealing: &mut Sealing, now_ms: i64) -> Result<(), Error> {
+        if sealing.pending.is_some() {
+            self.seal_in(sealing, now_ms, &mut |_| Ok(()))?;
+        }
+        Ok(())
+    }
+
+    fn seal_in(
+        &self,
+        sealing: &mut Sealing,
+        now_ms: i64,
+        watch: &mut dyn FnMut(Step) -> Result<(), Error>,
+    ) -> Result<Sealed, Error> {
+        let Sealing { manifest, windows, pending } = sealing;
         match pending {
             Some(job) if job.installed.is_some() => {}
             Some(job) => windows.values().try_for_each(|window| window.undo(job.manifest.seal))?,
@@ -91,6 +108,7 @@ impl Store {
         sync_folder(&self.root)?;
         watch(Step::Installed)?;
         *manifest = std::mem::take(&mut job.manifest);
+        *self.on_disk.lock() = manifest.positions.clone();
         *pending = None;
         let mut state = self.state.write();
         state.views = Arc::new(windows.values().map(Window::view).collect());
@@ -106,10 +124,14 @@ impl Store {
         }
         reading.moved = false;
         reading.marks.forget(now_ms);
+        let kept_ms = self.back.saturating_mul(i64::try_from(self.window.as_millis()).unwrap_or(i64::MAX));
+        Arc::make_mut(&mut reading.gaps).forget(now_ms.saturating_sub(kept_ms));
         let manifest = Manifest {
             format: FORMAT,
             seal: last.seal + 1,
             positions: reading.positions.clone(),
+            times: reading.times.clone(),
+            gaps: Gaps::clone(&reading.gaps),
             marks: reading.marks.clone(),
             windows: last.windows.clone(),
         };

@@ -527,3 +527,60 @@ proptest! {
         }
     }
 }
+
+fn erasure(query: &str) -> super::erase::Erasure {
+    let query = weir_query::parse(query).unwrap();
+    let (start, end) = (i64::MIN, i64::MAX);
+    let (matcher, needs) = (Matcher::new(&query, NOW).unwrap(), crate::query::needs(&query));
+    super::erase::Erasure { tenants: everything(), matcher, needs, start, end }
+}
+
+#[test]
+fn given_an_erasure_then_what_matches_is_gone_at_once_and_after_a_restart_and_the_rest_is_there_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.ingest(&[record(0, 0), record(1, 10)]);
+    store.seal(NOW).unwrap();
+    store.ingest(&[record(2, 20), record(3, 30)]);
+    store.seal(NOW).unwrap();
+    store.ingest(&[record(4, 40)]);
+    let before = store.snapshot(&everything());
+    let erased = store.erase(&erasure("attributes.n:(5 OR 16 OR 44)"), NOW).unwrap();
+    // The seal of 20 to 39 is as it was.
+    assert_eq!((erased.lines, erased.rewritten, erased.windows), (3, 13, 2), "{erased:?}");
+    let left: Vec<i64> = (0..50).filter(|n| ![5, 16, 44].contains(n)).collect();
+    assert_eq!(numbers(&store, &Needs::Anything), left);
+    let seen = before.candidates(&Needs::Anything, i64::MIN, i64::MAX).unwrap();
+    let lines: usize = seen.iter().map(|candidate| candidate.lines().unwrap().len()).sum();
+    assert_eq!(lines, 50, "a search that runs goes on");
+    drop(seen);
+    drop(before);
+    assert_eq!(store.erase(&erasure("attributes.n:(5 OR 16 OR 44)"), NOW).unwrap().windows, 0);
+    store.ingest(&[record(5, 50)]);
+    store.seal(NOW).unwrap();
+    drop(store);
+    let store = open(folder.path());
+    let left: Vec<i64> = (0..60).filter(|n| ![5, 16, 44].contains(n)).collect();
+    assert_eq!((numbers(&store, &Needs::Anything), store.position(0)), (left, Some(6)));
+    for entry in std::fs::read_dir(folder.path().join("windows")).unwrap() {
+        let index = tantivy::Index::open_in_dir(entry.unwrap().path()).unwrap();
+        let deleted = |meta: &tantivy::SegmentMeta| meta.num_deleted_docs();
+        assert_eq!(index.searchable_segment_metas().unwrap().iter().map(deleted).sum::<u32>(), 0);
+    }
+    let all = store.erase(&erasure("*"), NOW).unwrap();
+    assert_eq!((all.lines, all.rewritten), (57, 0));
+    assert!(numbers(&store, &Needs::Anything).is_empty() && all.bytes_after < all.bytes_before);
+}
+
+#[test]
+fn given_a_seal_that_failed_then_an_erasure_ends_it_first_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.ingest(&[record(0, 0)]);
+    let fails = |step| if step == Step::Committed { Err(Error::Chunk("the disk is full")) } else { Ok(()) };
+    store.seal_watched(NOW, &mut { fails }).unwrap_err();
+    store.ingest(&[record(1, 10)]);
+    assert_eq!(store.erase(&erasure("attributes.n:3"), NOW).unwrap().lines, 1);
+    let left: Vec<i64> = (0..20).filter(|n| *n != 3).collect();
+    assert_eq!(numbers(&store, &Needs::Anything), left);
+}

@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tantivy::columnar::Column;
-use tantivy::indexer::{LogMergePolicy, UserOperation};
+use tantivy::indexer::{LogMergePolicy, NoMergePolicy, UserOperation};
 use tantivy::schema::{FAST, Field, INDEXED, IndexRecordOption, STORED, Schema, TextFieldIndexing, TextOptions};
 use tantivy::store::{Compressor, ZstdCompressor};
 use tantivy::tokenizer::TextAnalyzer;
 use tantivy::{
-    DocAddress, DocId, Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, Searcher, SegmentReader,
-    TantivyDocument, Term,
+    DocAddress, DocId, DocSet as _, Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, Searcher,
+    SegmentReader, TERMINATED, TantivyDocument, Term,
 };
 use weir_query::Matcher;
 use weir_query::line::Line;
@@ -215,10 +215,38 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// Takes out all chunks of a seal but those that are added behind this.
+    pub(crate) fn delete(&self, seal: u64) {
+        self.index.delete_term(Term::from_field_u64(self.window.fields.seal, seal));
+    }
+
+    /// Makes all that was added and taken out durable; what was taken out is in no file then.
+    pub(crate) fn purge(mut self) -> Result<(), Error> {
+        self.add_group()?;
+        let mut purge = || -> tantivy::Result<()> {
+            // Else segments may be merged already that are to be.
+            self.index.set_merge_policy(Box::new(NoMergePolicy));
+            self.index.commit()?;
+            for segment in self.window.index.searchable_segment_metas()? {
+                if segment.num_deleted_docs() > 0 {
+                    self.index.merge(&[segment.id()]).wait()?;
+                }
+            }
+            self.index.garbage_collect_files().wait()?;
+            Ok(())
+        };
+        purge().map_err(Error::index(&self.window.path))?;
+        self.end()
+    }
+
     /// Makes all that was added durable, and merges segments where there are many.
     pub(crate) fn commit(mut self) -> Result<(), Error> {
         self.add_group()?;
         self.index.commit().map_err(Error::index(&self.window.path))?;
+        self.end()
+    }
+
+    fn end(self) -> Result<(), Error> {
         self.index.wait_merging_threads().map_err(Error::index(&self.window.path))?;
         // tantivy syncs the folder before it renames `meta.json`, and the manifest counts on that name.
         super::manifest::sync_folder(&self.window.path)
@@ -268,6 +296,40 @@ impl View {
                 Ok(())
             })
         })
+    }
+
+    /// Gives `each` the chunks that [`View::candidates`] finds, in the order in which they lie, and their seals.
+    pub(crate) fn sealed(
+        &self,
+        scope: Scope<'_>,
+        needs: &Needs,
+        (start, end): (i64, i64),
+        mut each: impl FnMut(u64, &dyn Lines) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut found = Vec::new();
+        self.each_segment(start, end, |segment| {
+            let docs = select::select(scope, needs, segment.reader, self.fields.terms)?;
+            let mut seals = vec![None; segment.reader.max_doc() as usize];
+            let index = segment.reader.inverted_index(self.fields.seal)?;
+            let mut terms = index.terms().stream()?;
+            while terms.advance() {
+                // As the index keeps numbers.
+                let Ok(seal) = terms.key().try_into().map(u64::from_be_bytes) else { continue };
+                let mut postings = index.read_postings_from_terminfo(terms.value(), IndexRecordOption::Basic)?;
+                while postings.doc() != TERMINATED {
+                    if let Some(of) = seals.get_mut(postings.doc() as usize) {
+                        *of = Some(seal);
+                    }
+                    postings.advance();
+                }
+            }
+            for doc in docs.iter() {
+                let seal = seals.get(doc as usize).copied().flatten();
+                found.extend(seal.and_then(|seal| Some((seal, segment.chunk(doc, start, end)?))));
+            }
+            Ok(())
+        })?;
+        found.iter().try_for_each(|(seal, chunk)| each(*seal, chunk))
     }
 
     /// A document with what is stored of a chunk in it.

@@ -14,6 +14,7 @@ use weir_service::time;
 
 use super::find::{self, Asked, By, Found, Rank};
 use super::{Api, duration, nanos};
+use crate::api::extent::Extent;
 use crate::api::params::{END, LIMIT, Params, START};
 use crate::schedule::Caller;
 use crate::snapshot::Needs;
@@ -39,16 +40,21 @@ pub(super) const PARAMETERS: [Parameter; 12] = [
 ];
 
 /// `{"traces":[{"trace_id","span":{…},"root_service","root_name","start","duration_ns","span_count","error_count",
-/// "services":[]}],"next_cursor","took_ms"}`. `span` is the first span in the order asked for that passes, and its trace
+/// "services":[]}],"next_cursor","took_ms"}` and its [`Extent`]. `span` is the first span in the order asked for that passes, and its trace
 /// stands at its place; the rest is of the spans that began at most an hour before or behind those that pass.
 pub(super) async fn search(State(api): State<Api>, caller: Caller, params: Params) -> Result<Json<Value>, Problem> {
     let began = Instant::now();
     let asked = asked(&params)?;
-    let (traces, next) =
-        api.run(&api.searching, &caller, move |snapshot, budget| find::find(snapshot, &asked, budget)).await?;
+    let found = api.run(&api.searching, &caller, move |snapshot, budget| {
+        let extent = Extent::of(snapshot, asked.range.0, asked.range.1);
+        Ok((find::find(snapshot, &asked, budget)?, extent))
+    });
+    let ((traces, next), extent) = found.await?;
     let traces: Vec<Value> = traces.iter().map(show).collect();
     let next = next.as_ref().map(cursor);
-    Ok(Json(json!({"traces": traces, "next_cursor": next, "took_ms": began.elapsed().as_millis() as u64})))
+    let mut answer = json!({"traces": traces, "next_cursor": next, "took_ms": began.elapsed().as_millis() as u64});
+    extent.show(&mut answer);
+    Ok(Json(answer))
 }
 
 fn show(found: &Found) -> Value {

@@ -320,6 +320,19 @@ pub(crate) async fn lag_and_offsets_tell_the_truth(site: &Site) {
     assert_eq!((of.committed, of.high), (Some(6), 10));
 }
 
+pub(crate) async fn published_positions_are_the_lag_of_a_group(site: &Site) {
+    let (bus, topic) = site.with_topic("published").await;
+    let group = unique("published");
+    let (partition, _) = send_all(&bus, (0..10).map(|n| record(&topic, "k", n.to_string()))).await.remove(0);
+    for offset in [7, 3] {
+        bus.publish(&group, &[Position { partition: partition.clone(), offset }]).await.unwrap();
+        let lag = bus.lag(&group, &[&topic]).await.unwrap();
+        let committed = |partition| lag.iter().find(|lag| lag.partition == partition).unwrap().committed;
+        assert_eq!(committed(partition.clone()), Some(offset));
+        assert_eq!(lag.iter().filter(|lag| lag.committed.is_some()).count(), 1);
+    }
+}
+
 pub(crate) async fn what_is_sent_and_read_is_counted(site: &Site) {
     let telemetry = weir_service::telemetry::Telemetry::detached().unwrap();
     let bus = site.open().await.measured(&telemetry.meter());

@@ -49,6 +49,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             for hint in page["hints"].as_array().into_iter().flatten() {
                 writeln!(std::io::stderr(), "hint: {}", hint_line(hint))?;
             }
+            for gap in page["gaps"].as_array().into_iter().flatten() {
+                writeln!(std::io::stderr(), "{}", gap_line(gap))?;
+            }
         }
         let hits = page["hits"].as_array().map(Vec::as_slice).unwrap_or_default();
         for hit in hits {
@@ -79,9 +82,33 @@ fn hint_line(hint: &Value) -> String {
     }
 }
 
+/// What cannot be found, as a line for people.
+fn gap_line(gap: &Value) -> String {
+    let time = |name, open: &str| match text(gap, name) {
+        "" => open.to_owned(),
+        time => plain(time),
+    };
+    let records = gap["records"].as_u64().map_or_else(|| "records".to_owned(), |records| format!("{records} records"));
+    let why = match text(gap, "reason") {
+        "dropped" => "the bus dropped them before they were read",
+        _ => "the topic was removed before it was read to its end",
+    };
+    let (start, end) = (time("start", "the beginning"), time("end", "now"));
+    format!("gap: {records} that arrived between {start} and {end} are missing, as {why}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gap_says_what_is_missing_and_why() {
+        let gap = serde_json::json!({"start": null, "end": "2026-01-02T03:04:05Z", "reason": "dropped", "records": 7});
+        let line = gap_line(&gap);
+        let want = "gap: 7 records that arrived between the beginning and 2026-01-02T03:04:05Z are missing, as the bus \
+                    dropped them before they were read";
+        assert_eq!(line, want);
+    }
 
     #[test]
     fn a_hint_shows_the_query_that_may_be_meant_where_there_is_one() {
