@@ -4,10 +4,12 @@
 
 pub mod alertmanager;
 mod bus;
+mod cache;
 pub mod certificates;
 mod data;
 mod disk;
 pub mod envoy;
+pub mod filebeat;
 mod gpus;
 mod http;
 pub mod kafka;

@@ -4,19 +4,16 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
-use rustix::fs::{FlockOperation, flock};
+use anyhow::Result;
 
+use crate::cache;
 use crate::maven::output;
 
 /// The folder of a virtual environment with these packages, which `name` identifies with their versions; made under a
 /// lock, so that tests that start at the same time install once. Needs `python3` with `venv`.
 pub fn environment(name: &str, packages: &[&str]) -> Result<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let cache = cache.or_else(|| Some(std::env::home_dir()?.join(".cache"))).context("no home folder")?.join("weir");
-    std::fs::create_dir_all(&cache)?;
-    let lock = File::create(cache.join(format!("{name}.lock")))?;
-    flock(&lock, FlockOperation::LockExclusive)?;
+    let cache = cache::folder()?;
+    let _lock = cache::lock(&cache, name)?;
     let folder = cache.join(name);
     let is_complete = folder.join("complete");
     if !is_complete.exists() {
