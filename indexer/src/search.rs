@@ -82,13 +82,13 @@ pub struct Page {
 }
 
 impl Selection {
-    /// Calls `each` with every line that is asked for.
+    /// Calls `each` with every line that is asked for, in any order.
     pub(crate) fn each(
         &self,
         snapshot: &dyn Snapshot,
         mut each: impl FnMut(&Line) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        for candidate in snapshot.candidates(&self.needs, self.start, self.end)? {
+        for candidate in self.tally(snapshot, |_| false)? {
             self.read(&candidate)?.iter().try_for_each(&mut each)?;
         }
         Ok(())
@@ -122,10 +122,7 @@ impl Selection {
 
     /// Counts what the index knows without reading lines, where `take` says yes; gives back what is to be read.
     fn tally(&self, snapshot: &dyn Snapshot, mut take: impl FnMut(&Counted) -> bool) -> Result<Vec<Candidate>, Error> {
-        Ok(match &self.exact {
-            Some(exact) => snapshot.tally(exact, &self.needs, self.start, self.end, &mut take)?,
-            None => snapshot.candidates(&self.needs, self.start, self.end)?,
-        })
+        Ok(snapshot.tally(self.exact.as_ref(), &self.needs, self.start, self.end, &mut take)?)
     }
 }
 
@@ -220,6 +217,11 @@ impl Best {
 
 /// Number of matching lines.
 pub fn count(snapshot: &dyn Snapshot, selection: &Selection) -> Result<u64, Error> {
+    Ok(count_up_to(snapshot, selection, u64::MAX)?.0)
+}
+
+/// Number of matching lines, and whether it is all of them: no more are read once there are more than `most`.
+pub(crate) fn count_up_to(snapshot: &dyn Snapshot, selection: &Selection, most: u64) -> Result<(u64, bool), Error> {
     let (start, end) = (selection.start, selection.end);
     let mut count = 0;
     let rest = selection.tally(snapshot, |counted| {
@@ -228,9 +230,12 @@ pub fn count(snapshot: &dyn Snapshot, selection: &Selection) -> Result<u64, Erro
         whole
     })?;
     for candidate in rest {
+        if count > most {
+            return Ok((count, false));
+        }
         count += selection.count(&candidate)?;
     }
-    Ok(count)
+    Ok((count, true))
 }
 
 /// Matching lines over time.

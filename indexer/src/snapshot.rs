@@ -42,11 +42,12 @@ pub trait Snapshot: Send + Sync {
     /// Head batches and chunks whose times meet `[start, end)` and that may hold a match of `needs` (a superset of those
     /// that do), by falling greatest time.
     fn candidates(&self, needs: &Needs, start: i64, end: i64) -> Result<Vec<Candidate>, crate::Error>;
-    /// [`Snapshot::candidates`] for counting: where the index knows the number of lines that match `exact` (the same query
-    /// as `needs`), it asks `take` first, and leaves out what that takes. What it does not know it asks nothing about.
+    /// [`Snapshot::candidates`] for what takes lines in any order: in the order in which they lie on disk, which is quicker
+    /// to read. Where the index knows from `exact` (the same query as `needs`) how many lines of a chunk match, it asks
+    /// `take` first, and leaves out what that takes, and where none match.
     fn tally(
         &self,
-        _exact: &Exact,
+        _exact: Option<&Exact>,
         needs: &Needs,
         start: i64,
         end: i64,
@@ -88,14 +89,24 @@ pub enum Needs {
     Any(Vec<Needs>),
 }
 
-/// A query whose matching lines the index can count: terms that all lines of a chunk share, and at most one that is
-/// listed with the number of lines that hold it, none of them under a hash.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Exact {
-    /// What the source must be; all of these.
-    pub source: Vec<Needs>,
-    /// What a line must hold.
-    pub line: Option<Needs>,
+/// A query as the index counts it: how many lines of a chunk match at least and at most. Where that is one number, no line
+/// is read.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Exact {
+    /// All lines.
+    All,
+    /// All lines of the chunks that are listed so, as all lines of a chunk have one source.
+    Source(Needs),
+    /// The lines that are listed so, by a term with their number, or by severities.
+    Lines(Needs),
+    /// None but lines of the chunks that may hold this.
+    AtMost(Needs),
+    /// Lines that match all of these.
+    And(Vec<Exact>),
+    /// Lines that match any of these.
+    Or(Vec<Exact>),
+    /// Lines that do not match this.
+    Not(Box<Exact>),
 }
 
 /// Lines of a chunk that match, counted.

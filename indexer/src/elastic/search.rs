@@ -137,18 +137,11 @@ impl Plan {
 
 /// How many lines match, as far as it is asked for.
 fn count(snapshot: &dyn Snapshot, selection: &Selection, track: Track) -> Result<(u64, &'static str), Error> {
-    let most = match track {
-        Track::UpTo(most) if selection.exact.is_none() => most,
-        _ => return Ok((search::count(snapshot, selection)?, "eq")),
-    };
-    let mut count = 0;
-    for candidate in snapshot.candidates(&selection.needs, selection.start, selection.end)? {
-        count += selection.count(&candidate)?;
-        if count > most {
-            return Ok((most, "gte"));
-        }
-    }
-    Ok((count, "eq"))
+    let most = if let Track::UpTo(most) = track { most } else { u64::MAX };
+    Ok(match search::count_up_to(snapshot, selection, most)? {
+        (count, true) => (count, "eq"),
+        (_, false) => (most, "gte"),
+    })
 }
 
 /// Runs a search, and gives its answer.

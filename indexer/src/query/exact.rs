@@ -1,58 +1,131 @@
-//! Queries that the index can count by itself.
+//! How many lines match, as far as the index knows it.
 
 use weir_query::ast::{Query, Test};
 use weir_query::matcher::listed;
-use weir_query::words;
+use weir_query::{severity, words};
 
+use super::needs::needs;
 use crate::chunk::terms;
 use crate::snapshot::{Exact, Needs};
 
-/// The query as the index counts it; `None` where it has to be decided line by line.
+/// Most terms whose numbers of lines are read: each is a number for every chunk.
+const MOST_TERMS: usize = 64;
+
+/// The query as the index counts it; `None` where every chunk has to be read.
 pub fn exact(query: &Query) -> Option<Exact> {
+    let exact = of(query);
+    (counts(&exact) && terms_of(&exact) <= MOST_TERMS).then_some(exact)
+}
+
+/// Whether some chunk's number may be known.
+fn counts(exact: &Exact) -> bool {
+    match exact {
+        Exact::All | Exact::Source(_) | Exact::Lines(_) => true,
+        Exact::AtMost(_) => false,
+        Exact::And(parts) => parts.iter().all(counts),
+        Exact::Or(parts) => parts.iter().any(counts),
+        Exact::Not(part) => **part != Exact::AtMost(Needs::Anything),
+    }
+}
+
+fn terms_of(exact: &Exact) -> usize {
+    match exact {
+        Exact::All | Exact::Source(_) | Exact::AtMost(_) => 0,
+        Exact::Lines(Needs::Severity(low, high)) => usize::from(high.saturating_sub(*low)),
+        Exact::Lines(_) => 1,
+        Exact::And(parts) | Exact::Or(parts) => parts.iter().map(terms_of).sum(),
+        Exact::Not(part) => terms_of(part),
+    }
+}
+
+fn of(query: &Query) -> Exact {
     match query {
-        Query::All => Some(Exact::default()),
-        Query::And(queries) => {
-            let mut all = Exact::default();
-            for query in queries {
-                let Exact { mut source, line } = exact(query)?;
-                all.source.append(&mut source);
-                if line.is_some() && all.line.is_some() {
-                    return None;
-                }
-                all.line = all.line.or(line);
-            }
-            Some(all)
+        Query::All => Exact::All,
+        Query::And(queries) => Exact::And(merged(queries, Needs::All)),
+        Query::Or(queries) => Exact::Or(merged(queries, Needs::Any)),
+        Query::Not(query) => Exact::Not(Box::new(of(query))),
+        Query::Field(name, test) => of_test(name, test).unwrap_or_else(|| Exact::AtMost(needs(query))),
+    }
+}
+
+/// The parts, of which those that are not counted become one.
+fn merged(queries: &[Query], join: fn(Vec<Needs>) -> Needs) -> Vec<Exact> {
+    let (mut parts, mut rest) = (Vec::new(), Vec::new());
+    for query in queries {
+        match of(query) {
+            Exact::AtMost(needs) => rest.push(needs),
+            part => parts.push(part),
         }
-        Query::Field(name, Test::Is(text)) if name == "body" => match words::words(text).as_slice() {
-            [word] if !words::is_hashed(word) => Some(of_line(Needs::Word(word.clone()))),
+    }
+    if !rest.is_empty() {
+        parts.push(Exact::AtMost(join(rest)));
+    }
+    parts
+}
+
+/// A condition whose lines are listed with their number, under no hash.
+fn of_test(name: &str, test: &Test) -> Option<Exact> {
+    match (name, test) {
+        ("body", Test::Is(text)) => match words::words(text).as_slice() {
+            [word] if !words::is_hashed(word) => Some(Exact::Lines(Needs::Word(word.clone()))),
             _ => None,
         },
-        Query::Field(name, Test::Is(value)) => {
+        ("severity", Test::Is(text)) if text.is_empty() => None,
+        ("severity", Test::Is(_) | Test::Range(..) | Test::Exists) => {
+            severity::levels(test).ok().map(|(low, high)| Exact::Lines(Needs::Severity(low, high)))
+        }
+        (name, Test::Is(value)) => {
             let [value] = listed(value).and_then(|values| <[String; 1]>::try_from(values).ok())?;
-            if terms::is_field_hashed(name, &value) || !terms::is_listed(name) {
+            // No line has the empty service or tenant.
+            if value.is_empty() {
                 return None;
             }
-            // No line has the empty service or tenant.
-            of_field(name, Needs::Field(name.clone(), value.clone())).filter(|_| !value.is_empty())
+            of_field(name, |name| {
+                let is_counted = !terms::is_field_hashed(&name, &value) && terms::is_listed(&name);
+                is_counted.then(|| Needs::Field(name, value.clone()))
+            })
         }
-        Query::Field(name, Test::Exists) if !terms::is_odd(name) => match name.as_str() {
-            "service" | "tenant" => None,
-            _ => of_field(name, Needs::HasField(name.clone())),
-        },
+        // They are listed where they are empty too.
+        ("service" | "tenant", Test::Exists) => None,
+        (name, Test::Exists) => of_field(name, |name| (!terms::is_odd(&name)).then_some(Needs::HasField(name))),
         _ => None,
     }
 }
 
-fn of_field(name: &str, need: Needs) -> Option<Exact> {
-    if name.contains('*') {
-        return None;
+/// The field by the names under which chunks list it.
+fn of_field(name: &str, need: impl Fn(String) -> Option<Needs>) -> Option<Exact> {
+    let of = |name: String| {
+        let is_of_source = matches!(name.as_str(), "service" | "tenant") || name.starts_with("resource.");
+        need(name).map(if is_of_source { Exact::Source } else { Exact::Lines })
+    };
+    match name {
+        _ if name.contains('*') || name.starts_with("body.") || terms::OF_SPANS.contains(&name) => None,
+        "service" | "tenant" | "trace_id" | "span_id" => of(name.to_owned()),
+        "trace.id" => of("trace_id".to_owned()),
+        "span.id" => of("span_id".to_owned()),
+        // Other fields of their own, and what is read by value.
+        "body" | "severity" | "severity_text" | "timestamp" | "@timestamp" | "message" | "log.level" | "duration"
+        | "duration_ms" | "end_timestamp" => None,
+        _ if name.starts_with("resource.") || name.starts_with("attributes.") => of(name.to_owned()),
+        _ => Some(Exact::Or(vec![of(format!("resource.{name}"))?, of(format!("attributes.{name}"))?])),
     }
-    if matches!(name, "service" | "tenant") || name.starts_with("resource.") {
-        return Some(Exact { source: vec![need], line: None });
-    }
-    (matches!(name, "trace_id" | "span_id") || name.starts_with("attributes.")).then(|| of_line(need))
 }
 
-fn of_line(need: Needs) -> Exact {
-    Exact { source: Vec::new(), line: Some(need) }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_chunk_can_be_counted_of_is_read_and_all_else_is_counted() {
+        for text in
+            ["\"a b\"", "id1234", "a AND \"b c\"", "attributes.n:>5", "NOT \":\"", "name:a", "message:a", "body:*"]
+        {
+            assert_eq!(exact(&weir_query::parse(text).unwrap()), None, "{text}");
+        }
+        for text in ["NOT \"a b\"", "NOT id1234", "a OR \"b c\"", "k:v", "severity:>=warn", "NOT n:>5", "a b"] {
+            assert!(exact(&weir_query::parse(text).unwrap()).is_some(), "{text}");
+        }
+        let many: Vec<String> = (0..100).map(|n| format!("w{n}")).collect();
+        assert_eq!(exact(&weir_query::parse(&many.join(" OR ")).unwrap()), None);
+    }
 }

@@ -304,15 +304,18 @@ impl Snapshot for Moment {
 
     fn tally(
         &self,
-        exact: &Exact,
-        _needs: &Needs,
+        exact: Option<&Exact>,
+        needs: &Needs,
         start: i64,
         end: i64,
         take: &mut dyn FnMut(&Counted) -> bool,
     ) -> Result<Vec<Candidate>, Error> {
+        if *needs == Needs::Nothing {
+            return Ok(Vec::new());
+        }
         let mut found = self.batches(start, end);
         for view in self.views.iter() {
-            view.tally(self.tenants.scope(), exact, start, end, take, &mut found)?;
+            view.tally(self.tenants.scope(), (exact, needs), (start, end), take, &mut found)?;
         }
         Ok(found)
     }

@@ -3,7 +3,7 @@
 use regex::bytes::Regex;
 use tantivy::postings::Postings as _;
 use tantivy::schema::{Field, IndexRecordOption};
-use tantivy::{DocId, DocSet as _, InvertedIndexReader, SegmentReader, TERMINATED};
+use tantivy::{DocSet as _, InvertedIndexReader, SegmentReader, TERMINATED};
 use weir_service::auth::Scope;
 
 use crate::bits::Bits;
@@ -19,31 +19,45 @@ pub(crate) fn select(scope: Scope<'_>, needs: &Needs, segment: &SegmentReader, f
     Ok(docs)
 }
 
-/// Calls `each` with every chunk of these tenants that matches, and the number of its lines that do; `None` for all of them.
-pub(crate) fn tally(
-    scope: Scope<'_>,
+/// How many lines of a chunk match at least and at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    least: u16,
+    most: u16,
+}
+
+impl Bounds {
+    /// The number, where it is known.
+    pub(crate) fn known(self) -> Option<u64> {
+        (self.least == self.most).then_some(self.least.into())
+    }
+
+    fn between(least: u16, most: u16) -> Self {
+        Self { least, most }
+    }
+
+    fn and(self, other: Self, count: u16) -> Self {
+        Self::between((self.least.saturating_add(other.least)).saturating_sub(count), self.most.min(other.most))
+    }
+
+    fn or(self, other: Self, count: u16) -> Self {
+        Self::between(self.least.max(other.least), self.most.saturating_add(other.most).min(count))
+    }
+
+    fn not(self, count: u16) -> Self {
+        Self::between(count.saturating_sub(self.most), count.saturating_sub(self.least))
+    }
+}
+
+/// By document of a segment, what the index knows of how many lines match. `counts` are its documents' numbers of lines.
+pub(crate) fn bounds(
     exact: &Exact,
+    counts: &[u16],
     segment: &SegmentReader,
     field: Field,
-    mut each: impl FnMut(DocId, Option<u32>) -> tantivy::Result<()>,
-) -> tantivy::Result<()> {
+) -> tantivy::Result<Vec<Bounds>> {
     let index = segment.inverted_index(field)?;
-    let selection = Selection { index: &index, len: segment.max_doc() };
-    let mut docs = Bits::all(selection.len);
-    for need in &exact.source {
-        docs.and(&selection.docs(need)?);
-    }
-    selection.keep(scope, &mut docs)?;
-    let Some(line) = &exact.line else { return docs.iter().try_for_each(|doc| each(doc, None)) };
-    let Some(info) = term(line).map(|term| index.terms().get(term)).transpose()?.flatten() else { return Ok(()) };
-    let mut postings = index.read_postings_from_terminfo(&info, IndexRecordOption::WithFreqs)?;
-    while postings.doc() != TERMINATED {
-        if docs.contains(postings.doc()) {
-            each(postings.doc(), Some(postings.term_freq()))?;
-        }
-        postings.advance();
-    }
-    Ok(())
+    Selection { index: &index, len: segment.max_doc() }.bounds(exact, counts)
 }
 
 /// The one term that chunks are listed under for this; `None` if it is not one.
@@ -66,6 +80,73 @@ struct Selection<'a> {
 }
 
 impl Selection<'_> {
+    fn bounds(&self, exact: &Exact, counts: &[u16]) -> tantivy::Result<Vec<Bounds>> {
+        let all = || counts.iter().map(|count| Bounds::between(*count, *count));
+        let none = || vec![Bounds::between(0, 0); counts.len()];
+        let of_docs = |docs: &Bits, bounds: fn(u16) -> Bounds| {
+            let mut found = none();
+            for doc in docs.iter() {
+                if let (Some(found), Some(count)) = (found.get_mut(doc as usize), counts.get(doc as usize)) {
+                    *found = bounds(*count);
+                }
+            }
+            found
+        };
+        let fold = |parts: &[Exact], first: Vec<Bounds>, join: fn(Bounds, Bounds, u16) -> Bounds| {
+            parts.iter().try_fold(first, |mut joined, part| {
+                for ((a, b), count) in joined.iter_mut().zip(self.bounds(part, counts)?).zip(counts) {
+                    *a = join(*a, b, *count);
+                }
+                Ok::<_, tantivy::TantivyError>(joined)
+            })
+        };
+        Ok(match exact {
+            Exact::All => all().collect(),
+            Exact::Source(need) => of_docs(&self.docs(need)?, |count| Bounds::between(count, count)),
+            Exact::AtMost(need) => of_docs(&self.docs(need)?, |count| Bounds::between(0, count)),
+            Exact::Lines(need) => self.frequencies(need, none())?,
+            Exact::And(parts) => fold(parts, all().collect(), Bounds::and)?,
+            Exact::Or(parts) => fold(parts, none(), Bounds::or)?,
+            Exact::Not(part) => {
+                let part = self.bounds(part, counts)?;
+                part.into_iter().zip(counts).map(|(bounds, count)| bounds.not(*count)).collect()
+            }
+        })
+    }
+
+    /// How many lines hold the term, or have one of the severities.
+    fn frequencies(&self, need: &Needs, mut lines: Vec<Bounds>) -> tantivy::Result<Vec<Bounds>> {
+        let mut add = |term: &str| -> tantivy::Result<()> {
+            let Some(info) = self.index.terms().get(term)? else { return Ok(()) };
+            let mut postings = self.index.read_postings_from_terminfo(&info, IndexRecordOption::WithFreqs)?;
+            while postings.doc() != TERMINATED {
+                if let Some(bounds) = lines.get_mut(postings.doc() as usize) {
+                    let sum = bounds.least.saturating_add(u16::try_from(postings.term_freq()).unwrap_or(u16::MAX));
+                    *bounds = Bounds::between(sum, sum);
+                }
+                postings.advance();
+            }
+            Ok(())
+        };
+        match need {
+            // A line has one of them.
+            Needs::Severity(low, high) => {
+                let mut term = String::new();
+                for number in *low..=*high {
+                    term.clear();
+                    terms::put_severity(&mut term, number);
+                    add(&term)?;
+                }
+            }
+            need => {
+                if let Some(term) = term(need) {
+                    add(&term)?;
+                }
+            }
+        }
+        Ok(lines)
+    }
+
     /// Takes out what is not of these tenants, exactly.
     fn keep(&self, scope: Scope<'_>, docs: &mut Bits) -> tantivy::Result<()> {
         if matches!(scope, Scope::All) {
@@ -213,3 +294,6 @@ fn is_listed(field: &str) -> bool {
         || field.starts_with("resource.")
         || field.starts_with("attributes.")
 }
+
+#[cfg(test)]
+mod tests;

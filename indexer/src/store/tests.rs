@@ -16,18 +16,18 @@ use weir_query::Matcher;
 use super::*;
 use crate::search::{self, Selection};
 
-const DAY: i64 = 86_400_000;
-const NOW: i64 = 20_000 * DAY;
+pub(super) const DAY: i64 = 86_400_000;
+pub(super) const NOW: i64 = 20_000 * DAY;
 
-fn any_value(value: Value) -> AnyValue {
+pub(super) fn any_value(value: Value) -> AnyValue {
     AnyValue { value: Some(value) }
 }
 
-fn pair(key: &str, value: Value) -> KeyValue {
+pub(super) fn pair(key: &str, value: Value) -> KeyValue {
     KeyValue { key: key.into(), value: Some(any_value(value)), ..KeyValue::default() }
 }
 
-fn resource(service: &str) -> Resource {
+pub(super) fn resource(service: &str) -> Resource {
     Resource { attributes: vec![pair("service.name", Value::StringValue(service.into()))], ..Resource::default() }
 }
 
@@ -59,7 +59,7 @@ fn record(offset: i64, first: i64) -> Message {
     }
 }
 
-fn open(root: &Path) -> Store {
+pub(super) fn open(root: &Path) -> Store {
     Store::open(root.into(), Signal::Logs, Duration::from_hours(24), Duration::from_hours(7 * 24)).unwrap()
 }
 

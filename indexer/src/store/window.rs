@@ -276,25 +276,34 @@ impl View {
         })
     }
 
-    /// Offers what the index counts of `exact` to `take`; chunks that it does not take are added to `found`.
+    /// Offers what the index counts of `exact` to `take`. Chunks that it does not take, or whose count the index does not
+    /// know, are added to `found` where they may hold a match of `needs`, in the order in which they lie on disk.
     pub(crate) fn tally(
         &self,
         scope: Scope<'_>,
-        exact: &Exact,
-        start: i64,
-        end: i64,
+        (exact, needs): (Option<&Exact>, &Needs),
+        (start, end): (i64, i64),
         take: &mut dyn FnMut(&Counted) -> bool,
         found: &mut Vec<Candidate>,
     ) -> Result<(), Error> {
         self.each_segment(start, end, |segment| {
-            select::tally(scope, exact, segment.reader, self.fields.terms, |doc, lines| {
-                let Some(chunk) = segment.chunk(doc, start, end) else { return Ok(()) };
-                let lines = lines.map_or(chunk.count as u64, u64::from);
-                if !take(&Counted { min: chunk.min, max: chunk.max, lines }) {
+            let docs = select::select(scope, needs, segment.reader, self.fields.terms)?;
+            let bounds = match exact {
+                Some(exact) => select::bounds(exact, &segment.counts(), segment.reader, self.fields.terms)?,
+                None => Vec::new(),
+            };
+            for doc in docs.iter() {
+                let Some(chunk) = segment.chunk(doc, start, end) else { continue };
+                let is_counted = match bounds.get(doc as usize).and_then(|bounds| bounds.known()) {
+                    Some(0) => true,
+                    Some(lines) => take(&Counted { min: chunk.min, max: chunk.max, lines }),
+                    None => false,
+                };
+                if !is_counted {
                     found.push(Arc::new(chunk));
                 }
-                Ok(())
-            })
+            }
+            Ok(())
         })
     }
 
@@ -372,6 +381,12 @@ struct Segment<'a> {
 }
 
 impl Segment<'_> {
+    /// Number of lines by document: none where it is no head.
+    fn counts(&self) -> Vec<u16> {
+        let count = |doc| self.count.first(doc).map_or(0, |count| u16::try_from(count).unwrap_or(u16::MAX));
+        (0..self.reader.max_doc()).map(count).collect()
+    }
+
     /// The chunk, if it is there and its times meet `[start, end)`.
     fn chunk(&self, doc: DocId, start: i64, end: i64) -> Option<Chunk> {
         let (min, max) = (self.min.first(doc)?, self.max.first(doc)?);
