@@ -191,7 +191,9 @@ impl Api {
 fn show(source: &Source, span: &Span) -> Value {
     let (start, end) = (nanos(span.start_time_unix_nano), nanos(span.end_time_unix_nano));
     let status = span.status.clone().unwrap_or_default();
-    let resource: Map<String, Value> = source.resource.iter().map(|(key, v)| (key.clone(), fields::json(v))).collect();
+    let shown = |attributes: &[(String, weir_proto::otlp::common::v1::any_value::Value)]| -> Map<String, Value> {
+        attributes.iter().map(|(key, value)| (key.clone(), fields::json(value))).collect()
+    };
     let event = |event: &weir_proto::otlp::trace::v1::span::Event| {
         json!({
             "time": time::format(nanos(event.time_unix_nano)),
@@ -213,13 +215,14 @@ fn show(source: &Source, span: &Span) -> Value {
         "kind": line::kind(span.kind),
         "service": source.service,
         "tenant": source.tenant,
-        "scope": source.scope,
+        "scope": source.scope_name(),
+        "scope_attributes": shown(&source.scope),
         "start": time::format(start),
         "end": time::format(end),
         "duration_ns": end.saturating_sub(start).max(0),
         "status": {"code": line::status(status.code), "message": status.message},
         "attributes": attributes(&span.attributes),
-        "resource": resource,
+        "resource": shown(&source.resource),
         "events": span.events.iter().map(event).collect::<Vec<_>>(),
         "links": span.links.iter().map(link).collect::<Vec<_>>(),
     })

@@ -9,7 +9,7 @@ use weir_proto::attribute;
 use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
 use weir_proto::otlp::collector::trace::v1::ExportTraceServiceRequest;
 use weir_proto::otlp::common::v1::any_value::Value;
-use weir_proto::otlp::common::v1::{AnyValue, KeyValue};
+use weir_proto::otlp::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use weir_proto::otlp::logs::v1::LogRecord;
 use weir_proto::otlp::resource::v1::Resource;
 use weir_proto::otlp::trace::v1::Span;
@@ -65,7 +65,7 @@ pub fn each_log_record(
     for of_resource in ExportLogsServiceRequest::decode(value)?.resource_logs {
         let resource = own(of_resource.resource);
         for of_scope in of_resource.scope_logs {
-            let source = sources.get(resource.clone(), of_scope.scope.map(|scope| scope.name).unwrap_or_default());
+            let source = sources.get(resource.clone(), of_scope.scope);
             for record in of_scope.log_records {
                 each(index, record, &source);
                 index += 1;
@@ -86,7 +86,7 @@ pub fn each_span(
     for of_resource in ExportTraceServiceRequest::decode(value)?.resource_spans {
         let resource = own(of_resource.resource);
         for of_scope in of_resource.scope_spans {
-            let source = sources.get(resource.clone(), of_scope.scope.map(|scope| scope.name).unwrap_or_default());
+            let source = sources.get(resource.clone(), of_scope.scope);
             for span in of_scope.spans {
                 each(index, span, &source);
                 index += 1;
@@ -113,11 +113,13 @@ impl Sources {
     pub const MOST_BYTES: usize = 16 << 20;
 
     /// The source of this resource and scope, the same as before where it is remembered.
-    pub fn get(&mut self, resource: Vec<KeyValue>, scope: String) -> Arc<Source> {
-        let mut key = scope.as_bytes().to_vec();
+    pub fn get(&mut self, resource: Vec<KeyValue>, scope: Option<InstrumentationScope>) -> Arc<Source> {
+        let scope = scope.unwrap_or_default();
+        let mut key = Vec::new();
+        // A Vec takes all that is written to it.
+        let _ = scope.encode_length_delimited(&mut key);
         for pair in &resource {
             key.push(0);
-            // A Vec takes all that is written to it.
             let _ = pair.encode_length_delimited(&mut key);
         }
         if let Some(source) = self.by_bytes.get(&key) {
@@ -133,12 +135,18 @@ impl Sources {
             tenant: text(attribute::TENANT).filter(|t| !t.is_empty()).unwrap_or_else(|| "default".to_owned()),
             service: text("service.name").unwrap_or_default(),
             resource,
-            scope,
+            scope: of_scope(scope),
         });
         self.bytes += key.len() + source.memory();
         self.by_bytes.insert(key, source.clone());
         source
     }
+}
+
+fn of_scope(scope: InstrumentationScope) -> Vec<(String, Value)> {
+    let named = [("name", scope.name), ("version", scope.version)].into_iter().filter(|(_, text)| !text.is_empty());
+    let named = named.map(|(key, text)| (key.to_owned(), Value::StringValue(text)));
+    named.chain(attributes(scope.attributes)).collect()
 }
 
 /// A log record as a line; `arrival_ms` (since the epoch) is its time where it names none. What its body says as a JSON
@@ -235,7 +243,7 @@ mod tests {
         let mut sources = Sources::default();
         for n in 0..100 {
             let value = Some(AnyValue { value: Some(Value::StringValue(format!("{n}{}", "x".repeat(500_000)))) });
-            sources.get(vec![KeyValue { key: "k".into(), value, ..KeyValue::default() }], String::new());
+            sources.get(vec![KeyValue { key: "k".into(), value, ..KeyValue::default() }], None);
             assert!(sources.bytes < Sources::MOST_BYTES + (2 << 20));
         }
         assert!(sources.by_bytes.len() < 100);

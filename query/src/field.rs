@@ -19,6 +19,8 @@ pub(crate) enum Field {
     SeverityText,
     Timestamp,
     Resource(String),
+    /// Of the instrumentation scope: its name, its version, or an attribute.
+    Scope(String),
     Attribute(String),
     /// An attribute of the resource or of the record.
     Either(String),
@@ -33,6 +35,7 @@ impl Field {
             "tenant" => Self::Tenant,
             "severity" => Self::Severity,
             "severity_text" => Self::SeverityText,
+            "scope" => Self::Scope("name".to_owned()),
             "trace_id" | "trace.id" => Self::TraceId,
             "span_id" | "span.id" => Self::SpanId,
             "timestamp" | "@timestamp" => Self::Timestamp,
@@ -42,6 +45,7 @@ impl Field {
                 let known = of_body.or_else(|| within("resource.").map(Self::Resource));
                 known
                     .or_else(|| within("attributes.").map(Self::Attribute))
+                    .or_else(|| within("scope.").map(Self::Scope))
                     .unwrap_or_else(|| Self::Either(name.to_owned()))
             }
         }

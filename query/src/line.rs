@@ -16,8 +16,8 @@ pub struct Source {
     pub service: String,
     /// The resource's attributes, as they came.
     pub resource: Vec<(String, Value)>,
-    /// Name of the instrumentation scope; empty where there is none.
-    pub scope: String,
+    /// The instrumentation scope: its `name` and its `version`, where it has them, before its attributes as they came.
+    pub scope: Vec<(String, Value)>,
 }
 
 /// One log line, or one span.
@@ -199,9 +199,17 @@ impl Source {
         size_of::<Self>()
             + self.tenant.len()
             + self.service.len()
-            + self.scope.len()
-            + self.resource.len() * size_of::<(String, Value)>()
+            + (self.scope.len() + self.resource.len()) * size_of::<(String, Value)>()
+            + attribute_bytes(&self.scope)
             + attribute_bytes(&self.resource)
+    }
+
+    /// Name of the instrumentation scope; empty where it has none.
+    pub fn scope_name(&self) -> &str {
+        match self.scope.first() {
+            Some((key, Value::StringValue(name))) if key == "name" => name,
+            _ => "",
+        }
     }
 }
 

@@ -161,6 +161,7 @@ fn is_plain(name: &str) -> bool {
             | Field::TraceId
             | Field::SpanId
             | Field::Resource(_)
+            | Field::Scope(_)
             | Field::Attribute(_)
             | Field::Either(_)
     );

@@ -59,7 +59,6 @@ enum Kind {
     /// A span's own, else the attribute of that name.
     Own(SpanField, String),
     Events(String),
-    Scope,
     SeverityNumber,
     Attributes,
     Resource,
@@ -71,13 +70,12 @@ pub fn value(line: &Line, name: &str) -> Option<Found> {
 }
 
 impl FieldPath {
-    /// Reads a field's name; one that is empty, or is empty behind `attributes.` or `resource.`, is refused.
+    /// Reads a field's name; one that is empty, or is empty behind `attributes.`, `resource.` or `scope.`, is refused.
     pub fn parse(name: &str) -> Result<Self, FieldError> {
         Ok(Self(match (name, SpanField::of(name)) {
-            ("" | "attributes." | "resource.", _) => return Err(FieldError(name.to_owned())),
+            ("" | "attributes." | "resource." | "scope.", _) => return Err(FieldError(name.to_owned())),
             (_, Some(own)) => Kind::Own(own, name.to_owned()),
             ("events", _) => Kind::Events(name.to_owned()),
-            ("scope", _) => Kind::Scope,
             ("severity_number", _) => Kind::SeverityNumber,
             ("attributes", _) => Kind::Attributes,
             ("resource", _) => Kind::Resource,
@@ -92,7 +90,6 @@ impl FieldPath {
             (Kind::Own(own, _), Some(span)) => of_span(*own, span),
             (Kind::Events(_), Some(span)) => Some(Found::Nested(span.events.iter().map(event).collect())),
             (Kind::Own(_, name) | Kind::Events(name), None) => either(line, name),
-            (Kind::Scope, _) => text(&line.source.scope),
             (Kind::SeverityNumber, _) => Some(severity::number(line)).filter(|n| *n > 0).map(|n| Found::Int(n.into())),
             (Kind::Attributes, _) => Some(Found::Nested(object(&line.attributes))),
             (Kind::Resource, _) => Some(Found::Nested(object(&line.source.resource))),
@@ -112,6 +109,7 @@ fn of_line(field: &Field, line: &Line) -> Option<Found> {
         Field::OfBody(name) => of_body(name, line),
         Field::Message => text(&crate::body::message(&line.body)),
         Field::Timestamp => Some(Found::Time(line.time)),
+        Field::Scope(name) => fields::find(&line.source.scope, name).map(|value| typed(&value)),
         Field::Resource(name) => fields::find(&line.source.resource, name).map(|value| typed(&value)),
         Field::Attribute(name) => fields::find(&line.attributes, name).map(|value| typed(&value)),
         Field::Either(name) => either(line, name),

@@ -21,15 +21,12 @@ use weir_tests::{Api, Weir, data, until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-const QUERIES: Differences = &[
-    ("attributes of instrumentation scopes are not kept", &["Scope Attributes"]),
-    (
-        "values of tags are regular expressions in Jaeger's store in Elasticsearch alone",
-        &["Tag escaped operator + Operation name + max Duration", "Tag wildcard regex"],
-    ),
-];
+const QUERIES: Differences = &[(
+    "values of tags are regular expressions in Jaeger's store in Elasticsearch alone",
+    &["Tag escaped operator + Operation name + max Duration", "Tag wildcard regex"],
+)];
 
-const SHOWN: Differences = &[("versions of instrumentation scopes are not kept", &["ui/multi"])];
+const SHOWN: Differences = &[];
 
 struct Site {
     _folder: tempfile::TempDir,
@@ -151,7 +148,7 @@ async fn every_query_of_jaegers_storage_suite_finds_the_traces_that_it_names() {
             suite.case(case["Caption"].as_str().unwrap(), &(status, of_jaeger(&answer)), &(200, expected));
         }
     }
-    suite.end(24);
+    suite.end(25);
     services(&site).await;
 }
 
@@ -297,5 +294,5 @@ async fn traces_of_jaegers_page_come_back_as_they_are() {
         let found = until(PATIENCE, whole).await.unwrap_or_else(|| panic!("{name} is not there"));
         suite.case(&name, &normal(&found), &shown);
     }
-    suite.end(23);
+    suite.end(24);
 }

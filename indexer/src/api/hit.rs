@@ -28,6 +28,9 @@ pub(crate) fn hit(line: &Line) -> Value {
     if !line.severity_text.is_empty() && hit["severity"] != *line.severity_text {
         hit["severity_text"] = line.severity_text.as_str().into();
     }
+    if !line.source.scope.is_empty() {
+        hit["scope"] = object(&line.source.scope);
+    }
     if let Body::Bytes(bytes) = &line.body {
         hit["body_bytes"] = hex::encode(bytes).into();
     }

@@ -86,13 +86,14 @@ impl<'a> Head<'a> {
             return Ok(Source::default());
         }
         let mut input = Reader(self.source);
-        let (tenant, service, scope) = (input.text()?, input.text()?, input.text()?);
-        let (tenant, service, scope) = (tenant.to_owned(), service.to_owned(), scope.to_owned());
-        let count = input.count()?;
-        let mut resource = Vec::with_capacity(count);
-        for _ in 0..count {
-            resource.push((input.text()?.to_owned(), any_value(input.blob()?)?));
-        }
+        let (tenant, service) = (input.text()?.to_owned(), input.text()?.to_owned());
+        let mut attributes = || {
+            let count = input.count()?;
+            (0..count)
+                .map(|_| Ok((input.text()?.to_owned(), any_value(input.blob()?)?)))
+                .collect::<Result<Vec<_>, Error>>()
+        };
+        let (scope, resource) = (attributes()?, attributes()?);
         Ok(Source { tenant, service, resource, scope })
     }
 

@@ -134,13 +134,15 @@ fn data(lines: &[&Line], templates: &Templates<'_>, attributes: &Attributes<'_>)
 }
 
 fn put_source(out: &mut Vec<u8>, source: &Source) {
-    for text in [&source.tenant, &source.service, &source.scope] {
+    for text in [&source.tenant, &source.service] {
         put_blob(out, text.as_bytes());
     }
-    put(out, source.resource.len() as u64);
-    for (key, value) in &source.resource {
-        put_blob(out, key.as_bytes());
-        put_value(out, value);
+    for attributes in [&source.scope, &source.resource] {
+        put(out, attributes.len() as u64);
+        for (key, value) in attributes {
+            put_blob(out, key.as_bytes());
+            put_value(out, value);
+        }
     }
 }
 

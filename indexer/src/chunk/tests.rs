@@ -55,7 +55,12 @@ fn line() -> impl Strategy<Value = Line> {
 }
 
 fn of_source(lines: Vec<Line>, resource: Vec<(String, Value)>) -> Vec<Line> {
-    let source = Arc::new(Source { tenant: "a".into(), service: "b".into(), resource, scope: "c".into() });
+    let source = Arc::new(Source {
+        tenant: "a".into(),
+        service: "b".into(),
+        resource,
+        scope: vec![("name".into(), Value::StringValue("c".into()))],
+    });
     lines.into_iter().map(|line| Line { source: source.clone(), ..line }).collect()
 }
 

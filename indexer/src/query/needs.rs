@@ -108,7 +108,7 @@ fn field(name: &str, need: impl Fn(String) -> Needs) -> Needs {
         "span.id" => need("span_id".to_owned()),
         "severity" | "severity_text" | "timestamp" | "@timestamp" | "message" | "log.level" | "duration"
         | "duration_ms" | "end_timestamp" => Needs::Anything,
-        _ if name.contains('*') => Needs::Anything,
+        _ if name.contains('*') || name == "scope" || name.starts_with("scope.") => Needs::Anything,
         // Values of bodies are not listed, and are found by words within them too.
         _ if name.starts_with("body.") => {
             Needs::Any(vec![Needs::HasField(name.to_owned()), Needs::HasField(format!("attributes.{name}"))])

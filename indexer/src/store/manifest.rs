@@ -16,7 +16,7 @@ const TEMPORARY: &str = "manifest.json.new";
 
 /// What chunks look like and what they are listed under: one more with every change after which an older chunk would be
 /// read wrongly, or passed over by a query that it answers. Manifests without it are older than 1.
-pub(crate) const FORMAT: u32 = 4;
+pub(crate) const FORMAT: u32 = 5;
 
 /// The commit of a store: chunks of a seal count once the manifest names that seal or a later one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

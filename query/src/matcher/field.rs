@@ -70,7 +70,7 @@ impl FieldTest {
     pub fn reads(&self) -> Reads<'_> {
         match &self.of {
             Of::Field(Field::Body) => Reads::Body,
-            Of::Field(Field::Service | Field::Tenant | Field::Resource(_)) => Reads::Source,
+            Of::Field(Field::Service | Field::Tenant | Field::Resource(_) | Field::Scope(_)) => Reads::Source,
             Of::Field(Field::Attribute(name)) => Reads::Attribute(name),
             Of::Field(Field::Either(name)) => Reads::SourceOrAttribute(name),
             Of::Field(Field::TraceId) => Reads::TraceId,
@@ -130,6 +130,7 @@ impl FieldTest {
             Field::SeverityText => there(&line.severity_text),
             Field::Timestamp => there(&weir_service::time::format(line.time)),
             Field::Resource(name) => among(&line.source.resource, name),
+            Field::Scope(name) => among(&line.source.scope, name),
             Field::Attribute(name) => among(&line.attributes, name),
             Field::Either(name) => among(&line.source.resource, name) || among(&line.attributes, name),
         }

@@ -24,9 +24,22 @@ pub(super) fn line(body: &str) -> Line {
             tenant: "acme".into(),
             service: "ocr".into(),
             resource: vec![("k8s.pod.name".into(), Value::StringValue("ocr-7".into()))],
-            scope: String::new(),
+            scope: vec![
+                ("name".into(), Value::StringValue("ocr.http".into())),
+                ("lang".into(), Value::StringValue("rust".into())),
+            ],
         }),
         span: None,
+    }
+}
+
+#[test]
+fn given_a_scope_then_it_is_found_by_its_name_and_its_attributes() {
+    for query in ["scope:ocr.http", "scope.name:ocr.*", "scope.lang:rust", "_exists_:scope.lang", "scope:*"] {
+        assert!(matches(query, "x"), "{query}");
+    }
+    for query in ["scope:http", "scope.version:*", "scope.lang:go", "name:ocr.http"] {
+        assert!(!matches(query, "x"), "{query}");
     }
 }
 

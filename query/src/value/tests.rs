@@ -57,7 +57,7 @@ fn record() -> Line {
                 ("host".into(), Value::StringValue("of the resource".into())),
                 ("k8s.pod.name".into(), Value::StringValue("ocr-7".into())),
             ],
-            scope: "weir.demo".into(),
+            scope: vec![("name".into(), Value::StringValue("weir.demo".into()))],
         }),
         span: None,
     }

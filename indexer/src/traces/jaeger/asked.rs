@@ -168,5 +168,5 @@ fn has_tag(line: &Line, span: &Span, name: &str, wanted: &str) -> bool {
         || span.events.iter().any(|event| among(&event.attributes) || (name == "event" && event.name == wanted))
         || span.links.iter().any(|link| among(&link.attributes))
         || json::of_span(span).any(|(key, value)| key == name && is(&value))
-        || (name == "otel.scope.name" && line.source.scope == wanted)
+        || line.source.scope.iter().any(|(key, value)| json::tag_of_scope(key) == name && is(value))
 }

@@ -108,12 +108,19 @@ fn log(event: &Event) -> Value {
 
 fn tags(source: &Source, span: &Span) -> Vec<Value> {
     let mut tags = Vec::new();
-    if !source.scope.is_empty() {
-        tags.push(text_tag("otel.scope.name", &source.scope));
-    }
+    tags.extend(source.scope.iter().map(|(key, value)| tag(tag_of_scope(key), value)));
     tags.extend(attributes(&span.attributes));
     tags.extend(of_span(span).map(|(key, value)| tag(key, &value)));
     tags
+}
+
+/// The tag that a part of the scope is.
+pub(super) fn tag_of_scope(key: &str) -> &str {
+    match key {
+        "name" => "otel.scope.name",
+        "version" => "otel.scope.version",
+        other => other,
+    }
 }
 
 /// The tags that say what a span has beside its attributes.
