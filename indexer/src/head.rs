@@ -1,5 +1,6 @@
 //! The head: lines that were read and are not on disk yet, by batch and source, searchable as they are.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use weir_query::Matcher;
@@ -23,7 +24,12 @@ pub struct Batch {
 pub struct Head {
     batches: Arc<Vec<Arc<Batch>>>,
     bytes: usize,
+    /// Bytes of the part that was merged.
+    merged: usize,
 }
+
+/// Bytes that a head grows by, besides as many as it had, before merging its lines pays.
+const GROWTH: usize = 4 << 20;
 
 impl Batch {
     /// A batch; `None` of no lines.
@@ -89,6 +95,28 @@ impl Opened for InMemory {
 }
 
 impl Head {
+    /// A head of lines that were merged, by source.
+    pub fn merged(lines: Vec<Line>) -> Self {
+        let mut sources: Vec<Vec<Line>> = Vec::new();
+        let mut places: HashMap<*const Source, usize, ahash::RandomState> = HashMap::default();
+        for line in lines {
+            let place = *places.entry(Arc::as_ptr(&line.source)).or_insert_with(|| {
+                sources.push(Vec::new());
+                sources.len() - 1
+            });
+            sources[place].push(line);
+        }
+        let mut head = Self::default();
+        head.extend(sources.into_iter().filter_map(Batch::new).map(Arc::new));
+        head.merged = head.bytes;
+        head
+    }
+
+    /// Whether it has grown so much that merging pays: what is merged each time grows as a power of two.
+    pub fn has_grown(&self) -> bool {
+        self.bytes >= 2 * self.merged + GROWTH
+    }
+
     /// Takes batches in.
     pub fn extend(&mut self, batches: impl IntoIterator<Item = Arc<Batch>>) {
         let kept = Arc::make_mut(&mut self.batches);

@@ -17,6 +17,8 @@ use weir_proto::{Origin, attribute, header};
 use weir_query::decode::{self, Sources};
 use weir_query::line::{Body, Line, LineId, Source};
 
+use crate::metrics;
+
 /// What a store keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
@@ -24,6 +26,8 @@ pub enum Signal {
     Logs,
     /// Spans, each as a line: see [`span_of`].
     Spans,
+    /// Metric points, a run of points of one series as a line: see [`crate::metrics`].
+    Metrics,
 }
 
 /// How far each file was read, by partition.
@@ -113,6 +117,7 @@ pub fn decode(
     match signal {
         Signal::Logs => logs(message, from, sources),
         Signal::Spans => spans(message, sources),
+        Signal::Metrics => Ok(Decoded { lines: metrics::points(message, sources)?, duplicates: 0 }),
     }
 }
 

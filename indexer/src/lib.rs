@@ -1,4 +1,4 @@
-//! Logs and spans off the bus into tantivy, and the search API.
+//! Logs, spans and metric points off the bus into tantivy, and the search API.
 
 mod aggregate;
 mod api;
@@ -10,6 +10,7 @@ mod error;
 pub mod head;
 pub mod ingest;
 pub mod interval;
+pub mod metrics;
 mod options;
 pub mod query;
 mod room;

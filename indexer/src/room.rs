@@ -25,10 +25,14 @@ use crate::api::tail::Live;
 use crate::ingest::Signal;
 use crate::schedule::Scheduler;
 use crate::store::Store;
-use crate::{Error, Options, api, traces};
+use crate::{Error, Options, api, metrics, traces};
 
 /// Batches that a slow follower of the tail may be behind before it misses some.
 const TAIL_BATCHES: usize = 32;
+
+/// Metric points are sealed so many times less often than lines: they come a few at a time, a run of a series costs less
+/// the longer it is, and what is read again after a crash is little.
+const METRICS_SEAL: u32 = 20;
 
 /// The indexer, open.
 pub struct Indexer {
@@ -43,6 +47,7 @@ pub struct Indexer {
 pub struct Handle {
     logs: Arc<Store>,
     spans: Arc<Store>,
+    metrics: Arc<Store>,
     live: Live,
     searches: Scheduler,
 }
@@ -56,11 +61,12 @@ impl Indexer {
         let open = move || {
             let logs = Store::open(root.join("logs"), Signal::Logs, window, keep)?;
             let spans = Store::open(root.join("spans"), Signal::Spans, window, keep)?;
-            Ok::<_, Error>((Arc::new(logs), Arc::new(spans)))
+            let metrics = Store::open(root.join("metrics"), Signal::Metrics, window, keep)?;
+            Ok::<_, Error>((Arc::new(logs), Arc::new(spans), Arc::new(metrics)))
         };
-        let (logs, spans) = tokio::task::spawn_blocking(open).await??;
+        let (logs, spans, metrics) = tokio::task::spawn_blocking(open).await??;
         let searches = Scheduler::new(&options.search, &context.meter);
-        let handle = Handle { logs, spans, live: Live::new(TAIL_BATCHES), searches };
+        let handle = Handle { logs, spans, metrics, live: Live::new(TAIL_BATCHES), searches };
         Ok(Self { options, context, bus, handle })
     }
 
@@ -72,31 +78,36 @@ impl Indexer {
     /// Reads until it is told to stop; then seals what it has.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
         let Self { options, context, bus, handle } = self;
-        let reader = |name, topic, store: &Arc<Store>, live| {
+        let reader = |name, topic, store: &Arc<Store>, options: &Options, live| {
             Reader::new(name, topic, store.clone(), options.clone(), bus.clone(), &context, live)
         };
-        let logs = reader("logs", topic::LOGS, &handle.logs, Some(handle.live.clone()));
-        let spans = reader("spans", topic::SPANS, &handle.spans, None);
+        let mut of_metrics = options.clone();
+        of_metrics.seal.age.0 = options.seal.age.0.saturating_mul(METRICS_SEAL);
+        let logs = reader("logs", topic::LOGS, &handle.logs, &options, Some(handle.live.clone()));
+        let spans = reader("spans", topic::SPANS, &handle.spans, &options, None);
+        let metrics = reader("metrics", topic::METRICS, &handle.metrics, &of_metrics, None);
         let retain = async {
             tokio::select! {
                 () = shutdown.cancelled() => {}
-                () = retain(&options, [handle.logs.clone(), handle.spans.clone()]) => {}
+                () = retain(&options, [handle.logs.clone(), handle.spans.clone(), handle.metrics.clone()]) => {}
             }
         };
-        let (logs, spans, ()) = tokio::join!(logs.run(shutdown.clone()), spans.run(shutdown.clone()), retain);
-        logs.and(spans)
+        let stop = || shutdown.clone();
+        let (logs, spans, metrics, ()) = tokio::join!(logs.run(stop()), spans.run(stop()), metrics.run(stop()), retain);
+        logs.and(spans).and(metrics)
     }
 }
 
 impl Handle {
-    /// The paths under `/api/v1/logs` and `/api/v1/traces`, `/api/v1/services`, `/api/v1/dependencies`, and
+    /// The paths under `/api/v1/logs`, `/api/v1/metrics` and `/api/v1/traces`, `/api/v1/services`, `/api/v1/dependencies`, and
     /// `/jaeger/api`.
     pub fn routes(&self) -> Routes {
         let logs = self.logs.clone();
         let erase =
             |path, about, store: &Arc<Store>| api::erase::routes(path, about, store.clone(), self.searches.clone());
         api::routes(Arc::new(move |tenants| logs.snapshot(tenants)), self.live.clone(), self.searches.clone())
-            .merge(traces::routes(self.spans.clone(), self.logs.clone(), self.searches.clone()))
+            .merge(metrics::routes(self.metrics.clone(), self.searches.clone()))
+            .merge(traces::routes(self.spans.clone(), self.logs.clone(), self.metrics.clone(), self.searches.clone()))
             .merge(erase(
                 "/api/v1/logs/erase",
                 "Erases the log records that match, of all that arrived before",
@@ -118,10 +129,15 @@ impl Handle {
     pub fn spans(&self) -> &Arc<Store> {
         &self.spans
     }
+
+    /// The metric points.
+    pub fn metrics(&self) -> &Arc<Store> {
+        &self.metrics
+    }
 }
 
 /// Drops old windows now and then, for ever.
-async fn retain(options: &Options, stores: [Arc<Store>; 2]) {
+async fn retain(options: &Options, stores: [Arc<Store>; 3]) {
     let (age, bytes) = (options.retention.age.0, options.retention.size.0);
     loop {
         for store in stores.clone() {

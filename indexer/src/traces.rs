@@ -1,5 +1,5 @@
 //! Traces over HTTP: `GET /api/v1/traces/{trace_id}` is a whole trace as it is known by now, `…/critical_path` what it
-//! waited for, `…/dossier` its spans and log records, `/api/v1/traces/search` the traces with a span that passes,
+//! waited for, `…/dossier` its spans, log records and samples of GPUs, `/api/v1/traces/search` the traces with a span that passes,
 //! `/api/v1/services` who made spans, and `/api/v1/dependencies` who called whom. The same as Jaeger's clients ask for it
 //! is under `/jaeger/api/` ([`jaeger`]).
 
@@ -8,6 +8,7 @@ mod dossier;
 mod duration;
 mod fetch;
 mod find;
+mod gpu;
 mod graph;
 mod jaeger;
 #[cfg(test)]
@@ -64,6 +65,7 @@ const MOST_SPANS: usize = 50_000;
 struct Api {
     spans: Arc<Store>,
     logs: Arc<Store>,
+    metrics: Arc<Store>,
     searches: Scheduler,
     traces: Arc<Semaphore>,
     searching: Arc<Semaphore>,
@@ -72,11 +74,12 @@ struct Api {
 }
 
 /// The paths under `/api/v1/traces`, those of services, and Jaeger's.
-pub(crate) fn routes(spans: Arc<Store>, logs: Arc<Store>, searches: Scheduler) -> Routes {
+pub(crate) fn routes(spans: Arc<Store>, logs: Arc<Store>, metrics: Arc<Store>, searches: Scheduler) -> Routes {
     let places = |count| Arc::new(Semaphore::new(count));
     let api = Api {
         spans,
         logs,
+        metrics,
         searches,
         traces: places(LARGE_AT_ONCE),
         searching: places(AT_ONCE),
@@ -95,7 +98,11 @@ pub(crate) fn routes(spans: Arc<Store>, logs: Arc<Store>, searches: Scheduler) -
             critical::critical_path,
         )
         .on(
-            get("/api/v1/traces/{trace_id}/dossier", "Spans and log records of a trace, and its pods", &[LIMIT]),
+            get(
+                "/api/v1/traces/{trace_id}/dossier",
+                "Spans and log records of a trace, its pods, and what their GPUs did",
+                &[LIMIT],
+            ),
             dossier::dossier,
         )
         .on(get("/api/v1/services", "Services, and their operations", &[START, END, service]), services::services)

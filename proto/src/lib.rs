@@ -27,6 +27,7 @@
 //! reader that keeps the greatest end seen per identity drops what it has seen before. Records without the header are
 //! told apart by topic, partition and offset alone.
 
+pub mod metric_name;
 mod origin;
 
 pub use opentelemetry_proto::tonic as otlp;

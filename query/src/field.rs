@@ -52,6 +52,9 @@ impl Field {
     }
 }
 
+/// What names of attributes begin with that an index added: no pattern takes them.
+const HIDDEN: char = '\u{0}';
+
 /// Fields whose names are like a pattern: `attributes.*`, `http.*`, `*`.
 #[derive(Debug, Clone)]
 pub(crate) struct Names(regex::Regex);
@@ -64,7 +67,7 @@ impl Names {
 
     /// Whether it takes a value named so within a part of the line (`attributes.`, `resource.`), which need not be named.
     pub(crate) fn takes(&self, part: &str, name: &str) -> bool {
-        self.0.is_match(name) || self.0.is_match(&format!("{part}{name}"))
+        !name.starts_with(HIDDEN) && (self.0.is_match(name) || self.0.is_match(&format!("{part}{name}")))
     }
 
     /// Whether it takes a field by its whole name.

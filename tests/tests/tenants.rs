@@ -68,6 +68,10 @@ fn table() -> Vec<Case> {
         in_body(plain("/api/v1/logs/export", true)),
         of_form("/api/v1/logs/erase"),
         of_form("/api/v1/traces/erase"),
+        plain("/api/v1/metrics/search", true),
+        in_body(plain("/api/v1/metrics/search", true)),
+        case("/api/v1/metrics/series", true, |_| "/api/v1/metrics/series?metric=gauge_qacme,gauge_qglobex".to_owned()),
+        in_body(plain("/api/v1/metrics/series", false)),
         plain("/api/v1/traces/search", true),
         case("/api/v1/traces/{trace_id}", true, |t| format!("/api/v1/traces/{}", TRACES[t])),
         case("/api/v1/traces/{trace_id}/critical_path", true, |t| {

@@ -11,9 +11,9 @@
 use std::collections::BTreeMap;
 
 use prost::Message as _;
+use weir_proto::metric_name::sanitized;
 use weir_proto::otlp::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value};
 
-use super::names::sanitized;
 use super::read::Labels;
 
 /// The label of a stream whose other labels were another stream's before.

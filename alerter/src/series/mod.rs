@@ -15,7 +15,6 @@ mod labels;
 mod limits;
 mod matching;
 mod metrics;
-mod names;
 mod otlp;
 mod points;
 pub(crate) mod presence;

@@ -14,6 +14,7 @@
 
 use std::collections::BTreeMap;
 
+use weir_proto::metric_name::{self, Shape};
 use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
 use weir_proto::otlp::common::v1::KeyValue;
 use weir_proto::otlp::metrics::v1::{
@@ -24,7 +25,6 @@ use weir_proto::otlp::metrics::v1::{
 use super::exponential::Exponential;
 use super::identity::{self, Stream};
 use super::metrics::{Kind, Point};
-use super::names::{self, Shape};
 use super::store::{Refused, Store};
 
 /// How far a clock may be ahead that dates points of metrics: what comes before such a point's time is too old for a sum.
@@ -83,7 +83,13 @@ impl Store {
             Otlp::Summary(_) => (Shape::Summary, false),
         };
         let stream = stream.part(metric.name.as_bytes()).part(metric.unit.as_bytes()).part(&[shape as u8]);
-        let of = Of { name: names::metric(&metric.name, &metric.unit, shape), stream, resource, delta, arrival_ms };
+        let of = Of {
+            name: metric_name::prometheus(&metric.name, &metric.unit, shape),
+            stream,
+            resource,
+            delta,
+            arrival_ms,
+        };
         match data {
             Otlp::Gauge(gauge) => self.numbers_of(&of, &gauge.data_points, Kind::Gauge, refused),
             Otlp::Sum(sum) => {

@@ -7,7 +7,7 @@ use weir_proto::otlp::common::v1::any_value::Value;
 
 use crate::Error;
 
-pub(super) fn put(out: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn put(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;
@@ -15,17 +15,17 @@ pub(super) fn put(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-pub(super) fn put_signed(out: &mut Vec<u8>, number: i64) {
+pub(crate) fn put_signed(out: &mut Vec<u8>, number: i64) {
     put(out, ((number << 1) ^ (number >> 63)) as u64);
 }
 
-pub(super) fn put_blob(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn put_blob(out: &mut Vec<u8>, bytes: &[u8]) {
     put(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
 /// Each number as the difference to the one before.
-pub(super) fn put_deltas(out: &mut Vec<u8>, numbers: impl Iterator<Item = i64>) {
+pub(crate) fn put_deltas(out: &mut Vec<u8>, numbers: impl Iterator<Item = i64>) {
     let mut last = 0_i64;
     for number in numbers {
         put_signed(out, number.wrapping_sub(last));
@@ -34,7 +34,7 @@ pub(super) fn put_deltas(out: &mut Vec<u8>, numbers: impl Iterator<Item = i64>) 
 }
 
 /// Which of `distinct` things each line has: nothing where there is one, else one, two or four bytes a line.
-pub(super) fn put_ordinals(out: &mut Vec<u8>, ordinals: &[u32], distinct: usize) {
+pub(crate) fn put_ordinals(out: &mut Vec<u8>, ordinals: &[u32], distinct: usize) {
     match width(distinct) {
         0 => {}
         1 => out.extend(ordinals.iter().map(|ordinal| *ordinal as u8)),
@@ -53,21 +53,21 @@ fn width(distinct: usize) -> usize {
 }
 
 /// A value that stands alone.
-pub(super) fn put_value(out: &mut Vec<u8>, value: &Value) {
+pub(crate) fn put_value(out: &mut Vec<u8>, value: &Value) {
     put_blob(out, &AnyValue { value: Some(value.clone()) }.encode_to_vec());
 }
 
-pub(super) fn text(bytes: &[u8]) -> Result<&str, Error> {
+pub(crate) fn text(bytes: &[u8]) -> Result<&str, Error> {
     std::str::from_utf8(bytes).map_err(|_| Error::Chunk("text that is not UTF-8"))
 }
 
-pub(super) fn any_value(bytes: &[u8]) -> Result<Value, Error> {
+pub(crate) fn any_value(bytes: &[u8]) -> Result<Value, Error> {
     AnyValue::decode(bytes).ok().and_then(|any| any.value).ok_or(Error::Chunk("a value cannot be read"))
 }
 
 /// What [`put_ordinals`] wrote.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ordinals<'a> {
+pub(crate) struct Ordinals<'a> {
     bytes: &'a [u8],
     width: usize,
     len: usize,
@@ -75,7 +75,7 @@ pub(super) struct Ordinals<'a> {
 
 impl<'a> Ordinals<'a> {
     /// The ordinal of each line, all below `distinct`; an error where one is not.
-    pub(super) fn read(input: &mut Reader<'a>, len: usize, distinct: usize) -> Result<Self, Error> {
+    pub(crate) fn read(input: &mut Reader<'a>, len: usize, distinct: usize) -> Result<Self, Error> {
         let width = width(distinct);
         let ordinals = Self { bytes: input.take(len.saturating_mul(width))?, width, len };
         let fits = distinct > 0 || len == 0;
@@ -86,7 +86,7 @@ impl<'a> Ordinals<'a> {
         }
     }
 
-    pub(super) fn get(&self, at: usize) -> u32 {
+    pub(crate) fn get(&self, at: usize) -> u32 {
         let from = at * self.width;
         let mut number = [0; 4];
         if let Some(bytes) = self.bytes.get(from..from + self.width) {
@@ -95,27 +95,27 @@ impl<'a> Ordinals<'a> {
         u32::from_le_bytes(number)
     }
 
-    pub(super) fn iter(self) -> impl Iterator<Item = u32> + 'a {
+    pub(crate) fn iter(self) -> impl Iterator<Item = u32> + 'a {
         (0..self.len).map(move |at| self.get(at))
     }
 }
 
 /// What is left to read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], Error> {
+    pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], Error> {
         let (taken, rest) = self.0.split_at_checked(count).ok_or(Error::Chunk("it ends too early"))?;
         self.0 = rest;
         Ok(taken)
     }
 
-    pub(super) fn byte(&mut self) -> Result<u8, Error> {
+    pub(crate) fn byte(&mut self) -> Result<u8, Error> {
         Ok(self.take(1)?[0])
     }
 
-    pub(super) fn number(&mut self) -> Result<u64, Error> {
+    pub(crate) fn number(&mut self) -> Result<u64, Error> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -127,13 +127,13 @@ impl<'a> Reader<'a> {
         Err(Error::Chunk("a number is too long"))
     }
 
-    pub(super) fn signed(&mut self) -> Result<i64, Error> {
+    pub(crate) fn signed(&mut self) -> Result<i64, Error> {
         let number = self.number()?;
         Ok((number >> 1) as i64 ^ -((number & 1) as i64))
     }
 
     /// A number of things that take at least a byte each.
-    pub(super) fn count(&mut self) -> Result<usize, Error> {
+    pub(crate) fn count(&mut self) -> Result<usize, Error> {
         let count = self.number()?;
         if count > self.0.len() as u64 {
             return Err(Error::Chunk("it counts more than it holds"));
@@ -141,16 +141,16 @@ impl<'a> Reader<'a> {
         Ok(count as usize)
     }
 
-    pub(super) fn blob(&mut self) -> Result<&'a [u8], Error> {
+    pub(crate) fn blob(&mut self) -> Result<&'a [u8], Error> {
         let length = self.count()?;
         self.take(length)
     }
 
-    pub(super) fn text(&mut self) -> Result<&'a str, Error> {
+    pub(crate) fn text(&mut self) -> Result<&'a str, Error> {
         text(self.blob()?)
     }
 
-    pub(super) fn deltas(&mut self, count: usize) -> Result<Vec<i64>, Error> {
+    pub(crate) fn deltas(&mut self, count: usize) -> Result<Vec<i64>, Error> {
         let mut last = 0_i64;
         let mut next = || {
             last = last.wrapping_add(self.signed()?);

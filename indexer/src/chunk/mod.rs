@@ -2,7 +2,7 @@
 //! ([`encode`], [`decode`]), by which queries are decided ([`scan`]), and its words and fields are listed once, each with
 //! the number of lines that hold it ([`terms`]).
 
-mod bytes;
+pub(crate) mod bytes;
 mod column;
 mod decode;
 mod encode;
@@ -25,6 +25,9 @@ use crate::bits::Bits;
 
 /// Most lines of a chunk.
 pub const MAX_LINES: usize = 1024;
+
+/// Name of an attribute that a sender cannot give: chunks are not listed under it, and no query finds it.
+pub(crate) const OPAQUE: &str = "\u{0}";
 
 /// A chunk is closed when what its lines say reaches this size, so that reading one line never costs much more.
 pub const MAX_BYTES: usize = 512 << 10;

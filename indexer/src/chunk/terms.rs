@@ -154,7 +154,7 @@ impl Terms {
     }
 
     fn add_line(&mut self, line: &Line) {
-        self.fields("attributes.", &line.attributes);
+        self.fields("attributes.", listed(&line.attributes));
         match &line.span {
             Some(span) => self.span(span),
             None => body::each_field(&line.body, |name, _, _| self.add(|term| put_named(term, name))),
@@ -229,6 +229,14 @@ impl Terms {
                 self.counts.insert(self.term.as_str().into(), Seen { lines: self.weight, last: self.line });
             }
         }
+    }
+}
+
+/// Attributes without the one that says nothing to a query.
+fn listed(attributes: &[(String, Value)]) -> &[(String, Value)] {
+    match attributes.split_last() {
+        Some(((key, _), listed)) if key == super::OPAQUE => listed,
+        _ => attributes,
     }
 }
 

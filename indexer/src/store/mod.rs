@@ -33,6 +33,7 @@ use weir_bus::Message;
 use weir_query::decode::Sources;
 use weir_query::line::{Line, Source};
 use weir_service::auth::Tenants;
+use weir_service::telemetry::whole;
 
 use self::gaps::Gaps;
 pub use self::gaps::{Gap, Reason};
@@ -43,6 +44,7 @@ use self::window::{View, Window};
 use crate::Error;
 use crate::head::{Batch, Head};
 use crate::ingest::{self, Fate, Marks, Signal};
+use crate::metrics;
 use crate::snapshot::{Candidate, Counted, Exact, Lines as _, Needs, Snapshot};
 
 /// Lines of one signal, on disk below one folder.
@@ -217,8 +219,23 @@ impl Store {
         let mut state = self.state.write();
         state.head.extend(batches);
         state.gaps = reading.gaps.clone();
+        let is_large = self.signal == Signal::Metrics && state.head.has_grown();
         drop(state);
+        if is_large {
+            self.merge_head(&reading);
+        }
         done
+    }
+
+    /// Merges the points of the head into fewer runs. Nothing is added meanwhile, since `reading` is locked.
+    fn merge_head(&self, _reading: &Reading) {
+        let head = self.state.read().head.clone();
+        let lines = head.batches().iter().flat_map(|batch| batch.shared().iter());
+        let window = i64::try_from(self.window.as_nanos()).unwrap_or(i64::MAX);
+        match metrics::merge(lines, window) {
+            Ok(lines) => self.state.write().head = Head::merged(lines),
+            Err(error) => tracing::error!(error = %whole(&error), "points of the head cannot be merged"),
+        }
     }
 
     /// Goes on behind a record that cannot be read and is kept elsewhere.

@@ -12,6 +12,7 @@ use super::window::{Window, Writer};
 use crate::Error;
 use crate::chunk::{MAX_BYTES, MAX_LINES};
 use crate::head::Head;
+use crate::ingest::Signal;
 
 /// Folder of the windows, in the store's.
 pub(super) const WINDOWS: &str = "windows";
@@ -121,6 +122,9 @@ impl Store {
         let mut reading = self.reading.lock();
         if !reading.moved {
             return None;
+        }
+        if self.signal == Signal::Metrics {
+            self.merge_head(&reading);
         }
         reading.moved = false;
         reading.marks.forget(now_ms);

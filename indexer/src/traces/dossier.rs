@@ -16,7 +16,7 @@ use weir_service::http::Problem;
 use super::fetch::{self, Asked};
 use super::find::AROUND;
 use super::walk::{self, Stop};
-use super::{Api, MOST_BYTES, MOST_JSON, append, critical, show, trace_id, unknown};
+use super::{Api, MOST_BYTES, MOST_JSON, append, critical, gpu, show, trace_id, unknown};
 use crate::api::hit::hit;
 use crate::api::params::Params;
 use crate::schedule::{Budget, Caller};
@@ -36,16 +36,17 @@ const AROUND_EVENTS: i64 = 60_000_000_000;
 /// Attribute of a log record that is such an event: the number of NVIDIA's XID error.
 const XID: &str = "weir.gpu.xid";
 /// Attributes of a resource that name the machine.
-const NODE: [&str; 2] = ["k8s.node.name", "host.name"];
+pub(super) const NODE: [&str; 2] = ["k8s.node.name", "host.name"];
 
 /// Attributes of a resource that name a pod and where it ran.
 const POD: [&str; 5] = ["k8s.namespace.name", "k8s.pod.name", "k8s.pod.uid", "k8s.container.name", "k8s.node.name"];
 
-/// `{"trace_id","start","end","pods":[{…}],"spans":[…],"logs":[…],"gpu_events":[…]}`: spans as a trace has them, log records that carry
-/// the trace's id as a search shows them, by time, at most an hour before or behind the spans, and what the resources of
-/// both say of pods; and the XID errors of GPUs of their nodes, at most a minute before or behind the spans, as log
-/// records. `limit` is of spans and of log records; where there are more, or they are too large, the answer has
-/// `"truncated": true`. 404 where nothing of the trace is known.
+/// `{"trace_id","start","end","pods":[{…}],"spans":[…],"logs":[…],"gpu_events":[…],"gpu_samples":[…]}`: spans as a trace
+/// has them, log records that carry the trace's id as a search shows them, by time, at most an hour before or behind the
+/// spans, and what the resources of both say of pods. Of at most a minute before or behind the spans: the XID errors of
+/// GPUs of their nodes, as log records, and what GPUs did for the pods and on the nodes, as series of metrics are shown
+/// with their points as they came. `limit` is of spans and of log records; where there are more, or they are too large,
+/// the answer has `"truncated": true`. 404 where nothing of the trace is known.
 pub(super) async fn dossier(
     State(api): State<Api>,
     id: Result<Path<String>, PathRejection>,
@@ -55,6 +56,7 @@ pub(super) async fn dossier(
     let id = trace_id(id)?;
     let limit = params.number("limit", USUAL, 1..=MOST)?;
     let (bytes, logs) = (id.clone(), api.logs.snapshot(&caller.tenants));
+    let points = api.metrics.snapshot(&caller.tenants);
     let text = api.run(&api.traces, &caller, move |snapshot, budget| {
         let asked = Asked { limit, bytes: MOST_BYTES, after: None };
         let page = fetch::page(snapshot, &bytes, &asked, budget)?;
@@ -72,9 +74,14 @@ pub(super) async fn dossier(
             of_spans.chain(lines.iter().map(|line| line.source.as_ref()))
         };
         let (pods, nodes) = (pods(sources()), nodes(sources()));
-        let mut events = Vec::new();
-        if let Some((start, end)) = extent.filter(|_| !nodes.is_empty()) {
-            let range = (start.saturating_sub(AROUND_EVENTS), end.saturating_add(AROUND_EVENTS));
+        let (mut events, mut samples) = (Vec::new(), Vec::new());
+        let around =
+            extent.map(|(start, end)| (start.saturating_sub(AROUND_EVENTS), end.saturating_add(AROUND_EVENTS)));
+        if let Some(range) = around {
+            let (found, are_all) = gpu::of(points.as_ref(), sources(), range, budget)?;
+            (samples, is_whole) = (found, is_whole && are_all);
+        }
+        if let Some(range) = around.filter(|_| !nodes.is_empty()) {
             let is_event = |line: &Line| {
                 line.attributes.iter().any(|(key, _)| key == XID)
                     && nodes_of(&line.source).any(|node| nodes.contains(&node))
@@ -98,6 +105,9 @@ pub(super) async fn dossier(
         is_whole &= append(&mut text, lines.iter().map(hit), MOST_JSON) == lines.len();
         text.push_str(r#"],"gpu_events":["#);
         is_whole &= append(&mut text, events.iter().map(hit), MOST_JSON) == events.len();
+        text.push_str(r#"],"gpu_samples":["#);
+        let count = samples.len();
+        is_whole &= append(&mut text, samples.into_iter(), MOST_JSON) == count;
         text.push_str(if is_whole { "]}" } else { r#"],"truncated":true}"# });
         Ok(Some(text))
     });
@@ -141,7 +151,7 @@ fn nodes<'a>(sources: impl Iterator<Item = &'a Source>) -> BTreeSet<String> {
     nodes
 }
 
-fn nodes_of(source: &Source) -> impl Iterator<Item = String> + '_ {
+pub(super) fn nodes_of(source: &Source) -> impl Iterator<Item = String> + '_ {
     source.resource.iter().filter(|(key, _)| NODE.contains(&key.as_str())).map(|(_, value)| fields::text(value))
 }
 

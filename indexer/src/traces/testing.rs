@@ -130,12 +130,19 @@ pub(super) async fn get(spans: &Arc<Store>, path: &str) -> (u16, Value) {
     get_with(spans, &logs, path).await
 }
 
-/// Status and body of a GET.
+/// Status and body of a GET, of a store of spans and one of logs.
 pub(super) async fn get_with(spans: &Arc<Store>, logs: &Arc<Store>, path: &str) -> (u16, Value) {
+    let (_folder, metrics) = empty(Signal::Metrics);
+    get_of(spans, logs, &metrics, path).await
+}
+
+/// Status and body of a GET.
+pub(super) async fn get_of(spans: &Arc<Store>, logs: &Arc<Store>, metrics: &Arc<Store>, path: &str) -> (u16, Value) {
     let request = http::Request::get(path).body(Body::empty()).unwrap();
     let meter = opentelemetry::metrics::noop::NoopMeterProvider::new().meter("test");
     let searches = Scheduler::new(&Search::default(), &meter);
-    let response = super::routes(spans.clone(), logs.clone(), searches).open().oneshot(request).await.unwrap();
+    let response =
+        super::routes(spans.clone(), logs.clone(), metrics.clone(), searches).open().oneshot(request).await.unwrap();
     let status = response.status().as_u16();
     let body = axum::body::to_bytes(response.into_body(), 64 << 20).await.unwrap();
     (status, serde_json::from_slice(&body).unwrap())

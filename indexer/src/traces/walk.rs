@@ -10,6 +10,7 @@ use weir_service::telemetry::whole;
 
 use crate::Error;
 use crate::ingest::span_of;
+use crate::metrics::read;
 use crate::schedule::{Budget, Limit};
 use crate::snapshot::{Candidate, Needs, Snapshot};
 
@@ -22,6 +23,18 @@ pub(super) enum Stop {
     Large(&'static str),
     /// The store cannot be read.
     Store(Error),
+    /// Another reason, which is an answer.
+    Other(Problem),
+}
+
+impl From<read::Stop> for Stop {
+    fn from(stop: read::Stop) -> Self {
+        match stop {
+            read::Stop::Limit(limit) => Self::Limit(limit),
+            read::Stop::Store(error) => Self::Store(error),
+            read::Stop::Refused(problem) => Self::Other(problem),
+        }
+    }
 }
 
 impl From<Error> for Stop {
@@ -40,6 +53,7 @@ impl From<Stop> for Problem {
     fn from(stop: Stop) -> Self {
         match stop {
             Stop::Limit(limit) => limit.into(),
+            Stop::Other(problem) => problem,
             Stop::Large(what) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, format!("too many {what}: narrow `start` and `end`"))
             }

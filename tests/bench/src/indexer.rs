@@ -2,6 +2,7 @@
 
 mod corpus;
 mod plain;
+mod points;
 mod serving;
 
 use std::path::Path;
@@ -20,6 +21,7 @@ use weir_query::{Matcher, parse};
 use weir_service::auth::{Auth, Tenants};
 
 use self::corpus::Corpus;
+pub(crate) use self::points::{chart, one_series, points};
 pub(crate) use self::serving::{light_beside_heavy, unread_pages};
 use crate::{Ready, Skipped, Work};
 

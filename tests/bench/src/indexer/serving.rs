@@ -16,8 +16,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use weir_bus::{Broker, Bus, Message, Partition};
-use weir_indexer::Indexer;
-use weir_indexer::store::Store;
+use weir_indexer::{Handle, Indexer};
 use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
 use weir_proto::otlp::common::v1::AnyValue;
 use weir_proto::otlp::common::v1::any_value::Value;
@@ -32,16 +31,16 @@ use super::{Corpus, fill};
 use crate::{Ready, Skipped, Work};
 
 /// An indexer that is served.
-struct Served {
-    runtime: Runtime,
-    address: SocketAddr,
+pub(super) struct Served {
+    pub(super) runtime: Runtime,
+    pub(super) address: SocketAddr,
     stop: CancellationToken,
     _folder: TempDir,
 }
 
 impl Served {
-    /// With what `fill` puts into the store of logs.
-    fn with(fill: impl FnOnce(&Store) -> anyhow::Result<()>) -> anyhow::Result<Self> {
+    /// With what `fill` puts into its stores.
+    pub(super) fn with(fill: impl FnOnce(&Handle) -> anyhow::Result<()>) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let stop = CancellationToken::new();
@@ -57,7 +56,7 @@ impl Served {
             };
             anyhow::Ok(Indexer::open(weir_indexer::Options::default(), context, bus).await?)
         })?;
-        fill(indexer.handle().logs())?;
+        fill(&indexer.handle())?;
         let address = runtime.block_on(async {
             let bound = Server::bind("127.0.0.1:0", false).await?;
             let address = bound.address();
@@ -67,7 +66,7 @@ impl Served {
         Ok(Self { runtime, address, stop, _folder: folder })
     }
 
-    fn end(self) {
+    pub(super) fn end(self) {
         self.stop.cancel();
         self.runtime.shutdown_background();
     }
@@ -77,7 +76,8 @@ impl Served {
 pub(crate) fn unread_pages(smoke: bool) -> anyhow::Result<Ready> {
     let (clients, lines, wait) =
         if smoke { (10, 1_000, Duration::from_secs(2)) } else { (100, 12_000, Duration::from_secs(20)) };
-    let served = Served::with(|store| {
+    let served = Served::with(|handle| {
+        let store = handle.logs();
         for offset in 0..lines / 100 {
             let done = store.ingest(&[large(offset)]);
             anyhow::ensure!(done.poison.is_none(), "a record cannot be read: {:?}", done.poison);
@@ -120,7 +120,7 @@ pub(crate) fn light_beside_heavy(smoke: bool) -> anyhow::Result<Ready> {
         Err(error) if error.is::<Skipped>() => Corpus::generated(smoke)?,
         corpus => corpus?,
     };
-    let served = Served::with(|store| fill(store, &corpus))?;
+    let served = Served::with(|handle| fill(handle.logs(), &corpus))?;
     let (address, queries) = (served.address, if smoke { 5 } else { 100 });
     let light = format!("/api/v1/logs/count?query={}", corpus.words[0]);
     Ok(Box::new(move || {
@@ -164,7 +164,7 @@ async fn ask(address: SocketAddr, path: &str) -> anyhow::Result<TcpStream> {
 }
 
 /// Reads an answer to its end; an error where it is none.
-async fn get(address: SocketAddr, path: &str) -> anyhow::Result<()> {
+pub(super) async fn get(address: SocketAddr, path: &str) -> anyhow::Result<()> {
     let mut answer = Vec::new();
     ask(address, path).await?.read_to_end(&mut answer).await?;
     let shown = String::from_utf8_lossy(&answer[..answer.len().min(500)]).into_owned();

@@ -1,4 +1,4 @@
-//! OTLP metrics under their Prometheus names.
+//! Names of OTLP metrics as Prometheus' users know them: those of series in rules, and beside the OTLP name in searches.
 
 /// Unit as in UCUM, and as in a Prometheus name.
 const UNITS: [(&str, &str); 26] = [
@@ -36,19 +36,22 @@ const PER: [(&str, &str); 7] =
 
 /// What a metric is, as far as its name shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
+pub enum Shape {
+    /// A value that stands for itself.
     Gauge,
     /// A sum that rises and falls.
     UpDown,
     /// A sum that only rises.
     Counter,
+    /// A histogram with buckets of any kind.
     Histogram,
+    /// A count, a sum and quantiles.
     Summary,
 }
 
 /// A metric's name: every other character is `_`, then the unit, then `_total` for a counter or `_ratio` for a gauge
 /// of unit 1; what is there already is not said twice.
-pub(super) fn metric(name: &str, unit: &str, shape: Shape) -> String {
+pub fn prometheus(name: &str, unit: &str, shape: Shape) -> String {
     let mut full = String::with_capacity(name.len() + 16);
     for part in sanitized(name, true).split('_').filter(|part| !part.is_empty()) {
         if !full.is_empty() {
@@ -97,7 +100,7 @@ fn long(unit: &str) -> String {
 }
 
 /// A name of the characters that Prometheus has in names.
-pub(super) fn sanitized(name: &str, colon: bool) -> String {
+pub fn sanitized(name: &str, colon: bool) -> String {
     let keep = |c: char| c.is_ascii_alphanumeric() || c == '_' || (colon && c == ':');
     let name = &name[..name.floor_char_boundary(256)];
     let mut clean: String = name.chars().map(|c| if keep(c) { c } else { '_' }).collect();
@@ -109,7 +112,7 @@ pub(super) fn sanitized(name: &str, colon: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Shape, metric};
+    use super::{Shape, prometheus};
 
     #[test]
     fn names_are_those_that_prometheus_users_know() {
@@ -132,7 +135,7 @@ mod tests {
             ("1st", "", Shape::Gauge, "_1st"),
             ("模型", "", Shape::Gauge, "_"),
         ] {
-            assert_eq!(metric(name, unit, shape), want);
+            assert_eq!(prometheus(name, unit, shape), want);
         }
     }
 }
