@@ -34,6 +34,13 @@ impl Bits {
         }
     }
 
+    /// Takes a number out.
+    pub fn remove(&mut self, at: u32) {
+        if let Some(word) = self.words.get_mut(at as usize / 64) {
+            *word &= !(1 << (at % 64));
+        }
+    }
+
     /// Whether the number is in.
     pub fn contains(&self, at: u32) -> bool {
         self.words.get(at as usize / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
@@ -112,6 +119,9 @@ mod tests {
             assert_eq!(thirds.count() + rest.count(), len);
             rest.or(&thirds);
             assert_eq!(rest, Bits::all(len));
+            let mut without = rest.clone();
+            without.remove(len / 2);
+            assert_eq!((without.count(), without.contains(len / 2)), (len - len.min(1), false));
             rest.minus(&thirds);
             rest.and(&thirds);
             assert!(rest.is_empty() && rest == Bits::none(len));

@@ -7,6 +7,7 @@ pub mod chunk;
 mod dates;
 mod elastic;
 mod error;
+pub mod fields;
 pub mod head;
 pub mod ingest;
 pub mod interval;

@@ -2,16 +2,21 @@
 //!
 //! Work is bounded by a budget, and memory by the page: candidates are decoded one after the other.
 
+mod fields;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use weir_query::Matcher;
-use weir_query::fields;
 use weir_query::line::{Line, LineId};
 
 use crate::bits::Bits;
 use crate::interval::Interval;
 use crate::schedule::{Budget, Limit};
 use crate::snapshot::{Candidate, Counted, Exact, Needs, Opened, Snapshot};
+
+use self::fields::values;
+pub use self::fields::{fields, top_values};
+pub(crate) use self::fields::{missing, names_fields};
 
 /// Most buckets of a histogram, fields of a listing, and distinct values counted of one field.
 pub const MAX_GROUPS: usize = 10_000;
@@ -353,87 +358,5 @@ impl<'a> Groups<'a> {
         self.count += 1;
         self.budget.hold(bytes + GROUP_BYTES)?;
         if self.count > self.most { Err(Error::TooManyGroups) } else { Ok(()) }
-    }
-}
-
-/// Names of the fields of matching lines.
-pub fn field_names(snapshot: &dyn Snapshot, selection: &Selection) -> Result<BTreeSet<String>, Error> {
-    let mut names: BTreeSet<String> = ["body", "service", "severity", "tenant", "timestamp"].map(String::from).into();
-    let mut groups = Groups::new(&selection.budget);
-    selection.each(snapshot, |line| {
-        let mut enough = Ok(());
-        let mut name = String::new();
-        for (part, attributes) in [("resource.", &line.source.resource), ("attributes.", &line.attributes)] {
-            fields::each(attributes, |field, _| {
-                name.clear();
-                name.push_str(part);
-                name.push_str(field);
-                if enough.is_ok() && !names.contains(&name) {
-                    enough = groups.add(name.len());
-                    names.insert(name.clone());
-                }
-            });
-        }
-        for (name, id) in [("trace_id", &line.trace_id), ("span_id", &line.span_id)] {
-            if !id.is_empty() && !names.contains(name) {
-                names.insert(name.to_owned());
-            }
-        }
-        enough
-    })?;
-    Ok(names)
-}
-
-/// Most frequent values of a field, with their counts, most frequent first.
-pub fn top_values(
-    snapshot: &dyn Snapshot,
-    selection: &Selection,
-    name: &str,
-    limit: usize,
-) -> Result<Vec<(String, u64)>, Error> {
-    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    let mut groups = Groups::new(&selection.budget);
-    selection.each(snapshot, |line| {
-        for value in values(line, name) {
-            if let Some(count) = counts.get_mut(&value) {
-                *count += 1;
-            } else {
-                groups.add(value.len())?;
-                counts.insert(value, 1);
-            }
-        }
-        Ok(())
-    })?;
-    let mut sorted: Vec<_> = counts.into_iter().collect();
-    sorted.sort_by(|(a, more), (b, less)| less.cmp(more).then_with(|| a.cmp(b)));
-    sorted.truncate(limit);
-    Ok(sorted)
-}
-
-/// Values of a field of one line, by the names that queries use.
-fn values(line: &Line, name: &str) -> Vec<String> {
-    let one = |text: &str| if text.is_empty() { Vec::new() } else { vec![text.to_owned()] };
-    let of = |attributes, wanted: &str| {
-        let mut found = Vec::new();
-        fields::each(attributes, |name, text| {
-            if name == wanted {
-                found.push(text.to_owned());
-            }
-        });
-        found
-    };
-    match name {
-        "body" => one(&line.body.text()),
-        "service" => one(&line.source.service),
-        "tenant" => one(&line.source.tenant),
-        "severity" => one(weir_query::severity::shown(line)),
-        "trace_id" => one(&hex::encode(&line.trace_id)),
-        "span_id" => one(&hex::encode(&line.span_id)),
-        "timestamp" => one(&weir_service::time::format(line.time)),
-        _ => match (name.strip_prefix("resource."), name.strip_prefix("attributes.")) {
-            (Some(name), _) => of(&line.source.resource, name),
-            (_, Some(name)) => of(&line.attributes, name),
-            _ => [of(&line.source.resource, name), of(&line.attributes, name)].concat(),
-        },
     }
 }

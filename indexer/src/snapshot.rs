@@ -6,6 +6,7 @@ use weir_query::Matcher;
 use weir_query::line::Line;
 
 use crate::bits::Bits;
+use crate::fields::FieldList;
 use crate::store::Gap;
 
 /// Lines of one source, in memory or on disk, with what is needed to pass over them unread.
@@ -32,6 +33,11 @@ pub trait Opened {
     fn bytes_read(&self) -> usize;
     /// The lines that are `wanted`, by rising place.
     fn take(&self, wanted: &Bits) -> Result<Vec<Line>, crate::Error>;
+    /// Adds the fields of these lines.
+    fn fields(&self, of: &Bits, found: &mut FieldList) -> Result<(), crate::Error> {
+        self.take(of)?.iter().for_each(|line| found.add_line(line));
+        Ok(())
+    }
 }
 
 /// A set of lines that a query may match; the store offers them newest first.
@@ -52,6 +58,18 @@ pub trait Snapshot: Send + Sync {
         start: i64,
         end: i64,
         _take: &mut dyn FnMut(&Counted) -> bool,
+    ) -> Result<Vec<Candidate>, crate::Error> {
+        self.candidates(needs, start, end)
+    }
+    /// Adds the fields of the lines that match, as far as the index lists them by themselves, and gives what is to be read
+    /// for the others, as [`Snapshot::tally`] does.
+    fn fields(
+        &self,
+        _exact: Option<&Exact>,
+        needs: &Needs,
+        start: i64,
+        end: i64,
+        _found: &mut FieldList,
     ) -> Result<Vec<Candidate>, crate::Error> {
         self.candidates(needs, start, end)
     }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
-use crate::fields::{DEPTH, Kind};
+use crate::fields::{DEPTH, Holds, Kind};
 use crate::line::{Body, Line};
 use crate::number;
 
@@ -33,6 +33,33 @@ pub fn each_field(body: &Body, mut each: impl FnMut(&str, &str, Kind)) {
 /// The same of an object that was read.
 pub(crate) fn each_of(object: &Map<String, Json>, mut each: impl FnMut(&str, &str, Kind)) {
     walk_object(&mut String::from("body"), object, DEPTH, &mut each);
+}
+
+/// Calls `each` with every name under which a field of the object is there, flattened (`body.user`, `body.user.id`), and
+/// what it holds: what [`each_field`] has, and what [`find`] finds that is no value, or lies deeper.
+pub fn each_name(object: &Map<String, Json>, mut each: impl FnMut(&str, Holds)) {
+    each_of(object, |name, _, kind| each(name, Holds::Value(kind)));
+    walk_names(&mut String::from("body"), object, DEPTH, &mut each);
+}
+
+fn walk_names(name: &mut String, object: &Map<String, Json>, depth: usize, each: &mut impl FnMut(&str, Holds)) {
+    let length = name.len();
+    for (key, value) in object {
+        name.push('.');
+        name.push_str(key);
+        match value {
+            Json::Null => each(name, Holds::Null),
+            Json::Array(_) => each(name, Holds::List),
+            Json::Object(inner) => {
+                each(name, Holds::Map);
+                walk_names(name, inner, depth.saturating_sub(1), each);
+            }
+            // Too deep for its value to be looked at, and found all the same.
+            _ if depth == 0 => each(name, Holds::Null),
+            _ => {}
+        }
+        name.truncate(length);
+    }
 }
 
 fn walk_object(name: &mut String, object: &Map<String, Json>, depth: usize, each: &mut impl FnMut(&str, &str, Kind)) {
@@ -106,11 +133,13 @@ pub(crate) const MESSAGES: [&str; 2] = ["message", "msg"];
 
 /// What a body says: of an object its `message` or `msg`, else all of it.
 pub fn message(body: &Body) -> std::borrow::Cow<'_, str> {
-    let of_object = || {
-        let object = object(body)?;
-        MESSAGES.iter().find_map(|name| object.get(*name)?.as_str().map(str::to_owned))
-    };
+    let of_object = || message_of(&object(body)?).map(str::to_owned);
     of_object().map_or_else(|| body.text(), Into::into)
+}
+
+/// What an object says; `None` where it has no text of that name.
+pub fn message_of(object: &Map<String, Json>) -> Option<&str> {
+    MESSAGES.iter().find_map(|name| object.get(*name)?.as_str())
 }
 
 /// What common loggers write beside the message: zap, logrus, zerolog, pino, structlog, Logback, Serilog and ECS.

@@ -43,6 +43,56 @@ impl Kind {
     }
 }
 
+/// What a field holds: a value, or others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Holds {
+    /// A value.
+    Value(Kind),
+    /// Values by name.
+    Map,
+    /// Values one behind the other.
+    List,
+    /// Nothing, but it is there.
+    Null,
+}
+
+impl Holds {
+    /// Each of them.
+    pub const ALL: [Self; 8] = [
+        Self::Value(Kind::Text),
+        Self::Value(Kind::Int),
+        Self::Value(Kind::Double),
+        Self::Value(Kind::Bool),
+        Self::Value(Kind::Bytes),
+        Self::Map,
+        Self::List,
+        Self::Null,
+    ];
+
+    /// The kind's name, or `map`, `list` or `null`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Value(kind) => kind.name(),
+            Self::Map => "map",
+            Self::List => "list",
+            Self::Null => "null",
+        }
+    }
+}
+
+/// Calls `each` with every name under which a field is there ([`has`]), and what it holds, and with the text of values.
+pub fn each_name(attributes: &[(String, Value)], mut each: impl FnMut(&str, Holds, Option<&str>)) {
+    each_kind(attributes, |name, text, kind| each(name, Holds::Value(kind), Some(text)));
+    for (name, value) in attributes {
+        match value {
+            Value::KvlistValue(_) => each(name, Holds::Map, None),
+            Value::ArrayValue(_) => each(name, Holds::List, None),
+            Value::StringValueStrindex(_) => each(name, Holds::Null, None),
+            _ => {}
+        }
+    }
+}
+
 /// Calls `each` with the flattened name and text of every value.
 pub fn each(attributes: &[(String, Value)], mut each: impl FnMut(&str, &str)) {
     each_kind(attributes, |name, text, _| each(name, text));

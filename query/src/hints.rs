@@ -123,6 +123,11 @@ fn of_token(token: &str, next: Option<&str>, replaced: &dyn Fn(&str) -> String, 
     }
 }
 
+/// Whether the name is a field that every line may have, by its name or another that means the same.
+pub fn is_own(name: &str) -> bool {
+    OWN.contains(&name) || matches!(name, "trace.id" | "span.id" | "*")
+}
+
 /// That no line has the field `name`, and which of those that there are may be meant.
 pub fn unknown_field(name: &str, known: &[&str]) -> Hint {
     let near = match name {

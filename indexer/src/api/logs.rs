@@ -7,7 +7,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use weir_query::line::{Line, LineId, Source};
 use weir_query::{Matcher, fields};
 use weir_service::http::Problem;
@@ -16,7 +16,8 @@ use super::extent::Extent;
 use super::pages::{self, End, Format};
 use super::params::{Params, cursor, in_path};
 use super::{Api, answer, hit::hit};
-use crate::schedule::{Budget, Caller};
+use crate::fields::ListedField;
+use crate::schedule::{Budget, Caller, Place};
 use crate::search::{self, Histogram, Page, Paging, Selection};
 use crate::snapshot::{Needs, Snapshot};
 
@@ -41,24 +42,37 @@ pub(super) async fn search(State(api): State<Api>, caller: Caller, params: Param
         oldest_first: params.oldest_first()?,
         after: params.cursor()?,
     };
-    let text = params.text("query").unwrap_or_default();
     let highlight = params.is_on("highlight")?.then(|| asked.matcher.clone());
-    let hits = Hits { of: params.cursor_of(), highlight, hints: hints(text) };
     let place = api.searches.place(&caller)?;
     api.wait(&caller, &params).await?;
+    let hints = hints(&api, &caller, &place, &params, &asked).await?;
+    let hits = Hits { of: params.cursor_of(), highlight, hints };
     pages::answer(api, caller, place, asked, paging, hits).await
 }
 
 /// What the query may have meant, as answers have it: `[{"message","query"}]`; no `query` where there is none to offer.
-fn hints(text: &str) -> Value {
-    let hint = |hint: weir_query::Hint| {
+async fn hints(
+    api: &Api,
+    caller: &Caller,
+    place: &Place,
+    params: &Params,
+    asked: &Selection,
+) -> Result<Value, Problem> {
+    let text = params.text("query").unwrap_or_default();
+    let mut hints = weir_query::hints(text);
+    if let Some(query) = weir_query::parse(text).ok().filter(search::names_fields) {
+        let missing = api
+            .run(caller, place, asked.clone(), move |snapshot, asked| search::missing(snapshot, &query, &asked.budget));
+        hints.extend(missing.await?);
+    }
+    let shown = |hint: weir_query::Hint| {
         let mut shown = json!({"message": hint.message});
         if !hint.query.is_empty() {
             shown["query"] = hint.query.into();
         }
         shown
     };
-    weir_query::hints(text).into_iter().map(hint).collect()
+    Ok(hints.into_iter().map(shown).collect())
 }
 
 /// A page: `{"hits":[…],"next_cursor","took_ms","hints":[…]}`, and its [`Extent`].
@@ -108,11 +122,12 @@ pub(super) async fn count(State(api): State<Api>, caller: Caller, params: Params
     let asked = selection(&params)?;
     let place = api.searches.place(&caller)?;
     api.wait(&caller, &params).await?;
+    let hints = hints(&api, &caller, &place, &params, &asked).await?;
     let counted = api.run(&caller, &place, asked, |snapshot, asked| {
         Ok((search::count(snapshot, asked)?, Extent::of(snapshot, asked.start, asked.end)))
     });
     let (count, extent) = counted.await?;
-    let mut answer = json!({"count": count, "hints": hints(params.text("query").unwrap_or_default())});
+    let mut answer = json!({"count": count, "hints": hints});
     extent.show(&mut answer);
     Ok(answer::json(place, &answer))
 }
@@ -150,11 +165,18 @@ pub(super) async fn histogram(State(api): State<Api>, caller: Caller, params: Pa
     Ok(answer::json(place, &answer))
 }
 
+/// `{"fields":[{"name","count","types":{"int":3}}]}`: the lines that have each field, and what it holds there.
 pub(super) async fn fields(State(api): State<Api>, caller: Caller, params: Params) -> Answer {
     let asked = selection(&params)?;
     let place = api.searches.place(&caller)?;
-    let names = api.run(&caller, &place, asked, search::field_names).await?;
-    Ok(answer::json(place, &json!({"fields": names})))
+    let found = api.run(&caller, &place, asked, search::fields).await?;
+    let shown = |(name, field): (&str, &ListedField)| {
+        let types: Map<String, Value> =
+            field.holds().map(|(holds, lines)| (holds.name().to_owned(), lines.into())).collect();
+        json!({"name": name, "count": field.lines(), "types": types})
+    };
+    let fields: Vec<Value> = found.iter().map(shown).collect();
+    Ok(answer::json(place, &json!({"fields": fields})))
 }
 
 pub(super) async fn values(State(api): State<Api>, name: InPath, caller: Caller, params: Params) -> Answer {

@@ -80,7 +80,11 @@ pub(crate) fn routes(now: Now, live: Live, searches: Scheduler) -> Routes {
             logs::histogram,
         )
         .on_query(
-            get("/api/v1/logs/fields", "Fields of the log records that match", &[QUERY, START, END]),
+            get(
+                "/api/v1/logs/fields",
+                "Fields of the log records that match, with how many have each and the types of its values",
+                &[QUERY, START, END],
+            ),
             logs::fields,
         )
         .on_query(

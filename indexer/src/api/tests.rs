@@ -217,6 +217,17 @@ async fn hits_say_where_they_match_and_answers_what_may_have_been_meant() {
     assert_eq!(page["hints"], serde_json::json!([]));
     let (_, page) = get("/api/v1/logs/search?query=service%20:%20ocr").await;
     assert!(page["hints"][0]["message"].is_string(), "{page}");
+    for (what, query, hints) in [("search", "usr:7", 1), ("count", "usr:7", 1), ("count", "service:ocr", 0)] {
+        let (_, page) = get(&format!("/api/v1/logs/{what}?query={query}")).await;
+        assert_eq!(page["hints"].as_array().unwrap().len(), hints, "{page}");
+    }
+}
+
+#[tokio::test]
+async fn fields_are_listed_with_the_numbers_of_lines_that_have_them_and_their_types() {
+    let (_, listed) = get("/api/v1/logs/fields?query=line%20AND%207").await;
+    let body = serde_json::json!({"name": "body", "count": 1, "types": {"string": 1}});
+    assert!(listed["fields"].as_array().unwrap().contains(&body), "{listed}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ pub(crate) mod bytes;
 mod column;
 mod decode;
 mod encode;
+mod listing;
 mod scan;
 mod template;
 pub mod terms;
@@ -22,6 +23,7 @@ use self::template::Templates;
 use self::terms::Terms;
 use crate::Error;
 use crate::bits::Bits;
+use crate::fields::FieldList;
 
 /// Most lines of a chunk.
 pub const MAX_LINES: usize = 1024;
@@ -52,6 +54,16 @@ pub fn take(head: &[u8], data: &[u8], wanted: &Bits) -> Result<Vec<Line>, Error>
 /// Event times of the lines.
 pub fn times(head: &[u8]) -> Result<Vec<i64>, Error> {
     Head::open(head)?.times()
+}
+
+/// Adds the fields of the lines that are `wanted`; `data` is opened where the head does not say all of them.
+pub fn fields<'a>(
+    head: &'a [u8],
+    data: &dyn Fn() -> Result<&'a [u8], Error>,
+    wanted: &Bits,
+    found: &mut FieldList,
+) -> Result<(), Error> {
+    listing::fields(&Head::open(head)?, data, wanted, found)
 }
 
 /// The lines that match and whose times lie in `[start, end)`; `data` is opened where the head does not decide.

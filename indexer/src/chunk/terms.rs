@@ -9,12 +9,16 @@
 //! | `f` field NUL value | a field's whole value in lowercase |
 //! | `g` hash | the same for a value that is long, an id or a number, by 18 bits |
 //! | `e` field | the field is there |
+//! | `e` field NUL digit | what it holds there, by its place in [`Holds::ALL`]; not listed where all lines of the chunk that have the field hold text in it |
+//! | `n` hash | a field is there whose name cannot stand in a term |
+//! | `o` | a field is there whose name cannot stand in a term, and is listed by its hash |
 //! | `s` number | a severity |
 //! | `t` tenant | whose all lines are, as it is written |
 //!
 //! Fields are `tenant`, `service`, `trace_id`, `span_id`, `record` (`PARTITION-OFFSET` on the bus), those of [`OF_SPANS`],
-//! `body.X` (the names alone, of bodies that are JSON objects), `resource.X` and `attributes.X`, with the values that [`weir_query::fields`] finds in lists and maps. What all lines share is listed once;
-//! everything else with the number of lines that hold it. Queries take what is not listed for what is not there, so a
+//! `resource.X` and `attributes.X`, with the values that [`weir_query::fields`] finds in lists and maps, and, by their names
+//! alone, those of [`NAMES_ALONE`] and `body.X` (of bodies that are JSON objects). They are there as a query finds that they
+//! are ([`crate::fields`]). What all lines share is listed once; everything else with the number of lines that hold it. Queries take what is not listed for what is not there, so a
 //! change of this raises `FORMAT` in [`crate::store`].
 
 use std::fmt::Write as _;
@@ -23,14 +27,19 @@ use ahash::AHashMap;
 use tantivy::tokenizer::{Token, TokenStream, Tokenizer};
 use weir_proto::attribute;
 use weir_proto::otlp::common::v1::any_value::Value;
+use weir_query::fields::{self, Holds};
 use weir_query::line::{Line, OfSpan, Source};
-use weir_query::{body, fields, severity, words};
+use weir_query::{body, severity, words};
 use weir_service::auth::MAX_TENANT;
 
 use super::template::{STAND_IN, Templates};
+use crate::fields::{TEXT, each_of_body, place};
 
 /// What a span has of its own, as queries name it: chunks are listed under it.
 pub const OF_SPANS: [&str; 6] = ["name", "kind", "status", "status_message", "parent_span_id", "interface"];
+
+/// Fields that chunks are listed under by name, and by no value.
+pub const NAMES_ALONE: [&str; 3] = ["body", "message", "severity_text"];
 
 /// Name under which the tokenizer is known to the indices.
 pub const TOKENIZER: &str = "weir_terms";
@@ -40,6 +49,9 @@ pub const START: usize = 3;
 
 /// Bytes of the longest run of a hashed word that is listed as it is.
 const LONGEST_RUN: usize = 64;
+
+/// The term of chunks with a name that is listed by its hash.
+pub const ODD: char = 'o';
 
 const COUNT: char = '\u{1}';
 const END: char = '\u{2}';
@@ -85,6 +97,7 @@ impl Terms {
                 *lines += 1;
             }
         }
+        terms.drop_texts();
         terms.bodies(lines, templates);
         for (number, lines) in (0..).zip(severities).filter(|(_, lines)| *lines > 0) {
             let mut term = String::new();
@@ -115,8 +128,12 @@ impl Terms {
         if source.tenant.len() <= MAX_TENANT && !source.tenant.chars().any(char::is_control) {
             self.add(|term| put_tenant(term, &source.tenant));
         }
-        self.text_field("tenant", &source.tenant);
-        self.text_field("service", &source.service);
+        for (field, value) in [("tenant", &source.tenant), ("service", &source.service)] {
+            if !value.is_empty() {
+                self.name(field, TEXT);
+            }
+            self.value(field, value);
+        }
         self.fields("resource.", &source.resource);
         self.line = 0;
         for seen in self.counts.values_mut() {
@@ -156,8 +173,16 @@ impl Terms {
     fn add_line(&mut self, line: &Line) {
         self.fields("attributes.", listed(&line.attributes));
         match &line.span {
-            Some(span) => self.span(span),
-            None => body::each_field(&line.body, |name, _, _| self.add(|term| put_named(term, name))),
+            Some(span) => {
+                self.span(span);
+                if fields::has(&line.attributes, "message") {
+                    self.name("message", TEXT);
+                }
+            }
+            None => each_of_body(line, &mut |name, holds| self.name(name, holds)),
+        }
+        if !line.severity_text.is_empty() {
+            self.name("severity_text", TEXT);
         }
         if !line.trace_id.is_empty() {
             self.text_field("trace_id", &hex::encode(&line.trace_id));
@@ -171,7 +196,7 @@ impl Terms {
             return;
         }
         self.record = Some(record);
-        self.text_field("record", &format!("{}-{}", record.0, record.1));
+        self.value("record", &format!("{}-{}", record.0, record.1));
     }
 
     fn span(&mut self, span: &OfSpan) {
@@ -192,27 +217,60 @@ impl Terms {
 
     fn fields(&mut self, kind: &str, attributes: &[(String, Value)]) {
         let mut field = std::mem::take(&mut self.field);
-        fields::each(attributes, |name, text| {
+        fields::each_name(attributes, |name, holds, text| {
             field.clear();
             field.push_str(kind);
             field.push_str(name);
-            self.text_field(&field, text);
+            self.name(&field, holds);
+            if let Some(text) = text {
+                self.value(&field, text);
+            }
         });
-        // What holds a list or a map has its own name too.
-        for (key, _) in attributes.iter().filter(|(_, value)| fields::is_nested(value)) {
-            field.clear();
-            field.push_str(kind);
-            field.push_str(key);
-            self.add(|term| put_named(term, &field));
-        }
         self.field = field;
     }
 
     fn text_field(&mut self, field: &str, value: &str) {
+        self.name(field, TEXT);
+        self.value(field, value);
+    }
+
+    fn name(&mut self, field: &str, holds: Holds) {
         self.add(|term| put_named(term, field));
+        if is_odd(field) {
+            self.add(|term| term.push(ODD));
+        } else {
+            self.add(|term| put_holds(term, field, holds));
+        }
+    }
+
+    fn value(&mut self, field: &str, value: &str) {
         if is_listed(field) {
             let lower = value.bytes().any(|b| b.is_ascii_uppercase() || !b.is_ascii()).then(|| value.to_lowercase());
             self.add(|term| put_field(term, field, lower.as_deref().unwrap_or(value)));
+        }
+    }
+
+    /// Takes out that a field holds text, where it holds nothing else.
+    fn drop_texts(&mut self) {
+        let mut text_alone = Vec::new();
+        let mut term = String::new();
+        for (name, seen) in &self.counts {
+            let Some(name) = name.strip_prefix('e').filter(|name| !name.contains('\0')) else { continue };
+            let mut lines = |holds| {
+                term.clear();
+                put_holds(&mut term, name, holds);
+                self.counts.get(term.as_str()).map_or(0, |seen| seen.lines)
+            };
+            if lines(TEXT) == seen.lines
+                && Holds::ALL.into_iter().filter(|holds| *holds != TEXT).all(|holds| lines(holds) == 0)
+            {
+                term.clear();
+                put_holds(&mut term, name, TEXT);
+                text_alone.push(term.clone());
+            }
+        }
+        for term in text_alone {
+            self.counts.remove(term.as_str());
         }
     }
 
@@ -291,10 +349,30 @@ pub fn put_field(term: &mut String, field: &str, value: &str) {
 /// The term of a field that is there.
 pub fn put_named(term: &mut String, field: &str) {
     if is_odd(field) {
-        put_hash(term, 'e', &[field]);
+        put_hash(term, 'n', &[field]);
     } else {
         term.push('e');
         term.push_str(field);
+    }
+}
+
+/// The term of what a field that is there holds; of a name that is not odd.
+pub fn put_holds(term: &mut String, field: &str, holds: Holds) {
+    term.push('e');
+    term.push_str(field);
+    term.push('\0');
+    term.push(char::from(b'0' + place(holds) as u8));
+}
+
+/// What a term of [`put_named`] or [`put_holds`] says; `None` of any other, and of a name that is listed by its hash.
+pub fn read_named(term: &[u8]) -> Option<(&str, Option<Holds>)> {
+    let term = std::str::from_utf8(term).ok()?.strip_prefix('e')?;
+    match term.split_once('\0') {
+        None => Some((term, None)),
+        Some((name, digit)) => {
+            let holds = Holds::ALL.get(digit.parse::<usize>().ok()?)?;
+            Some((name, Some(*holds)))
+        }
     }
 }
 
@@ -319,6 +397,11 @@ pub fn is_field_hashed(field: &str, value: &str) -> bool {
 /// asked for by nobody, and would be a term for each line.
 pub fn is_listed(field: &str) -> bool {
     field.strip_prefix("attributes.") != Some(attribute::FILE_OFFSET)
+}
+
+/// Whether all lines of a chunk have the same values of the field.
+pub fn is_of_source(field: &str) -> bool {
+    matches!(field, "service" | "tenant") || field.starts_with("resource.")
 }
 
 /// Whether a text cannot stand in a term as it is.

@@ -85,8 +85,14 @@ fn of_test(name: &str, test: &Test) -> Option<Exact> {
                 is_counted.then(|| Needs::Field(name, value.clone()))
             })
         }
-        // They are listed where they are empty too.
-        ("service" | "tenant", Test::Exists) => None,
+        ("timestamp" | "@timestamp", Test::Exists) => Some(Exact::All),
+        (name, Test::Exists) if terms::NAMES_ALONE.contains(&name) => {
+            Some(Exact::Lines(Needs::HasField(name.to_owned())))
+        }
+        (name, Test::Exists) if name.starts_with("body.") && !name.contains('*') && !terms::is_odd(name) => {
+            let names = [name.to_owned(), format!("attributes.{name}")];
+            Some(Exact::Or(names.map(|name| Exact::Lines(Needs::HasField(name))).into()))
+        }
         (name, Test::Exists) => of_field(name, |name| (!terms::is_odd(&name)).then_some(Needs::HasField(name))),
         _ => None,
     }
@@ -95,7 +101,7 @@ fn of_test(name: &str, test: &Test) -> Option<Exact> {
 /// The field by the names under which chunks list it.
 fn of_field(name: &str, need: impl Fn(String) -> Option<Needs>) -> Option<Exact> {
     let of = |name: String| {
-        let is_of_source = matches!(name.as_str(), "service" | "tenant") || name.starts_with("resource.");
+        let is_of_source = terms::is_of_source(&name);
         need(name).map(if is_of_source { Exact::Source } else { Exact::Lines })
     };
     match name {
@@ -118,11 +124,21 @@ mod tests {
     #[test]
     fn what_no_chunk_can_be_counted_of_is_read_and_all_else_is_counted() {
         for text in
-            ["\"a b\"", "id1234", "a AND \"b c\"", "attributes.n:>5", "NOT \":\"", "name:a", "message:a", "body:*"]
+            ["\"a b\"", "id1234", "a AND \"b c\"", "attributes.n:>5", "NOT \":\"", "name:a", "message:a", "body.n:a"]
         {
             assert_eq!(exact(&weir_query::parse(text).unwrap()), None, "{text}");
         }
-        for text in ["NOT \"a b\"", "NOT id1234", "a OR \"b c\"", "k:v", "severity:>=warn", "NOT n:>5", "a b"] {
+        for text in [
+            "NOT \"a b\"",
+            "NOT id1234",
+            "a OR \"b c\"",
+            "k:v",
+            "severity:>=warn",
+            "NOT n:>5",
+            "a b",
+            "body:*",
+            "body.n:*",
+        ] {
             assert!(exact(&weir_query::parse(text).unwrap()).is_some(), "{text}");
         }
         let many: Vec<String> = (0..100).map(|n| format!("w{n}")).collect();

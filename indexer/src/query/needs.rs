@@ -6,7 +6,7 @@ use weir_query::pattern::{pieces, spans_words};
 use weir_query::severity::levels;
 use weir_query::words::{is_ideograph, words};
 
-use crate::chunk::terms::OF_SPANS;
+use crate::chunk::terms::{NAMES_ALONE, OF_SPANS};
 use crate::snapshot::Needs;
 
 /// What the query needs.
@@ -14,6 +14,7 @@ pub fn needs(query: &Query) -> Needs {
     match query {
         Query::And(queries) => all(queries.iter().map(needs)),
         Query::Or(queries) => any(queries.iter().map(needs)),
+        Query::Field(name, Test::Exists) if NAMES_ALONE.contains(&name.as_str()) => Needs::HasField(name.clone()),
         Query::Field(name, test) if name == "body" => body(test),
         // What is no severity is refused by the matcher.
         Query::Field(name, test @ (Test::Is(_) | Test::Range(..))) if name == "severity" => {
@@ -23,8 +24,6 @@ pub fn needs(query: &Query) -> Needs {
             Some(values) => any(values.into_iter().map(|value| field(name, |name| Needs::Field(name, value.clone())))),
             None => field(name, Needs::HasField),
         },
-        // A body's field that holds others, or null, is there and not listed.
-        Query::Field(name, Test::Exists) if name.starts_with("body.") => Needs::Anything,
         // What the empty text equals may be missing.
         Query::All | Query::Not(_) | Query::Field(_, Test::Is(_) | Test::Near(..)) => Needs::Anything,
         Query::Field(name, _) => field(name, Needs::HasField),
@@ -129,7 +128,7 @@ mod tests {
 
     #[test]
     fn what_may_be_there_without_being_listed_needs_nothing() {
-        for text in ["body.user:*", "service:\"\"", "NOT a", "*:x", "message:a", "a OR NOT b"] {
+        for text in ["service:\"\"", "NOT a", "*:x", "message:a", "a OR NOT b"] {
             assert_eq!(needs(&weir_query::parse(text).unwrap()), Needs::Anything, "{text}");
         }
         let of_body = ["body.n", "attributes.body.n"].map(|name| Needs::HasField(name.to_owned()));

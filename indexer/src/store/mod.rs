@@ -42,6 +42,7 @@ use self::manifest::Manifest;
 pub use self::seal::{Sealed, Step};
 use self::window::{View, Window};
 use crate::Error;
+use crate::fields::FieldList;
 use crate::head::{Batch, Head};
 use crate::ingest::{self, Fate, Marks, Signal};
 use crate::metrics;
@@ -335,6 +336,24 @@ impl Snapshot for Moment {
             view.tally(self.tenants.scope(), (exact, needs), (start, end), take, &mut found)?;
         }
         Ok(found)
+    }
+
+    fn fields(
+        &self,
+        exact: Option<&Exact>,
+        needs: &Needs,
+        start: i64,
+        end: i64,
+        found: &mut FieldList,
+    ) -> Result<Vec<Candidate>, Error> {
+        if *needs == Needs::Nothing {
+            return Ok(Vec::new());
+        }
+        let mut rest = self.batches(start, end);
+        for view in self.views.iter() {
+            view.fields(self.tenants.scope(), (exact, needs), (start, end), found, &mut rest)?;
+        }
+        Ok(rest)
     }
 
     fn indexed_until(&self) -> i64 {

@@ -1,13 +1,19 @@
-//! Which chunks of a segment a query may match in: sets of the documents that are their heads.
+//! Which chunks of a segment a query may match in: sets of the documents that are their heads; and what the index counts of
+//! them.
+
+use std::collections::BTreeMap;
 
 use regex::bytes::Regex;
 use tantivy::postings::Postings as _;
 use tantivy::schema::{Field, IndexRecordOption};
-use tantivy::{DocSet as _, InvertedIndexReader, SegmentReader, TERMINATED};
+use tantivy::{DocId, DocSet as _, InvertedIndexReader, SegmentReader, TERMINATED};
+use weir_query::fields::Holds;
+use weir_query::severity;
 use weir_service::auth::Scope;
 
 use crate::bits::Bits;
 use crate::chunk::terms;
+use crate::fields::{FieldList, TEXT, place};
 use crate::snapshot::{Exact, Needs};
 
 /// All chunks of these tenants that may hold a match of `needs`, and few others.
@@ -60,6 +66,27 @@ pub(crate) fn bounds(
     Selection { index: &index, len: segment.max_doc() }.bounds(exact, counts)
 }
 
+/// Adds the fields of the lines of all `docs`, whose chunks have no name that is listed by its hash; `docs` are the heads of
+/// chunks. Gives the chunks of which that is not known.
+pub(crate) fn fields(
+    docs: &Bits,
+    counts: &[u16],
+    segment: &SegmentReader,
+    field: Field,
+    found: &mut FieldList,
+) -> tantivy::Result<Bits> {
+    let index = segment.inverted_index(field)?;
+    let selection = Selection { index: &index, len: segment.max_doc() };
+    let mut odd = Bits::none(selection.len);
+    selection.add(terms::ODD.encode_utf8(&mut [0; 4]), &mut odd)?;
+    odd.and(docs);
+    let mut plain = docs.clone();
+    plain.minus(&odd);
+    selection.named(&plain, counts, found)?;
+    selection.severities(&plain, counts, found)?;
+    Ok(odd)
+}
+
 /// The one term that chunks are listed under for this; `None` if it is not one.
 fn term(needs: &Needs) -> Option<String> {
     let mut term = String::new();
@@ -72,6 +99,37 @@ fn term(needs: &Needs) -> Option<String> {
         _ => return None,
     }
     Some(term)
+}
+
+/// A field whose terms are being read.
+#[derive(Default)]
+struct Named {
+    field: String,
+    /// Lines that have it, of chunks in which nothing is said of what it holds: text alone.
+    of_text: BTreeMap<DocId, u64>,
+    lines: u64,
+    holds: [u64; Holds::ALL.len()],
+}
+
+impl Named {
+    fn add(&mut self, doc: DocId, holds: Option<Holds>, lines: u32) {
+        match holds {
+            None => {
+                self.lines += u64::from(lines);
+                self.of_text.insert(doc, lines.into());
+            }
+            Some(holds) => {
+                self.of_text.remove(&doc);
+                self.holds[place(holds)] += u64::from(lines);
+            }
+        }
+    }
+
+    fn end(&mut self, found: &mut FieldList) {
+        let mut ended = std::mem::take(self);
+        ended.holds[place(TEXT)] += ended.of_text.values().sum::<u64>();
+        found.add_counted(&ended.field, ended.lines, &ended.holds);
+    }
 }
 
 struct Selection<'a> {
@@ -112,6 +170,48 @@ impl Selection<'_> {
                 part.into_iter().zip(counts).map(|(bounds, count)| bounds.not(*count)).collect()
             }
         })
+    }
+
+    /// Adds the fields that are listed by their names.
+    fn named(&self, docs: &Bits, counts: &[u16], found: &mut FieldList) -> tantivy::Result<()> {
+        let mut stream = self.index.terms().range().ge("e").lt("f").into_stream()?;
+        let mut name = Named::default();
+        while let Some((term, info)) = stream.next() {
+            let Some((field, holds)) = terms::read_named(term) else { continue };
+            if holds.is_none() {
+                name.end(found);
+                field.clone_into(&mut name.field);
+            }
+            let is_of_source = terms::is_of_source(field);
+            let mut postings = self.index.read_postings_from_terminfo(info, IndexRecordOption::WithFreqs)?;
+            while postings.doc() != TERMINATED {
+                let doc = postings.doc();
+                if docs.contains(doc) {
+                    // What all lines share is listed once.
+                    let all = counts.get(doc as usize).map_or(0, |count| u32::from(*count));
+                    name.add(doc, holds, if is_of_source { all } else { postings.term_freq() });
+                }
+                postings.advance();
+            }
+        }
+        name.end(found);
+        Ok(())
+    }
+
+    /// Adds the fields that are not: severities and times.
+    fn severities(&self, docs: &Bits, counts: &[u16], found: &mut FieldList) -> tantivy::Result<()> {
+        let with = self.frequencies(&Needs::Severity(1, severity::MOST), vec![Bounds::between(0, 0); counts.len()])?;
+        let (mut lines, mut all) = (0, 0);
+        for doc in docs.iter() {
+            lines += with.get(doc as usize).map_or(0, |bounds| u64::from(bounds.least));
+            all += counts.get(doc as usize).map_or(0, |count| u64::from(*count));
+        }
+        for (name, lines) in [("severity", lines), ("timestamp", all)] {
+            let mut holds = [0; Holds::ALL.len()];
+            holds[place(TEXT)] = lines;
+            found.add_counted(name, lines, &holds);
+        }
+        Ok(())
     }
 
     /// How many lines hold the term, or have one of the severities.
@@ -290,6 +390,7 @@ impl Selection<'_> {
 fn is_listed(field: &str) -> bool {
     matches!(field, "tenant" | "service" | "trace_id" | "span_id" | "record")
         || terms::OF_SPANS.contains(&field)
+        || terms::NAMES_ALONE.contains(&field)
         || field.starts_with("body.")
         || field.starts_with("resource.")
         || field.starts_with("attributes.")

@@ -29,6 +29,7 @@ use crate::Error;
 use crate::bits::Bits;
 use crate::chunk;
 use crate::chunk::terms::{TOKENIZER, TermTokenizer};
+use crate::fields::FieldList;
 use crate::snapshot::{Candidate, Counted, Exact, Lines, Needs, Opened};
 
 /// Memory of a writer before it closes a segment.
@@ -341,6 +342,37 @@ impl View {
         found.iter().try_for_each(|(seal, chunk)| each(*seal, chunk))
     }
 
+    /// Adds the fields of the lines that match, of the chunks of which the index knows that all lines do. The chunks of
+    /// which it knows that, or that they may hold a match, and not what fields these lines have, are added to `rest`.
+    pub(crate) fn fields(
+        &self,
+        scope: Scope<'_>,
+        (exact, needs): (Option<&Exact>, &Needs),
+        (start, end): (i64, i64),
+        found: &mut FieldList,
+        rest: &mut Vec<Candidate>,
+    ) -> Result<(), Error> {
+        self.each_segment(start, end, |segment| {
+            let (counts, terms) = (segment.counts(), self.fields.terms);
+            let mut docs = select::select(scope, needs, segment.reader, terms)?;
+            let bounds = exact.map(|exact| select::bounds(exact, &counts, segment.reader, terms)).transpose()?;
+            let mut whole = Bits::none(segment.reader.max_doc());
+            for doc in docs.clone().iter() {
+                let known = bounds.as_ref().and_then(|bounds| bounds.get(doc as usize)?.known());
+                let is_all = known.is_some() && known == counts.get(doc as usize).map(|count| u64::from(*count));
+                match segment.times(doc, start, end) {
+                    Some((min, max)) if is_all && min >= start && max < end => whole.insert(doc),
+                    Some(_) if known != Some(0) => continue,
+                    _ => {}
+                }
+                docs.remove(doc);
+            }
+            docs.or(&select::fields(&whole, &counts, segment.reader, terms, found)?);
+            rest.extend(docs.iter().filter_map(|doc| Some(Arc::new(segment.chunk(doc, start, end)?) as Candidate)));
+            Ok(())
+        })
+    }
+
     /// A document with what is stored of a chunk in it.
     fn document(&self, address: DocAddress) -> Result<Document, Error> {
         let document = self.searcher.doc(address).map_err(Error::index(&*self.path))?;
@@ -387,11 +419,17 @@ impl Segment<'_> {
         (0..self.reader.max_doc()).map(count).collect()
     }
 
+    /// Least and greatest time of the chunk, if it is there and they meet `[start, end)`.
+    fn times(&self, doc: DocId, start: i64, end: i64) -> Option<(i64, i64)> {
+        let (min, max) = (self.min.first(doc)?, self.max.first(doc)?);
+        (min < end && max >= start && !self.reader.is_deleted(doc)).then_some((min, max))
+    }
+
     /// The chunk, if it is there and its times meet `[start, end)`.
     fn chunk(&self, doc: DocId, start: i64, end: i64) -> Option<Chunk> {
-        let (min, max) = (self.min.first(doc)?, self.max.first(doc)?);
+        let (min, max) = self.times(doc, start, end)?;
         let distance = u32::try_from(self.data.first(doc)?).ok()?;
-        (min < end && max >= start && !self.reader.is_deleted(doc)).then(|| Chunk {
+        Some(Chunk {
             view: self.view.clone(),
             head: DocAddress::new(self.ordinal, doc),
             data: DocAddress::new(self.ordinal, doc.saturating_add(distance)),
@@ -473,5 +511,9 @@ impl Opened for OpenChunk {
 
     fn take(&self, wanted: &Bits) -> Result<Vec<Line>, Error> {
         chunk::take(self.head.bytes()?, self.data()?, wanted)
+    }
+
+    fn fields(&self, of: &Bits, found: &mut FieldList) -> Result<(), Error> {
+        chunk::fields(self.head.bytes()?, &|| self.data(), of, found)
     }
 }

@@ -1,14 +1,17 @@
 use std::time::Duration;
 
-use proptest::prelude::{ProptestConfig, Strategy, prop, prop_assert_eq, prop_oneof, proptest};
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
 use prost::Message as _;
 use weir_bus::{Message, Partition};
 use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
 use weir_proto::otlp::common::v1::any_value::Value;
+use weir_proto::otlp::common::v1::{ArrayValue, KeyValue, KeyValueList};
 use weir_proto::otlp::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use weir_proto::topic;
 use weir_query::Matcher;
+use weir_query::ast::{Query, Test};
 
+use crate::fields::FieldList;
 use crate::search::{self, Selection};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
@@ -23,10 +26,14 @@ fn record(offset: i64, service: &str, lines: &[(String, i32, Option<i64>)]) -> M
         attributes: n.iter().map(|n| pair("n", Value::IntValue(*n))).collect(),
         ..LogRecord::default()
     };
+    of_lines(offset, service, (0..).zip(lines).map(line).collect())
+}
+
+fn of_lines(offset: i64, service: &str, log_records: Vec<LogRecord>) -> Message {
     let request = ExportLogsServiceRequest {
         resource_logs: vec![ResourceLogs {
             resource: Some(resource(service)),
-            scope_logs: vec![ScopeLogs { log_records: (0..).zip(lines).map(line).collect(), ..ScopeLogs::default() }],
+            scope_logs: vec![ScopeLogs { log_records, ..ScopeLogs::default() }],
             ..ResourceLogs::default()
         }],
     };
@@ -128,4 +135,116 @@ fn given_chunks_with_a_term_in_all_lines_or_in_none_then_no_line_is_read_and_els
     // A chunk that crosses an edge of the time asked for is read.
     let first = (NOW - DAY / 2) * 1_000_000;
     assert_eq!(search::count(moment.as_ref(), &asked("NOT b", first + 1_000_000, i64::MAX)).unwrap(), 6);
+}
+
+/// Fields with the numbers of lines that have them, and of those with each type.
+fn shown(found: &FieldList) -> Vec<(String, u64, Vec<(&'static str, u64)>)> {
+    let of = |(name, field): (&str, &crate::fields::ListedField)| {
+        (name.to_owned(), field.lines(), field.holds().map(|(holds, lines)| (holds.name(), lines)).collect())
+    };
+    found.iter().map(of).collect()
+}
+
+fn body() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just(String::new()),
+        Just("  ".to_owned()),
+        Just("plain 42".to_owned()),
+        Just(r#"{"message":"","a":[1,{"b":null,"c":2.5}],"o":{"x":"y","e":{}},"n":null}"#.to_owned()),
+        Just(r#"{"a":true,"o":3,"msg":"said\n","Z":{"x":1}}"#.to_owned()),
+        Just(r#" {"a":"t","o.x":"dotted"} "#.to_owned()),
+    ]
+}
+
+fn attribute() -> impl Strategy<Value = Value> {
+    let list =
+        |values: Vec<Value>| Value::ArrayValue(ArrayValue { values: values.into_iter().map(any_value).collect() });
+    let map = |values: Vec<KeyValue>| Value::KvlistValue(KeyValueList { values });
+    prop_oneof![
+        Just(Value::StringValue("t".into())),
+        Just(Value::StringValue(String::new())),
+        Just(Value::IntValue(1)),
+        Just(Value::DoubleValue(1.5)),
+        Just(Value::BoolValue(true)),
+        Just(Value::BytesValue(vec![1])),
+        Just(list(vec![])),
+        Just(list(vec![Value::IntValue(1), Value::StringValue("t".into()), Value::IntValue(1)])),
+        Just(map(vec![])),
+        Just(map(vec![pair("in", Value::IntValue(1)), pair("s", Value::StringValue("t".into()))])),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn given_any_lines_then_their_fields_are_listed_as_they_are_line_by_line_and_can_be_asked_with_the_same_count(
+        chunks in prop::collection::vec(prop::collection::vec((
+            body(),
+            0..4_i32,
+            prop::sample::select(vec!["", "warning", "odd"]),
+            any::<bool>(),
+            prop::collection::vec((prop::sample::select(vec!["a", "b", "message", "a.in", "odd\u{1}name"]), attribute()), 0..4),
+        ), 1..10), 1..6),
+    ) {
+        let mut plain = FieldList::default();
+        let records: Vec<Message> = (0..).zip(&chunks).map(|(offset, chunk)| {
+            let lines = chunk.iter().zip(0_u64..).map(|((body, severity, text, traced, attributes), at)| LogRecord {
+                time_unix_nano: (NOW - DAY / 2 + offset * 1000) as u64 * 1_000_000 + at,
+                body: Some(any_value(Value::StringValue(body.clone()))),
+                severity_number: *severity,
+                severity_text: (*text).to_owned(),
+                trace_id: if *traced { vec![7; 16] } else { Vec::new() },
+                attributes: attributes.iter().map(|(name, value)| pair(name, value.clone())).collect(),
+                ..LogRecord::default()
+            });
+            of_lines(offset, if offset % 3 == 0 { "asr" } else { "ocr" }, lines.collect())
+        }).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        for record in &records {
+            for line in store.ingest(std::slice::from_ref(record)).batches.iter().flat_map(|batch| batch.iter()) {
+                plain.add_line(line);
+            }
+            store.seal(NOW).unwrap();
+        }
+        let moment = store.snapshot(&crate::store::everything());
+        let everything = asked("", i64::MIN, i64::MAX);
+        let listed = search::fields(moment.as_ref(), &everything).unwrap();
+        prop_assert_eq!(shown(&listed), shown(&plain));
+        // Lines that are selected one by one, as those of chunks on an edge are.
+        let one_by_one = Selection { exact: None, ..everything };
+        prop_assert_eq!(shown(&search::fields(moment.as_ref(), &one_by_one).unwrap()), shown(&plain));
+        for (name, lines, _) in shown(&listed) {
+            let query = Query::Field(name.clone(), Test::Exists);
+            let (needs, exact) = (crate::query::needs(&query), crate::query::exact(&query));
+            let asked = Selection { matcher: Matcher::new(&query, NOW).unwrap(), needs, exact, ..one_by_one.clone() };
+            prop_assert_eq!(search::count(moment.as_ref(), &asked).unwrap(), lines, "{:?}", &name);
+            let scanned = Selection { exact: None, ..asked };
+            prop_assert_eq!(search::count(moment.as_ref(), &scanned).unwrap(), lines, "{:?}", &name);
+        }
+    }
+}
+
+#[test]
+fn given_json_bodies_then_values_of_their_fields_are_counted_and_a_name_that_no_line_has_is_missing() {
+    let bodies = [r#"{"user":{"id":7},"ok":true}"#, r#"{"user":{"id":7}}"#, r#"{"user":{"id":"ann"}}"#, "plain"];
+    let lines = bodies.map(|body| (body.to_owned(), 9, Some(7)));
+    let (_folder, store) = sealed(&[record(0, "ocr", &lines)]);
+    let moment = store.snapshot(&crate::store::everything());
+    let everything = asked("", i64::MIN, i64::MAX);
+    let values = search::top_values(moment.as_ref(), &everything, "body.user.id", 10).unwrap();
+    assert_eq!(values, [("7".to_owned(), 2), ("ann".to_owned(), 1)]);
+    for (text, missing) in [
+        ("body.user.id:7 AND n:>5 AND resource.service.name:ocr", 0),
+        ("body.user.name:x OR user:a", 2),
+        ("severity:info AND name:x AND *:y", 0),
+    ] {
+        let query = weir_query::parse(text).unwrap();
+        let found = search::missing(moment.as_ref(), &query, &everything.budget).unwrap();
+        assert_eq!(found.len(), missing, "{text}: {found:?}");
+    }
+    let query = weir_query::parse("servce.name:x").unwrap();
+    let found = search::missing(moment.as_ref(), &query, &everything.budget).unwrap();
+    assert!(found[0].message.contains("`service.name` may be meant"), "{found:?}");
 }

@@ -1,0 +1,173 @@
+//! Fields of matching lines, and values of one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_query::ast::{Query, Test};
+use weir_query::line::Line;
+use weir_query::{Hint, Matcher, body, fields, hints};
+
+use super::{Error, Groups, Selection};
+use crate::fields::FieldList;
+use crate::query::{exact, needs};
+use crate::schedule::Budget;
+use crate::snapshot::Snapshot;
+
+/// Fields of matching lines.
+pub fn fields(snapshot: &dyn Snapshot, selection: &Selection) -> Result<FieldList, Error> {
+    let Selection { exact, needs, start, end, budget, .. } = selection;
+    let mut found = FieldList::default();
+    let mut held = 0;
+    let mut hold = |found: &FieldList| -> Result<(), Error> {
+        budget.hold(found.bytes() - held)?;
+        held = found.bytes();
+        if found.is_full() { Err(Error::TooManyGroups) } else { Ok(()) }
+    };
+    let rest = snapshot.fields(exact.as_ref(), needs, *start, *end, &mut found)?;
+    hold(&found)?;
+    for candidate in rest {
+        let lines = selection.open(&candidate)?;
+        let matching = selection.matching(&*lines)?;
+        if !matching.is_empty() {
+            lines.fields(&matching, &mut found)?;
+            hold(&found)?;
+        }
+        budget.read(lines.bytes_read())?;
+    }
+    Ok(found)
+}
+
+/// Whether the query names fields that [`missing`] looks for.
+pub(crate) fn names_fields(query: &Query) -> bool {
+    !named(query).is_empty()
+}
+
+fn named(query: &Query) -> BTreeSet<&str> {
+    let mut names = BTreeSet::new();
+    query.each_field(&mut |name, _| {
+        if !hints::is_own(name) && !name.contains('*') && names.len() < MOST_LOOKED_FOR {
+            names.insert(name);
+        }
+    });
+    names
+}
+
+/// Most fields of a query that are looked for.
+const MOST_LOOKED_FOR: usize = 16;
+
+/// The fields that `query` names and no line has, with what may be meant.
+pub(crate) fn missing(snapshot: &dyn Snapshot, query: &Query, budget: &Budget) -> Result<Vec<Hint>, Error> {
+    let names = named(query);
+    let mut unknown = Vec::new();
+    for name in names {
+        if !is_there(snapshot, name, budget)? {
+            unknown.push(name);
+        }
+    }
+    if unknown.is_empty() {
+        return Ok(Vec::new());
+    }
+    let everything = everything(Query::All, budget)?;
+    let known = match fields(snapshot, &everything) {
+        Ok(known) => known,
+        Err(Error::TooManyGroups) => FieldList::default(),
+        Err(error) => return Err(error),
+    };
+    // As queries may name them.
+    let short = |name| ["attributes.", "resource."].into_iter().find_map(|part| str::strip_prefix(name, part));
+    let known: Vec<&str> = known.iter().map(|(name, _)| short(name).unwrap_or(name)).collect();
+    Ok(unknown.into_iter().map(|name| hints::unknown_field(name, &known)).collect())
+}
+
+/// Whether any line has the field.
+fn is_there(snapshot: &dyn Snapshot, name: &str, budget: &Budget) -> Result<bool, Error> {
+    let exists = Query::Field(name.to_owned(), Test::Exists);
+    let asked = everything(exists, budget)?;
+    let mut is_there = false;
+    let rest = asked.tally(snapshot, |_| {
+        is_there = true;
+        true
+    })?;
+    for candidate in rest {
+        is_there = is_there || asked.count(&candidate)? > 0;
+        if is_there {
+            break;
+        }
+    }
+    Ok(is_there)
+}
+
+fn everything(query: Query, budget: &Budget) -> Result<Selection, Error> {
+    // What asks for nothing but that a field is there has no text that may be refused.
+    let Ok(matcher) = Matcher::new(&query, 0) else { return Err(Error::TooManyGroups) };
+    let (needs, exact) = (needs(&query), exact(&query));
+    Ok(Selection { matcher, needs, exact, start: i64::MIN, end: i64::MAX, budget: budget.clone() })
+}
+
+/// Most frequent values of a field, with their counts, most frequent first.
+pub fn top_values(
+    snapshot: &dyn Snapshot,
+    selection: &Selection,
+    name: &str,
+    limit: usize,
+) -> Result<Vec<(String, u64)>, Error> {
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    let mut groups = Groups::new(&selection.budget);
+    selection.each(snapshot, |line| {
+        // A list may hold one twice.
+        for value in values(line, name).into_iter().collect::<BTreeSet<_>>() {
+            if let Some(count) = counts.get_mut(&value) {
+                *count += 1;
+            } else {
+                groups.add(value.len())?;
+                counts.insert(value, 1);
+            }
+        }
+        Ok(())
+    })?;
+    let mut sorted: Vec<_> = counts.into_iter().collect();
+    sorted.sort_by(|(a, more), (b, less)| less.cmp(more).then_with(|| a.cmp(b)));
+    sorted.truncate(limit);
+    Ok(sorted)
+}
+
+/// Values of a field of one line, by the names that queries use.
+pub(super) fn values(line: &Line, name: &str) -> Vec<String> {
+    let one = |text: &str| if text.is_empty() { Vec::new() } else { vec![text.to_owned()] };
+    let of = |attributes, wanted: &str| {
+        let mut found = Vec::new();
+        fields::each(attributes, |name, text| {
+            if name == wanted {
+                found.push(text.to_owned());
+            }
+        });
+        found
+    };
+    match name {
+        "body" => one(&line.body.text()),
+        "service" => one(&line.source.service),
+        "tenant" => one(&line.source.tenant),
+        "severity" => one(weir_query::severity::shown(line)),
+        "severity_text" => one(&line.severity_text),
+        "message" => match of(&line.attributes, "message") {
+            none if none.is_empty() => one(&body::message(&line.body)),
+            found => found,
+        },
+        "trace_id" | "trace.id" => one(&hex::encode(&line.trace_id)),
+        "span_id" | "span.id" => one(&hex::encode(&line.span_id)),
+        "timestamp" | "@timestamp" => one(&weir_service::time::format(line.time)),
+        _ if name.starts_with("body.") => {
+            let mut found = of(&line.attributes, name);
+            body::each_field(&line.body, |field, text, _| {
+                if field == name {
+                    found.push(text.to_owned());
+                }
+            });
+            found
+        }
+        _ => match (name.strip_prefix("resource."), name.strip_prefix("attributes.")) {
+            (Some(name), _) => of(&line.source.resource, name),
+            (_, Some(name)) => of(&line.attributes, name),
+            _ => [of(&line.source.resource, name), of(&line.attributes, name)].concat(),
+        },
+    }
+}
