@@ -56,6 +56,9 @@ pub enum Error {
     /// A chunk does not hold what it should.
     #[error("damaged chunk: {0}")]
     Chunk(&'static str),
+    /// A search may not go on.
+    #[error(transparent)]
+    Limit(#[from] crate::Limit),
     /// The bus failed.
     #[error(transparent)]
     Bus(#[from] weir_bus::Error),

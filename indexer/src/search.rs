@@ -35,13 +35,22 @@ const LEAST_TAKEN: usize = 64;
 pub enum Error {
     /// The store cannot be read.
     #[error("the index cannot be read")]
-    Store(#[from] crate::Error),
+    Store(#[source] crate::Error),
     /// It was cancelled, or would take more than it may.
     #[error(transparent)]
     Limit(#[from] Limit),
     /// The answer would have more than [`MAX_GROUPS`].
     #[error("more than {MAX_GROUPS} groups: take a longer interval or a narrower query")]
     TooManyGroups,
+}
+
+impl From<crate::Error> for Error {
+    fn from(error: crate::Error) -> Self {
+        match error {
+            crate::Error::Limit(limit) => Self::Limit(limit),
+            error => Self::Store(error),
+        }
+    }
 }
 
 /// What lines are asked for.

@@ -7,6 +7,7 @@ use weir_query::line::Line;
 
 use crate::bits::Bits;
 use crate::fields::FieldList;
+use crate::schedule::Budget;
 use crate::store::Gap;
 
 /// Lines of one source, in memory or on disk, with what is needed to pass over them unread.
@@ -45,6 +46,8 @@ pub type Candidate = Arc<dyn Lines>;
 
 /// A consistent moment of the store.
 pub trait Snapshot: Send + Sync {
+    /// The same moment for a search that may use this: where it may not go on, the search for candidates ends too.
+    fn within(self: Arc<Self>, budget: &Budget) -> Arc<dyn Snapshot>;
     /// Head batches and chunks whose times meet `[start, end)` and that may hold a match of `needs` (a superset of those
     /// that do), by falling greatest time.
     fn candidates(&self, needs: &Needs, start: i64, end: i64) -> Result<Vec<Candidate>, crate::Error>;

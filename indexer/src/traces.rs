@@ -191,7 +191,7 @@ impl Api {
             return Err(Problem::busy("too many requests for spans at once: try again later", 5));
         };
         let (store, tenants) = (self.spans.clone(), caller.tenants.clone());
-        place.run(move |budget| work(store.snapshot(&tenants).as_ref(), budget)).await
+        place.run(move |budget| work(store.snapshot(&tenants).within(budget).as_ref(), budget)).await
     }
 }
 

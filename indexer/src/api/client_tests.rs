@@ -62,6 +62,9 @@ impl Lines for One {
 }
 
 impl Snapshot for Slow {
+    fn within(self: Arc<Self>, _: &crate::Budget) -> Arc<dyn Snapshot> {
+        self
+    }
     fn candidates(&self, _: &Needs, start: i64, end: i64) -> Result<Vec<Candidate>, crate::Error> {
         let of = |at| Arc::new(One { at, pause: self.pause, read: self.read.clone() }) as Candidate;
         Ok((0..self.lines).filter(|at| (start..end).contains(at)).map(of).collect())

@@ -128,7 +128,7 @@ impl Api {
         let (now, tenants) = (self.now.clone(), caller.tenants.clone());
         let run = place.run(move |budget| {
             let asked = Selection { budget: budget.clone(), ..asked };
-            work(now(&tenants).as_ref(), &asked)
+            work(now(&tenants).within(budget).as_ref(), &asked)
         });
         run.await
     }

@@ -129,7 +129,7 @@ impl<F: Format> Pages<F> {
         let (now, tenants) = (self.api.now.clone(), self.caller.tenants.clone());
         let (asked, format, is_first) = (self.asked.clone(), self.format.clone(), self.is_first);
         let part = self.place.run(move |budget| {
-            let snapshot = now(&tenants);
+            let snapshot = now(&tenants).within(budget);
             let asked = Selection { budget: budget.clone(), ..asked };
             let page = search::page(snapshot.as_ref(), &asked, &paging, &|_| true)?;
             let mut text = Vec::new();

@@ -33,6 +33,9 @@ impl Lines for Some2 {
 }
 
 impl Snapshot for Memory {
+    fn within(self: Arc<Self>, _: &crate::Budget) -> Arc<dyn Snapshot> {
+        self
+    }
     fn candidates(&self, _: &Needs, _: i64, _: i64) -> Result<Vec<Candidate>, crate::Error> {
         Ok(self.0.clone())
     }

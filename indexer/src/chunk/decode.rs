@@ -17,8 +17,10 @@ use super::encode::{FIRST_COLUMNS, VERSION, ValueKind};
 use super::template::{Kind, PLACE};
 use crate::Error;
 
-/// Memory of the lines of a chunk: more than the largest record takes with all that a chunk may hold beside it.
+/// Memory of the lines of a chunk, above [`MAX_MEMORY`](super::MAX_MEMORY) with what sizes that are reckoned leave out.
 const MAX_DECODED: usize = 128 << 20;
+/// The same of a chunk of one line: more than the largest record can take, whatever it is full of.
+const MAX_LINE_DECODED: usize = 1 << 30;
 
 /// What a chunk's lines look like.
 #[derive(Debug, Clone, Copy)]
@@ -430,7 +432,7 @@ pub(super) fn lines(head: &Head<'_>, data: &Data<'_>, wanted: impl Fn(u32) -> bo
         let is_span = templates.list.get(template as usize).is_some_and(|template| template.kind == Kind::Span);
         let line = if is_span { span(line)? } else { line };
         memory += line.memory();
-        if memory > MAX_DECODED {
+        if memory > if count == 1 { MAX_LINE_DECODED } else { MAX_DECODED } {
             return Err(Error::Chunk("its lines take too much memory"));
         }
         lines.push(line);

@@ -34,6 +34,10 @@ pub(crate) const OPAQUE: &str = "\u{0}";
 /// A chunk is closed when what its lines say reaches this size, so that reading one line never costs much more.
 pub const MAX_BYTES: usize = 512 << 10;
 
+/// Lines whose memory is more than this are in no chunk with others: millions of attributes may take thirty times their
+/// bytes.
+pub const MAX_MEMORY: usize = 32 << 20;
+
 /// The columns of `lines`, which all have the source of the first, and what they are listed under. No line makes an empty
 /// chunk.
 pub fn encode(lines: &[&Line]) -> (Encoded, Terms) {

@@ -46,6 +46,7 @@ use crate::fields::FieldList;
 use crate::head::{Batch, Head};
 use crate::ingest::{self, Fate, Marks, Signal};
 use crate::metrics;
+use crate::schedule::Budget;
 use crate::snapshot::{Candidate, Counted, Exact, Lines as _, Needs, Snapshot};
 
 /// Lines of one signal, on disk below one folder.
@@ -287,6 +288,7 @@ impl Reading {
     }
 }
 
+#[derive(Clone)]
 struct Moment {
     head: Head,
     sealing: Head,
@@ -308,6 +310,11 @@ impl Moment {
 }
 
 impl Snapshot for Moment {
+    fn within(self: Arc<Self>, budget: &Budget) -> Arc<dyn Snapshot> {
+        let views = Arc::new(self.views.iter().map(|view| view.within(budget)).collect());
+        Arc::new(Self { views, ..self.as_ref().clone() })
+    }
+
     fn candidates(&self, needs: &Needs, start: i64, end: i64) -> Result<Vec<Candidate>, Error> {
         if *needs == Needs::Nothing {
             return Ok(Vec::new());

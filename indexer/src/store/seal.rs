@@ -10,7 +10,7 @@ use super::gaps::Gaps;
 use super::manifest::{FORMAT, Manifest, sync_folder};
 use super::window::{Window, Writer};
 use crate::Error;
-use crate::chunk::{MAX_BYTES, MAX_LINES};
+use crate::chunk::{MAX_BYTES, MAX_LINES, MAX_MEMORY};
 use crate::head::Head;
 use crate::ingest::Signal;
 
@@ -206,12 +206,17 @@ impl Store {
 /// Adds lines of one source; returns the number of chunks.
 fn add_chunks(writer: &mut Writer<'_>, mut lines: Vec<&Line>, seal: u64) -> Result<usize, Error> {
     lines.sort_by_key(|line| (line.time, line.id));
-    let (mut chunks, mut from, mut bytes) = (0, 0, 0);
+    let (mut chunks, mut from, mut bytes, mut memory) = (0, 0, 0, 0);
     for (at, line) in lines.iter().enumerate() {
+        memory += line.memory();
+        if memory > MAX_MEMORY && at > from {
+            writer.add(&lines[from..at], seal)?;
+            (chunks, from, bytes, memory) = (chunks + 1, at, 0, line.memory());
+        }
         bytes += line.content();
         if at + 1 - from >= MAX_LINES || bytes >= MAX_BYTES || at + 1 == lines.len() {
             writer.add(&lines[from..=at], seal)?;
-            (chunks, from, bytes) = (chunks + 1, at + 1, 0);
+            (chunks, from, bytes, memory) = (chunks + 1, at + 1, 0, 0);
         }
     }
     Ok(chunks)

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use regex::bytes::Regex;
 use tantivy::postings::Postings as _;
 use tantivy::schema::{Field, IndexRecordOption};
-use tantivy::{DocId, DocSet as _, InvertedIndexReader, SegmentReader, TERMINATED};
+use tantivy::{DocId, DocSet as _, InvertedIndexReader, SegmentReader, TERMINATED, TantivyError};
 use weir_query::fields::Holds;
 use weir_query::severity;
 use weir_service::auth::Scope;
@@ -14,12 +14,19 @@ use weir_service::auth::Scope;
 use crate::bits::Bits;
 use crate::chunk::terms;
 use crate::fields::{FieldList, TEXT, place};
+use crate::schedule::{Budget, Limit};
 use crate::snapshot::{Exact, Needs};
 
 /// All chunks of these tenants that may hold a match of `needs`, and few others.
-pub(crate) fn select(scope: Scope<'_>, needs: &Needs, segment: &SegmentReader, field: Field) -> tantivy::Result<Bits> {
+pub(crate) fn select(
+    scope: Scope<'_>,
+    needs: &Needs,
+    segment: &SegmentReader,
+    field: Field,
+    budget: Option<&Budget>,
+) -> Result<Bits> {
     let index = segment.inverted_index(field)?;
-    let selection = Selection { index: &index, len: segment.max_doc() };
+    let selection = Selection { index: &index, len: segment.max_doc(), budget };
     let mut docs = selection.docs(needs)?;
     selection.keep(scope, &mut docs)?;
     Ok(docs)
@@ -61,9 +68,10 @@ pub(crate) fn bounds(
     counts: &[u16],
     segment: &SegmentReader,
     field: Field,
-) -> tantivy::Result<Vec<Bounds>> {
+    budget: Option<&Budget>,
+) -> Result<Vec<Bounds>> {
     let index = segment.inverted_index(field)?;
-    Selection { index: &index, len: segment.max_doc() }.bounds(exact, counts)
+    Selection { index: &index, len: segment.max_doc(), budget }.bounds(exact, counts)
 }
 
 /// Adds the fields of the lines of all `docs`, whose chunks have no name that is listed by its hash; `docs` are the heads of
@@ -73,10 +81,11 @@ pub(crate) fn fields(
     counts: &[u16],
     segment: &SegmentReader,
     field: Field,
+    budget: Option<&Budget>,
     found: &mut FieldList,
-) -> tantivy::Result<Bits> {
+) -> Result<Bits> {
     let index = segment.inverted_index(field)?;
-    let selection = Selection { index: &index, len: segment.max_doc() };
+    let selection = Selection { index: &index, len: segment.max_doc(), budget };
     let mut odd = Bits::none(selection.len);
     selection.add(terms::ODD.encode_utf8(&mut [0; 4]), &mut odd)?;
     odd.and(docs);
@@ -135,10 +144,58 @@ impl Named {
 struct Selection<'a> {
     index: &'a InvertedIndexReader,
     len: u32,
+    /// What the search may use.
+    budget: Option<&'a Budget>,
 }
 
+/// Terms of a dictionary that are read before the budget is asked.
+const TERMS_AT_ONCE: usize = 1024;
+
+/// Asks the budget as terms are read.
+struct Pace<'a> {
+    budget: Option<&'a Budget>,
+    terms: usize,
+}
+
+impl Pace<'_> {
+    fn step(&mut self) -> std::result::Result<(), Limit> {
+        self.terms += 1;
+        match self.budget {
+            Some(budget) if self.terms % TERMS_AT_ONCE == 0 => budget.check(),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Why a segment was not read to its end.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    Index(TantivyError),
+    Limit(Limit),
+}
+
+impl From<TantivyError> for Failed {
+    fn from(error: TantivyError) -> Self {
+        Self::Index(error)
+    }
+}
+
+impl From<Limit> for Failed {
+    fn from(limit: Limit) -> Self {
+        Self::Limit(limit)
+    }
+}
+
+impl From<std::io::Error> for Failed {
+    fn from(error: std::io::Error) -> Self {
+        Self::Index(error.into())
+    }
+}
+
+type Result<T> = std::result::Result<T, Failed>;
+
 impl Selection<'_> {
-    fn bounds(&self, exact: &Exact, counts: &[u16]) -> tantivy::Result<Vec<Bounds>> {
+    fn bounds(&self, exact: &Exact, counts: &[u16]) -> Result<Vec<Bounds>> {
         let all = || counts.iter().map(|count| Bounds::between(*count, *count));
         let none = || vec![Bounds::between(0, 0); counts.len()];
         let of_docs = |docs: &Bits, bounds: fn(u16) -> Bounds| {
@@ -155,7 +212,7 @@ impl Selection<'_> {
                 for ((a, b), count) in joined.iter_mut().zip(self.bounds(part, counts)?).zip(counts) {
                     *a = join(*a, b, *count);
                 }
-                Ok::<_, tantivy::TantivyError>(joined)
+                Ok::<_, Failed>(joined)
             })
         };
         Ok(match exact {
@@ -173,10 +230,12 @@ impl Selection<'_> {
     }
 
     /// Adds the fields that are listed by their names.
-    fn named(&self, docs: &Bits, counts: &[u16], found: &mut FieldList) -> tantivy::Result<()> {
+    fn named(&self, docs: &Bits, counts: &[u16], found: &mut FieldList) -> Result<()> {
         let mut stream = self.index.terms().range().ge("e").lt("f").into_stream()?;
         let mut name = Named::default();
+        let mut pace = self.pace();
         while let Some((term, info)) = stream.next() {
+            pace.step()?;
             let Some((field, holds)) = terms::read_named(term) else { continue };
             if holds.is_none() {
                 name.end(found);
@@ -199,7 +258,7 @@ impl Selection<'_> {
     }
 
     /// Adds the fields that are not: severities and times.
-    fn severities(&self, docs: &Bits, counts: &[u16], found: &mut FieldList) -> tantivy::Result<()> {
+    fn severities(&self, docs: &Bits, counts: &[u16], found: &mut FieldList) -> Result<()> {
         let with = self.frequencies(&Needs::Severity(1, severity::MOST), vec![Bounds::between(0, 0); counts.len()])?;
         let (mut lines, mut all) = (0, 0);
         for doc in docs.iter() {
@@ -215,8 +274,8 @@ impl Selection<'_> {
     }
 
     /// How many lines hold the term, or have one of the severities.
-    fn frequencies(&self, need: &Needs, mut lines: Vec<Bounds>) -> tantivy::Result<Vec<Bounds>> {
-        let mut add = |term: &str| -> tantivy::Result<()> {
+    fn frequencies(&self, need: &Needs, mut lines: Vec<Bounds>) -> Result<Vec<Bounds>> {
+        let mut add = |term: &str| -> Result<()> {
             let Some(info) = self.index.terms().get(term)? else { return Ok(()) };
             let mut postings = self.index.read_postings_from_terminfo(&info, IndexRecordOption::WithFreqs)?;
             while postings.doc() != TERMINATED {
@@ -248,7 +307,7 @@ impl Selection<'_> {
     }
 
     /// Takes out what is not of these tenants, exactly.
-    fn keep(&self, scope: Scope<'_>, docs: &mut Bits) -> tantivy::Result<()> {
+    fn keep(&self, scope: Scope<'_>, docs: &mut Bits) -> Result<()> {
         if matches!(scope, Scope::All) {
             return Ok(());
         }
@@ -272,7 +331,11 @@ impl Selection<'_> {
         Ok(())
     }
 
-    fn docs(&self, needs: &Needs) -> tantivy::Result<Bits> {
+    fn pace(&self) -> Pace<'_> {
+        Pace { budget: self.budget, terms: 0 }
+    }
+
+    fn docs(&self, needs: &Needs) -> Result<Bits> {
         let mut docs = match needs {
             Needs::WordPrefix(prefix) => return self.word_prefix(prefix),
             Needs::WordGlob(pattern) => return self.word_glob(pattern),
@@ -286,7 +349,10 @@ impl Selection<'_> {
                 }
             }
             Needs::Any(parts) => {
+                // Thousands of words are asked for at once.
+                let mut pace = self.pace();
                 for part in parts {
+                    pace.step()?;
                     docs.or(&self.docs(part)?);
                 }
             }
@@ -308,7 +374,7 @@ impl Selection<'_> {
     }
 
     /// Plain words that start so, and chunks with an id that may.
-    fn word_prefix(&self, prefix: &str) -> tantivy::Result<Bits> {
+    fn word_prefix(&self, prefix: &str) -> Result<Bits> {
         let mut docs = Bits::none(self.len);
         self.add_prefix(&format!("w{prefix}"), |_| true, &mut docs)?;
         self.add_hashed(prefix, &mut docs)?;
@@ -316,7 +382,7 @@ impl Selection<'_> {
     }
 
     /// Plain words that are like this, and chunks with an id that may be.
-    fn word_glob(&self, pattern: &str) -> tantivy::Result<Bits> {
+    fn word_glob(&self, pattern: &str) -> Result<Bits> {
         let mut docs = Bits::none(self.len);
         let wild = |c: char| matches!(c, '*' | '?');
         let start = pattern.split(wild).next().unwrap_or_default();
@@ -345,7 +411,7 @@ impl Selection<'_> {
     }
 
     /// Chunks with an id that may start so.
-    fn add_hashed(&self, prefix: &str, docs: &mut Bits) -> tantivy::Result<()> {
+    fn add_hashed(&self, prefix: &str, docs: &mut Bits) -> Result<()> {
         let mut start = String::new();
         terms::put_start(&mut start, prefix);
         if prefix.chars().count() >= terms::START {
@@ -355,7 +421,7 @@ impl Selection<'_> {
         }
     }
 
-    fn add(&self, term: &str, docs: &mut Bits) -> tantivy::Result<()> {
+    fn add(&self, term: &str, docs: &mut Bits) -> Result<()> {
         if let Some(info) = self.index.terms().get(term)? {
             self.add_postings(&info, docs)?;
         }
@@ -363,9 +429,11 @@ impl Selection<'_> {
     }
 
     /// Chunks with a term that starts so and passes.
-    fn add_prefix(&self, prefix: &str, passes: impl Fn(&[u8]) -> bool, docs: &mut Bits) -> tantivy::Result<()> {
+    fn add_prefix(&self, prefix: &str, passes: impl Fn(&[u8]) -> bool, docs: &mut Bits) -> Result<()> {
         let mut stream = self.index.terms().range().ge(prefix).into_stream()?;
+        let mut pace = self.pace();
         while let Some((term, info)) = stream.next() {
+            pace.step()?;
             if !term.starts_with(prefix.as_bytes()) {
                 break;
             }
@@ -376,7 +444,7 @@ impl Selection<'_> {
         Ok(())
     }
 
-    fn add_postings(&self, info: &tantivy::postings::TermInfo, docs: &mut Bits) -> tantivy::Result<()> {
+    fn add_postings(&self, info: &tantivy::postings::TermInfo, docs: &mut Bits) -> Result<()> {
         let mut postings = self.index.read_postings_from_terminfo(info, IndexRecordOption::Basic)?;
         while postings.doc() != TERMINATED {
             docs.insert(postings.doc());

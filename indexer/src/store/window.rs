@@ -24,12 +24,13 @@ use weir_query::line::Line;
 
 use weir_service::auth::Scope;
 
-use super::select;
+use super::select::{self, Failed};
 use crate::Error;
 use crate::bits::Bits;
 use crate::chunk;
 use crate::chunk::terms::{TOKENIZER, TermTokenizer};
 use crate::fields::FieldList;
+use crate::schedule::Budget;
 use crate::snapshot::{Candidate, Counted, Exact, Lines, Needs, Opened};
 
 /// Memory of a writer before it closes a segment.
@@ -70,6 +71,8 @@ pub(crate) struct View {
     searcher: Searcher,
     fields: Fields,
     path: Arc<Path>,
+    /// What the search may use that it is for.
+    budget: Option<Budget>,
 }
 
 struct Chunk {
@@ -133,7 +136,7 @@ impl Window {
 
     /// What is committed, as of the last [`Window::reload`].
     pub(crate) fn view(&self) -> View {
-        View { searcher: self.reader.searcher(), fields: self.fields, path: self.path.as_path().into() }
+        View { searcher: self.reader.searcher(), fields: self.fields, path: self.path.as_path().into(), budget: None }
     }
 
     /// Makes later views see what is committed by now.
@@ -255,6 +258,11 @@ impl Writer<'_> {
 }
 
 impl View {
+    /// The same for a search that may use this.
+    pub(crate) fn within(&self, budget: &Budget) -> Self {
+        Self { budget: Some(budget.clone()), ..self.clone() }
+    }
+
     /// Folder of the index.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -270,7 +278,7 @@ impl View {
         found: &mut Vec<Candidate>,
     ) -> Result<(), Error> {
         self.each_segment(start, end, |segment| {
-            for doc in select::select(scope, needs, segment.reader, self.fields.terms)?.iter() {
+            for doc in select::select(scope, needs, segment.reader, self.fields.terms, self.budget.as_ref())?.iter() {
                 found.extend(segment.chunk(doc, start, end).map(|chunk| Arc::new(chunk) as Candidate));
             }
             Ok(())
@@ -288,9 +296,12 @@ impl View {
         found: &mut Vec<Candidate>,
     ) -> Result<(), Error> {
         self.each_segment(start, end, |segment| {
-            let docs = select::select(scope, needs, segment.reader, self.fields.terms)?;
+            let docs = select::select(scope, needs, segment.reader, self.fields.terms, self.budget.as_ref())?;
             let bounds = match exact {
-                Some(exact) => select::bounds(exact, &segment.counts(), segment.reader, self.fields.terms)?,
+                Some(exact) => {
+                    let budget = self.budget.as_ref();
+                    select::bounds(exact, &segment.counts(), segment.reader, self.fields.terms, budget)?
+                }
                 None => Vec::new(),
             };
             for doc in docs.iter() {
@@ -318,7 +329,7 @@ impl View {
     ) -> Result<(), Error> {
         let mut found = Vec::new();
         self.each_segment(start, end, |segment| {
-            let docs = select::select(scope, needs, segment.reader, self.fields.terms)?;
+            let docs = select::select(scope, needs, segment.reader, self.fields.terms, self.budget.as_ref())?;
             let mut seals = vec![None; segment.reader.max_doc() as usize];
             let index = segment.reader.inverted_index(self.fields.seal)?;
             let mut terms = index.terms().stream()?;
@@ -353,9 +364,10 @@ impl View {
         rest: &mut Vec<Candidate>,
     ) -> Result<(), Error> {
         self.each_segment(start, end, |segment| {
-            let (counts, terms) = (segment.counts(), self.fields.terms);
-            let mut docs = select::select(scope, needs, segment.reader, terms)?;
-            let bounds = exact.map(|exact| select::bounds(exact, &counts, segment.reader, terms)).transpose()?;
+            let (counts, terms, budget) = (segment.counts(), self.fields.terms, self.budget.as_ref());
+            let mut docs = select::select(scope, needs, segment.reader, terms, budget)?;
+            let bounds =
+                exact.map(|exact| select::bounds(exact, &counts, segment.reader, terms, budget)).transpose()?;
             let mut whole = Bits::none(segment.reader.max_doc());
             for doc in docs.clone().iter() {
                 let known = bounds.as_ref().and_then(|bounds| bounds.get(doc as usize)?.known());
@@ -367,7 +379,7 @@ impl View {
                 }
                 docs.remove(doc);
             }
-            docs.or(&select::fields(&whole, &counts, segment.reader, terms, found)?);
+            docs.or(&select::fields(&whole, &counts, segment.reader, terms, budget, found)?);
             rest.extend(docs.iter().filter_map(|doc| Some(Arc::new(segment.chunk(doc, start, end)?) as Candidate)));
             Ok(())
         })
@@ -383,21 +395,26 @@ impl View {
         &self,
         start: i64,
         end: i64,
-        mut each: impl FnMut(&Segment<'_>) -> tantivy::Result<()>,
+        mut each: impl FnMut(&Segment<'_>) -> Result<(), Failed>,
     ) -> Result<(), Error> {
-        let failed = Error::index(&*self.path);
-        let mut visit = || -> tantivy::Result<()> {
+        let mut visit = || -> Result<(), Failed> {
             for (ordinal, reader) in self.searcher.segment_readers().iter().enumerate() {
                 let fast = reader.fast_fields();
                 let (min, max, count) = (fast.i64("min_time")?, fast.i64("max_time")?, fast.u64("count")?);
                 let data = fast.u64("data")?;
                 if reader.max_doc() > 0 && min.min_value() < end && max.max_value() >= start {
+                    if let Some(budget) = &self.budget {
+                        budget.check()?;
+                    }
                     each(&Segment { view: self, ordinal: ordinal as u32, reader, min, max, count, data })?;
                 }
             }
             Ok(())
         };
-        visit().map_err(failed)
+        visit().map_err(|failed| match failed {
+            Failed::Index(error) => Error::index(&*self.path)(error),
+            Failed::Limit(limit) => limit.into(),
+        })
     }
 }
 

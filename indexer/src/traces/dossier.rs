@@ -58,6 +58,7 @@ pub(super) async fn dossier(
     let (bytes, logs) = (id.clone(), api.logs.snapshot(&caller.tenants));
     let points = api.metrics.snapshot(&caller.tenants);
     let text = api.run(&api.traces, &caller, move |snapshot, budget| {
+        let logs = logs.within(budget);
         let asked = Asked { limit, bytes: MOST_BYTES, after: None };
         let page = fetch::page(snapshot, &bytes, &asked, budget)?;
         let extent = (!page.spans.is_empty()).then(|| critical::extent(&page.spans.values().collect::<Vec<_>>()));

@@ -39,7 +39,10 @@ impl From<read::Stop> for Stop {
 
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
-        Self::Store(error)
+        match error {
+            Error::Limit(limit) => Self::Limit(limit),
+            error => Self::Store(error),
+        }
     }
 }
 

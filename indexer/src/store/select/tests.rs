@@ -248,3 +248,45 @@ fn given_json_bodies_then_values_of_their_fields_are_counted_and_a_name_that_no_
     let found = search::missing(moment.as_ref(), &query, &everything.budget).unwrap();
     assert!(found[0].message.contains("`service.name` may be meant"), "{found:?}");
 }
+
+#[test]
+fn given_lines_that_are_small_and_take_much_memory_then_each_comes_back_from_its_chunk() {
+    let line = |n: i64| LogRecord {
+        time_unix_nano: (NOW - DAY / 2 + n) as u64 * 1_000_000,
+        body: Some(any_value(Value::StringValue(format!("line {n}")))),
+        attributes: vec![pair("", Value::BoolValue(true)); 900_000],
+        ..LogRecord::default()
+    };
+    let (_folder, store) = sealed(&[of_lines(0, "ocr", (0..3).map(line).collect())]);
+    let moment = store.snapshot(&crate::store::everything());
+    let everything = asked("", i64::MIN, i64::MAX);
+    let mut lines = 0;
+    everything
+        .each(moment.as_ref(), |line| {
+            lines += 1;
+            assert_eq!(line.attributes.len(), 900_000);
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(lines, 3);
+}
+
+#[test]
+fn given_a_search_whose_time_is_over_then_its_candidates_are_not_looked_for_to_the_end() {
+    let (_folder, store) = sealed(&[record(0, "ocr", &[("xxa".to_owned(), 9, None)])]);
+    let moment = store.snapshot(&crate::store::everything());
+    let asked = asked("*xx*", i64::MIN, i64::MAX);
+    let over = crate::Budget::within(Duration::ZERO);
+    let late = moment.clone().within(&over).candidates(&asked.needs, i64::MIN, i64::MAX);
+    assert!(matches!(late, Err(crate::Error::Limit(crate::Limit::Time(_)))));
+    let in_time = moment.within(&asked.budget).candidates(&asked.needs, i64::MIN, i64::MAX);
+    assert_eq!(in_time.unwrap().len(), 1);
+}
+
+#[test]
+fn given_a_long_walk_over_terms_then_the_budget_is_asked_on_the_way() {
+    let over = crate::Budget::within(Duration::ZERO);
+    let mut pace = super::Pace { budget: Some(&over), terms: 0 };
+    let steps = (0..10_000).take_while(|_| pace.step().is_ok()).count();
+    assert_eq!(steps, super::TERMS_AT_ONCE - 1);
+}
