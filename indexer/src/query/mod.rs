@@ -5,6 +5,8 @@ pub mod dsl;
 mod exact;
 mod names;
 mod needs;
+#[cfg(test)]
+mod property_tests;
 
 pub use exact::exact;
 pub use names::columns;
