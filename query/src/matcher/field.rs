@@ -139,7 +139,8 @@ impl FieldTest {
     /// A value of the body as an object: its text is searched as that of a body is.
     fn of_body(&self, name: &str, line: &Line) -> bool {
         let Some(object) = body::object(&line.body) else { return false };
-        if matches!(self.test, ValueTest::Exists) && body::find(&object, name).is_some() {
+        // Null is no value, as in an attribute.
+        if matches!(self.test, ValueTest::Exists) && body::find(&object, name).is_some_and(|value| !value.is_null()) {
             return true;
         }
         let mut found = false;
