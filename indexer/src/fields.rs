@@ -133,6 +133,7 @@ pub fn each_of_source(source: &Source, mut each: impl FnMut(&str, Holds)) {
         }
     }
     each_within("resource.", &source.resource, &mut each);
+    each_within("scope.", &source.scope, &mut each);
 }
 
 /// Calls `each` with the fields of a line but for those of its source, some more than once.

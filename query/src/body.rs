@@ -48,14 +48,15 @@ fn walk_names(name: &mut String, object: &Map<String, Json>, depth: usize, each:
         name.push('.');
         name.push_str(key);
         match value {
-            Json::Null => each(name, Holds::Null),
+            // Null is no value.
+            Json::Null => {}
             Json::Array(_) => each(name, Holds::List),
             Json::Object(inner) => {
                 each(name, Holds::Map);
                 walk_names(name, inner, depth.saturating_sub(1), each);
             }
             // Too deep for its value to be looked at, and found all the same.
-            _ if depth == 0 => each(name, Holds::Null),
+            _ if depth == 0 => each(name, Holds::Deep),
             _ => {}
         }
         name.truncate(length);

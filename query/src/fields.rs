@@ -52,8 +52,8 @@ pub enum Holds {
     Map,
     /// Values one behind the other.
     List,
-    /// Nothing, but it is there.
-    Null,
+    /// Something that lies too deep to be looked at.
+    Deep,
 }
 
 impl Holds {
@@ -66,16 +66,16 @@ impl Holds {
         Self::Value(Kind::Bytes),
         Self::Map,
         Self::List,
-        Self::Null,
+        Self::Deep,
     ];
 
-    /// The kind's name, or `map`, `list` or `null`.
+    /// The kind's name, or `map`, `list` or `deep`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Value(kind) => kind.name(),
             Self::Map => "map",
             Self::List => "list",
-            Self::Null => "null",
+            Self::Deep => "deep",
         }
     }
 }

@@ -135,6 +135,7 @@ impl Terms {
             self.value(field, value);
         }
         self.fields("resource.", &source.resource);
+        self.fields("scope.", &source.scope);
         self.line = 0;
         for seen in self.counts.values_mut() {
             seen.last = 0;
@@ -401,7 +402,7 @@ pub fn is_listed(field: &str) -> bool {
 
 /// Whether all lines of a chunk have the same values of the field.
 pub fn is_of_source(field: &str) -> bool {
-    matches!(field, "service" | "tenant") || field.starts_with("resource.")
+    matches!(field, "service" | "tenant") || field.starts_with("resource.") || field.starts_with("scope.")
 }
 
 /// Whether a text cannot stand in a term as it is.

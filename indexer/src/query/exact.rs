@@ -4,7 +4,7 @@ use weir_query::ast::{Query, Test};
 use weir_query::matcher::listed;
 use weir_query::{severity, words};
 
-use super::needs::needs;
+use super::needs::{is_of_part, needs};
 use crate::chunk::terms;
 use crate::snapshot::{Exact, Needs};
 
@@ -112,7 +112,8 @@ fn of_field(name: &str, need: impl Fn(String) -> Option<Needs>) -> Option<Exact>
         // Other fields of their own, and what is read by value.
         "body" | "severity" | "severity_text" | "timestamp" | "@timestamp" | "message" | "log.level" | "duration"
         | "duration_ms" | "end_timestamp" => None,
-        _ if name.starts_with("resource.") || name.starts_with("attributes.") => of(name.to_owned()),
+        "scope" => of("scope.name".to_owned()),
+        _ if is_of_part(name) => of(name.to_owned()),
         _ => Some(Exact::Or(vec![of(format!("resource.{name}"))?, of(format!("attributes.{name}"))?])),
     }
 }

@@ -107,7 +107,8 @@ fn field(name: &str, need: impl Fn(String) -> Needs) -> Needs {
         "span.id" => need("span_id".to_owned()),
         "severity" | "severity_text" | "timestamp" | "@timestamp" | "message" | "log.level" | "duration"
         | "duration_ms" | "end_timestamp" => Needs::Anything,
-        _ if name.contains('*') || name == "scope" || name.starts_with("scope.") => Needs::Anything,
+        _ if name.contains('*') => Needs::Anything,
+        "scope" => need("scope.name".to_owned()),
         // Values of bodies are not listed, and are found by words within them too.
         _ if name.starts_with("body.") => {
             Needs::Any(vec![Needs::HasField(name.to_owned()), Needs::HasField(format!("attributes.{name}"))])
@@ -117,9 +118,14 @@ fn field(name: &str, need: impl Fn(String) -> Needs) -> Needs {
             need(format!("resource.{name}")),
             need(format!("attributes.{name}")),
         ]),
-        _ if name.starts_with("resource.") || name.starts_with("attributes.") => need(name.to_owned()),
+        _ if is_of_part(name) => need(name.to_owned()),
         _ => Needs::Any(vec![need(format!("resource.{name}")), need(format!("attributes.{name}"))]),
     }
+}
+
+/// Whether a name says which part of a line its field is of.
+pub(super) fn is_of_part(name: &str) -> bool {
+    ["resource.", "scope.", "attributes."].iter().any(|part| name.starts_with(part))
 }
 
 #[cfg(test)]

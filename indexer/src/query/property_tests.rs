@@ -11,7 +11,7 @@ use weir_bus::{Message, Partition};
 use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
 use weir_proto::otlp::collector::trace::v1::ExportTraceServiceRequest;
 use weir_proto::otlp::common::v1::any_value::Value;
-use weir_proto::otlp::common::v1::{AnyValue, ArrayValue, KeyValue, KeyValueList};
+use weir_proto::otlp::common::v1::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList};
 use weir_proto::otlp::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use weir_proto::otlp::resource::v1::Resource;
 use weir_proto::otlp::trace::v1::span::Event;
@@ -89,7 +89,12 @@ const KEYS: [&str; 16] = [
     "weir.tenant",
     "a b",
 ];
-const NAMES: [&str; 48] = [
+const NAMES: [&str; 53] = [
+    "scope",
+    "scope.name",
+    "scope.k",
+    "scope.*",
+    "scope.version",
     "body",
     "body",
     "body",
@@ -220,6 +225,16 @@ fn resource() -> impl Strategy<Value = Resource> {
     })
 }
 
+fn scope() -> impl Strategy<Value = Option<InstrumentationScope>> {
+    let scope = (text(), prop::sample::select(vec!["1.5", ""]), attributes());
+    prop::option::of(scope.prop_map(|(name, version, attributes)| InstrumentationScope {
+        name,
+        version: version.to_owned(),
+        attributes,
+        ..InstrumentationScope::default()
+    }))
+}
+
 /// Within a few hours of the last day.
 fn time() -> impl Strategy<Value = u64> {
     (0..30_i64).prop_map(|hours| (NOW_MS * 1_000_000 - hours * HOUR / 3).unsigned_abs())
@@ -243,8 +258,8 @@ fn logs() -> impl Strategy<Value = Vec<u8>> {
             ..LogRecord::default()
         },
     );
-    (resource(), prop::collection::vec(record, 1..8)).prop_map(|(resource, log_records)| {
-        let of_scope = ScopeLogs { log_records, ..ScopeLogs::default() };
+    (resource(), scope(), prop::collection::vec(record, 1..8)).prop_map(|(resource, scope, log_records)| {
+        let of_scope = ScopeLogs { scope, log_records, ..ScopeLogs::default() };
         let of_resource =
             ResourceLogs { resource: Some(resource), scope_logs: vec![of_scope], ..ResourceLogs::default() };
         ExportLogsServiceRequest { resource_logs: vec![of_resource] }.encode_to_vec()
@@ -273,8 +288,8 @@ fn spans() -> impl Strategy<Value = Vec<u8>> {
             ..Span::default()
         },
     );
-    (resource(), prop::collection::vec(span, 1..8)).prop_map(|(resource, spans)| {
-        let of_scope = ScopeSpans { spans, ..ScopeSpans::default() };
+    (resource(), scope(), prop::collection::vec(span, 1..8)).prop_map(|(resource, scope, spans)| {
+        let of_scope = ScopeSpans { scope, spans, ..ScopeSpans::default() };
         let of_resource =
             ResourceSpans { resource: Some(resource), scope_spans: vec![of_scope], ..ResourceSpans::default() };
         ExportTraceServiceRequest { resource_spans: vec![of_resource] }.encode_to_vec()

@@ -461,6 +461,7 @@ fn is_listed(field: &str) -> bool {
         || terms::NAMES_ALONE.contains(&field)
         || field.starts_with("body.")
         || field.starts_with("resource.")
+        || field.starts_with("scope.")
         || field.starts_with("attributes.")
 }
 

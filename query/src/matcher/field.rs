@@ -193,6 +193,9 @@ impl FieldTest {
                 found = found || (self.test.passes(text, kind) && names.takes(part, name));
             });
         }
+        fields::each_kind(&line.source.scope, |name, text, kind| {
+            found = found || (self.test.passes(text, kind) && names.takes_whole(&format!("scope.{name}")));
+        });
         found
     }
 }
