@@ -26,7 +26,7 @@ pub(crate) fn points(message: &Message, sources: &mut Sources) -> Result<Vec<Lin
     for of_resource in ExportMetricsServiceRequest::decode(message.value.clone())?.resource_metrics {
         let resource = of_resource.resource.map(|resource| resource.attributes).unwrap_or_default();
         for of_scope in of_resource.scope_metrics {
-            let source = sources.get(resource.clone(), of_scope.scope.map(|scope| scope.name).unwrap_or_default());
+            let source = sources.get(resource.clone(), of_scope.scope);
             for metric in of_scope.metrics {
                 each_point(metric, arrival_ms, &mut |name, meta, attributes, point| {
                     let index = u32::try_from(lines.len()).unwrap_or(u32::MAX);

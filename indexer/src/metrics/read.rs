@@ -12,7 +12,7 @@ use weir_service::http::Problem;
 
 use super::run::{self, Kind, Meta, Run, SPAN};
 use crate::Error;
-use crate::chunk::bytes::{put_blob, put_value};
+use crate::chunk::bytes::{put, put_blob, put_value};
 use crate::schedule::{Budget, Limit};
 use crate::snapshot::{Needs, Snapshot};
 
@@ -108,8 +108,8 @@ impl Series {
         Self { name: run::name(line).to_owned(), meta, source: line.source.clone(), labels }
     }
 
-    /// `{"metric","unit","type","temporality","monotonic","tenant","service","scope","resource":{},"attributes":{}}`;
-    /// `temporality` of what is no gauge, `monotonic` of sums.
+    /// `{"metric","unit","type","temporality","monotonic","tenant","service","scope","scope_attributes":{},"resource":{},
+    /// "attributes":{}}`; `temporality` of what is no gauge, `monotonic` of sums.
     pub(crate) fn show(&self) -> Map<String, Value> {
         let object = |pairs: &[(String, Attribute)]| -> Map<String, Value> {
             pairs.iter().map(|(key, value)| (key.clone(), fields::json(value))).collect()
@@ -119,7 +119,8 @@ impl Series {
         let rest = [
             ("tenant", json!(source.tenant)),
             ("service", json!(source.service)),
-            ("scope", json!(source.scope)),
+            ("scope", json!(source.scope_name())),
+            ("scope_attributes", object(&source.scope).into()),
             ("resource", object(&source.resource).into()),
             ("attributes", object(&self.labels).into()),
         ];
@@ -185,14 +186,15 @@ impl Places {
 
 fn put_source(key: &mut Vec<u8>, source: &Source) {
     put_blob(key, source.tenant.as_bytes());
-    put_blob(key, source.scope.as_bytes());
-    let mut resource: Vec<_> = source.resource.iter().collect();
-    resource.sort_by(|(a, _), (b, _)| a.cmp(b));
-    for (name, value) in resource {
-        put_blob(key, name.as_bytes());
-        put_value(key, value);
+    for attributes in [&source.scope, &source.resource] {
+        let mut sorted: Vec<_> = attributes.iter().collect();
+        sorted.sort_by(|(a, _), (b, _)| a.cmp(b));
+        put(key, sorted.len() as u64);
+        for (name, value) in sorted {
+            put_blob(key, name.as_bytes());
+            put_value(key, value);
+        }
     }
-    key.push(0);
 }
 
 /// Points of a run with their values, of the time asked for.

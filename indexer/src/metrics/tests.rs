@@ -57,6 +57,7 @@ async fn given_points_in_the_head_and_on_disk_then_a_series_has_each_once_by_tim
         (&json!("hw.gpu.utilization"), &json!("1"), &json!("gauge"))
     );
     assert_eq!((&one["tenant"], &one["scope"]), (&json!("default"), &json!("scope")));
+    assert_eq!(one["scope_attributes"], json!({"name": "scope"}));
     assert_eq!(one["resource"], json!({"k8s.node.name": "node-1"}));
     // What came twice is one.
     store.ingest(&[message(
