@@ -38,6 +38,14 @@ impl Decimal {
         Some(Self { is_negative, whole, fraction })
     }
 
+    /// The greatest whole number that is not above it, as far as it is one of 64 bits, and whether it is that number.
+    pub(crate) fn floor(&self) -> (i128, bool) {
+        const FAR: i128 = 1 << 100;
+        let whole = if self.whole.is_empty() { 0 } else { self.whole.parse().unwrap_or(FAR).min(FAR) };
+        let is_whole = self.fraction.is_empty();
+        (if self.is_negative { -whole - i128::from(!is_whole) } else { whole }, is_whole)
+    }
+
     /// As it is listed and shown: `0`, `-12`, `1.5`.
     pub(crate) fn text(&self) -> String {
         let sign = if self.is_negative { "-" } else { "" };
@@ -120,6 +128,14 @@ mod tests {
         fn integers_compare_as_integers(a in any::<i64>(), b in any::<i64>()) {
             let read = |number: i64| Decimal::read(&number.to_string()).unwrap();
             prop_assert_eq!(read(a).cmp(&read(b)), a.cmp(&b));
+        }
+
+        #[test]
+        fn what_is_whole_of_a_number_is_its_floor(whole in any::<i64>(), tenths in 0_u8..10) {
+            let floor = |text: &str| Decimal::read(text).unwrap().floor();
+            let expected = i128::from(whole) - i128::from(whole < 0 && tenths > 0);
+            prop_assert_eq!(floor(&format!("{whole}.{tenths}")), (expected, tenths == 0));
+            prop_assert!(floor("-1e300").0 < i128::from(i64::MIN) && floor("1e300").0 > i128::from(i64::MAX));
         }
 
         #[test]

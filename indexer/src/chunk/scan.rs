@@ -14,7 +14,8 @@ use weir_query::words::each_word;
 
 use super::bytes::text;
 use super::column::Column;
-use super::decode::{self, Bodies, Cursor, Data, Distinct, Head, Shapes, Template, Values};
+use super::decode::{self, Attribute, Bodies, Cursor, Data, Distinct, Head, Shapes, Template, Values};
+use super::encode::ValueKind;
 use super::template::{Kind, STAND_IN, fill};
 use crate::Error;
 use crate::bits::Bits;
@@ -161,15 +162,27 @@ impl<'a, 'd> Scan<'a, 'd> {
     fn attribute(&mut self, name: &str, test: &FieldTest, within: &Bits) -> Result<Bits, Error> {
         let mut found = Bits::none(self.count);
         let shapes = self.head.shapes()?;
-        let is_under = |key: &str| name.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let is_under = |key: &str| name.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
         let is_excluded = |zone: &Option<(Value, Value)>| {
             zone.as_ref().is_some_and(|(low, high)| test.excludes(&fields::text(low), &fields::text(high)))
         };
-        let columns = shapes.columns.iter().enumerate();
-        let wanted: Vec<usize> = columns
-            .filter(|(_, column)| is_under(column.key) && !is_excluded(&column.zone))
-            .map(|(at, _)| at)
-            .collect();
+        let ints = test.ints();
+        let is_whole = |column: &Attribute<'_>| match (&column.zone, ints) {
+            (Some((Value::IntValue(low), Value::IntValue(high))), Some((least, most))) => {
+                least <= *low && *high <= most
+            }
+            _ => test.asks_for_any(),
+        };
+        let mut wanted = Vec::new();
+        for (at, column) in shapes.columns.iter().enumerate() {
+            if column.key == name && is_whole(column) {
+                lines_of(&shapes, at as u32).into_iter().for_each(|line| found.insert(line));
+            } else if (column.key == name && !is_excluded(&column.zone))
+                || (column.kind == ValueKind::Other && is_under(column.key))
+            {
+                wanted.push(at);
+            }
+        }
         if wanted.is_empty() {
             return Ok(found);
         }
@@ -179,6 +192,11 @@ impl<'a, 'd> Scan<'a, 'd> {
             let Some(column) = shapes.columns.get(at) else { continue };
             let lines = lines_of(&shapes, at as u32);
             let values = data.attribute(places, at, column.kind, lines.len())?;
+            if let (Values::Int(numbers), Some((least, most))) = (&values, ints) {
+                let passing = lines.iter().zip(numbers).filter(|(_, number)| (least..=most).contains(number));
+                passing.for_each(|(line, _)| found.insert(*line));
+                continue;
+            }
             let stub = self.stub()?;
             stub.attributes = vec![(column.key.to_owned(), Value::BoolValue(false))];
             let mut failed = None;

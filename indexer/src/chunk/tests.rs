@@ -140,7 +140,7 @@ fn query() -> impl Strategy<Value = String> {
         "[a-c]\\*|\\*[1-3]|[a-c1-3]\\*[a-c1-3]|\\*/v1/\\*|t\\?ok|/v1.[1-3]+/|to?k~1".boxed(),
         "\":\"|\"-\"|severity:>=warn|severity:[A-C]\\*|severity:\\*|timestamp:>1970|timestamp:<1970".boxed(),
         "trace_id:0707\\*|trace_id:07070707070707070707070707070707|span_id:\\*|tenant:a|service:b|service:x|resource.[a-d]:\\*".boxed(),
-        "(attributes.)?[a-d]{1,2}:(\\*|true|>=0|<5|[0-9]|[a-f]\\*|\\[0 TO 1000000\\]|\"\")".boxed(),
+        "(attributes.)?[a-d]{1,2}:(\\*|true|>=0|<5|>-1.5|\\{-5 TO 2.5\\]|<1e19|[0-9]|[a-f]\\*|\\[0 TO 1000000\\]|\"\")".boxed(),
         "body.(a|k1):(x|\\*|[0-9]|>5)|message:a|\\*:1|body:\\*".boxed(),
     ];
     prop::collection::vec((prop::sample::select(vec!["AND", "OR", "AND NOT"]), test), 1..4)

@@ -92,6 +92,17 @@ impl FieldTest {
         self.test.excludes(low, high)
     }
 
+    /// Least and greatest of the whole numbers that pass, where all between them do; `None` where the test is no range of
+    /// numbers. The least is above the greatest where none passes.
+    pub fn ints(&self) -> Option<(i64, i64)> {
+        self.test.ints()
+    }
+
+    /// Whether the test asks for nothing but that the field is there.
+    pub fn asks_for_any(&self) -> bool {
+        matches!(self.test, ValueTest::Exists)
+    }
+
     /// Whether the line passes.
     pub fn matches(&self, line: &Line) -> bool {
         match &self.of {

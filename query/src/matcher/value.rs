@@ -100,6 +100,19 @@ impl ValueTest {
         }
     }
 
+    /// Least and greatest of the whole numbers of 64 bits that pass, where all between them do: of a range of numbers. The
+    /// least is above the greatest where none passes.
+    pub(crate) fn ints(&self) -> Option<(i64, i64)> {
+        let Self::Range(low, high) = self else { return None };
+        let (least, most) = (low.least()?, high.most()?);
+        let none = (i64::MAX, i64::MIN);
+        if least > i128::from(i64::MAX) || most < i128::from(i64::MIN) || least > most {
+            return Some(none);
+        }
+        let within = |number: i128| number.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
+        Some((within(least), within(most)))
+    }
+
     /// Whether no number from `low` to `high` passes; texts of numbers.
     pub(crate) fn excludes(&self, low: &str, high: &str) -> bool {
         let (Some(least), Some(most)) = (Decimal::read(low), Decimal::read(high)) else { return false };
@@ -131,6 +144,30 @@ impl End {
             Bound::Open => Self { of: None, with: true },
             Bound::Including(text) => Self { of: Some(Place::of(text)), with: true },
             Bound::Excluding(text) => Self { of: Some(Place::of(text)), with: false },
+        }
+    }
+
+    /// The least whole number behind it, where it is the first end of a range of numbers.
+    fn least(&self) -> Option<i128> {
+        match &self.of {
+            None => Some(i64::MIN.into()),
+            Some(Place::Number(number)) => {
+                let (floor, is_whole) = number.floor();
+                Some(floor + i128::from(!is_whole || !self.with))
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// The greatest whole number before it, where it is the last end of a range of numbers.
+    fn most(&self) -> Option<i128> {
+        match &self.of {
+            None => Some(i64::MAX.into()),
+            Some(Place::Number(number)) => {
+                let (floor, is_whole) = number.floor();
+                Some(floor - i128::from(is_whole && !self.with))
+            }
+            Some(_) => None,
         }
     }
 
