@@ -56,7 +56,7 @@ fn walk_names(name: &mut String, object: &Map<String, Json>, depth: usize, each:
                 walk_names(name, inner, depth.saturating_sub(1), each);
             }
             // Too deep for its value to be looked at, and found all the same.
-            _ if depth == 0 => each(name, Holds::Deep),
+            _ if depth == 0 => each(name, Holds::Other),
             _ => {}
         }
         name.truncate(length);

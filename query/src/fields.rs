@@ -52,8 +52,8 @@ pub enum Holds {
     Map,
     /// Values one behind the other.
     List,
-    /// Something that lies too deep to be looked at.
-    Deep,
+    /// Something that is not looked at, as what lies too deep.
+    Other,
 }
 
 impl Holds {
@@ -66,16 +66,16 @@ impl Holds {
         Self::Value(Kind::Bytes),
         Self::Map,
         Self::List,
-        Self::Deep,
+        Self::Other,
     ];
 
-    /// The kind's name, or `map`, `list` or `deep`.
+    /// The kind's name, or `map`, `list` or `other`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Value(kind) => kind.name(),
             Self::Map => "map",
             Self::List => "list",
-            Self::Deep => "deep",
+            Self::Other => "other",
         }
     }
 }
@@ -87,7 +87,7 @@ pub fn each_name(attributes: &[(String, Value)], mut each: impl FnMut(&str, Hold
         match value {
             Value::KvlistValue(_) => each(name, Holds::Map, None),
             Value::ArrayValue(_) => each(name, Holds::List, None),
-            Value::StringValueStrindex(_) => each(name, Holds::Null, None),
+            Value::StringValueStrindex(_) => each(name, Holds::Other, None),
             _ => {}
         }
     }

@@ -4,6 +4,7 @@ mod corpus;
 mod plain;
 mod points;
 mod serving;
+mod windows;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use weir_service::auth::{Auth, Tenants};
 use self::corpus::Corpus;
 pub(crate) use self::points::{chart, one_series, points};
 pub(crate) use self::serving::{light_beside_heavy, unread_pages};
+pub(crate) use self::windows::trace;
 use crate::{Ready, Skipped, Work};
 
 /// As `indexer.seal.size` has it.
@@ -120,11 +122,22 @@ pub(crate) fn count(smoke: bool) -> anyhow::Result<Ready> {
 
 /// The same by the hour.
 pub(crate) fn histogram(smoke: bool) -> anyhow::Result<Ready> {
-    let by_hour: Answer = |moment, asked| {
-        let buckets = search::histogram(moment, asked, Interval::of(3_600_000_000_000), None)?;
-        Ok(buckets.buckets.values().flat_map(|bucket| bucket.values()).sum())
-    };
     query(smoke, |corpus, _| corpus.words[0].to_owned(), by_hour)
+}
+
+/// All lines by the hour.
+pub(crate) fn histogram_of_all(smoke: bool) -> anyhow::Result<Ready> {
+    query(smoke, |_, _| String::new(), by_hour)
+}
+
+fn by_hour(moment: &dyn Snapshot, asked: &Selection) -> anyhow::Result<u64> {
+    let buckets = search::histogram(moment, asked, Interval::of(3_600_000_000_000), None)?;
+    Ok(buckets.buckets.values().flat_map(|bucket| bucket.values()).sum())
+}
+
+/// Number of generated lines that hold a word of two Chinese characters.
+pub(crate) fn count_chinese(smoke: bool) -> anyhow::Result<Ready> {
+    over(Corpus::generated(smoke)?, smoke, |_, _| "超时".to_owned(), counted)
 }
 
 /// Newest hundred lines with a part of a word.
@@ -179,6 +192,10 @@ fn query(smoke: bool, text: fn(&Corpus, &Line) -> String, answer: Answer) -> any
         Err(error) if error.is::<Skipped>() => Corpus::generated(smoke)?,
         corpus => corpus?,
     };
+    over(corpus, smoke, text, answer)
+}
+
+fn over(corpus: Corpus, smoke: bool, text: fn(&Corpus, &Line) -> String, answer: Answer) -> anyhow::Result<Ready> {
     let folder = tempfile::tempdir()?;
     let store = Store::open(folder.path().join("logs"), Signal::Logs, DAY, DAY)?;
     fill(&store, &corpus)?;
@@ -196,21 +213,26 @@ fn query(smoke: bool, text: fn(&Corpus, &Line) -> String, answer: Answer) -> any
     }
     Ok(Box::new(move || {
         let _folder = folder;
-        let (mut times, mut found) = (Vec::new(), 0);
-        for text in &texts {
-            let began = Instant::now();
-            found += answer(moment.as_ref(), &ask(text, i64::MIN, i64::MAX)?)?;
-            times.push(began.elapsed().as_secs_f64() * 1e3);
-        }
-        times.sort_by(f64::total_cmp);
-        let at = |part: f64| times[((times.len() - 1) as f64 * part).round() as usize];
-        let more = serde_json::json!({
-            "corpus": corpus.name, "p50_ms": at(0.5), "p99_ms": at(0.99), "lines": corpus.lines,
-            "replays": corpus.replays, "found": found,
-        });
-        let more = more.as_object().cloned().unwrap_or_default();
-        Ok(Work { records: times.len() as u64, bytes: 0, more })
+        let mut work = timed(moment.as_ref(), &texts, answer)?;
+        let of_corpus = serde_json::json!({"corpus": corpus.name, "lines": corpus.lines, "replays": corpus.replays});
+        work.more.extend(of_corpus.as_object().cloned().unwrap_or_default());
+        Ok(work)
     }))
+}
+
+/// Asks each query once: how long that takes, and what is found.
+fn timed(moment: &dyn Snapshot, texts: &[String], answer: Answer) -> anyhow::Result<Work> {
+    let (mut times, mut found) = (Vec::new(), 0);
+    for text in texts {
+        let began = Instant::now();
+        found += answer(moment, &ask(text, i64::MIN, i64::MAX)?)?;
+        times.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    times.sort_by(f64::total_cmp);
+    let at = |part: f64| times[((times.len() - 1) as f64 * part).round() as usize];
+    let more = serde_json::json!({"p50_ms": at(0.5), "p99_ms": at(0.99), "found": found});
+    let more = more.as_object().cloned().unwrap_or_default();
+    Ok(Work { records: times.len() as u64, bytes: 0, more })
 }
 
 fn page(moment: &dyn Snapshot, asked: &Selection) -> anyhow::Result<u64> {
