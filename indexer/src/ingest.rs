@@ -26,7 +26,7 @@ pub enum Signal {
     Logs,
     /// Spans, each as a line: see [`span_of`].
     Spans,
-    /// Metric points, a run of points of one series as a line: see [`crate::metrics`].
+    /// Metric points, a run of points of one series as a line.
     Metrics,
 }
 

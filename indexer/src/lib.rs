@@ -11,7 +11,7 @@ pub mod fields;
 pub mod head;
 pub mod ingest;
 pub mod interval;
-pub mod metrics;
+mod metrics;
 mod options;
 pub mod query;
 mod room;

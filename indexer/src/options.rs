@@ -30,7 +30,7 @@ pub struct Options {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Seal {
-    /// Age of the oldest line in the head.
+    /// Age of the oldest line in the head; of metric points twenty times that.
     pub age: Span,
     /// Memory that the head takes, for each signal.
     pub size: Size,

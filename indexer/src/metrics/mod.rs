@@ -32,7 +32,7 @@ use weir_service::time;
 pub(crate) use self::decode::points;
 pub(crate) use self::merge::merge;
 pub(crate) use self::series::samples;
-use crate::api::params::{END, LIMIT, Params, QUERY, START};
+use crate::api::params::{END, LIMIT, Params, QUERY};
 use crate::query;
 use crate::schedule::{Caller, Scheduler};
 use crate::store::Store;
@@ -76,7 +76,6 @@ pub(crate) fn routes(store: Arc<Store>, searches: Scheduler) -> Routes {
         LIMIT,
         wait,
     ];
-    debug_assert_eq!(START.0, start.0);
     Routes::new()
         .on_query(
             get("/api/v1/metrics/search", "Metrics that have points", &[name, QUERY, start, END, LIMIT, cursor, wait]),

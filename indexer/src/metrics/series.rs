@@ -33,6 +33,10 @@ pub(super) const MOST_POINTS: usize = 100_000;
 const MOST_STEPS: i64 = 11_000;
 /// Most points that wait for others before them, of all series.
 const MOST_PENDING: usize = 2_000_000;
+/// Points that lie before this much more time are taken together, or as soon as many wait: of many sources, what holds
+/// points of the same time is read one after the other.
+const TOGETHER: i64 = 600_000_000_000;
+const MANY_PENDING: usize = MOST_PENDING / 4;
 /// Most metrics and fields that a request names.
 const MOST_NAMES: usize = 64;
 
@@ -172,6 +176,8 @@ struct Folds<'a> {
     /// Series with points that wait, and how many wait at most.
     waiting: Vec<usize>,
     pending: usize,
+    /// Time before which all points were taken.
+    taken: i64,
     /// Points that are shown, counted as each step is.
     points: usize,
 }
@@ -196,6 +202,7 @@ fn find(snapshot: &dyn Snapshot, asked: &read::Asked, shape: &Shape, budget: &Bu
         groups: BTreeMap::new(),
         waiting: Vec::new(),
         pending: 0,
+        taken: i64::MIN,
         points: 0,
     };
     read::runs(snapshot, asked, budget, &mut folds)?;
@@ -226,6 +233,10 @@ impl Sink for Folds<'_> {
     }
 
     fn complete(&mut self, until: i64) -> Result<(), Stop> {
+        if until.saturating_sub(self.taken) < TOGETHER && self.pending < MANY_PENDING && until < i64::MAX {
+            return Ok(());
+        }
+        self.taken = until;
         let mut left = Vec::new();
         for place in std::mem::take(&mut self.waiting) {
             let one = &mut self.list[place];
@@ -304,6 +315,8 @@ impl Folds<'_> {
             self.list.into_iter().map(show).collect()
         };
         found.retain(|shown| !shown.points.is_empty());
+        found
+            .sort_by_cached_key(|shown| (shown.head["metric"].to_string(), Json::from(shown.head.clone()).to_string()));
         if found.iter().map(|shown| shown.points.len()).sum::<usize>() > MOST_POINTS {
             return Err(too_many_points(self.shape.fold.step.is_some()));
         }

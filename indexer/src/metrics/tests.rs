@@ -1,5 +1,8 @@
 //! Points through a store and the API: in the head, sealed, merged.
 
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use weir_proto::otlp::metrics::v1::metric::Data;
 use weir_proto::otlp::metrics::v1::{
@@ -266,4 +269,58 @@ async fn given_a_run_over_two_windows_then_each_has_its_own_points_and_a_reopene
     assert_eq!(store.position(0), Some(1));
     let (_, answer) = get(&store.into(), "/api/v1/metrics/series?metric=g&start=0&end=100000").await;
     assert_eq!(shown(&answer, "attributes")[0].1.len(), 10);
+}
+
+/// A point of one of three series, at a second behind the first; its value follows from both.
+fn sent() -> impl Strategy<Value = (u64, u64)> {
+    (0_u64..3, prop_oneof![0_u64..60, 0_u64..20_000])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn given_points_in_any_order_and_twice_over_seals_then_each_series_is_what_was_sent(
+        records in prop::collection::vec((prop::collection::vec(sent(), 1..40), any::<bool>()), 1..12),
+    ) {
+        const FIRST: u64 = 80_000;
+        let (_folder, store) = empty();
+        let mut model = BTreeSet::new();
+        for (offset, (points, seals)) in records.iter().enumerate() {
+            let point = |(series, second): &(u64, u64)| {
+                int(FIRST + second, 0, (series * 1_000_000 + second) as i64, &[("n", &series.to_string())])
+            };
+            let points_of_record = points.iter().map(point).collect();
+            store.ingest(&[message(offset as i64, &[], vec![gauge("g", points_of_record)])]);
+            model.extend(points.iter().copied());
+            if *seals {
+                store.seal(86_400_000).unwrap();
+            }
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let ask = |more: &str| {
+            let path = format!("/api/v1/metrics/series?metric=g&start=0&end=200000{more}");
+            shown(&runtime.block_on(get(&store, &path)).1, "attributes")
+        };
+        let of = |series: u64| model.iter().filter(move |(of, _)| *of == series);
+        let expected = |points: &dyn Fn(u64) -> Vec<(i64, Value)>| {
+            let series = (0..3).map(|n| (json!({"n": n.to_string()}), points(n)));
+            series.filter(|(_, points)| !points.is_empty()).collect::<Vec<_>>()
+        };
+        let raw = expected(&|n| {
+            of(n).map(|(_, second)| ((FIRST + second) as i64, json!(n * 1_000_000 + second))).collect()
+        });
+        prop_assert_eq!(ask(""), raw);
+        let counts = expected(&|n| {
+            let mut steps: Vec<(i64, u64)> = Vec::new();
+            for (_, second) in of(n) {
+                let start = ((FIRST + second) / 600 * 600) as i64;
+                match steps.last_mut() {
+                    Some((last, count)) if *last == start => *count += 1,
+                    _ => steps.push((start, 1)),
+                }
+            }
+            steps.into_iter().map(|(start, count)| (start, json!(count as f64))).collect()
+        });
+        prop_assert_eq!(ask("&step=10m&stat=count"), counts);
+    }
 }
