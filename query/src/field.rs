@@ -60,9 +60,9 @@ const HIDDEN: char = '\u{0}';
 pub(crate) struct Names(regex::Regex);
 
 impl Names {
-    /// `None` of a name that is none.
-    pub(crate) fn of(name: &str) -> Result<Option<Self>, CompileError> {
-        if name.contains('*') { Ok(Some(Self(pattern::glob(name, true)?))) } else { Ok(None) }
+    /// `None` of a name that is none; one takes `size` bytes at most.
+    pub(crate) fn of(name: &str, size: usize) -> Result<Option<Self>, CompileError> {
+        if name.contains('*') { Ok(Some(Self(pattern::glob(name, true, size)?))) } else { Ok(None) }
     }
 
     /// Whether it takes a value named so within a part of the line (`attributes.`, `resource.`), which need not be named.

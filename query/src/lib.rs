@@ -26,5 +26,5 @@ pub use fuzzy::Fuzzy;
 pub use hints::{Hint, hints};
 pub use matcher::Matcher;
 pub use number::canonical;
-pub use parse::{ParseError, parse};
+pub use parse::{ParseError, parse, parse_any};
 pub use value::{FieldError, FieldPath, Found, value};

@@ -8,6 +8,7 @@
 //! | `/time(out|r)/` | a stretch of the text from the edge of a word to the edge of a word |
 //! | `field:value` | a value of the field is this, letters of either case, numbers by value; `10.0.0.0/8`: an address of these |
 //! | `field:va*`, `field:/va.*/`, `field:value~1` | a whole value |
+//! | `field:"some words"~2` | a value with these words, moved by so many places |
 //! | `field:>=x`, `[a TO b]` | numbers and addresses by value, severities by rank, timestamps by time, other text by its letters of either case |
 //! | `field:*` | the field is there |
 //!
@@ -45,7 +46,7 @@ use crate::body;
 use crate::error::CompileError;
 use crate::field::Field;
 use crate::line::Line;
-use crate::severity;
+use crate::{pattern, severity};
 
 pub use self::field::{FieldTest, Reads};
 pub use self::near::Near;
@@ -100,7 +101,7 @@ impl Matcher {
                 format!("a query has at most {MOST_PATTERNS} patterns, expressions and fuzzy words, not {patterns}");
             return Err(CompileError(text));
         }
-        compile(query, now).map(Self)
+        compile(query, Context { now, size: pattern::size_of_each(patterns) }).map(Self)
     }
 
     /// Whether the line matches.
@@ -114,18 +115,27 @@ impl Matcher {
     }
 }
 
-fn compile(query: &Query, now: i64) -> Result<Node, CompileError> {
+/// What conditions are compiled with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context {
+    /// What relative times mean, in nanoseconds since the epoch.
+    now: i64,
+    /// Most bytes of one pattern or expression.
+    size: usize,
+}
+
+fn compile(query: &Query, context: Context) -> Result<Node, CompileError> {
     Ok(match query {
         Query::All => Node::All,
-        Query::And(queries) => Node::And(queries.iter().map(|q| compile(q, now)).collect::<Result<_, _>>()?),
-        Query::Or(queries) => any(queries, now)?,
-        Query::Not(query) => Node::Not(Box::new(compile(query, now)?)),
-        Query::Field(name, test) => of_field(name, test, now)?,
+        Query::And(queries) => Node::And(queries.iter().map(|q| compile(q, context)).collect::<Result<_, _>>()?),
+        Query::Or(queries) => any(queries, context)?,
+        Query::Not(query) => Node::Not(Box::new(compile(query, context)?)),
+        Query::Field(name, test) => of_field(name, test, context)?,
     })
 }
 
 /// Words of the body, and values of one field, are looked for all at once.
-fn any(queries: &[Query], now: i64) -> Result<Node, CompileError> {
+fn any(queries: &[Query], context: Context) -> Result<Node, CompileError> {
     let mut nodes = Vec::new();
     let mut one_word = None;
     let mut values: Vec<(&str, Vec<&str>)> = Vec::new();
@@ -139,7 +149,7 @@ fn any(queries: &[Query], now: i64) -> Result<Node, CompileError> {
             }
             continue;
         }
-        match compile(query, now)? {
+        match compile(query, context)? {
             Node::Leaf(Leaf::Text(TextTest::AnyWord(words))) => {
                 one_word.get_or_insert_with(ahash::AHashSet::new).extend(words);
             }
@@ -171,26 +181,26 @@ fn is_plain(name: &str) -> bool {
 /// The severity's name among users of Elasticsearch.
 const LEVEL: &str = "log.level";
 
-fn of_field(name: &str, test: &Test, now: i64) -> Result<Node, CompileError> {
+fn of_field(name: &str, test: &Test, context: Context) -> Result<Node, CompileError> {
     Ok(match (Field::of(name), test) {
-        (Field::Body, test) => match TextTest::new(test)? {
+        (Field::Body, test) => match TextTest::new(test, context.size)? {
             Some(text) => Node::Leaf(Leaf::Text(text)),
-            None => leaf(FieldTest::new(name, test, now)?),
+            None => leaf(FieldTest::new(name, test, context)?),
         },
         (Field::Severity, test @ (Test::Is(_) | Test::Range(..))) if !is_empty(test) => {
             let (low, high) = severity::levels(test)?;
             Node::Leaf(Leaf::Severity(low, high))
         }
         (Field::Timestamp, Test::Is(_) | Test::Range(..)) => {
-            let (low, high) = test.interval(|text| time(text, now))?;
+            let (low, high) = test.interval(|text| time(text, context.now))?;
             Node::Leaf(Leaf::Time(low, high))
         }
         // The name of an attribute too.
         (Field::Either(_), test) if name == LEVEL => {
-            let own = of_field("severity", test, now).ok();
-            Node::Or(own.into_iter().chain([leaf(FieldTest::new(name, test, now)?)]).collect())
+            let own = of_field("severity", test, context).ok();
+            Node::Or(own.into_iter().chain([leaf(FieldTest::new(name, test, context)?)]).collect())
         }
-        _ => leaf(FieldTest::new(name, test, now)?),
+        _ => leaf(FieldTest::new(name, test, context)?),
     })
 }
 

@@ -24,10 +24,20 @@ pub struct ParseError {
 
 /// Reads a query; empty text, or `*`, is everything. Terms side by side are joined with AND.
 pub fn parse(text: &str) -> Result<Query, ParseError> {
+    read(text, false)
+}
+
+/// The same with terms side by side joined as Lucene does by default: any of them, all that have `+` before them, and none
+/// that has `-` or `NOT`.
+pub fn parse_any(text: &str) -> Result<Query, ParseError> {
+    read(text, true)
+}
+
+fn read(text: &str, joins_by_or: bool) -> Result<Query, ParseError> {
     if text.len() > MAX_BYTES {
         return Err(ParseError { position: MAX_BYTES, message: format!("a query has at most {MAX_BYTES} bytes") });
     }
-    let mut parser = Parser { text, at: 0, tests: 0, field: "body".to_owned() };
+    let mut parser = Parser { text, at: 0, tests: 0, field: "body".to_owned(), joins_by_or };
     parser.space();
     if parser.done() {
         return Ok(Query::All);
@@ -43,6 +53,8 @@ struct Parser<'a> {
     tests: usize,
     /// What bare words are looked for in.
     field: String,
+    /// How terms side by side are joined.
+    joins_by_or: bool,
 }
 
 fn special(c: char) -> bool {
@@ -103,11 +115,52 @@ impl<'a> Parser<'a> {
         if depth > MAX_DEPTH {
             return Err(self.error(format!("parentheses are at most {MAX_DEPTH} deep")));
         }
-        let mut any = vec![self.and(depth)?];
+        let mut any = vec![self.beside(depth)?];
         while self.keyword("OR") || self.take("||") {
-            any.push(self.and(depth)?);
+            any.push(self.beside(depth)?);
         }
         Ok(one_or(any, Query::Or))
+    }
+
+    /// Terms side by side.
+    fn beside(&mut self, depth: usize) -> Result<Query, ParseError> {
+        if !self.joins_by_or {
+            return self.and(depth);
+        }
+        let (mut all, mut any, mut count) = (Vec::new(), Vec::new(), 0);
+        loop {
+            self.space();
+            let is_required = self.rest().starts_with('+');
+            let query = self.and(depth)?;
+            count += 1;
+            if is_required || matches!(query, Query::Not(_)) {
+                all.push(query)
+            } else {
+                any.push(query)
+            }
+            if self.is_end_of_terms() {
+                break;
+            }
+        }
+        if all.is_empty() || count == 1 {
+            any.append(&mut all);
+            return Ok(one_or(any, Query::Or));
+        }
+        // Beside what must be there, what may be changes nothing.
+        let is_any_required = all.iter().any(|query| !matches!(query, Query::Not(_)));
+        if !is_any_required && !any.is_empty() {
+            all.push(one_or(any, Query::Or));
+        }
+        Ok(one_or(all, Query::And))
+    }
+
+    /// Whether no term comes next: the text or its group ends, or `OR` does.
+    fn is_end_of_terms(&mut self) -> bool {
+        let before = self.at;
+        self.space();
+        let is_end = self.done() || self.peek() == Some(')') || self.keyword("OR") || self.rest().starts_with("||");
+        self.at = before;
+        is_end
     }
 
     fn and(&mut self, depth: usize) -> Result<Query, ParseError> {
@@ -117,9 +170,7 @@ impl<'a> Parser<'a> {
                 all.push(self.not(depth)?);
                 continue;
             }
-            let before = self.at;
-            if self.done() || self.peek() == Some(')') || self.keyword("OR") || self.rest().starts_with("||") {
-                self.at = before;
+            if self.joins_by_or || self.is_end_of_terms() {
                 return Ok(one_or(all, Query::And));
             }
             all.push(self.not(depth)?);

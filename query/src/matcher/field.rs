@@ -1,5 +1,6 @@
 //! What a field of a line must be.
 
+use super::Context;
 use super::text::TextTest;
 use super::value::ValueTest;
 use crate::ast::Test;
@@ -49,17 +50,17 @@ pub enum Reads<'a> {
 }
 
 impl FieldTest {
-    pub(super) fn new(name: &str, test: &Test, now: i64) -> Result<Self, CompileError> {
+    pub(super) fn new(name: &str, test: &Test, context: Context) -> Result<Self, CompileError> {
         let field = Field::of(name);
         let is_text = matches!(field, Field::Body | Field::OfBody(_) | Field::Message);
-        let names = Names::of(name)?;
-        let text = if is_text || names.is_some() { TextTest::new(test)? } else { None };
+        let names = Names::of(name, context.size)?;
+        let text = if is_text || names.is_some() { TextTest::new(test, context.size)? } else { None };
         let of = match (names, SpanField::of(name)) {
             (Some(names), _) => Of::Names(names),
-            (None, Some(own)) => Of::SpanOr(SpanTest::new(own, test, now), field),
+            (None, Some(own)) => Of::SpanOr(SpanTest::new(own, test, context.now), field),
             (None, None) => Of::Field(field),
         };
-        Ok(Self { of, test: ValueTest::new(test)?, text })
+        Ok(Self { of, test: ValueTest::new(test, context.size)?, text })
     }
 
     pub(super) fn any_of<'a>(name: &str, values: impl IntoIterator<Item = &'a str>) -> Self {

@@ -1,11 +1,12 @@
 //! Words near each other, as Lucene counts it (`"a b"~2`).
 
+use crate::error::CompileError;
 use crate::words::each_word;
 
 /// Most places of words in one text that are looked at.
 const MOST_PLACES: usize = 1_000;
 /// Most words of a phrase whose words may be moved.
-pub(super) const MOST_WORDS: usize = 32;
+const MOST_WORDS: usize = 32;
 
 /// Words that are moved by at most so many places in all to stand in a row.
 #[derive(Debug, Clone)]
@@ -15,8 +16,17 @@ pub struct Near {
 }
 
 impl Near {
-    pub(super) fn new(words: Vec<String>, distance: u32) -> Self {
+    fn new(words: Vec<String>, distance: u32) -> Self {
         Self { words, distance: distance.into() }
+    }
+
+    /// `None` of fewer than two words, which have nothing to be near.
+    pub(super) fn of(words: Vec<String>, distance: u32) -> Result<Option<Self>, CompileError> {
+        if words.len() > MOST_WORDS {
+            let text = format!("a phrase whose words may be moved has at most {MOST_WORDS} words");
+            return Err(CompileError(text));
+        }
+        Ok((words.len() > 1).then(|| Self::new(words, distance)))
     }
 
     /// Its words (lowercase), in order.

@@ -138,6 +138,22 @@ fn a_severity_that_is_none_is_refused_with_what_would_be_right() {
 }
 
 /// Whether a line with attributes matches.
+#[test]
+fn given_a_pattern_beside_many_then_all_together_have_a_bound_and_errors_show_its_start() {
+    let of = |count: usize| vec![r"/\w{8}/"; count].join(" OR ");
+    assert!(Matcher::new(&parse(&of(8)).unwrap(), 0).is_ok());
+    assert!(Matcher::new(&parse(&of(100)).unwrap(), 0).is_err());
+    let error = Matcher::new(&parse(&format!("{}*", "显?".repeat(50_000))).unwrap(), 0).unwrap_err();
+    assert!(error.to_string().len() < 500, "{error}");
+}
+
+#[test]
+fn given_words_that_may_be_moved_then_a_field_has_them_as_the_text_does() {
+    let attributes = [("k", text("connection was reset by peer"))];
+    assert!(has("k:\"connection peer\"~3", &attributes) && has("k:\"reset connection\"~3", &attributes));
+    assert!(!has("k:\"connection peer\"~2", &attributes) && !has("k:\"connection peer\"", &attributes));
+}
+
 fn has(query: &str, attributes: &[(&str, Value)]) -> bool {
     let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     Matcher::new(&parse(query).unwrap(), 0).unwrap().matches(&Line { attributes, ..line("x") })

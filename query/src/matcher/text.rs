@@ -4,7 +4,7 @@ use ahash::AHashSet;
 use regex::Regex;
 use weir_service::terminal::shown_text;
 
-use super::near::{MOST_WORDS, Near};
+use super::near::Near;
 use crate::ast::Test;
 use crate::error::CompileError;
 use crate::fuzzy::Fuzzy;
@@ -38,25 +38,24 @@ pub enum WordPattern {
 }
 
 impl TextTest {
-    /// What `test` means of a text; `None` where it asks for no part of one.
-    pub(crate) fn new(test: &Test) -> Result<Option<Self>, CompileError> {
+    /// What `test` means of a text; `None` where it asks for no part of one. A pattern takes `size` bytes at most.
+    pub(crate) fn new(test: &Test, size: usize) -> Result<Option<Self>, CompileError> {
         Ok(Some(match test {
             Test::Is(text) | Test::Near(text, 0) => Self::words_of(words(text), text),
-            Test::Near(text, distance) => match words(text) {
-                found if found.len() < 2 => Self::words_of(found, text),
-                found if found.len() > MOST_WORDS => {
-                    let text = format!("a phrase whose words may be moved has at most {MOST_WORDS} words");
-                    return Err(CompileError(text));
-                }
-                found => Self::Near(Near::new(found, *distance)),
+            Test::Near(text, distance) => match Near::of(words(text), *distance)? {
+                Some(near) => Self::Near(near),
+                None => Self::words_of(words(text), text),
             },
-            Test::Glob(pattern) if pattern::spans_words(pattern) => Self::Expression(pattern::glob(pattern, false)?),
-            Test::Glob(pattern) => Self::Word(WordPattern::Glob(pattern::word_glob(pattern)?)),
-            Test::Regex(expression) => Self::Expression(pattern::between_words(expression)?),
+            Test::Glob(pattern) if pattern::spans_words(pattern) => {
+                Self::Expression(pattern::glob(pattern, false, size)?)
+            }
+            Test::Glob(pattern) => Self::Word(WordPattern::Glob(pattern::word_glob(pattern, size)?)),
+            Test::Regex(expression) => Self::Expression(pattern::between_words(expression, size)?),
             Test::Fuzzy(text, edits) => match <[String; 1]>::try_from(words(text)) {
                 Ok([word]) => Self::Word(WordPattern::Fuzzy(Fuzzy::new(&word, *edits))),
                 Err(found) => {
-                    let many = format!("`{text}~` is {} words, and only one word can be fuzzy", found.len());
+                    let many =
+                        format!("`{}~` is {} words, and only one word can be fuzzy", pattern::start(text), found.len());
                     return Err(CompileError(format!("{many}: put it in quotation marks")));
                 }
             },

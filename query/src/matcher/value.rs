@@ -6,12 +6,14 @@ use std::net::IpAddr;
 use ahash::AHashSet;
 use regex::Regex;
 
+use super::near::Near;
 use crate::ast::{Bound, Test};
 use crate::error::CompileError;
 use crate::fields::Kind;
 use crate::fuzzy::Fuzzy;
 use crate::number::{Decimal, canonical};
 use crate::pattern;
+use crate::words::words;
 
 /// What the value of a field must be.
 #[derive(Debug, Clone)]
@@ -24,6 +26,8 @@ pub(crate) enum ValueTest {
     },
     Expression(Regex),
     Fuzzy(Fuzzy),
+    /// These words near each other in it.
+    Near(Near),
     Exists,
     Range(End, End),
 }
@@ -52,11 +56,15 @@ pub(crate) struct Network {
 }
 
 impl ValueTest {
-    pub(crate) fn new(test: &Test) -> Result<Self, CompileError> {
+    pub(crate) fn new(test: &Test, size: usize) -> Result<Self, CompileError> {
         Ok(match test {
-            Test::Is(text) | Test::Near(text, _) => Self::any_of([text.as_str()]),
-            Test::Glob(pattern) => Self::Expression(pattern::glob(pattern, true)?),
-            Test::Regex(expression) => Self::Expression(pattern::whole_value(expression)?),
+            Test::Is(text) | Test::Near(text, 0) => Self::any_of([text.as_str()]),
+            Test::Near(text, distance) => match Near::of(words(text), *distance)? {
+                Some(near) => Self::Near(near),
+                None => Self::any_of([text.as_str()]),
+            },
+            Test::Glob(pattern) => Self::Expression(pattern::glob(pattern, true, size)?),
+            Test::Regex(expression) => Self::Expression(pattern::whole_value(expression, size)?),
             Test::Fuzzy(text, edits) => Self::Fuzzy(Fuzzy::new(&text.to_lowercase(), *edits)),
             Test::Exists => Self::Exists,
             Test::Range(low, high) => Self::Range(End::new(low), End::new(high)),
@@ -84,6 +92,7 @@ impl ValueTest {
             }
             Self::Expression(pattern) => pattern.is_match(text),
             Self::Fuzzy(fuzzy) => fuzzy.is_match(&text.to_lowercase()),
+            Self::Near(near) => near.is_in(text),
             Self::Exists => true,
             Self::Range(low, high) => {
                 let place = Place::of(text);

@@ -140,3 +140,22 @@ proptest! {
         let _ = parse(&text);
     }
 }
+
+#[test]
+fn given_terms_side_by_side_that_are_joined_as_lucene_does_then_any_may_be_there_and_signs_count() {
+    for (text, same) in [
+        ("a b", "a OR b"),
+        ("a b AND c", "a OR (b AND c)"),
+        ("+a b", "a"),
+        ("a -b", "NOT b AND a"),
+        ("a NOT b c", "NOT b AND (a OR c)"),
+        ("+a -b c", "a AND NOT b"),
+        ("-a", "NOT a"),
+        ("k:(a b) c", "k:(a OR b) OR c"),
+        ("(a b) AND c", "(a OR b) AND c"),
+        ("a OR b c", "a OR (b OR c)"),
+    ] {
+        assert_eq!(parse_any(text), parse(same), "{text}");
+    }
+    assert!(parse_any("a )").is_err() && parse_any("(a b").is_err());
+}
