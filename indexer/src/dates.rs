@@ -90,7 +90,14 @@ impl Rounding {
             Step::Fixed(step) => {
                 let shift = self.shift(time);
                 let local = time.saturating_add(shift);
-                local.saturating_sub(local.rem_euclid(step)).saturating_sub(shift)
+                let start = local.saturating_sub(local.rem_euclid(step));
+                let candidate = start.saturating_sub(shift);
+                // The clock may have been put on or back since then.
+                if step < 3_600_000 * MILLI || self.shift(candidate) == shift {
+                    candidate
+                } else {
+                    self.instant(start).unwrap_or(candidate).min(time)
+                }
             }
             Step::Calendar(unit) => self.floor_calendar(time, unit).unwrap_or(time),
         };
@@ -100,7 +107,14 @@ impl Rounding {
     /// The start of the bucket behind one.
     pub(crate) fn next(&self, start: i64) -> i64 {
         match self.step {
-            Step::Fixed(step) => start.saturating_add(step),
+            Step::Fixed(step) => {
+                let next = start.saturating_add(step);
+                let change =
+                    self.shift(start.saturating_sub(self.offset)) - self.shift(next.saturating_sub(self.offset));
+                let floor = if change == 0 { next } else { self.floor(next) };
+                // A day whose clock is put back is longer than its step.
+                if floor > start { floor } else { next.saturating_add(change.max(0)) }
+            }
             Step::Calendar(unit) => self.next_calendar(start.saturating_sub(self.offset), unit).map_or_else(
                 || start.saturating_add(86_400_000 * MILLI),
                 |next| next.saturating_add(self.offset).max(start.saturating_add(1)),
@@ -112,6 +126,12 @@ impl Rounding {
     fn shift(&self, time: i64) -> i64 {
         Timestamp::from_nanosecond(time.into())
             .map_or(0, |time| i64::from(self.zone.to_offset(time).seconds()) * 1000 * MILLI)
+    }
+
+    /// The instant at which the zone's clock shows this, in nanoseconds of it.
+    fn instant(&self, shown: i64) -> Option<i64> {
+        let shown = TimeZone::UTC.to_datetime(Timestamp::from_nanosecond(shown.into()).ok()?);
+        i64::try_from(self.zone.to_timestamp(shown).ok()?.as_nanosecond()).ok()
     }
 
     fn local(&self, time: i64) -> Option<ZonedDateTime> {
@@ -200,6 +220,32 @@ mod tests {
                 "2026-01-01T15:59:00Z",
                 "2025-12-31T16:00:00Z",
                 "2026-01-01T16:00:00Z",
+            ),
+            // A day of 25 hours, and one of 23.
+            (
+                Step::Fixed(fixed("1d").unwrap()),
+                zone("Europe/Berlin").unwrap(),
+                0,
+                "2026-10-25T22:30:00Z",
+                "2026-10-24T22:00:00Z",
+                "2026-10-25T23:00:00Z",
+            ),
+            (
+                Step::Fixed(fixed("1d").unwrap()),
+                zone("Europe/Berlin").unwrap(),
+                0,
+                "2026-03-29T12:00:00Z",
+                "2026-03-28T23:00:00Z",
+                "2026-03-29T22:00:00Z",
+            ),
+            // An hour of the clock that is there twice.
+            (
+                Step::Fixed(fixed("2h").unwrap()),
+                zone("Europe/Berlin").unwrap(),
+                0,
+                "2026-10-25T00:30:00Z",
+                "2026-10-25T00:00:00Z",
+                "2026-10-25T01:00:00Z",
             ),
             (Step::Calendar(Unit::Week), TimeZone::UTC, 0, "2026-01-01", "2025-12-29", "2026-01-05"),
             (Step::Calendar(Unit::Month), TimeZone::UTC, 0, "2026-02-14", "2026-02-01", "2026-03-01"),

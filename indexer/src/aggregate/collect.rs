@@ -70,7 +70,8 @@ impl Key {
             // The same number, however it came, is one bucket.
             Scalar::Float(value) if value.fract() == 0.0 && value.abs() < 9e15 => Self::Int(*value as i64),
             Scalar::Float(value) => Self::Float(value.to_bits()),
-            Scalar::Time(value) => Self::Time(*value),
+            // As keys are shown.
+            Scalar::Time(value) => Self::Time(value.div_euclid(MILLI) * MILLI),
             Scalar::Text(text) => Self::Text(text.as_str().into()),
         }
     }
@@ -105,7 +106,7 @@ pub(super) fn too_many_buckets() -> Fault {
 }
 
 impl Budget {
-    fn take(&mut self, bytes: usize) -> Result<(), Fault> {
+    pub(super) fn take(&mut self, bytes: usize) -> Result<(), Fault> {
         self.buckets += 1;
         self.bytes += bytes;
         if self.buckets > MAX_BUCKETS || self.bytes > MAX_BYTES { Err(too_many_buckets()) } else { Ok(()) }
@@ -159,12 +160,14 @@ impl Node {
         if Self::bytes(aggregations) > MAX_BYTES { Err(too_many_buckets()) } else { Ok(()) }
     }
 
-    /// About the bytes that a node takes, before anything is in it.
-    fn bytes(aggregations: &Aggregations) -> usize {
+    /// About the bytes that a node takes, before anything is in it, and as JSON in the answer.
+    pub(super) fn bytes(aggregations: &Aggregations) -> usize {
         let of = |aggregation: &Aggregation| {
             size_of::<State>().saturating_add(match &aggregation.kind {
                 Kind::Metric(Metric { of: Of::Cardinality, .. }) => Distinct::BYTES,
                 Kind::Metric(Metric { of: Of::Percentiles { .. }, .. }) => Quantiles::BYTES,
+                Kind::Metric(Metric { of: Of::Extended { .. }, .. }) => 2048,
+                Kind::Metric(Metric { of: Of::Stats, .. }) => 512,
                 Kind::Range(ranges) => ranges.spans.len().saturating_mul(Self::bytes(&aggregation.inner)),
                 Kind::Filters(filters) => (filters.named.len() + 1).saturating_mul(Self::bytes(&aggregation.inner)),
                 _ => 0,

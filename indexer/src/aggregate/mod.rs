@@ -60,9 +60,8 @@ pub(crate) fn run(
         .or_else(|error| if fault.is_some() { Ok(()) } else { Err(error) })?;
     Ok(match fault {
         Some(fault) => Err(fault),
-        None => {
-            render::aggregations(aggregations, &root).map(|json| Answer { lines: root.lines(), aggregations: json })
-        }
+        None => render::aggregations(aggregations, &root, &mut budget)
+            .map(|json| Answer { lines: root.lines(), aggregations: json }),
     })
 }
 
@@ -85,5 +84,6 @@ fn from_index(
     let counts: Vec<(i64, u64)> = counted.buckets.into_iter().map(|(at, values)| (at, values.values().sum())).collect();
     let lines = counts.iter().map(|(_, count)| count).sum();
     let root = Node::of_dates(&counts);
-    Ok(Some(render::aggregations(aggregations, &root).map(|aggregations| Answer { lines, aggregations })))
+    let shown = render::aggregations(aggregations, &root, &mut Budget::default());
+    Ok(Some(shown.map(|aggregations| Answer { lines, aggregations })))
 }

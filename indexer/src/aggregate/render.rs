@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use weir_service::elastic::Fault;
 
 use super::MAX_BUCKETS;
-use super::collect::{Key, Keyed, Node, State, too_many_buckets};
+use super::collect::{Budget, Key, Keyed, Node, State, too_many_buckets};
 use super::request::{
     Aggregation, Aggregations, By, Composite, Dates, Filters, Histogram, Kind, Of, Order, Ranges, Terms,
 };
@@ -14,11 +14,12 @@ use super::sketch::Moments;
 use super::value::Scalar;
 use crate::dates::MILLI;
 
-/// The object `aggregations` of an answer.
-pub(super) fn aggregations(aggregations: &Aggregations, node: &Node) -> Result<Json, Fault> {
+/// The object `aggregations` of an answer. Buckets without lines, which fill gaps, are taken of the same budget as those
+/// that were counted: one gap may be filled in each of many buckets.
+pub(super) fn aggregations(aggregations: &Aggregations, node: &Node, budget: &mut Budget) -> Result<Json, Fault> {
     let mut shown = Map::new();
     for ((name, aggregation), state) in aggregations.list().iter().zip(&node.inner) {
-        let mut answer = one(aggregation, state)?;
+        let mut answer = one(aggregation, state, budget)?;
         if let Some(meta) = &aggregation.meta {
             answer["meta"] = meta.clone();
         }
@@ -27,24 +28,24 @@ pub(super) fn aggregations(aggregations: &Aggregations, node: &Node) -> Result<J
     Ok(Json::Object(shown))
 }
 
-fn one(aggregation: &Aggregation, state: &State) -> Result<Json, Fault> {
+fn one(aggregation: &Aggregation, state: &State, budget: &mut Budget) -> Result<Json, Fault> {
     let inner = &aggregation.inner;
     match (&aggregation.kind, state) {
-        (Kind::Terms(terms), State::Keyed(keyed)) => of_terms(terms, keyed, inner),
-        (Kind::Dates(dates), State::Keyed(keyed)) => of_dates(dates, keyed, inner),
-        (Kind::Histogram(histogram), State::Keyed(keyed)) => of_histogram(histogram, keyed, inner),
-        (Kind::Composite(composite), State::Keyed(keyed)) => of_composite(composite, keyed, inner),
-        (Kind::Range(ranges), State::Fixed(nodes)) => of_ranges(ranges, nodes, inner),
-        (Kind::Filters(filters), State::Fixed(nodes)) => of_filters(filters, nodes, inner),
+        (Kind::Terms(terms), State::Keyed(keyed)) => of_terms(terms, keyed, inner, budget),
+        (Kind::Dates(dates), State::Keyed(keyed)) => of_dates(dates, keyed, inner, budget),
+        (Kind::Histogram(histogram), State::Keyed(keyed)) => of_histogram(histogram, keyed, inner, budget),
+        (Kind::Composite(composite), State::Keyed(keyed)) => of_composite(composite, keyed, inner, budget),
+        (Kind::Range(ranges), State::Fixed(nodes)) => of_ranges(ranges, nodes, inner, budget),
+        (Kind::Filters(filters), State::Fixed(nodes)) => of_filters(filters, nodes, inner, budget),
         (Kind::Metric(metric), state) => Ok(of_metric(&metric.of, state)),
         _ => Ok(json!({})),
     }
 }
 
 /// A bucket with what is inside of it.
-fn bucket(mut head: Map<String, Json>, node: &Node, inner: &Aggregations) -> Result<Json, Fault> {
+fn bucket(mut head: Map<String, Json>, node: &Node, inner: &Aggregations, budget: &mut Budget) -> Result<Json, Fault> {
     head.insert("doc_count".to_owned(), node.lines.into());
-    if let Json::Object(inside) = aggregations(inner, node)? {
+    if let Json::Object(inside) = aggregations(inner, node, budget)? {
         head.extend(inside);
     }
     Ok(Json::Object(head))
@@ -62,7 +63,7 @@ fn head(key: Json) -> Map<String, Json> {
     Map::from_iter([("key".to_owned(), key)])
 }
 
-fn of_terms(terms: &Terms, keyed: &Keyed, inner: &Aggregations) -> Result<Json, Fault> {
+fn of_terms(terms: &Terms, keyed: &Keyed, inner: &Aggregations, budget: &mut Budget) -> Result<Json, Fault> {
     let mut buckets: Vec<_> = keyed.buckets.iter().filter(|(_, node)| node.lines >= terms.least).collect();
     sort(&mut buckets, &terms.order, inner);
     let counted: u64 = buckets.iter().take(terms.size).map(|(_, node)| node.lines).sum();
@@ -76,7 +77,7 @@ fn of_terms(terms: &Terms, keyed: &Keyed, inner: &Aggregations) -> Result<Json, 
             }
             _ => {}
         }
-        bucket(head, node, inner)
+        bucket(head, node, inner, budget)
     });
     let shown: Vec<Json> = shown.collect::<Result<_, _>>()?;
     Ok(json!({
@@ -104,7 +105,7 @@ fn several_text(key: &Key) -> String {
     }
 }
 
-fn of_dates(dates: &Dates, keyed: &Keyed, inner: &Aggregations) -> Result<Json, Fault> {
+fn of_dates(dates: &Dates, keyed: &Keyed, inner: &Aggregations, budget: &mut Budget) -> Result<Json, Fault> {
     let mut found: Vec<(i64, &Node)> = Vec::new();
     for (key, node) in &keyed.buckets {
         if let Key::Time(at) = key {
@@ -123,7 +124,8 @@ fn of_dates(dates: &Dates, keyed: &Keyed, inner: &Aggregations) -> Result<Json, 
         };
         let mut filled = Vec::new();
         let (mut at, mut rest) = (first, found.into_iter().peekable());
-        while at <= last {
+        // Behind a change of the clock, the last may begin before one step is over.
+        while at <= last || rest.peek().is_some() {
             if filled.len() >= MAX_BUCKETS {
                 return Err(too_many_buckets());
             }
@@ -132,7 +134,10 @@ fn of_dates(dates: &Dates, keyed: &Keyed, inner: &Aggregations) -> Result<Json, 
                     at = bucket.0;
                     filled.push(bucket);
                 }
-                None => filled.push((at, &empty)),
+                None => {
+                    budget.take(Node::bytes(inner))?;
+                    filled.push((at, &empty));
+                }
             }
             at = dates.rounding.next(at);
         }
@@ -150,7 +155,7 @@ fn of_dates(dates: &Dates, keyed: &Keyed, inner: &Aggregations) -> Result<Json, 
         let mut head = head(at.div_euclid(MILLI).into());
         let text = dates.shown(at);
         head.insert("key_as_string".to_owned(), text.as_str().into());
-        Ok((text, bucket(head, node, inner)?))
+        Ok((text, bucket(head, node, inner, budget)?))
     });
     Ok(keyed_or_listed(dates.is_keyed, shown.collect::<Result<_, Fault>>()?))
 }
@@ -173,7 +178,12 @@ impl Dates {
     }
 }
 
-fn of_histogram(histogram: &Histogram, keyed: &Keyed, inner: &Aggregations) -> Result<Json, Fault> {
+fn of_histogram(
+    histogram: &Histogram,
+    keyed: &Keyed,
+    inner: &Aggregations,
+    budget: &mut Budget,
+) -> Result<Json, Fault> {
     let mut found: Vec<(f64, &Node)> = Vec::new();
     for (key, node) in &keyed.buckets {
         if let Key::Float(bits) = key {
@@ -200,7 +210,11 @@ fn of_histogram(histogram: &Histogram, keyed: &Keyed, inner: &Aggregations) -> R
                 let at = first + step as f64 * histogram.interval;
                 // Steps are sums, and keys are products: the same but for the last bits.
                 let same = |start: &f64| (start - at).abs() < histogram.interval / 2.0;
-                filled.push(rest.next_if(|(start, _)| same(start)).unwrap_or((at, &empty)));
+                let counted = rest.next_if(|(start, _)| same(start));
+                if counted.is_none() {
+                    budget.take(Node::bytes(inner))?;
+                }
+                filled.push(counted.unwrap_or((at, &empty)));
             }
         }
         found = filled;
@@ -214,12 +228,12 @@ fn of_histogram(histogram: &Histogram, keyed: &Keyed, inner: &Aggregations) -> R
     }
     let shown = refs.into_iter().map(|(key, node)| {
         let at = if let Key::Float(bits) = key { f64::from_bits(*bits) } else { 0.0 };
-        Ok((format!("{at:?}"), bucket(head(at.into()), node, inner)?))
+        Ok((format!("{at:?}"), bucket(head(at.into()), node, inner, budget)?))
     });
     Ok(keyed_or_listed(histogram.is_keyed, shown.collect::<Result<_, Fault>>()?))
 }
 
-fn of_ranges(ranges: &Ranges, nodes: &[Node], inner: &Aggregations) -> Result<Json, Fault> {
+fn of_ranges(ranges: &Ranges, nodes: &[Node], inner: &Aggregations, budget: &mut Budget) -> Result<Json, Fault> {
     let mut order: Vec<_> = ranges.spans.iter().zip(nodes).collect();
     let edge = |edge: Option<f64>, open: f64| edge.unwrap_or(open);
     order.sort_by(|(a, _), (b, _)| {
@@ -235,21 +249,26 @@ fn of_ranges(ranges: &Ranges, nodes: &[Node], inner: &Aggregations) -> Result<Js
                 head.insert(format!("{name}_as_string"), weir_service::time::format((edge * 1e6) as i64).into());
             }
         }
-        Ok((range.key.clone(), bucket(head, node, inner)?))
+        Ok((range.key.clone(), bucket(head, node, inner, budget)?))
     });
     Ok(keyed_or_listed(ranges.is_keyed, shown.collect::<Result<_, Fault>>()?))
 }
 
-fn of_filters(filters: &Filters, nodes: &[Node], inner: &Aggregations) -> Result<Json, Fault> {
+fn of_filters(filters: &Filters, nodes: &[Node], inner: &Aggregations, budget: &mut Budget) -> Result<Json, Fault> {
     if let (true, [node]) = (filters.is_single, nodes) {
-        return bucket(Map::new(), node, inner);
+        return bucket(Map::new(), node, inner, budget);
     }
     let names = filters.named.iter().map(|(name, _)| name).chain(&filters.other);
-    let shown = names.zip(nodes).map(|(name, node)| Ok((name.clone(), bucket(Map::new(), node, inner)?)));
+    let shown = names.zip(nodes).map(|(name, node)| Ok((name.clone(), bucket(Map::new(), node, inner, budget)?)));
     Ok(keyed_or_listed(filters.is_keyed, shown.collect::<Result<_, Fault>>()?))
 }
 
-fn of_composite(composite: &Composite, keyed: &Keyed, inner: &Aggregations) -> Result<Json, Fault> {
+fn of_composite(
+    composite: &Composite,
+    keyed: &Keyed,
+    inner: &Aggregations,
+    budget: &mut Budget,
+) -> Result<Json, Fault> {
     let scalars = |key: &Key| -> Vec<Option<Scalar>> {
         match key {
             Key::Several(keys) => keys.iter().map(|key| key.as_ref().and_then(Key::scalar)).collect(),
@@ -267,7 +286,15 @@ fn of_composite(composite: &Composite, keyed: &Keyed, inner: &Aggregations) -> R
     };
     let mut buckets: Vec<_> = keyed.buckets.iter().map(|(key, node)| (scalars(key), node)).collect();
     if let Some(after) = &composite.after {
-        buckets.retain(|(key, _)| compare(key, after).is_gt());
+        buckets.retain(|(key, _)| {
+            // A time is shown in milliseconds, as a number.
+            let of = |(key, after): (&Option<Scalar>, &Option<Scalar>)| match (key, after) {
+                (Some(Scalar::Time(_)), Some(after)) => after.time().map(Scalar::Time).or(Some(after.clone())),
+                (_, after) => after.clone(),
+            };
+            let after: Vec<Option<Scalar>> = key.iter().zip(after).map(of).collect();
+            compare(key, &after).is_gt()
+        });
     }
     buckets.sort_by(|(a, _), (b, _)| compare(a, b));
     buckets.truncate(composite.size);
@@ -283,7 +310,7 @@ fn of_composite(composite: &Composite, keyed: &Keyed, inner: &Aggregations) -> R
         Json::Object(composite.sources.iter().zip(key).map(of).collect())
     };
     let last = buckets.last().map(|(key, _)| named(key));
-    let shown = buckets.iter().map(|(key, node)| bucket(head(named(key)), node, inner));
+    let shown = buckets.iter().map(|(key, node)| bucket(head(named(key)), node, inner, budget));
     let mut answer = json!({"buckets": shown.collect::<Result<Vec<_>, _>>()?});
     if let Some(last) = last {
         answer["after_key"] = last;

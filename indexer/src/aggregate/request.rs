@@ -15,6 +15,10 @@ const MAX_DEPTH: usize = 8;
 const MAX_AGGREGATIONS: usize = 256;
 /// Most buckets that a `terms` may ask for.
 const MAX_SIZE: usize = 10_000;
+/// Most percentiles of one aggregation.
+const MAX_PERCENTS: usize = 100;
+/// Most sources of a `composite`, and fields of a `multi_terms`.
+const MAX_SOURCES: usize = 16;
 
 /// Aggregations by name, in the order of the request.
 #[derive(Debug, Default)]
@@ -227,6 +231,12 @@ impl ReadState {
                 format!("aggregator [{name}] cannot accept sub-aggregations"),
             ));
         }
+        if let Kind::Terms(Terms { order, .. })
+        | Kind::Dates(Dates { order, .. })
+        | Kind::Histogram(Histogram { order, .. }) = &kind
+        {
+            check_order(order, &inner)?;
+        }
         Ok(Aggregation { kind, inner, meta })
     }
 
@@ -235,6 +245,9 @@ impl ReadState {
             "terms" => Kind::Terms(terms(vec![(field(of, about)?, missing(about))], false, about)?),
             "multi_terms" => {
                 let listed = about.get("terms").and_then(Json::as_array).ok_or_else(|| lacks(of, "terms"))?;
+                if listed.len() > MAX_SOURCES {
+                    return Err(Fault::argument(format!("[multi_terms] has at most {MAX_SOURCES} fields")));
+                }
                 let one = |json: &Json| {
                     let about = json.as_object().ok_or_else(|| lacks(of, "terms"))?;
                     Ok((field(of, about)?, missing(about)))
@@ -389,6 +402,9 @@ impl ReadState {
         if sources.is_empty() {
             return Err(lacks("composite", "sources"));
         }
+        if sources.len() > MAX_SOURCES {
+            return Err(Fault::argument(format!("[composite] has at most {MAX_SOURCES} sources")));
+        }
         let after = about.get("after").and_then(Json::as_object).map(|after| {
             let of = |source: &Source| after.get(&source.name).and_then(|json| composite_key(json, source));
             sources.iter().map(of).collect()
@@ -461,6 +477,9 @@ fn metric(of: &str, about: About<'_>) -> Result<Of, Fault> {
             if percents.is_empty() || percents.iter().any(|percent| !(0.0..=100.0).contains(percent)) {
                 return Err(Fault::argument("percents must be in [0,100]"));
             }
+            if percents.len() > MAX_PERCENTS {
+                return Err(Fault::argument(format!("[percents] has at most {MAX_PERCENTS} percents")));
+            }
             let is_keyed = about.get("keyed").and_then(Json::as_bool).unwrap_or(true);
             Of::Percentiles { percents, is_keyed }
         }
@@ -470,6 +489,52 @@ fn metric(of: &str, about: About<'_>) -> Result<Of, Fault> {
         }
     })
 }
+
+/// Buckets can be ordered by a number of what is inside of them: by a metric, or by how many lines one bucket has.
+fn check_order(order: &[(Order, bool)], inner: &Aggregations) -> Result<(), Fault> {
+    for (order, _) in order {
+        let Order::Inner(name, part) = order else { continue };
+        let wrong = |why: String| {
+            let shown: String = name.chars().take(64).collect();
+            Err(Fault::argument(format!("Invalid aggregation order path [{shown}]: {why}")))
+        };
+        let Some((_, found)) = inner.list().iter().find(|(inner, _)| inner == name) else {
+            return wrong("there is no such aggregation within the buckets".to_owned());
+        };
+        let part = part.as_deref();
+        match &found.kind {
+            Kind::Filters(Filters { is_single: true, .. }) if matches!(part, None | Some("doc_count" | "_count")) => {}
+            Kind::Metric(metric) if metric.of.has(part) => {}
+            Kind::Metric(_) => return wrong(format!("[{}] is none of its values", part.unwrap_or("value"))),
+            _ => return wrong("it is neither a metric nor a single bucket".to_owned()),
+        }
+    }
+    Ok(())
+}
+
+impl Of {
+    /// Whether buckets can be ordered by this value of the metric, or by its only one.
+    fn has(&self, part: Option<&str>) -> bool {
+        match self {
+            Self::Percentiles { .. } => part.is_some_and(|part| part.parse::<f64>().is_ok()),
+            Self::Stats => part.is_some_and(|part| STATS.contains(&part)),
+            Self::Extended { .. } => part.is_some_and(|part| STATS.contains(&part) || EXTENDED.contains(&part)),
+            _ => matches!(part, None | Some("value")),
+        }
+    }
+}
+
+/// Values of `stats`, and of `extended_stats` beside them.
+const STATS: [&str; 5] = ["count", "min", "max", "avg", "sum"];
+const EXTENDED: [&str; 7] = [
+    "sum_of_squares",
+    "variance",
+    "variance_population",
+    "variance_sampling",
+    "std_deviation",
+    "std_deviation_population",
+    "std_deviation_sampling",
+];
 
 /// One order, or a list of them.
 fn order(about: About<'_>, default: (Order, bool)) -> Result<Vec<(Order, bool)>, Fault> {

@@ -29,7 +29,7 @@ fn answer(documents: &[Json], aggs: &Json) -> Result<Json, Fault> {
         };
         root.add(&aggregations, &Reader::new(&line), &mut budget)?;
     }
-    render::aggregations(&aggregations, &root)
+    render::aggregations(&aggregations, &root, &mut budget)
 }
 
 fn people() -> Vec<Json> {
@@ -173,8 +173,72 @@ fn given_a_request_that_cannot_be_read_then_it_is_refused() {
             "cannot accept sub-aggregations",
         ),
         (deep, "deep"),
+        (
+            json!({"a": {"terms": {"field": "x", "order": {"nowhere": "asc"}}}}),
+            "[nowhere]: there is no such aggregation",
+        ),
+        (
+            json!({"a": {"terms": {"field": "x", "order": {"s.median": "asc"}}, "aggs": {"s": {"stats": {"field": "y"}}}}}),
+            "[median] is none of its values",
+        ),
+        (
+            json!({"a": {"terms": {"field": "x", "order": {"t": "asc"}}, "aggs": {"t": {"terms": {"field": "y"}}}}}),
+            "neither a metric nor a single bucket",
+        ),
+        (json!({"a": {"percentiles": {"field": "x", "percents": vec![50; 101]}}}), "[percents]"),
+        (
+            json!({"a": {"composite": {"sources": vec![json!({"s": {"terms": {"field": "x"}}}); 17]}}}),
+            "at most 16 sources",
+        ),
     ] {
         let fault = answer(&[], &aggs).unwrap_err();
         assert!(fault.reason.contains(reason), "{aggs}: {}", fault.reason);
+    }
+}
+
+#[test]
+fn given_gaps_within_many_buckets_then_all_that_are_filled_have_one_bound() {
+    let documents: Vec<Json> = (0..200).map(|n| json!({"n": n, "t": n})).collect();
+    let dates = json!({"date_histogram": {"field": "@timestamp", "fixed_interval": "1s",
+        "extended_bounds": {"min": 0, "max": 1_000_000}}});
+    let numbers = json!({"histogram": {"field": "n", "interval": 1, "extended_bounds": {"min": 0, "max": 1000}}});
+    for inner in [dates, numbers] {
+        let found = answer(&documents, &json!({"h": inner})).unwrap();
+        assert_eq!(found["h"]["buckets"].as_array().unwrap().len(), 1001);
+        let nested = json!({"by": {"terms": {"field": "n", "size": 200}, "aggs": {"h": inner}}});
+        assert_eq!(answer(&documents, &nested).unwrap_err().kind, "too_many_buckets_exception");
+    }
+}
+
+#[test]
+fn given_pages_of_a_composite_by_times_then_each_time_is_there_once() {
+    let documents: Vec<Json> = (0..25).map(|n| json!({"t": n / 2})).collect();
+    let (mut after, mut keys) = (json!({}), Vec::new());
+    loop {
+        let mut composite = json!({"size": 5, "sources": [{"time": {"terms": {"field": "@timestamp"}}}]});
+        if after != json!({}) {
+            composite["after"] = after;
+        }
+        let found = answer(&documents, &json!({"c": {"composite": composite}})).unwrap();
+        keys.extend(found["c"]["buckets"].as_array().unwrap().iter().map(|bucket| bucket["key"]["time"].clone()));
+        after = found["c"]["after_key"].clone();
+        if after.is_null() {
+            break;
+        }
+    }
+    assert_eq!(keys, (0..13).map(|second| json!(second * 1000)).collect::<Vec<_>>());
+}
+
+#[test]
+fn given_a_clock_that_is_put_back_then_the_buckets_about_it_are_all_there() {
+    // The hour from two of the clock is there twice.
+    let first = weir_service::time::parse("2026-10-25T00:30:00Z", 0).unwrap() / 1_000_000_000;
+    let documents = [json!({"t": first}), json!({"t": first + 3600})];
+    let hours = |interval: &str| json!({"h": {"date_histogram": {"field": "@timestamp", "fixed_interval": interval, "time_zone": "Europe/Berlin"}}});
+    for (interval, counts) in [("2h", vec![1, 1]), ("1h", vec![1, 1]), ("1d", vec![2])] {
+        let found = answer(&documents, &hours(interval)).unwrap();
+        let buckets = found["h"]["buckets"].as_array().unwrap();
+        let found: Vec<_> = buckets.iter().map(|bucket| bucket["doc_count"].as_u64().unwrap()).collect();
+        assert_eq!(found, counts, "{interval}");
     }
 }

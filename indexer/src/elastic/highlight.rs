@@ -5,6 +5,9 @@ use weir_query::Matcher;
 use weir_query::line::Line;
 use weir_service::elastic::Fault;
 
+/// Longest tag, in bytes: it is there for each word that is found, of each hit.
+const MAX_TAG: usize = 256;
+
 /// Tags, and where they are wanted.
 #[derive(Debug)]
 pub(super) struct Highlight {
@@ -17,10 +20,13 @@ impl Highlight {
         let Json::Object(about) = json else { return Err(Fault::parsing("[highlight] must be an object")) };
         let tag = |name: &str, default: &str| {
             let given = about.get(name);
-            let given = given.and_then(|tags| tags.as_str().or_else(|| tags.get(0)?.as_str()));
-            given.unwrap_or(default).to_owned()
+            let tag = given.and_then(|tags| tags.as_str().or_else(|| tags.get(0)?.as_str())).unwrap_or(default);
+            if tag.len() > MAX_TAG {
+                return Err(Fault::argument(format!("a tag in [{name}] has at most {MAX_TAG} bytes")));
+            }
+            Ok(tag.to_owned())
         };
-        Ok(Self { before: tag("pre_tags", "<em>"), after: tag("post_tags", "</em>") })
+        Ok(Self { before: tag("pre_tags", "<em>")?, after: tag("post_tags", "</em>")? })
     }
 
     /// What is highlighted of a line; nothing where nothing of its message was asked for.

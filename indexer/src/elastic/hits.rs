@@ -10,6 +10,9 @@ use super::highlight::Highlight;
 use super::indices::{self, ALL, like};
 use crate::dates::MILLI;
 
+/// Most names of a list of fields: each is compared with those of every hit.
+const MAX_NAMES: usize = 256;
+
 /// What of a line is shown.
 #[derive(Debug, Default)]
 pub(super) struct Shape {
@@ -35,7 +38,7 @@ impl Shape {
             let field = one.as_str().or_else(|| one.get("field")?.as_str()).ok_or_else(wrong)?;
             self.fields.push((field.to_owned(), format.to_owned()));
         }
-        Ok(())
+        if self.fields.len() > MAX_NAMES { Err(too_many(name)) } else { Ok(()) }
     }
 
     /// A line as a hit, without its place in the order.
@@ -131,10 +134,15 @@ pub(super) fn flatten(name: &str, json: &Json, each: &mut impl FnMut(String, &Js
     }
 }
 
+fn too_many(name: &str) -> Fault {
+    Fault::argument(format!("[{name}] has at most {MAX_NAMES} names"))
+}
+
 impl SourceFilter {
     pub(super) fn read(json: &Json) -> Result<Self, Fault> {
         let names = |json: Option<&Json>| -> Result<Vec<String>, Fault> {
             match json {
+                Some(Json::Array(names)) if names.len() > MAX_NAMES => Err(too_many("_source")),
                 None | Some(Json::Null) => Ok(Vec::new()),
                 Some(Json::String(name)) => Ok(vec![name.clone()]),
                 Some(Json::Array(names)) => Ok(names.iter().filter_map(Json::as_str).map(str::to_owned).collect()),

@@ -58,7 +58,8 @@ fn read(id: &str) -> Result<Plan, Fault> {
         search.insert("search_after".to_owned(), after.clone());
     }
     let mut request = Request::of(search, true)?;
-    if request.sort.is_empty() {
+    // In an order by time, the place alone says where the next page begins.
+    if sort::by_time(&request.sort).is_some() {
         request.after = None;
     }
     let index = state.get("index").and_then(Json::as_str).unwrap_or_default();

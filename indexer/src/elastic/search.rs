@@ -17,7 +17,7 @@ use crate::schedule::Caller;
 use crate::search::{self, Error, Paging, Place, Selection};
 use crate::snapshot::Snapshot;
 
-/// Memory of the lines of an answer, about: what takes more is left to the next one.
+/// Memory of the lines of an answer, about: of a scroll, what takes more is left to the next page.
 const MAX_BYTES: usize = 32 << 20;
 
 /// A search, compiled.
@@ -28,6 +28,20 @@ pub(super) struct Plan {
     pub(super) indices: Indices,
     /// Where the page before ended, in a scroll.
     pub(super) behind: Option<Place>,
+}
+
+/// Lines of a page.
+struct Found {
+    lines: Vec<Line>,
+    /// More of them belong on it, and would take too much memory.
+    is_cut: bool,
+}
+
+fn too_large() -> Fault {
+    Fault::argument(format!(
+        "Result window is too large: its hits take more than [{MAX_BYTES}] bytes. Ask for fewer with [size], or use the \
+         scroll API"
+    ))
 }
 
 impl Plan {
@@ -53,7 +67,14 @@ impl Plan {
                 Err(fault) => return Ok(Err(fault)),
             },
         };
-        let lines = if self.request.size == 0 { Vec::new() } else { self.lines(snapshot, selection)? };
+        let lines = match self.request.size {
+            0 => Vec::new(),
+            _ => match self.lines(snapshot, selection)? {
+                // A page of a scroll may be short; one that is short elsewhere says that nothing is behind it.
+                Found { is_cut: true, .. } if !self.request.scroll => return Ok(Err(too_large())),
+                found => found.lines,
+            },
+        };
         let counted = match (&aggregated, self.request.track) {
             (_, Track::Not) => None,
             (Some(answer), _) => Some((answer.lines, "eq")),
@@ -77,24 +98,25 @@ impl Plan {
         Ok(Ok(answer))
     }
 
-    fn lines(&self, snapshot: &dyn Snapshot, selection: &Selection) -> Result<Vec<Line>, Error> {
+    fn lines(&self, snapshot: &dyn Snapshot, selection: &Selection) -> Result<Found, Error> {
         let wanted = self.request.from + self.request.size;
-        let mut lines = match sort::by_time(&self.request.sort) {
+        let mut found = match sort::by_time(&self.request.sort) {
             Some(oldest_first) => {
                 let after = self.request.after.as_ref().filter(|_| self.behind.is_none());
                 // It was checked when the plan was made.
                 let after = after.and_then(|after| sort::place_after(&self.request.sort, after, oldest_first).ok());
                 let paging = Paging { limit: wanted, bytes: MAX_BYTES, oldest_first, after: self.behind.or(after) };
-                search::page(snapshot, selection, &paging, &|_| true)?.lines
+                let page = search::page(snapshot, selection, &paging, &|_| true)?;
+                Found { is_cut: page.more && page.lines.len() < wanted, lines: page.lines }
             }
             None => self.ranked(snapshot, selection, wanted)?,
         };
-        lines.drain(..self.request.from.min(lines.len()));
-        Ok(lines)
+        found.lines.drain(..self.request.from.min(found.lines.len()));
+        Ok(found)
     }
 
     /// The first lines of an order by fields: all that match are looked at, and as many are kept as are wanted.
-    fn ranked(&self, snapshot: &dyn Snapshot, selection: &Selection, wanted: usize) -> Result<Vec<Line>, Error> {
+    fn ranked(&self, snapshot: &dyn Snapshot, selection: &Selection, wanted: usize) -> Result<Found, Error> {
         let keys = &self.request.sort;
         let mut best: BTreeMap<Rank, Line> = BTreeMap::new();
         let mut bytes = 0;
@@ -117,7 +139,7 @@ impl Plan {
             }
             Ok(())
         })?;
-        Ok(best.into_values().collect())
+        Ok(Found { is_cut: cut.is_some() && best.len() < wanted, lines: best.into_values().collect() })
     }
 
     fn sort_values(&self, line: &Line) -> Vec<Json> {

@@ -112,7 +112,7 @@ async fn given_pages_by_search_after_or_scroll_then_every_hit_is_there_once() {
         let whole = numbers(&search(json!({"size": 100, "sort": sort})).await);
         assert_eq!((&seen, whole.len()), (&whole, 60), "{sort}");
     }
-    for sort in [json!([]), json!([{"user.id": "desc"}])] {
+    for sort in [json!([]), json!([{"user.id": "desc"}]), json!(["_score"]), json!(["_score", {"user.id": "asc"}])] {
         let body = json!({"size": 25, "sort": sort}).to_string();
         let (_, mut page) = ask_of(lines(), "POST", "/elastic/logs-*/_search?scroll=1m", body).await;
         let mut seen = numbers(&page);
@@ -179,6 +179,9 @@ async fn given_a_search_that_cannot_be_run_then_the_error_has_elasticsearchs_typ
     for (body, kind) in [
         (json!({"sizes": 1}), "parsing_exception"),
         (json!({"size": 20_000}), "illegal_argument_exception"),
+        (json!({"fields": vec!["a"; 257]}), "illegal_argument_exception"),
+        (json!({"_source": vec!["a"; 257]}), "illegal_argument_exception"),
+        (json!({"highlight": {"pre_tags": ["x".repeat(257)]}}), "illegal_argument_exception"),
         (json!({"sort": [{"a": "up"}]}), "illegal_argument_exception"),
         (json!({"sort": ["a"], "search_after": [1, 2]}), "illegal_argument_exception"),
         (json!({"aggs": {"a": {"nonsense": {"field": "b"}}}}), "parsing_exception"),
@@ -230,4 +233,28 @@ async fn given_ranges_within_ranges_without_end_then_they_are_refused() {
     let of = |inner: Json| json!({"r": {"range": {"field": "n", "ranges": ranges}, "aggs": inner}});
     let (status, answer) = ask("POST", "/elastic/_search", json!({"size": 0, "aggs": of(of(json!({})))})).await;
     assert_eq!(status, 400, "{answer}");
+}
+
+#[tokio::test]
+async fn given_hits_that_take_too_much_memory_then_a_page_is_refused_and_a_scroll_has_them_all() {
+    let large: Vec<Line> =
+        lines().into_iter().map(|line| Line { body: Body::Text("x".repeat(1 << 20)), ..line }).collect();
+    for sort in [json!([]), json!(["user.id"])] {
+        let body = |size: usize| json!({"size": size, "sort": sort, "_source": ["user.id"]}).to_string();
+        let (status, answer) = ask_of(large.clone(), "POST", "/elastic/_search", body(60)).await;
+        let reason = answer["error"]["reason"].as_str().unwrap();
+        assert!(status == 400 && reason.contains("Result window is too large"), "{answer}");
+        assert_eq!(ask_of(large.clone(), "POST", "/elastic/_search", body(20)).await.0, 200);
+        let (mut seen, mut path, mut body) = (0, "/elastic/_search?scroll=1m", body(60));
+        loop {
+            let (status, page) = ask_of(large.clone(), "POST", path, body).await;
+            let hits = page["hits"]["hits"].as_array().unwrap().len();
+            if (status, hits) == (200, 0) {
+                break;
+            }
+            seen += hits;
+            (path, body) = ("/elastic/_search/scroll", json!({"scroll_id": page["_scroll_id"]}).to_string());
+        }
+        assert_eq!(seen, 60, "{sort}");
+    }
 }

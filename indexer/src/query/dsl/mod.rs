@@ -2,24 +2,12 @@
 //!
 //! A field of text other than the body is looked for by its whole value (`term`), or by words in it (`match` and its
 //! kind); letters of either case are the same everywhere, as in the grammar. Words side by side in `query_string` must
-//! all be there, as in the grammar, where Elasticsearch's default would be any. Scores do not exist: `boost` and its kind
-//! change nothing that is found.
+//! all be there, as in the grammar, where Elasticsearch's default would be any, unless `default_operator` says so. Scores do
+//! not exist: `boost` and its kind change nothing that is found.
 
 mod compound;
 mod range;
 mod simple;
-
-fn pattern(name: &str, about: &Map<String, Json>) -> Result<Query, Fault> {
-    let (field, about) = field_of(name, about)?;
-    let value = value_of(name, about, &["value", "wildcard"])?;
-    let test = match name {
-        "prefix" => Test::Glob(format!("{}*", text::escaped(&value))),
-        "wildcard" => Test::Glob(value),
-        _ => Test::Regex(value),
-    };
-    Ok(any_column(field, &test))
-}
-
 #[cfg(test)]
 mod tests;
 mod text;
@@ -133,6 +121,17 @@ impl Compiler {
         self.count(values.len())?;
         Ok(or(values.iter().filter_map(scalar).map(|value| any_column(field, &Test::Is(value))).collect()))
     }
+}
+
+fn pattern(name: &str, about: &Map<String, Json>) -> Result<Query, Fault> {
+    let (field, about) = field_of(name, about)?;
+    let value = value_of(name, about, &["value", "wildcard"])?;
+    let test = match name {
+        "prefix" => Test::Glob(format!("{}*", text::escaped(&value))),
+        "wildcard" => Test::Glob(value),
+        _ => Test::Regex(value),
+    };
+    Ok(any_column(field, &test))
 }
 
 /// How many letters may be changed: `AUTO`, or 0 to 2.

@@ -6,7 +6,7 @@ use weir_query::ast::{Bound, Query, Test};
 use weir_service::elastic::{Fault, date};
 
 use super::{any_column, columns, field_of, scalar};
-use crate::dates::{Rounding, Step, Unit, fixed, zone};
+use crate::dates::{MILLI, Rounding, Step, Unit, fixed, zone};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -124,19 +124,32 @@ fn has_zone(text: &str) -> bool {
     text.ends_with(['Z', 'z']) || text.get(10..).is_some_and(|time| time.contains(['+', '-']))
 }
 
-/// The last moment of what a date without a time names.
+/// The last moment of what a text names: a day where it has no time, a second where that has no fraction, and the
+/// millisecond of a fraction of three digits, or of a number.
 fn last_of(text: &str, format: &str, start: i64, zone: &TimeZone) -> i64 {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     let unit = match text.len() {
-        _ if !format.is_empty() && format.contains("epoch") && text.bytes().all(|b| b.is_ascii_digit()) => {
-            return start;
-        }
+        _ if is_number && (format.contains("epoch") || text.len() != 4) => return start.saturating_add(MILLI - 1),
         4 => Unit::Year,
         7 if text.contains('-') => Unit::Month,
         10 if text.contains('-') => Unit::Day,
-        _ => return start,
+        _ => return start.saturating_add(precision(text) - 1),
     };
     let rounding = Rounding { step: Step::Calendar(unit), zone: zone.clone(), offset: 0 };
     rounding.next(start).saturating_sub(1)
+}
+
+/// Nanoseconds of what a text with a time of day leaves open.
+fn precision(text: &str) -> i64 {
+    let Some(time) = text.get(11..) else { return 1 };
+    let time = time.split(['Z', 'z', '+', '-']).next().unwrap_or_default();
+    match (time.split_once(['.', ',']), time.matches(':').count()) {
+        (Some((_, fraction)), _) if fraction.len() > 3 => 1,
+        (Some(_), _) => MILLI,
+        (None, 2) => SECOND,
+        (None, 1) => 60 * SECOND,
+        _ => 1,
+    }
 }
 
 fn unit(name: &str) -> Option<Unit> {

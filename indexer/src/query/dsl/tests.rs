@@ -22,7 +22,7 @@ fn given_what_grafana_asks_then_it_is_the_tree_that_the_grammar_gives() {
     ]}});
     let range = Test::Range(
         Bound::Including("2023-11-14T22:13:20Z".to_owned()),
-        Bound::Including("2023-11-14T22:13:21Z".to_owned()),
+        Bound::Including("2023-11-14T22:13:21.000999999Z".to_owned()),
     );
     let words = Query::And(vec![is("service", "ocr"), is("severity", "error"), is("body", "timeout")]);
     assert_eq!(compiled(&query), Query::And(vec![Query::Field("timestamp".to_owned(), range), words]));
@@ -56,6 +56,16 @@ fn given_date_arithmetic_then_each_edge_is_rounded_to_its_side() {
         (json!({"gte": "2026-11-28||-1M/M"}), with("2026-10-01T00:00:00Z"), Bound::Open),
         (json!({"gte": "2026-11-28T00:00:00", "time_zone": "+08:00"}), with("2026-11-27T16:00:00Z"), Bound::Open),
         (json!({"gte": 1_795_861_230, "format": "epoch_second"}), with("2026-11-28T10:20:30Z"), Bound::Open),
+        (
+            json!({"gt": "2026-11-28T00:00:00.250Z", "lte": "2026-11-28T00:00:01Z"}),
+            without("2026-11-28T00:00:00.250999999Z"),
+            with("2026-11-28T00:00:01.999999999Z"),
+        ),
+        (
+            json!({"lt": "2026-11-28T00:00:01Z", "gte": "2026-11-28T00:00:00.123456789Z"}),
+            with("2026-11-28T00:00:00.123456789Z"),
+            without("2026-11-28T00:00:01Z"),
+        ),
         (json!({"from": "now-90s", "to": null}), with("2026-11-28T10:19:00Z"), Bound::Open),
     ] {
         let expected = Test::Range(low, high);
@@ -142,4 +152,39 @@ fn given_a_day_of_a_zone_then_it_ends_with_that_zones_day() {
     let Query::Field(_, Test::Range(low, high)) = compiled(&json!({"range": {"@timestamp": day}})) else { panic!() };
     assert_eq!(low, Bound::Including("2025-12-31T16:00:00Z".to_owned()));
     assert_eq!(high, Bound::Including("2026-01-01T15:59:59.999999999Z".to_owned()));
+}
+
+#[test]
+fn given_how_words_are_asked_for_then_operators_slop_and_fuzziness_count() {
+    let [a, b] = ["alpha", "beta"].map(|value| is("body", value));
+    let nearly = |word: &str, edits| Query::Field("body".to_owned(), Test::Fuzzy(word.to_owned(), edits));
+    let text = |operator: &str| json!({"query_string": {"query": "alpha beta", "default_operator": operator}});
+    let of = |more: Json| {
+        let mut about = json!({"query": "alpha beta"});
+        about.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"match": {"message": about}})
+    };
+    for (query, expected) in [
+        (json!({"query_string": {"query": "alpha beta"}}), Query::And(vec![a.clone(), b.clone()])),
+        (text("OR"), Query::Or(vec![a.clone(), b.clone()])),
+        (text("and"), Query::And(vec![a.clone(), b.clone()])),
+        (of(json!({})), Query::Or(vec![a.clone(), b.clone()])),
+        (of(json!({"operator": "and"})), Query::And(vec![a.clone(), b.clone()])),
+        (of(json!({"minimum_should_match": "100%"})), Query::And(vec![a.clone(), b.clone()])),
+        (of(json!({"fuzziness": 1})), Query::Or(vec![nearly("alpha", 1), nearly("beta", 1)])),
+        (json!({"match": {"message": {"query": "alpha", "fuzziness": "AUTO"}}}), nearly("alpha", 1)),
+        (
+            json!({"match_bool_prefix": {"message": {"query": "alpha be", "operator": "and"}}}),
+            Query::And(vec![a, Query::Field("body".to_owned(), Test::Glob("be*".to_owned()))]),
+        ),
+        (
+            json!({"match_phrase": {"message": {"query": "alpha beta", "slop": 2}}}),
+            Query::Field("body".to_owned(), Test::Near("alpha beta".to_owned(), 2)),
+        ),
+    ] {
+        assert_eq!(compiled(&query), expected, "{query}");
+    }
+    for wrong in [text("xor"), json!({"match_phrase": {"message": {"query": "a b", "slop": -1}}})] {
+        assert!(Compiler::new(NOW).query(&wrong).is_err(), "{wrong}");
+    }
 }

@@ -6,7 +6,10 @@ use weir_query::words::{is_ideograph, words};
 use weir_service::elastic::Fault;
 
 use super::compound::minimum;
-use super::{Compiler, and, any_column, columns, field_of, missing, or, string, value_of};
+use super::{Compiler, and, any_column, columns, edits, field_of, missing, or, string, value_of};
+
+/// Most places by which the words of a phrase may be moved.
+const MAX_SLOP: u32 = 1000;
 
 /// What a text must be in a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +22,41 @@ enum Kind {
     PhrasePrefix,
     /// Any of its words, the last of which may go on.
     BoolPrefix,
+    /// All of them.
+    AllPrefix,
+}
+
+/// What else is asked of words.
+#[derive(Debug, Clone, Copy, Default)]
+struct With<'a> {
+    /// How many of them there must be.
+    least: Option<&'a Json>,
+    /// Places by which those of a phrase may be moved.
+    slop: u32,
+    /// By how much a word may differ.
+    fuzziness: Option<&'a Json>,
+}
+
+impl<'a> With<'a> {
+    fn of(about: &'a Json) -> Result<Self, Fault> {
+        let slop = match about.get("slop") {
+            None | Some(Json::Null) => 0,
+            Some(slop) => super::scalar(slop)
+                .and_then(|text| text.parse().ok())
+                .filter(|slop| *slop <= MAX_SLOP)
+                .ok_or_else(|| Fault::parsing(format!("[slop] is a whole number from 0 to {MAX_SLOP}")))?,
+        };
+        let given = |key| about.get(key).filter(|json| !json.is_null());
+        Ok(Self { least: given("minimum_should_match"), slop, fuzziness: given("fuzziness") })
+    }
+
+    /// A word, or one that is nearly it.
+    fn word(&self, column: &str, word: &str) -> Result<Query, Fault> {
+        let is = phrase(column.to_owned(), word);
+        let Some(fuzziness) = self.fuzziness else { return Ok(is) };
+        let nearly = Query::Field(column.to_owned(), Test::Fuzzy(word.to_owned(), edits(Some(fuzziness), word)?));
+        Ok(if column == "body" { nearly } else { or(vec![is, nearly]) })
+    }
 }
 
 impl Compiler {
@@ -28,11 +66,10 @@ impl Compiler {
         let kind = match name {
             "match_phrase" => Kind::Phrase,
             "match_phrase_prefix" => Kind::PhrasePrefix,
-            "match_bool_prefix" => Kind::BoolPrefix,
+            "match_bool_prefix" => prefix_kind(about.get("operator"))?,
             _ => words_kind(about.get("operator"))?,
         };
-        let least = about.get("minimum_should_match");
-        self.of_columns(field, &text, kind, least)
+        self.of_columns(field, &text, kind, With::of(about)?)
     }
 
     pub(super) fn multi_match(&mut self, about: &Map<String, Json>) -> Result<Query, Fault> {
@@ -41,13 +78,14 @@ impl Compiler {
             "best_fields" | "most_fields" | "cross_fields" => words_kind(about.get("operator"))?,
             "phrase" => Kind::Phrase,
             "phrase_prefix" => Kind::PhrasePrefix,
-            "bool_prefix" => Kind::BoolPrefix,
+            "bool_prefix" => prefix_kind(about.get("operator"))?,
             other => return Err(Fault::parsing(format!("[multi_match] has no type [{}]", super::shown(other)))),
         };
-        let least = about.get("minimum_should_match");
         let fields = fields("multi_match", about)?;
         self.count(fields.len())?;
-        let of = fields.iter().map(|field| self.of_columns(field, &text, kind, least));
+        let whole = Json::Object(about.clone());
+        let with = With::of(&whole)?;
+        let of = fields.iter().map(|field| self.of_columns(field, &text, kind, with));
         Ok(or(of.collect::<Result<_, _>>()?))
     }
 
@@ -57,7 +95,11 @@ impl Compiler {
             return Err(Fault::parsing("cannot use [fields] parameter in conjunction with [default_field]"));
         }
         let fields = fields("query_string", about)?;
-        let parsed = weir_query::parse(text).map_err(|error| {
+        let parse = match words_kind(about.get("default_operator").or(Some(&Json::from("and"))))? {
+            Kind::Any => weir_query::parse_any,
+            _ => weir_query::parse,
+        };
+        let parsed = parse(text).map_err(|error| {
             Fault::new(
                 http::StatusCode::BAD_REQUEST,
                 "query_shard_exception",
@@ -80,7 +122,7 @@ impl Compiler {
             Query::Field(name, test) if name == "body" => {
                 self.count(fields.len())?;
                 let of = |field: &String| match &test {
-                    Test::Is(text) => self.of_columns(field, text, Kind::Phrase, None),
+                    Test::Is(text) => self.of_columns(field, text, Kind::Phrase, With::default()),
                     Test::Glob(pattern) => Ok(or(columns(field).into_iter().map(|it| glob(it, pattern)).collect())),
                     test => Ok(any_column(field, test)),
                 };
@@ -90,39 +132,43 @@ impl Compiler {
         })
     }
 
-    fn of_columns(&mut self, field: &str, text: &str, kind: Kind, least: Option<&Json>) -> Result<Query, Fault> {
-        let of = columns(field).into_iter().map(|column| self.of_column(column, text, kind, least));
+    fn of_columns(&mut self, field: &str, text: &str, kind: Kind, with: With<'_>) -> Result<Query, Fault> {
+        let of = columns(field).into_iter().map(|column| self.of_column(column, text, kind, with));
         Ok(or(of.collect::<Result<_, _>>()?))
     }
 
-    fn of_column(&mut self, column: String, text: &str, kind: Kind, least: Option<&Json>) -> Result<Query, Fault> {
+    fn of_column(&mut self, column: String, text: &str, kind: Kind, with: With<'_>) -> Result<Query, Fault> {
         let found = words(text);
         let is_body = column == "body";
         if !is_body && !is_text(&column) {
             // A field of its own kind: severity, time, ids.
             return Ok(Query::Field(column, Test::Is(text.to_owned())));
         }
-        if found.len() <= 1 && !matches!(kind, Kind::PhrasePrefix | Kind::BoolPrefix) {
+        if let ([word], Kind::All | Kind::Any) = (found.as_slice(), kind) {
+            return if with.fuzziness.is_some() { with.word(&column, word) } else { Ok(phrase(column, text)) };
+        }
+        if found.len() <= 1 && !matches!(kind, Kind::PhrasePrefix | Kind::BoolPrefix | Kind::AllPrefix) {
             return Ok(phrase(column, text));
         }
         Ok(match kind {
+            Kind::Phrase if with.slop > 0 => Query::Field(column, Test::Near(text.to_owned(), with.slop)),
             Kind::Phrase => phrase(column, text),
             Kind::PhrasePrefix => phrase_prefix(column, text),
-            Kind::All | Kind::Any | Kind::BoolPrefix => {
+            Kind::All | Kind::Any | Kind::BoolPrefix | Kind::AllPrefix => {
                 self.count(found.len())?;
                 let last = found.len().saturating_sub(1);
                 let of = |(at, word): (usize, String)| {
-                    if kind == Kind::BoolPrefix && at == last {
-                        phrase_prefix(column.clone(), &word)
+                    if matches!(kind, Kind::BoolPrefix | Kind::AllPrefix) && at == last {
+                        Ok(phrase_prefix(column.clone(), &word))
                     } else {
-                        phrase(column.clone(), &word)
+                        with.word(&column, &word)
                     }
                 };
-                let queries: Vec<_> = found.into_iter().enumerate().map(of).collect();
-                if kind == Kind::All {
+                let queries: Vec<_> = found.into_iter().enumerate().map(of).collect::<Result<_, Fault>>()?;
+                if matches!(kind, Kind::All | Kind::AllPrefix) {
                     and(queries)
                 } else {
-                    let least = minimum(least, queries.len(), 1)?;
+                    let least = minimum(with.least, queries.len(), 1)?;
                     self.at_least(least, queries)?
                 }
             }
@@ -136,6 +182,10 @@ fn words_kind(operator: Option<&Json>) -> Result<Kind, Fault> {
         Some("and") => Ok(Kind::All),
         Some(other) => Err(Fault::parsing(format!("operator is `and` or `or`, not `{}`", super::shown(other)))),
     }
+}
+
+fn prefix_kind(operator: Option<&Json>) -> Result<Kind, Fault> {
+    Ok(if words_kind(operator)? == Kind::All { Kind::AllPrefix } else { Kind::BoolPrefix })
 }
 
 /// Whether words are looked for in a column, rather than its whole value.
