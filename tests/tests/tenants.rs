@@ -557,6 +557,28 @@ async fn given_requests_that_read_then_an_audit_record_says_who_read_what_and_ad
     assert!(!site.weir.stderr().contains(&alice), "no token is in the log");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn given_a_bulk_request_with_a_foreign_document_then_it_alone_is_refused() {
+    let site = Site::start(plain_otlp()).await;
+    let writer = site.token("gateway", Role::Writer, &["acme"]).await;
+    let root = site.token("root", Role::Admin, &["*"]).await;
+    let documents = [json!({"message": "bulk own"}), json!({"message": "bulk foreign", "weir.tenant": "globex"})];
+    let body: String =
+        documents.iter().map(|document| format!("{{\"create\":{{\"_index\":\"logs\"}}}}\n{document}\n")).collect();
+    for address in [site.ready.otlp_http.as_deref().unwrap(), &site.ready.http] {
+        let request = site.client.post(format!("{address}/elastic/_bulk")).bearer_auth(&writer).body(body.clone());
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        let statuses = [0, 1].map(|at| answer["items"][at]["create"]["status"].as_u64().unwrap());
+        assert_eq!((answer["errors"].as_bool(), statuses), (Some(true), [201, 403]), "{answer}");
+    }
+    let found = until(PATIENCE, || async {
+        let hits = site.json(&root, "/api/v1/logs/search?query=bulk").await["hits"].take();
+        (hits.as_array().map(Vec::len) == Some(2)).then_some(hits)
+    });
+    let hits = found.await.unwrap();
+    assert!(hits.as_array().unwrap().iter().all(|hit| hit["tenant"] == "acme" && hit["body"] == "bulk own"), "{hits}");
+}
+
 /// A certificate for 127.0.0.1 in the folder, and what clients trust.
 fn certificate(folder: &Path) -> String {
     let pair = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();

@@ -2,7 +2,7 @@
 //!
 //! | field | becomes |
 //! |---|---|
-//! | `message`, or a text `log` as Fluent Bit has it | the body; without either the body is the whole document |
+//! | `message`, or a text `log` as Fluent Bit has it | the body; without either, or with a message that holds fields, the body is the whole document |
 //! | `@timestamp` | the time; ISO 8601, or milliseconds since the epoch |
 //! | `log.level` | the severity |
 //! | `trace.id`, `span.id` | the record's ids, where they are hexadecimal and of the right length |
@@ -18,10 +18,14 @@ use weir_proto::otlp::logs::v1::LogRecord;
 use weir_proto::otlp::resource::v1::Resource;
 use weir_service::elastic::{Fault, INDEX, RESOURCE, date};
 
+use super::values;
 use crate::severity;
 
 /// Objects and lists deeper than this are kept as JSON text: readers of OTLP bound how deep messages lie in each other.
 const DEPTH: usize = 20;
+
+/// Most values of a document, those in its lists and objects included.
+const MAX_VALUES: usize = 1 << 16;
 
 /// A document that was read.
 #[derive(Debug)]
@@ -33,8 +37,13 @@ pub(super) struct Document {
 
 /// Reads a document that was sent to an index under an id.
 pub(super) fn read(source: &[u8], index: &str, id: Option<&str>) -> Result<Document, Fault> {
-    let mut fields: Map<String, Json> =
-        serde_json::from_slice(source).map_err(|error| bad(format!("failed to parse: {error}")))?;
+    let failed = |error| bad(format!("failed to parse: {error}"));
+    // Each value takes many times its text.
+    if source.len() > MAX_VALUES && values::count(source).map_err(failed)? > MAX_VALUES {
+        let reason = format!("the document has more than {MAX_VALUES} values: send it in several");
+        return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "illegal_argument_exception", reason));
+    }
+    let mut fields: Map<String, Json> = serde_json::from_slice(source).map_err(failed)?;
     let whole = has_no_message(&fields).then(|| fields.clone());
     let mut record = LogRecord {
         observed_time_unix_nano: weir_service::time::now_unix_nano_unsigned(),
@@ -76,7 +85,11 @@ fn bad(reason: impl Into<String>) -> Fault {
 }
 
 fn has_no_message(fields: &Map<String, Json>) -> bool {
-    fields.get("message").is_none_or(Json::is_null) && !matches!(fields.get("log"), Some(Json::String(_)))
+    match fields.get("message") {
+        None | Some(Json::Null) => !matches!(fields.get("log"), Some(Json::String(_))),
+        // As a body it could not be told from a document without a message.
+        Some(message) => message.is_object() || message.is_array(),
+    }
 }
 
 fn take_time(fields: &mut Map<String, Json>) -> Result<u64, Fault> {

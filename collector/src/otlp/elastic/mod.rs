@@ -8,6 +8,7 @@ mod bulk;
 mod document;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::time::Instant;
 

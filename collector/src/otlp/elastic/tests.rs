@@ -210,3 +210,24 @@ proptest::proptest! {
         let _ = document::read(&body, "a", None);
     }
 }
+
+#[test]
+fn given_a_message_that_holds_fields_then_the_whole_document_is_the_body() {
+    for message in [json!({"a": 1}), json!(["a", "b"])] {
+        let document = read(&json!({"@timestamp": 100_000, "message": message, "k": "v", "host": {"name": "n1"}}));
+        let Some(AnyValue { value: Some(Value::KvlistValue(body)) }) = &document.record.body else { panic!() };
+        let names: Vec<&str> = body.values.iter().map(|pair| pair.key.as_str()).collect();
+        assert!(["@timestamp", "message", "k", "host"].iter().all(|name| names.contains(name)), "{names:?}");
+        assert_eq!(document.record.time_unix_nano, 100_000_000_000);
+        assert!(resource(&document).contains(&("host.name".to_owned(), "n1".to_owned())));
+    }
+}
+
+#[test]
+fn given_a_document_of_very_many_values_then_it_is_refused_by_itself() {
+    let many = json!({"message": "m", "list": vec![0; 70_000]}).to_string();
+    let fault = document::read(many.as_bytes(), "logs", None).unwrap_err();
+    assert!(fault.status == 413 && fault.reason.contains("values"), "{fault:?}");
+    let long = json!({"message": ",".repeat(200_000)}).to_string();
+    assert!(document::read(long.as_bytes(), "logs", None).is_ok());
+}
