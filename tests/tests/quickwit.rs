@@ -11,7 +11,7 @@ mod expect;
 #[path = "quickwit/steps.rs"]
 mod steps;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -156,6 +156,7 @@ async fn quickwits_scenarios_pass_as_they_did() {
     let client = Client::new();
     let mut report = String::new();
     let mut fewer = Vec::new();
+    let mut ran = BTreeSet::new();
     let (mut right_in_all, mut steps_in_all) = (0, 0);
     for folder in steps::folders(&root, &LEFT_OUT) {
         let name = folder.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
@@ -179,6 +180,7 @@ async fn quickwits_scenarios_pass_as_they_did() {
                     }
                 }
             }
+            ran.insert(format!("{name}/{file}"));
             let known = RIGHT
                 .iter()
                 .find(|(folder, _)| *folder == name)
@@ -192,5 +194,8 @@ async fn quickwits_scenarios_pass_as_they_did() {
         }
     }
     eprintln!("{report}{right_in_all} of {steps_in_all} steps");
+    let known = RIGHT.iter().flat_map(|(folder, files)| files.iter().map(move |(file, _)| format!("{folder}/{file}")));
+    let absent: Vec<_> = known.filter(|file| !ran.contains(file)).collect();
+    assert!(absent.is_empty(), "files of the scenarios were not run: {absent:?}");
     assert!(fewer.is_empty(), "fewer steps are right than there were: {fewer:?}");
 }
