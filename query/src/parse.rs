@@ -134,9 +134,9 @@ impl<'a> Parser<'a> {
             let query = self.and(depth)?;
             count += 1;
             if is_required || matches!(query, Query::Not(_)) {
-                all.push(query)
+                all.push(query);
             } else {
-                any.push(query)
+                any.push(query);
             }
             if self.is_end_of_terms() {
                 break;
