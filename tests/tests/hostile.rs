@@ -32,7 +32,7 @@ const TIMES: usize = 1_000;
 const SHARE: Duration = Duration::from_millis(400);
 /// What memory may grow by afterwards.
 const MORE: u64 = 64 << 20;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 struct Site {
     client: Client,
@@ -61,7 +61,7 @@ impl Site {
                         {"key": "n", "value": {"intValue": n.to_string()}},
                         text("ip", &format!("10.0.{}.{}", n / 250, n % 250)),
                         text("host", &format!("node-{}", n % 40)),
-                        text("kind", if n % 100 == 0 { "light" } else { "heavy" }),
+                        text("kind", if n.is_multiple_of(100) { "light" } else { "heavy" }),
                     ],
                 })
             };

@@ -129,15 +129,12 @@ fn of_dates(dates: &Dates, keyed: &Keyed, inner: &Aggregations, budget: &mut Bud
             if filled.len() >= MAX_BUCKETS {
                 return Err(too_many_buckets());
             }
-            match rest.next_if(|(start, _)| *start <= at) {
-                Some(bucket) => {
-                    at = bucket.0;
-                    filled.push(bucket);
-                }
-                None => {
-                    budget.take(Node::bytes(inner))?;
-                    filled.push((at, &empty));
-                }
+            if let Some(bucket) = rest.next_if(|(start, _)| *start <= at) {
+                at = bucket.0;
+                filled.push(bucket);
+            } else {
+                budget.take(Node::bytes(inner))?;
+                filled.push((at, &empty));
             }
             at = dates.rounding.next(at);
         }

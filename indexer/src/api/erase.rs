@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use axum::extract::State;
 use http::StatusCode;
 use serde_json::json;
-use weir_service::auth::Access;
+use weir_query::ast::{Query, Test};
+use weir_service::auth::{AUDIT_TENANT, Access};
 use weir_service::http::{Parameter, Problem, Route, Routes};
 
 use super::answer;
@@ -43,16 +44,19 @@ async fn erase(State(api): State<Api>, caller: Caller, params: Params) -> Answer
     if params.text("query").is_none() {
         return Err(Problem::parameter("query", "`query` is missing: say what is to go, or `*` for everything"));
     }
-    let (matcher, needs, exact) = params.query()?;
+    let (matcher, needs, _) = params.query()?;
     let (start, end) = params.range()?;
     let snapshot = api.store.snapshot(&caller.tenants);
     let arrived_before = weir_service::time::format(snapshot.indexed_until());
     let place = api.searches.place(&caller)?;
     if params.is_on("dry_run")? {
-        let budget = Budget::within(Duration::ZERO);
-        let asked = Selection { matcher, needs, exact, start, end, budget };
-        let counted =
-            place.run(move |budget| search::count(snapshot.as_ref(), &Selection { budget: budget.clone(), ..asked }));
+        let audit = Query::Field("tenant".to_owned(), Test::Is(AUDIT_TENANT.to_owned()));
+        let (matcher, needs, exact) = params.query_of(|query| Query::And(vec![query, Query::Not(Box::new(audit))]))?;
+        let asked = Selection { matcher, needs, exact, start, end, budget: Budget::within(Duration::ZERO) };
+        let counted = place.run(move |budget| {
+            let asked = Selection { budget: budget.clone(), ..asked };
+            search::count(snapshot.within(budget).as_ref(), &asked)
+        });
         let matching = counted.await?;
         return Ok(answer::json(place, &json!({"matching": matching, "arrived_before": arrived_before})));
     }

@@ -5,10 +5,11 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{FromRequestParts, Path, Query};
+use axum::extract::{FromRequestParts, Path, Query as InAddress};
 use http::request::Parts;
 use jiff::tz::TimeZone;
 use weir_query::Matcher;
+use weir_query::ast::Query;
 use weir_service::config::Span;
 use weir_service::http::{Form, Parameter, Problem};
 
@@ -40,7 +41,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Query(mut pairs) = Query::<Vec<(String, String)>>::from_request_parts(parts, state)
+        let InAddress(mut pairs) = InAddress::<Vec<(String, String)>>::from_request_parts(parts, state)
             .await
             .map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
         if let Some(Form(more)) = parts.extensions.remove::<Form>() {
@@ -78,8 +79,17 @@ impl Params {
 
     /// The query, as lines, chunks and the index's own counts are asked.
     pub(crate) fn query(&self) -> Result<(Matcher, Needs, Option<Exact>), Problem> {
+        self.query_of(|query| query)
+    }
+
+    /// The same of what `change` makes of it.
+    pub(crate) fn query_of(
+        &self,
+        change: impl FnOnce(Query) -> Query,
+    ) -> Result<(Matcher, Needs, Option<Exact>), Problem> {
         let wrong = |error: &dyn std::error::Error| Problem::parameter("query", error.to_string());
         let parsed = weir_query::parse(self.text("query").unwrap_or_default()).map_err(|error| wrong(&error))?;
+        let parsed = change(parsed);
         let matcher = Matcher::new(&parsed, self.now).map_err(|error| wrong(&error))?;
         Ok((matcher, query::needs(&parsed), query::exact(&parsed)))
     }

@@ -32,7 +32,9 @@ pub(super) fn fields<'a>(
     other.minus(&plain);
     if !other.is_empty() {
         let lines = decode::lines(head, &Data::open(data()?)?, |at| other.contains(at))?;
-        lines.iter().for_each(|line| found.add_line(line));
+        for line in &lines {
+            found.add_line(line);
+        }
     }
     let lines = u64::from(plain.count());
     if lines == 0 {

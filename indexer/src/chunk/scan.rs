@@ -176,7 +176,9 @@ impl<'a, 'd> Scan<'a, 'd> {
         let mut wanted = Vec::new();
         for (at, column) in shapes.columns.iter().enumerate() {
             if column.key == name && is_whole(column) {
-                lines_of(&shapes, at as u32).into_iter().for_each(|line| found.insert(line));
+                for line in lines_of(&shapes, at as u32) {
+                    found.insert(line);
+                }
             } else if (column.key == name && !is_excluded(&column.zone))
                 || (column.kind == ValueKind::Other && is_under(column.key))
             {

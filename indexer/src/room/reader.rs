@@ -77,7 +77,6 @@ struct Look {
 #[derive(Default)]
 struct Published {
     positions: BTreeMap<i32, i64>,
-    at: Option<Instant>,
     failed: bool,
 }
 
@@ -128,6 +127,7 @@ impl Reader {
                 tokio::select! {
                     done = self.read(&partitions, &mut sealer, &shutdown) => done,
                     () = looking => Ok(()),
+                    () = self.keep_publishing() => Ok(()),
                 }
             };
             let done = tokio::select! {
@@ -147,6 +147,8 @@ impl Reader {
             running.await??;
         }
         self.start_seal().await??;
+        // What does not answer is not waited for.
+        let _ = tokio::time::timeout(PAUSE, self.publish(&mut Published::default())).await;
         Ok(())
     }
 
@@ -415,7 +417,7 @@ impl Reader {
 
     /// Says how far the bus was read, until a partition ends before what was read of it: the topic was made anew.
     async fn look(&self, partitions: &[i32]) {
-        let (mut ahead, mut published) = (0, Published::default());
+        let mut ahead = 0;
         loop {
             match self.progress(partitions).await {
                 Ok(Look { until, lag, is_ahead }) => {
@@ -425,7 +427,6 @@ impl Reader {
                     if ahead >= LOOKS_AHEAD {
                         return;
                     }
-                    self.publish(&mut published).await;
                 }
                 Err(error) => {
                     tracing::debug!(
@@ -453,18 +454,26 @@ impl Reader {
         Ok(look)
     }
 
+    /// Tells the bus what is on disk, for ever.
+    async fn keep_publishing(&self) {
+        let mut published = Published::default();
+        loop {
+            self.publish(&mut published).await;
+            tokio::time::sleep(PUBLISH).await;
+        }
+    }
+
     /// Tells the bus what is on disk, where that is news: the tools of Kafka show the lag of a group.
     async fn publish(&self, last: &mut Published) {
         let on_disk = self.store.on_disk();
-        if on_disk == last.positions || last.at.is_some_and(|at| at.elapsed() < PUBLISH) {
+        if on_disk == last.positions {
             return;
         }
         let position =
             |(&partition, &offset): (&i32, &i64)| Position { partition: Partition::new(self.topic, partition), offset };
         let positions: Vec<_> = on_disk.iter().map(position).collect();
-        last.at = Some(Instant::now());
         match self.bus.publish(GROUP, &positions).await {
-            Ok(()) => *last = Published { positions: on_disk, failed: false, ..*last },
+            Ok(()) => *last = Published { positions: on_disk, failed: false },
             Err(error) if last.failed => {
                 tracing::debug!(topic = self.topic, error = %whole(&error), "cannot publish positions");
             }

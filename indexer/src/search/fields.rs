@@ -66,7 +66,7 @@ pub(crate) fn missing(snapshot: &dyn Snapshot, query: &Query, budget: &Budget) -
     if unknown.is_empty() {
         return Ok(Vec::new());
     }
-    let everything = everything(Query::All, budget)?;
+    let everything = everything(&Query::All, budget)?;
     let known = match fields(snapshot, &everything) {
         Ok(known) => known,
         Err(Error::TooManyGroups) => FieldList::default(),
@@ -81,7 +81,7 @@ pub(crate) fn missing(snapshot: &dyn Snapshot, query: &Query, budget: &Budget) -
 /// Whether any line has the field.
 fn is_there(snapshot: &dyn Snapshot, name: &str, budget: &Budget) -> Result<bool, Error> {
     let exists = Query::Field(name.to_owned(), Test::Exists);
-    let asked = everything(exists, budget)?;
+    let asked = everything(&exists, budget)?;
     let mut is_there = false;
     let rest = asked.tally(snapshot, |_| {
         is_there = true;
@@ -96,10 +96,10 @@ fn is_there(snapshot: &dyn Snapshot, name: &str, budget: &Budget) -> Result<bool
     Ok(is_there)
 }
 
-fn everything(query: Query, budget: &Budget) -> Result<Selection, Error> {
+fn everything(query: &Query, budget: &Budget) -> Result<Selection, Error> {
     // What asks for nothing but that a field is there has no text that may be refused.
-    let Ok(matcher) = Matcher::new(&query, 0) else { return Err(Error::TooManyGroups) };
-    let (needs, exact) = (needs(&query), exact(&query));
+    let Ok(matcher) = Matcher::new(query, 0) else { return Err(Error::TooManyGroups) };
+    let (needs, exact) = (needs(query), exact(query));
     Ok(Selection { matcher, needs, exact, start: i64::MIN, end: i64::MAX, budget: budget.clone() })
 }
 

@@ -16,7 +16,8 @@ use super::Store;
 use super::seal::Sealing;
 use super::window::Window;
 use crate::Error;
-use crate::snapshot::Needs;
+use crate::bits::Bits;
+use crate::snapshot::{Lines, Needs};
 
 /// What is to go.
 #[derive(Debug, Clone)]
@@ -52,20 +53,28 @@ impl Store {
     /// Takes out what matches of all that was ingested before the call. What comes later stays, and so does the audit, and
     /// what the bus holds: a store that has to be filled anew from the bus has it again. Blocks, and seals wait for it.
     pub fn erase(&self, erasure: &Erasure, now_ms: i64) -> Result<Erased, Error> {
-        self.seal(now_ms)?;
+        let names: Vec<String> = {
+            let mut sealing = self.sealing.lock();
+            // The first may be one that failed before, of what was read by then.
+            self.finish_seal(&mut sealing, now_ms)?;
+            self.seal_in(&mut sealing, now_ms, &mut |_| Ok(()))?;
+            sealing.windows.keys().cloned().collect()
+        };
         let mut erased = Erased { bytes_before: self.disk_bytes()?, ..Erased::default() };
-        let names: Vec<String> = self.sealing.lock().windows.keys().cloned().collect();
         for name in names {
             // Between two windows, seals may go on.
             let mut sealing = self.sealing.lock();
             self.finish_seal(&mut sealing, now_ms)?;
             let Some(window) = sealing.windows.get(&name) else { continue };
-            let before = erased.lines;
-            window.erase(erasure, &mut erased)?;
-            if erased.lines > before {
+            if window.erase(erasure, &mut erased)? {
                 erased.windows += 1;
+                window.reload()?;
                 self.show(&sealing);
             }
+            // An earlier one may have ended before this.
+            window.purge()?;
+            window.reload()?;
+            self.show(&sealing);
         }
         erased.bytes_after = self.disk_bytes()?;
         Ok(erased)
@@ -78,20 +87,18 @@ impl Store {
 }
 
 impl Window {
-    /// Adds what went to `erased`.
-    fn erase(&self, erasure: &Erasure, erased: &mut Erased) -> Result<(), Error> {
+    /// Adds what went to `erased`; whether anything did.
+    fn erase(&self, erasure: &Erasure, erased: &mut Erased) -> Result<bool, Error> {
         let view = self.view();
         let mut seals = BTreeSet::new();
-        let (scope, needs) = (erasure.tenants.scope(), &erasure.needs);
-        view.sealed(scope, needs, (erasure.start, erasure.end), |seal, chunk| {
-            let matching = || chunk.open()?.matching(&erasure.matcher, erasure.start, erasure.end);
-            if !seals.contains(&seal) && !matching()?.is_empty() {
+        view.sealed(erasure.tenants.scope(), &erasure.needs, (erasure.start, erasure.end), |seal, chunk| {
+            if !seals.contains(&seal) && erasure.takes_of(chunk)? {
                 seals.insert(seal);
             }
             Ok(())
         })?;
         if seals.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let mut writer = self.writer()?;
         for &seal in &seals {
@@ -102,18 +109,30 @@ impl Window {
                 return Ok(());
             }
             let lines = chunk.lines()?;
-            let goes = |line: &&Line| {
-                (erasure.start..erasure.end).contains(&line.time)
-                    && line.source.tenant != AUDIT_TENANT
-                    && erasure.tenants.allows(Some(&line.source.tenant))
-                    && erasure.matcher.matches(line)
-            };
-            let left: Vec<&Line> = lines.iter().filter(|line| !goes(line)).collect();
+            let left: Vec<&Line> = lines.iter().filter(|line| !erasure.takes(line)).collect();
             erased.lines += (lines.len() - left.len()) as u64;
             erased.rewritten += left.len() as u64;
             writer.add(&left, seal)
         })?;
-        writer.purge()?;
-        self.reload()
+        writer.commit_alone()?;
+        Ok(true)
+    }
+}
+
+impl Erasure {
+    fn takes(&self, line: &Line) -> bool {
+        (self.start..self.end).contains(&line.time)
+            && line.source.tenant != AUDIT_TENANT
+            && self.tenants.allows(Some(&line.source.tenant))
+            && self.matcher.matches(line)
+    }
+
+    fn takes_of(&self, lines: &dyn Lines) -> Result<bool, Error> {
+        let chunk = lines.open()?;
+        let Some(first) = chunk.matching(&self.matcher, self.start, self.end)?.iter().next() else { return Ok(false) };
+        // All of a chunk are of one tenant.
+        let mut one = Bits::none(lines.count() as u32);
+        one.insert(first);
+        Ok(chunk.take(&one)?.iter().any(|line| self.takes(line)))
     }
 }

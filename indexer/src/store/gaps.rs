@@ -63,7 +63,11 @@ impl Gap {
 pub(super) struct Gaps(VecDeque<Gap>);
 
 impl Gaps {
+    /// One that begins where one begins that has no end yet is the same, seen again.
     pub(super) fn add(&mut self, gap: Gap) {
+        let same =
+            |known: &Gap| known.before_ms.is_none() && (known.partition, known.from) == (gap.partition, gap.from);
+        self.0.retain(|known| !same(known));
         if self.0.len() >= MOST {
             self.0.pop_front();
         }
@@ -108,6 +112,8 @@ mod tests {
         let mut gaps = Gaps::default();
         gaps.add(gap(10, 20, 100));
         assert_eq!(gaps.within(500 * MS, 600 * MS).len(), 1, "nothing came since");
+        gaps.add(gap(10, 20, 100));
+        assert_eq!(gaps.within(500 * MS, 600 * MS).len(), 1, "seen twice, as after a crash");
         gaps.passed(1, 30, 150);
         gaps.passed(0, 9, 120);
         gaps.passed(0, 20, 200);

@@ -242,7 +242,9 @@ impl Store {
 
     /// Goes on behind a record that cannot be read and is kept elsewhere.
     pub fn skip(&self, message: &Message) {
-        self.reading.lock().pass(message);
+        let mut reading = self.reading.lock();
+        reading.pass(message);
+        self.state.write().gaps = reading.gaps.clone();
     }
 
     /// Memory that the head takes, without the part that is being sealed.

@@ -85,7 +85,7 @@ impl Store {
         Ok(())
     }
 
-    fn seal_in(
+    pub(super) fn seal_in(
         &self,
         sealing: &mut Sealing,
         now_ms: i64,

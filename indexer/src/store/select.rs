@@ -161,7 +161,7 @@ impl Pace<'_> {
     fn step(&mut self) -> std::result::Result<(), Limit> {
         self.terms += 1;
         match self.budget {
-            Some(budget) if self.terms % TERMS_AT_ONCE == 0 => budget.check(),
+            Some(budget) if self.terms.is_multiple_of(TERMS_AT_ONCE) => budget.check(),
             _ => Ok(()),
         }
     }

@@ -580,7 +580,24 @@ fn given_a_seal_that_failed_then_an_erasure_ends_it_first_and_loses_nothing() {
     let fails = |step| if step == Step::Committed { Err(Error::Chunk("the disk is full")) } else { Ok(()) };
     store.seal_watched(NOW, &mut { fails }).unwrap_err();
     store.ingest(&[record(1, 10)]);
-    assert_eq!(store.erase(&erasure("attributes.n:3"), NOW).unwrap().lines, 1);
-    let left: Vec<i64> = (0..20).filter(|n| *n != 3).collect();
+    assert_eq!(store.erase(&erasure("attributes.n:(3 OR 13)"), NOW).unwrap().lines, 2);
+    let left: Vec<i64> = (0..20).filter(|n| ![3, 13].contains(n)).collect();
     assert_eq!(numbers(&store, &Needs::Anything), left);
+}
+
+#[test]
+fn given_seals_that_were_rewritten_together_then_one_of_them_is_rewritten_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    for seal in 0..4 {
+        store.ingest(&[record(2 * seal, 20 * seal), record(2 * seal + 1, 20 * seal + 10)]);
+        store.seal(NOW).unwrap();
+    }
+    let mut left: Vec<i64> = (0..80).collect();
+    for gone in [vec![0, 20, 41, 62], vec![3], vec![27, 66], vec![45]] {
+        let query: Vec<String> = gone.iter().map(i64::to_string).collect();
+        let erased = store.erase(&erasure(&format!("attributes.n:({})", query.join(" OR "))), NOW).unwrap();
+        left.retain(|n| !gone.contains(n));
+        assert_eq!((erased.lines, numbers(&store, &Needs::Anything)), (gone.len() as u64, left.clone()));
+    }
 }

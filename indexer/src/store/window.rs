@@ -162,6 +162,27 @@ impl Window {
         undo().map_err(failed)
     }
 
+    /// Writes the segments anew in which something was deleted, so that it is in no file.
+    pub(crate) fn purge(&self) -> Result<(), Error> {
+        let failed = Error::index(&self.path);
+        let purge = || -> tantivy::Result<()> {
+            let metas = self.index.searchable_segment_metas()?;
+            let with_deleted: Vec<_> = metas.iter().filter(|meta| meta.num_deleted_docs() > 0).collect();
+            if with_deleted.is_empty() {
+                return Ok(());
+            }
+            let mut writer: IndexWriter = self.index.writer_with_num_threads(1, WRITER_BYTES)?;
+            writer.set_merge_policy(Box::new(NoMergePolicy));
+            for meta in with_deleted {
+                writer.merge(&[meta.id()]).wait()?;
+            }
+            writer.garbage_collect_files().wait()?;
+            writer.wait_merging_threads()
+        };
+        purge().map_err(failed)?;
+        super::manifest::sync_folder(&self.path)
+    }
+
     /// Opens a writer; there is at most one.
     pub(crate) fn writer(&self) -> Result<Writer<'_>, Error> {
         let writer: IndexWriter =
@@ -171,7 +192,7 @@ impl Window {
         policy.set_min_layer_size(128);
         policy.set_max_docs_before_merge(LARGEST_MERGED);
         writer.set_merge_policy(Box::new(policy));
-        Ok(Writer { index: writer, window: self, group: Vec::new(), bytes: 0 })
+        Ok(Writer { index: writer, window: self, group: Vec::new(), seal: 0, bytes: 0 })
     }
 }
 
@@ -179,8 +200,9 @@ impl Window {
 pub(crate) struct Writer<'a> {
     index: IndexWriter,
     window: &'a Window,
-    /// Heads without their places, and data.
+    /// Heads without their places, and data; of one seal.
     group: Vec<(TantivyDocument, TantivyDocument)>,
+    seal: u64,
     bytes: usize,
 }
 
@@ -189,6 +211,11 @@ impl Writer<'_> {
     pub(crate) fn add(&mut self, lines: &[&Line], seal: u64) -> Result<(), Error> {
         let times = || lines.iter().map(|line| line.time);
         let (Some(min), Some(max)) = (times().min(), times().max()) else { return Ok(()) };
+        if seal != self.seal {
+            // What is deleted together lies together.
+            self.add_group()?;
+            self.seal = seal;
+        }
         let fields = self.window.fields;
         let (encoded, terms) = chunk::encode(lines);
         self.bytes += encoded.head.len() + encoded.data.len();
@@ -224,22 +251,12 @@ impl Writer<'_> {
         self.index.delete_term(Term::from_field_u64(self.window.fields.seal, seal));
     }
 
-    /// Makes all that was added and taken out durable; what was taken out is in no file then.
-    pub(crate) fn purge(mut self) -> Result<(), Error> {
+    /// Makes all that was added and taken out durable, and merges nothing.
+    pub(crate) fn commit_alone(mut self) -> Result<(), Error> {
+        // Else segments may be merged already that are to be purged.
+        self.index.set_merge_policy(Box::new(NoMergePolicy));
         self.add_group()?;
-        let mut purge = || -> tantivy::Result<()> {
-            // Else segments may be merged already that are to be.
-            self.index.set_merge_policy(Box::new(NoMergePolicy));
-            self.index.commit()?;
-            for segment in self.window.index.searchable_segment_metas()? {
-                if segment.num_deleted_docs() > 0 {
-                    self.index.merge(&[segment.id()]).wait()?;
-                }
-            }
-            self.index.garbage_collect_files().wait()?;
-            Ok(())
-        };
-        purge().map_err(Error::index(&self.window.path))?;
+        self.index.commit().map_err(Error::index(&self.window.path))?;
         self.end()
     }
 
