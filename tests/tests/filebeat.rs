@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -178,7 +179,6 @@ fn append(path: &Path, lines: &[String], written: &mut BTreeMap<PathBuf, Lines>)
         writeln!(text, "{line}").unwrap();
         at += line.len() as u64 + 1;
     }
-    use std::io::Write as _;
     std::fs::File::options().create(true).append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
 }
 

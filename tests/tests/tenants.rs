@@ -563,8 +563,9 @@ async fn given_a_bulk_request_with_a_foreign_document_then_it_alone_is_refused()
     let writer = site.token("gateway", Role::Writer, &["acme"]).await;
     let root = site.token("root", Role::Admin, &["*"]).await;
     let documents = [json!({"message": "bulk own"}), json!({"message": "bulk foreign", "weir.tenant": "globex"})];
-    let body: String =
-        documents.iter().map(|document| format!("{{\"create\":{{\"_index\":\"logs\"}}}}\n{document}\n")).collect();
+    let action = json!({"create": {"_index": "logs"}});
+    let [own, foreign] = documents;
+    let body = format!("{action}\n{own}\n{action}\n{foreign}\n");
     for address in [site.ready.otlp_http.as_deref().unwrap(), &site.ready.http] {
         let request = site.client.post(format!("{address}/elastic/_bulk")).bearer_auth(&writer).body(body.clone());
         let answer: Value = request.send().await.unwrap().json().await.unwrap();

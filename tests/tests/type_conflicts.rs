@@ -25,7 +25,7 @@ use weir_tests::{Weir, client, number, until};
 
 const LINES: usize = 500;
 const KEYS: [&str; 6] = ["c", "c.k", "user.id", "status", "level", "payload"];
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Queries at a time.
 const AT_ONCE: usize = 8;
 
