@@ -36,7 +36,9 @@ pub trait Opened {
     fn take(&self, wanted: &Bits) -> Result<Vec<Line>, crate::Error>;
     /// Adds the fields of these lines.
     fn fields(&self, of: &Bits, found: &mut FieldList) -> Result<(), crate::Error> {
-        self.take(of)?.iter().for_each(|line| found.add_line(line));
+        for line in &self.take(of)? {
+            found.add_line(line);
+        }
         Ok(())
     }
 }

@@ -237,9 +237,15 @@ impl<'a, 'd> Scan<'a, 'd> {
         let templates = self.templates()?;
         let mut verdicts = Vec::with_capacity(templates.list.len());
         let mut plain = String::new();
+        let is_of_variables = has_digits_in_all(test);
         for template in &templates.list {
             verdicts.push(if template.kind.is_whole() {
                 Verdict::Whole
+            } else if is_of_variables && template.places > 0 {
+                Verdict::Words
+            } else if is_of_variables {
+                // No word of a template has a digit.
+                Verdict::None
             } else {
                 fill(template.text, &mut plain);
                 of_template(test, template, &plain)
@@ -333,6 +339,14 @@ enum Verdict {
     Rows(Vec<Vec<(usize, String)>>),
     /// It is decided by the whole body.
     Whole,
+}
+
+/// Whether each word that is asked for has an ASCII digit.
+fn has_digits_in_all(test: &TextTest) -> bool {
+    match test {
+        TextTest::AnyWord(words) => words.iter().all(|word| word.bytes().any(|byte| byte.is_ascii_digit())),
+        _ => false,
+    }
 }
 
 fn of_template(test: &TextTest, template: &Template<'_>, plain: &str) -> Verdict {

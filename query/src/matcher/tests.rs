@@ -395,3 +395,13 @@ fn queries_that_would_take_much_are_refused() {
     }
     assert_eq!(crate::hints(&"a=b ".repeat(60_000)), []);
 }
+
+#[test]
+fn given_ideographs_in_a_row_then_they_are_found_whatever_stands_between_words() {
+    let matches = |text: &str| {
+        let query = parse("\"连接 超时\"").unwrap();
+        Matcher::new(&query, 0).unwrap().matches(&line(text))
+    };
+    assert!(matches("x 连接超时") && matches("连-接 超\u{1b}[1m时 y"));
+    assert!(!matches("连接时超") && !matches("连接超") && !matches("超时"));
+}

@@ -9,7 +9,7 @@ use crate::ast::Test;
 use crate::error::CompileError;
 use crate::fuzzy::Fuzzy;
 use crate::pattern;
-use crate::words::{each_word, words};
+use crate::words::{each_word, is_ideograph, words};
 
 /// What a text must hold.
 #[derive(Debug, Clone)]
@@ -121,6 +121,8 @@ pub struct Phrase {
     /// For each word, how many words before it are also the phrase's first: where to go on when the next does not come
     /// (Knuth, Morris and Pratt), so that every word of a text is looked at once.
     back: Vec<usize>,
+    /// The words that are ideographs: a text that has none of one is not taken apart.
+    ideographs: Vec<char>,
 }
 
 impl Phrase {
@@ -134,7 +136,10 @@ impl Phrase {
             matched += usize::from(words[at] == words[matched]);
             back[at] = matched;
         }
-        Self { words, back }
+        let mut ideographs: Vec<char> = words.iter().filter_map(|word| word.chars().next()).collect();
+        ideographs.retain(|c| is_ideograph(*c));
+        ideographs.dedup();
+        Self { words, back, ideographs }
     }
 
     /// Its words (lowercase), in order.
@@ -144,6 +149,9 @@ impl Phrase {
 
     /// Whether the text has these words in a row.
     pub fn is_in(&self, text: &str) -> bool {
+        if !self.ideographs.iter().all(|c| text.contains(*c)) {
+            return false;
+        }
         let mut matched = 0;
         each_word(text, |word| {
             if matched == self.words.len() {

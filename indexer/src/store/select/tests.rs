@@ -137,8 +137,10 @@ fn given_chunks_with_a_term_in_all_lines_or_in_none_then_no_line_is_read_and_els
     assert_eq!(search::count(moment.as_ref(), &asked("NOT b", first + 1_000_000, i64::MAX)).unwrap(), 6);
 }
 
+type Types = Vec<(&'static str, u64)>;
+
 /// Fields with the numbers of lines that have them, and of those with each type.
-fn shown(found: &FieldList) -> Vec<(String, u64, Vec<(&'static str, u64)>)> {
+fn shown(found: &FieldList) -> Vec<(String, u64, Types)> {
     let of = |(name, field): (&str, &crate::fields::ListedField)| {
         (name.to_owned(), field.lines(), field.holds().map(|(holds, lines)| (holds.name(), lines)).collect())
     };
