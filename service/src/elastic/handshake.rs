@@ -1,11 +1,16 @@
+use axum::body::Body;
 use axum::extract::Path;
 use axum::response::Response;
+use futures::StreamExt as _;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{VERSION, answer};
 use crate::auth::Access;
 use crate::http::{Route, Routes};
+
+/// Largest template or policy that is taken: Filebeat's takes half a megabyte.
+const MOST_PUT: usize = 16 << 20;
 
 /// A path, what it is, and its answer.
 type Fixed = (&'static str, &'static str, fn() -> Value);
@@ -100,6 +105,16 @@ async fn there(Path(name): Path<String>) -> Response {
     answer(StatusCode::OK, json!({name: {}}))
 }
 
-async fn acknowledged() -> Response {
+/// Lets what is put go by: an answer before its end would break the connection of who still writes it.
+async fn acknowledged(body: Body) -> Response {
+    let mut pieces = body.into_data_stream();
+    let mut read = 0;
+    while let Some(Ok(piece)) = pieces.next().await {
+        read += piece.len();
+        if read > MOST_PUT {
+            let reason = format!("more than {MOST_PUT} bytes");
+            return answer(StatusCode::PAYLOAD_TOO_LARGE, json!({"error": reason, "status": 413}));
+        }
+    }
     answer(StatusCode::OK, json!({"acknowledged": true}))
 }

@@ -31,9 +31,16 @@ async fn die_after(world: &mut World, lines: usize) {
 
 #[tokio::test]
 async fn lines_that_other_rules_join_with_ones_that_are_on_the_bus_are_not_dropped_with_them() {
-    let mut world = World::new(Format::Plain).await;
-    world.append("a.log", "start 1\n more\n");
-    die_after(&mut world, 2).await;
+    let mut world = loop {
+        let mut world = World::new(Format::Plain).await;
+        world.append("a.log", "start 1\n more\n");
+        die_after(&mut world, 2).await;
+        // On a busy machine the first look at the file is written down when it was read already.
+        let state = fs::read_to_string(world.folder.path().join("state/files.json")).unwrap_or_default();
+        if !state.contains("\"position\":14") {
+            break world;
+        }
+    };
     world.append("a.log", " late\nstart 2\n");
     world.options.files[0].multiline = Multiline::Start(Pattern::try_from("^start".to_owned()).unwrap());
     world.to_the_end().await;
