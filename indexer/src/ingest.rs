@@ -61,6 +61,20 @@ pub struct Decoded {
     pub duplicates: usize,
 }
 
+/// Why a record cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// Its bytes are none of an export request.
+    #[error(transparent)]
+    Protobuf(#[from] prost::DecodeError),
+    /// It has a metric with a long name.
+    #[error("the name of a metric has {0} bytes, more than {most}", most = metrics::MOST_TEXT)]
+    Name(usize),
+    /// Its points would take more memory than those of one record may.
+    #[error("its metric points would take more than {most} bytes of memory", most = metrics::MOST_MEMORY)]
+    Memory,
+}
+
 impl Marks {
     /// Most files that are remembered; the ones silent for longest are forgotten first.
     pub const MOST: usize = 200_000;
@@ -113,10 +127,10 @@ pub fn decode(
     message: &Message,
     from: Option<u64>,
     sources: &mut Sources,
-) -> Result<Decoded, prost::DecodeError> {
+) -> Result<Decoded, Unreadable> {
     match signal {
-        Signal::Logs => logs(message, from, sources),
-        Signal::Spans => spans(message, sources),
+        Signal::Logs => Ok(logs(message, from, sources)?),
+        Signal::Spans => Ok(spans(message, sources)?),
         Signal::Metrics => Ok(Decoded { lines: metrics::points(message, sources)?, duplicates: 0 }),
     }
 }

@@ -32,7 +32,7 @@ const TAIL_BATCHES: usize = 32;
 
 /// Metric points are sealed so many times less often than lines: they come a few at a time, a run of a series costs less
 /// the longer it is, and what is read again after a crash is little.
-const METRICS_SEAL: u32 = 20;
+const METRICS_SEAL_AGE_FACTOR: u32 = 20;
 
 /// The indexer, open.
 pub struct Indexer {
@@ -82,7 +82,7 @@ impl Indexer {
             Reader::new(name, topic, store.clone(), options.clone(), bus.clone(), &context, live)
         };
         let mut of_metrics = options.clone();
-        of_metrics.seal.age.0 = options.seal.age.0.saturating_mul(METRICS_SEAL);
+        of_metrics.seal.age.0 = options.seal.age.0.saturating_mul(METRICS_SEAL_AGE_FACTOR);
         let logs = reader("logs", topic::LOGS, &handle.logs, &options, Some(handle.live.clone()));
         let spans = reader("spans", topic::SPANS, &handle.spans, &options, None);
         let metrics = reader("metrics", topic::METRICS, &handle.metrics, &of_metrics, None);

@@ -1,7 +1,9 @@
 //! Names of OTLP metrics as Prometheus' users know them: those of series in rules, and beside the OTLP name in searches.
 
 /// Unit as in UCUM, and as in a Prometheus name.
-const UNITS: [(&str, &str); 26] = [
+const UNITS: [(&str, &str); 27] = [
+    // Before a slash; alone it is what [`prometheus`] makes of it.
+    ("1", ""),
     ("d", "days"),
     ("h", "hours"),
     ("min", "minutes"),
@@ -128,6 +130,7 @@ mod tests {
             ("queue.size", "1", Shape::UpDown, "queue_size"),
             ("disk.speed", "By/s", Shape::Gauge, "disk_speed_bytes_per_second"),
             ("calls", "{call}/m", Shape::Gauge, "calls_per_minute"),
+            ("ops", "1/s", Shape::Gauge, "ops_per_second"),
             ("fill", "%", Shape::Gauge, "fill_percent"),
             ("requests_total", "", Shape::Counter, "requests_total"),
             ("wait.seconds", "s", Shape::Gauge, "wait_seconds"),

@@ -52,8 +52,8 @@ impl Field {
     }
 }
 
-/// What names of attributes begin with that an index added: no pattern takes them.
-const HIDDEN: char = '\u{0}';
+/// What names of attributes begin with that an index added: no pattern takes them, and all of a line leaves them out.
+pub(crate) const HIDDEN: char = '\u{0}';
 
 /// Fields whose names are like a pattern: `attributes.*`, `http.*`, `*`.
 #[derive(Debug, Clone)]

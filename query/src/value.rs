@@ -20,7 +20,7 @@
 use serde_json::{Map, Value as Json};
 use weir_proto::otlp::common::v1::any_value::Value;
 
-use crate::field::Field;
+use crate::field::{Field, HIDDEN};
 use crate::line::{Body, Line, OfSpan};
 use crate::span_field::{SpanField, milliseconds};
 use crate::{fields, severity};
@@ -169,10 +169,10 @@ fn typed(value: &Value) -> Found {
     }
 }
 
-/// Of attributes that are there twice, the first counts.
+/// Of attributes that are there twice, the first counts; what an index added is left out.
 fn object(attributes: &[(String, Value)]) -> Json {
     let mut object = Map::new();
-    for (name, value) in attributes {
+    for (name, value) in attributes.iter().filter(|(name, _)| !name.starts_with(HIDDEN)) {
         object.entry(name.as_str()).or_insert_with(|| fields::json(value));
     }
     Json::Object(object)

@@ -5,6 +5,8 @@
 //! again where its value fell, or its start lies behind the point before: it then grew by its value. The first point that
 //! is known says what it grew by only where its start is of the time that was read.
 
+use weir_query::line::LineId;
+
 use super::run::{Kind, Point, Value};
 
 /// How far before the time asked for points are read, so that the first ones of a counter have one before them.
@@ -170,12 +172,15 @@ impl Step {
     }
 }
 
+/// A point that waits, and the id of its run.
+pub(crate) type Pending = (Point, LineId);
+
 /// One series on its way.
 #[derive(Debug, Default)]
 pub(crate) struct Fold {
     is_delta: bool,
-    /// Points that others may come before.
-    pending: Vec<Point>,
+    /// Points that others may come before, and the ids of their runs.
+    pending: Vec<Pending>,
     /// The last point that was taken, gaps left out.
     last: Option<Point>,
     /// Time of the last point, gaps included.
@@ -195,16 +200,18 @@ impl Fold {
         self.pending.len()
     }
 
-    pub(crate) fn add(&mut self, points: &[Point]) {
-        self.pending.extend_from_slice(points);
+    /// Adds points of the run of this id.
+    pub(crate) fn add(&mut self, points: &[Point], id: LineId) {
+        self.pending.extend(points.iter().map(|point| (*point, id)));
     }
 
-    /// Takes the points before `until`, of which none is missing. Of points of one time the first is taken.
+    /// Takes the points before `until`, of which none is missing. Of points of one time the one is taken whose run has the
+    /// least id: it came first on the bus ([`super::merge`]).
     pub(crate) fn complete(&mut self, until: i64, asked: &Asked) {
-        self.pending.sort_by_key(|point| point.time);
-        let count = self.pending.partition_point(|point| point.time < until);
+        self.pending.sort_by_key(|(point, id)| (point.time, *id));
+        let count = self.pending.partition_point(|(point, _)| point.time < until);
         let mut pending = std::mem::take(&mut self.pending);
-        for point in pending.drain(..count) {
+        for (point, _) in pending.drain(..count) {
             if self.until.is_none_or(|until| until < point.time) {
                 self.until = Some(point.time);
                 self.take(point, asked);
@@ -313,7 +320,7 @@ mod tests {
             .iter()
             .map(|(time, start, value)| Point { time: time * SECOND, start: start * SECOND, value: *value })
             .collect();
-        fold.add(&points);
+        fold.add(&points, LineId { partition: 0, offset: 0, index: 0 });
         fold.end(&asked);
         fold.shown.iter().map(|(time, value)| (time / SECOND, *value)).collect()
     }

@@ -29,7 +29,7 @@ use weir_service::config::Span;
 use weir_service::http::{Parameter, Problem, Route, Routes};
 use weir_service::time;
 
-pub(crate) use self::decode::points;
+pub(crate) use self::decode::{MOST_MEMORY, MOST_TEXT, points};
 pub(crate) use self::merge::merge;
 pub(crate) use self::series::samples;
 use crate::api::params::{END, LIMIT, Params, QUERY};
@@ -59,6 +59,10 @@ pub(crate) fn routes(store: Arc<Store>, searches: Scheduler) -> Routes {
         "Wait until all is in the answer that had arrived by this time, or, for this long at most, by now",
     );
     let name = ("name", "OTLP names of metrics, with `*` and `?` for any characters");
+    let most = (
+        "limit",
+        "Most series of the answer, up to 1000, and 100 where it is not given: where there are more, it is refused",
+    );
     let cursor = ("cursor", "`next_cursor` of the page before");
     let of_series = [
         ("metric", "OTLP names of metrics, separated by commas"),
@@ -73,7 +77,7 @@ pub(crate) fn routes(store: Arc<Store>, searches: Scheduler) -> Routes {
         ("part", "Of histograms and summaries: count or sum; count where it is not given"),
         ("by", "Names of fields, separated by commas: series with the same values become one"),
         ("agg", "How they do: sum, avg, min, max or count; sum where it is not given, or avg, min or max as `stat` is"),
-        LIMIT,
+        most,
         wait,
     ];
     Routes::new()

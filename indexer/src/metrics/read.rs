@@ -10,6 +10,7 @@ use weir_query::line::{Line, Source};
 use weir_query::{Matcher, fields};
 use weir_service::http::Problem;
 
+use super::merge::put_labels;
 use super::run::{self, Kind, Meta, Run, SPAN};
 use crate::Error;
 use crate::chunk::bytes::{put, put_blob, put_value};
@@ -170,10 +171,7 @@ impl Places {
             put_blob(&mut self.key, text.as_bytes());
         }
         self.key.extend([u8::from(meta.kind.is_delta()), u8::from(meta.kind.is_counter())]);
-        for (name, value) in run::labels(line) {
-            put_blob(&mut self.key, name.as_bytes());
-            put_value(&mut self.key, value);
-        }
+        put_labels(&mut self.key, run::labels(line));
         if let Some(place) = self.known.get(&self.key) {
             return Ok(*place);
         }

@@ -55,22 +55,26 @@ pub(super) async fn search(State(api): State<Api>, caller: Caller, params: Param
     let place = api.searches.place(&caller)?;
     api.wait(&caller, &params).await?;
     let (store, tenants) = (api.store.clone(), caller.tenants.clone());
-    let found = place.run(move |budget| {
-        let snapshot = store.snapshot(&tenants);
+    let written = place.run(move |budget| {
+        let snapshot = store.snapshot(&tenants).within(budget);
         let range = (asked.start, asked.end);
         let mut found =
             Listing { name, after, range, budget, places: Places::default(), count: 0, metrics: BTreeMap::new() };
         read::runs(snapshot.as_ref(), &asked, budget, &mut found)?;
-        Ok::<_, Stop>((found.metrics, Extent::of(snapshot.as_ref(), range.0, range.1)))
+        let mut page = page(found.metrics, limit);
+        page["took_ms"] = (began.elapsed().as_millis() as u64).into();
+        Extent::of(snapshot.as_ref(), range.0, range.1).show(&mut page);
+        Ok::<_, Stop>(page.to_string())
     });
-    let (metrics, extent) = found.await?;
+    let text = written.await?;
+    Ok(answer::whole(place, "application/json", text))
+}
+
+fn page(metrics: BTreeMap<Key, Metric>, limit: usize) -> Value {
     let more = metrics.len() > limit;
     let next = metrics.keys().nth(limit.saturating_sub(1)).filter(|_| more).map(cursor);
-    let shown_metrics: Vec<Value> = metrics.into_iter().take(limit).map(show).collect();
-    let took = began.elapsed().as_millis() as u64;
-    let mut answered = json!({"metrics": shown_metrics, "next_cursor": next, "took_ms": took});
-    extent.show(&mut answered);
-    Ok(answer::json(place, &answered))
+    let metrics: Vec<Value> = metrics.into_iter().take(limit).map(show).collect();
+    json!({"metrics": metrics, "next_cursor": next})
 }
 
 fn show(((name, unit, kind), metric): (Key, Metric)) -> Value {

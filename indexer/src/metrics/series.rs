@@ -12,7 +12,7 @@ use weir_query::line::Line;
 use weir_query::{FieldPath, Found, fields};
 use weir_service::http::Problem;
 
-use super::fold::{self, Agg, Fold, Part, Stat, Tally};
+use super::fold::{self, Agg, Fold, Part, Pending, Stat, Tally};
 use super::read::{self, Places, Series, Sink, Stop, of_metric, refused};
 use super::run::{self, Meta, Point, Value};
 use super::{Answer, Api, asked, listed, nanos, range, shown};
@@ -63,28 +63,26 @@ pub(super) async fn series(State(api): State<Api>, caller: Caller, params: Param
     let began = Instant::now();
     let (shape, mut asked) = read_params(&params)?;
     asked.start = shape.fold.from();
-    let step = shape.fold.step;
     let place = api.searches.place(&caller)?;
     api.wait(&caller, &params).await?;
     let (store, tenants) = (api.store.clone(), caller.tenants.clone());
-    let found = place.run(move |budget| {
-        let snapshot = store.snapshot(&tenants);
-        let extent = Extent::of(snapshot.as_ref(), asked.start, asked.end);
-        Ok::<_, Stop>((find(snapshot.as_ref(), &asked, &shape, budget)?, extent))
+    let written = place.run(move |budget| {
+        let snapshot = store.snapshot(&tenants).within(budget);
+        let mut text = String::from(r#"{"series":["#);
+        for (at, one) in find(snapshot.as_ref(), &asked, &shape, budget)?.iter().enumerate() {
+            text.push_str(if at > 0 { "," } else { "" });
+            put(&mut text, one);
+        }
+        let mut rest = json!({"took_ms": began.elapsed().as_millis() as u64});
+        if let Some((step, _)) = shape.fold.step {
+            rest["step_seconds"] = (step as f64 / 1e9).into();
+        }
+        Extent::of(snapshot.as_ref(), asked.start, asked.end).show(&mut rest);
+        // The rest of the object that was begun.
+        text.push_str(&rest.to_string().replacen('{', "],", 1));
+        Ok::<_, Stop>(text)
     });
-    let (found, extent) = found.await?;
-    let mut text = String::from(r#"{"series":["#);
-    for (at, one) in found.into_iter().enumerate() {
-        text.push_str(if at > 0 { "," } else { "" });
-        put(&mut text, &one);
-    }
-    let mut rest = json!({"took_ms": began.elapsed().as_millis() as u64});
-    if let Some((step, _)) = step {
-        rest["step_seconds"] = (step as f64 / 1e9).into();
-    }
-    extent.show(&mut rest);
-    // The rest of the object that was begun.
-    text.push_str(&rest.to_string().replacen('{', "],", 1));
+    let text = written.await?;
     Ok(answer::whole(place, "application/json", text))
 }
 
@@ -176,6 +174,10 @@ struct Folds<'a> {
     /// Series with points that wait, and how many wait at most.
     waiting: Vec<usize>,
     pending: usize,
+    /// Most that have waited, of which the budget was told.
+    most_pending: usize,
+    /// Series of the answer: places of series, or of groups, with points at `start` or behind it.
+    within: BTreeSet<usize>,
     /// Time before which all points were taken.
     taken: i64,
     /// Points that are shown, counted as each step is.
@@ -202,6 +204,8 @@ fn find(snapshot: &dyn Snapshot, asked: &read::Asked, shape: &Shape, budget: &Bu
         groups: BTreeMap::new(),
         waiting: Vec::new(),
         pending: 0,
+        most_pending: 0,
+        within: BTreeSet::new(),
         taken: i64::MIN,
         points: 0,
     };
@@ -220,14 +224,21 @@ impl Sink for Folds<'_> {
             return Ok(());
         }
         let place = self.place(line, &run.meta)?;
+        if points.last().is_some_and(|last| last.time >= self.shape.fold.start) {
+            self.count(place)?;
+        }
         let one = &mut self.list[place];
-        one.fold.add(points);
+        one.fold.add(points, line.id);
         if !std::mem::replace(&mut one.is_waiting, true) {
             self.waiting.push(place);
         }
         self.pending += points.len();
         if self.pending > MOST_PENDING {
             return Err(refused("too many points lie beside each other in time: narrow `query`, `start` and `end`"));
+        }
+        if self.pending > self.most_pending {
+            self.budget.hold((self.pending - self.most_pending) * size_of::<Pending>())?;
+            self.most_pending = self.pending;
         }
         Ok(())
     }
@@ -288,20 +299,24 @@ impl Folds<'_> {
             let next = self.groups.len();
             group = *self.groups.entry((run::name(line).to_owned(), meta, values)).or_insert(next);
         }
-        let (count, most) = match &self.shape.group {
-            Some(_) => (self.groups.len(), self.shape.limit),
-            None => (place + 1, self.shape.limit),
-        };
-        if count > most {
-            let advice = if most < MOST { format!(", or raise `limit`, to at most {MOST}") } else { String::new() };
-            return Err(refused(format!("more than {most} series: narrow `query`, or group them with `by`{advice}")));
-        }
         if place >= MOST_GROUPED {
             return Err(refused(format!("more than {MOST_GROUPED} series become those asked for: narrow `query`")));
         }
         let fold = Fold::new(meta.kind);
         self.list.push(One { series: Series::of(line, meta.clone()), fold, group, is_waiting: false, counted: 0 });
         Ok(place)
+    }
+
+    /// Counts a series that has points of the time asked for; those before it alone are for what a counter grew by.
+    fn count(&mut self, place: usize) -> Result<(), Stop> {
+        let shown = if self.shape.group.is_some() { self.list[place].group } else { place };
+        self.within.insert(shown);
+        let most = self.shape.limit;
+        if self.within.len() > most {
+            let advice = if most < MOST { format!(", or raise `limit`, to at most {MOST}") } else { String::new() };
+            return Err(refused(format!("more than {most} series: narrow `query`, or group them with `by`{advice}")));
+        }
+        Ok(())
     }
 
     fn end(mut self) -> Result<Vec<Shown>, Stop> {
@@ -390,7 +405,7 @@ pub(crate) fn samples(
             if place >= self.list.len() {
                 self.list.push((Series::of(line, run.meta.clone()), Fold::new(run.meta.kind)));
             }
-            self.list[place].1.add(points);
+            self.list[place].1.add(points, line.id);
             Ok(())
         }
 

@@ -1,6 +1,7 @@
 //! Points through a store and the API: in the head, sealed, merged.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use weir_proto::otlp::metrics::v1::{
 };
 
 use super::testing::{SECOND, counter, double, empty, gauge, get, int, message, metric};
+use crate::ingest::Signal;
 use crate::store::{Store, everything};
 
 /// A series of `/metrics/series`: its `attributes` or `labels`, and its points as seconds since the epoch and values.
@@ -269,6 +271,85 @@ async fn given_a_run_over_two_windows_then_each_has_its_own_points_and_a_reopene
     assert_eq!(store.position(0), Some(1));
     let (_, answer) = get(&store.into(), "/api/v1/metrics/series?metric=g&start=0&end=100000").await;
     assert_eq!(shown(&answer, "attributes")[0].1.len(), 10);
+}
+
+#[tokio::test]
+async fn of_points_of_one_time_the_one_that_came_first_is_shown_wherever_they_lie() {
+    for seals in [[false, false], [true, false], [true, true], [false, true]] {
+        let (_folder, store) = empty();
+        // The second record is read first: it begins before the other.
+        let records = [vec![int(1010, 0, 1, &[])], vec![int(1000, 0, 9, &[]), int(1010, 0, 2, &[])]];
+        for (offset, (points, seals)) in records.into_iter().zip(seals).enumerate() {
+            store.ingest(&[message(offset as i64, &[], vec![gauge("g", points)])]);
+            if seals {
+                store.seal(1_000_000).unwrap();
+            }
+        }
+        let (_, answer) = get(&store, "/api/v1/metrics/series?metric=g&start=900&end=1100").await;
+        let points = vec![(1000, json!(9)), (1010, json!(1))];
+        assert_eq!(shown(&answer, "attributes"), [(json!({}), points)], "sealed behind each record: {seals:?}");
+    }
+}
+
+#[test]
+fn given_windows_that_are_no_whole_hours_then_runs_end_with_hours_and_with_windows() {
+    let folder = tempfile::tempdir().unwrap();
+    let (window, day) = (Duration::from_mins(90), Duration::from_hours(24));
+    let store = Store::open(folder.path().into(), Signal::Metrics, window, day).unwrap();
+    let points = (30..48).map(|at| double(600 * at, 1.0, &[])).collect();
+    store.ingest(&[message(0, &[], vec![gauge("g", points)])]);
+    store.seal(28_800_000).unwrap();
+    let snapshot = store.snapshot(&everything());
+    let mut runs = Vec::new();
+    for candidate in snapshot.candidates(&crate::snapshot::Needs::Anything, i64::MIN, i64::MAX).unwrap() {
+        for line in candidate.lines().unwrap().iter() {
+            let points = super::run::of(line).unwrap().points;
+            runs.push((points[0].time / 60 / SECOND as i64, points.len()));
+        }
+    }
+    runs.sort_unstable();
+    // From minute, points.
+    assert_eq!(runs, [(300, 6), (360, 6), (420, 3), (450, 3)]);
+}
+
+#[tokio::test]
+async fn all_attributes_as_a_label_are_those_of_the_points() {
+    let (_folder, store) = two_gpus();
+    let path = "/api/v1/metrics/series?metric=hw.gpu.utilization&start=1000&end=1010&step=1m&by=attributes";
+    let labels: Vec<_> = shown(&get(&store, path).await.1, "labels").into_iter().map(|(labels, _)| labels).collect();
+    let of = |gpu: &str| json!({"attributes": json!({"hw.id": gpu}).to_string()});
+    assert_eq!(labels, [of("GPU-0"), of("GPU-1")]);
+}
+
+#[tokio::test]
+async fn given_series_that_ended_before_the_time_asked_for_then_they_do_not_count_to_the_limit() {
+    let (_folder, store) = empty();
+    let points = (0..30).map(|n| int(1150, 0, n, &[("n", &n.to_string())]));
+    let goes_on = [int(1150, 0, 1, &[("n", "on")]), int(1210, 0, 61, &[("n", "on")])];
+    store.ingest(&[message(0, &[], vec![counter("io", points.chain(goes_on).collect())])]);
+    for (more, key) in [("", "attributes"), ("&by=n", "labels")] {
+        let path = "/api/v1/metrics/series?metric=io&end=1300&step=1m&stat=increase&limit=1&start=";
+        let (status, answer) = get(&store, &format!("{path}1200{more}")).await;
+        assert_eq!(status, 200, "{answer}");
+        assert_eq!(shown(&answer, key), [(json!({"n": "on"}), vec![(1200, json!(60.0))])]);
+        assert_eq!(get(&store, &format!("{path}1100{more}")).await.0, 422);
+    }
+}
+
+#[test]
+fn given_records_whose_points_take_much_memory_then_some_are_taken_at_once_and_one_that_takes_too_much_is_poison() {
+    let (_folder, store) = empty();
+    let name = "n".repeat(1024);
+    let many = |offset, count: u32| {
+        let points = (0..count).map(|n| int(1000, 0, 1, &[("n", &n.to_string())])).collect();
+        message(offset, &[], vec![gauge(&name, points)])
+    };
+    let messages: Vec<_> = (0..8).map(|offset| many(offset, 10_000)).chain([many(8, 60_000)]).collect();
+    let first = store.ingest(&messages);
+    assert!((2..8).contains(&first.records) && first.poison.is_none(), "{} records", first.records);
+    assert_eq!(store.position(0), Some(first.records as i64));
+    let rest = store.ingest(&messages[8..]);
+    assert_eq!((rest.records, rest.poison.is_some_and(|why| why.contains("memory"))), (0, true));
 }
 
 /// A point of one of three series, at a second behind the first; its value follows from both.

@@ -175,12 +175,17 @@ impl Store {
         self.state.write().gaps = reading.gaps.clone();
     }
 
-    /// Takes records in, up to the first that cannot be read. The lines are in the next snapshot.
+    /// Takes records in, up to the first that cannot be read; of metric points, up to where their lines take
+    /// [`metrics::MOST_MEMORY`], and the caller goes on behind [`Ingested::records`]. The lines are in the next snapshot.
     pub fn ingest(&self, messages: &[Message]) -> Ingested {
         let mut reading = self.reading.lock();
         let mut done = Ingested::default();
         let mut by_source: Vec<(Arc<Source>, Vec<Line>)> = Vec::new();
+        let mut memory = 0;
         for message in messages {
+            if memory >= metrics::MOST_MEMORY {
+                break;
+            }
             let partition = message.partition.partition;
             let origin = ingest::origin(message);
             let from = match origin.as_ref().map_or(Fate::New, |origin| reading.marks.fate(partition, origin)) {
@@ -195,6 +200,9 @@ impl Store {
             };
             match ingest::decode(self.signal, message, from, &mut reading.sources) {
                 Ok(decoded) => {
+                    if self.signal == Signal::Metrics {
+                        memory += decoded.lines.iter().map(Line::memory).sum::<usize>();
+                    }
                     done.duplicates += decoded.duplicates;
                     for line in decoded.lines {
                         match by_source.iter_mut().rev().take(16).find(|(source, _)| Arc::ptr_eq(source, &line.source))
@@ -233,7 +241,8 @@ impl Store {
     fn merge_head(&self, _reading: &Reading) {
         let head = self.state.read().head.clone();
         let lines = head.batches().iter().flat_map(|batch| batch.shared().iter());
-        let window = i64::try_from(self.window.as_nanos()).unwrap_or(i64::MAX);
+        // As a seal has it, in whole seconds.
+        let window = i64::try_from(self.window.as_secs().max(1)).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
         match metrics::merge(lines, window) {
             Ok(lines) => self.state.write().head = Head::merged(lines),
             Err(error) => tracing::error!(error = %whole(&error), "points of the head cannot be merged"),

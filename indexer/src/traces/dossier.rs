@@ -79,7 +79,7 @@ pub(super) async fn dossier(
         let around =
             extent.map(|(start, end)| (start.saturating_sub(AROUND_EVENTS), end.saturating_add(AROUND_EVENTS)));
         if let Some(range) = around {
-            let (found, are_all) = gpu::of(points.as_ref(), sources(), range, budget)?;
+            let (found, are_all) = gpu::of(points.within(budget).as_ref(), sources(), range, budget)?;
             (samples, is_whole) = (found, is_whole && are_all);
         }
         if let Some(range) = around.filter(|_| !nodes.is_empty()) {
