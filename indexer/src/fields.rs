@@ -15,7 +15,7 @@ const FIELD_BYTES: usize = 200;
 /// What a text of its own holds.
 pub const TEXT: Holds = Holds::Value(Kind::Text);
 
-/// FieldList by name.
+/// Fields by name, each of which some line has.
 #[derive(Debug, Default)]
 pub struct FieldList {
     fields: BTreeMap<Box<str>, ListedField>,
@@ -57,7 +57,10 @@ impl FieldList {
     /// A field of the lines, and what it holds there.
     pub fn add(&mut self, name: &str, holds: Holds) {
         let (time, weight) = (self.time, self.weight);
-        if let Some(field) = self.field(name).filter(|_| weight > 0) {
+        if weight == 0 {
+            return;
+        }
+        if let Some(field) = self.field(name) {
             field.lines.add(time, weight);
             field.holds[place(holds)].add(time, weight);
         }
@@ -65,7 +68,11 @@ impl FieldList {
 
     /// A field of so many other lines, with the number of those for what it holds in them.
     pub fn add_counted(&mut self, name: &str, lines: u64, holds: &[u64; Holds::ALL.len()]) {
-        if let Some(field) = self.field(name).filter(|_| lines > 0) {
+        // Names of other tenants come here too, and take no room.
+        if lines == 0 {
+            return;
+        }
+        if let Some(field) = self.field(name) {
             field.lines.lines += lines;
             for (mine, more) in field.holds.iter_mut().zip(holds) {
                 mine.lines += more;
@@ -102,9 +109,9 @@ impl FieldList {
         self.is_full
     }
 
-    /// FieldList that some line has, by name.
+    /// Fields that some line has, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &ListedField)> {
-        self.fields.iter().filter(|(_, field)| field.lines.lines > 0).map(|(name, field)| (&**name, field))
+        self.fields.iter().map(|(name, field)| (&**name, field))
     }
 }
 

@@ -8,6 +8,7 @@ use weir_query::line::{Line, Source};
 
 use crate::Error;
 use crate::bits::Bits;
+use crate::fields::FieldList;
 use crate::snapshot::{Lines, Opened};
 
 /// Lines of one source that came at once; never empty.
@@ -63,6 +64,10 @@ impl Lines for Batch {
         self.lines.len()
     }
 
+    fn is_in_memory(&self) -> bool {
+        true
+    }
+
     fn lines(&self) -> Result<Arc<Vec<Line>>, Error> {
         Ok(self.lines.clone())
     }
@@ -91,6 +96,11 @@ impl Opened for InMemory {
 
     fn take(&self, wanted: &Bits) -> Result<Vec<Line>, Error> {
         Ok(wanted.iter().filter_map(|at| self.0.get(at as usize).cloned()).collect())
+    }
+
+    fn fields(&self, of: &Bits, found: &mut FieldList) -> Result<(), Error> {
+        of.iter().filter_map(|at| self.0.get(at as usize)).for_each(|line| found.add_line(line));
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ use weir_query::Matcher;
 use weir_query::line::{Line, LineId};
 
 use crate::bits::Bits;
+use crate::fields::MAX_FIELDS;
 use crate::interval::Interval;
 use crate::schedule::{Budget, Limit};
 use crate::snapshot::{Candidate, Counted, Exact, Needs, Opened, Snapshot};
@@ -18,7 +19,7 @@ use self::fields::values;
 pub use self::fields::{fields, top_values};
 pub(crate) use self::fields::{missing, names_fields};
 
-/// Most buckets of a histogram, fields of a listing, and distinct values counted of one field.
+/// Most buckets of a histogram, distinct values counted of one field, and names of Elasticsearch's indices.
 pub const MAX_GROUPS: usize = 10_000;
 /// Most values of a field that a histogram tells apart.
 pub const MAX_VALUES: usize = 1000;
@@ -42,6 +43,9 @@ pub enum Error {
     /// The answer would have more than [`MAX_GROUPS`].
     #[error("more than {MAX_GROUPS} groups: take a longer interval or a narrower query")]
     TooManyGroups,
+    /// A listing of fields would have more than [`MAX_FIELDS`].
+    #[error("more than {MAX_FIELDS} fields: narrow the query")]
+    TooManyFields,
 }
 
 impl From<crate::Error> for Error {

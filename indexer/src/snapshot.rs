@@ -18,6 +18,8 @@ pub trait Lines: Send + Sync {
     fn max_time(&self) -> i64;
     /// Number of lines.
     fn count(&self) -> usize;
+    /// Whether nothing is read of the disk for them.
+    fn is_in_memory(&self) -> bool;
     /// The lines, decoded, in any order; an error where the disk cannot be read.
     fn lines(&self) -> Result<Arc<Vec<Line>>, crate::Error>;
     /// The same, to be decided before it is decoded.
@@ -35,12 +37,7 @@ pub trait Opened {
     /// The lines that are `wanted`, by rising place.
     fn take(&self, wanted: &Bits) -> Result<Vec<Line>, crate::Error>;
     /// Adds the fields of these lines.
-    fn fields(&self, of: &Bits, found: &mut FieldList) -> Result<(), crate::Error> {
-        for line in &self.take(of)? {
-            found.add_line(line);
-        }
-        Ok(())
-    }
+    fn fields(&self, of: &Bits, found: &mut FieldList) -> Result<(), crate::Error>;
 }
 
 /// A set of lines that a query may match; the store offers them newest first.
@@ -99,8 +96,8 @@ pub enum Needs {
     WordPrefix(String),
     /// A word of the body that is like this pattern (lowercase; see [`weir_query::Matcher`]).
     WordGlob(String),
-    /// A field's whole value, lowercase: `service`, `tenant`, `trace_id`, `span_id`, `resource.X`, `attributes.X`, or
-    /// `record` (`PARTITION-OFFSET` on the bus).
+    /// A field's whole value, lowercase: `service`, `tenant`, `trace_id`, `span_id`, `resource.X`, `scope.X`,
+    /// `attributes.X`, what a span has of its own, or `record` (`PARTITION-OFFSET` on the bus).
     Field(String, String),
     /// A severity from the first number to the last.
     Severity(u8, u8),

@@ -89,9 +89,9 @@ fn walk(name: &mut String, value: &Json, depth: usize, each: &mut impl FnMut(&st
     }
 }
 
-/// The value under a dotted name, as [`each_field`] flattens names; a key may itself have dots in it.
+/// The value under a dotted name, as [`each_field`] flattens names; a key may itself have dots in it. Null is no value.
 pub(crate) fn find<'a>(object: &'a Map<String, Json>, name: &str) -> Option<&'a Json> {
-    if let Some(value) = object.get(name) {
+    if let Some(value) = object.get(name).filter(|value| !value.is_null()) {
         return Some(value);
     }
     name.match_indices('.').find_map(|(at, _)| match object.get(&name[..at]) {

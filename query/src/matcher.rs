@@ -16,9 +16,11 @@
 //!
 //! Fields: `body`, `body.X` (a value of a body that is a JSON object; text in it is searched by words as a body is),
 //! `message` (what the body says: `message` or `msg` of such an object, else all of it), `service`, `tenant`, `severity`,
-//! `severity_text`, `trace_id`, `span_id`, `timestamp`, `resource.X`, `attributes.X`; any other name is a resource or record
-//! attribute of that name. `@timestamp`, `log.level`, `trace.id` and `span.id` are names of the same. A name with `*` in it
-//! is any field that is named so, with or without `attributes.` and `resource.`.
+//! `severity_text`, `trace_id`, `span_id`, `timestamp`, `resource.X`, `scope.X` (of the instrumentation scope: `scope.name`,
+//! which is also `scope`, `scope.version`, and its attributes), `attributes.X`; any other name is a resource or record
+//! attribute of that name. `@timestamp`, `trace.id` and `span.id` are names of the same. `log.level` is the severity or an
+//! attribute of that name, and `message` an attribute of that name too. A name with `*` in it is any field that is named so,
+//! with or without `attributes.` and `resource.`.
 //!
 //! On a line that is a span ([`Line::span`]) these names mean the span's own, and an attribute of the name is written
 //! `attributes.X`:

@@ -9,13 +9,13 @@
 //! | `service`, `tenant`, `scope` | text; `scope` is the instrumentation scope's name |
 //! | `trace_id`, `span_id`, `parent_span_id` | lowercase hexadecimal |
 //! | `name`, `kind`, `status`, `status_message`, `interface` | text; of spans |
-//! | `attributes.X`, `resource.X` | as the attribute's value; `X` is its name, or leads into maps by their keys, joined with `.` |
+//! | `attributes.X`, `resource.X`, `scope.X` | as the attribute's value; `X` is its name, or leads into maps by their keys, joined with `.` |
 //! | `attributes`, `resource` | all of them, as an object |
 //! | `events` | a span's, as a list of `{"name", "attributes"}` |
 //! | any other | the record's attribute of that name, else the resource's |
 //!
 //! What is empty is not there, but for attributes. On a log record the names that are a span's are those of attributes.
-//! In a query `scope`, `severity_number`, `events`, `attributes` and `resource` alone are names of attributes as others.
+//! In a query `severity_number`, `events`, `attributes` and `resource` alone are names of attributes as others.
 
 use serde_json::{Map, Value as Json};
 use weir_proto::otlp::common::v1::any_value::Value;

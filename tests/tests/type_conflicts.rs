@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -255,6 +256,23 @@ impl Site {
         answer["count"].as_u64().ok_or_else(|| format!("{status}: {answer}"))
     }
 
+    /// By partition of the bus, the offset of the last record that a line is of.
+    async fn read(&self) -> BTreeMap<String, i64> {
+        let body = json!({"query": "line", "limit": LINES});
+        let answer = self.client.post(format!("{}/api/v1/logs/search", self.http)).json(&body).send().await.unwrap();
+        let answer: Json = answer.json().await.unwrap();
+        let mut read = BTreeMap::new();
+        for hit in answer["hits"].as_array().unwrap() {
+            let [partition, offset, _] = hit["id"].as_str().unwrap().split('-').collect::<Vec<_>>()[..] else {
+                panic!("{hit}")
+            };
+            let last: &mut i64 = read.entry(partition.to_owned()).or_default();
+            *last = offset.parse::<i64>().unwrap().max(*last);
+        }
+        assert!(!read.is_empty(), "{answer}");
+        read
+    }
+
     /// Waits until all lines are there, then asks everything of each.
     async fn check(&self, lines: &[Line], when: &str) {
         let all = json!({"query": "line"});
@@ -305,12 +323,12 @@ async fn each_of_500_lines_is_found_by_its_text_and_by_values_whose_types_differ
     let (mut site, otlp) = Site::start(folder.path(), "1h").await;
     send(&lines, &site.client, &otlp).await;
     site.check(&lines, "in memory").await;
+    let read = site.read().await;
     site.weir.kill().unwrap();
 
     let (mut site, _) = Site::start(folder.path(), "100ms").await;
-    let sealed = until(PATIENCE, || async { (chunks(&folder.path().join("data")) > 0).then_some(()) });
-    sealed.await.unwrap();
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    let sealed = until(PATIENCE, || async { is_on_disk(folder.path(), &read)?.then_some(()) });
+    assert!(sealed.await.is_some(), "not all of {read:?} is on disk");
     site.check(&lines, "sealed").await;
     site.weir.kill().unwrap();
 
@@ -319,16 +337,11 @@ async fn each_of_500_lines_is_found_by_its_text_and_by_values_whose_types_differ
     assert!(!site.weir.stderr().contains("panicked"));
 }
 
-/// Files of sealed lines.
-fn chunks(folder: &Path) -> usize {
-    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
-    let of = |entry: std::fs::DirEntry| {
-        let path = entry.path();
-        if path.is_dir() {
-            chunks(&path)
-        } else {
-            usize::from(path.extension().is_some_and(|ending| ending == "store"))
-        }
-    };
-    entries.filter_map(Result::ok).map(of).sum()
+/// Whether the index has on disk what was read; `None` where it has nothing yet.
+fn is_on_disk(folder: &Path, read: &BTreeMap<String, i64>) -> Option<bool> {
+    let manifest = std::fs::read(folder.join("data/indexer/logs/manifest.json")).ok()?;
+    let manifest: Json = serde_json::from_slice(&manifest).ok()?;
+    Some(
+        read.iter().all(|(partition, last)| manifest["positions"][partition].as_i64().is_some_and(|next| next > *last)),
+    )
 }

@@ -40,6 +40,9 @@ impl Lines for One {
     fn count(&self) -> usize {
         1
     }
+    fn is_in_memory(&self) -> bool {
+        true
+    }
     fn lines(&self) -> Result<Arc<Vec<Line>>, crate::Error> {
         self.read.fetch_add(1, Ordering::Relaxed);
         std::thread::sleep(self.pause);

@@ -17,7 +17,7 @@ use super::pages::{self, End, Format};
 use super::params::{Params, cursor, in_path};
 use super::{Api, answer, hit::hit};
 use crate::fields::ListedField;
-use crate::schedule::{Budget, Caller, Place};
+use crate::schedule::{Budget, Caller, Limit, Place};
 use crate::search::{self, Histogram, Page, Paging, Selection};
 use crate::snapshot::{Needs, Snapshot};
 
@@ -51,6 +51,7 @@ pub(super) async fn search(State(api): State<Api>, caller: Caller, params: Param
 }
 
 /// What the query may have meant, as answers have it: `[{"message","query"}]`; no `query` where there is none to offer.
+/// Fields that no line has are named once, on the first page, and not where that would take more than a search may.
 async fn hints(
     api: &Api,
     caller: &Caller,
@@ -60,9 +61,14 @@ async fn hints(
 ) -> Result<Value, Problem> {
     let text = params.text("query").unwrap_or_default();
     let mut hints = weir_query::hints(text);
-    if let Some(query) = weir_query::parse(text).ok().filter(search::names_fields) {
-        let missing = api
-            .run(caller, place, asked.clone(), move |snapshot, asked| search::missing(snapshot, &query, &asked.budget));
+    let is_first = params.text("cursor").unwrap_or_default().is_empty();
+    if let Some(query) = weir_query::parse(text).ok().filter(|query| is_first && search::names_fields(query)) {
+        let missing = api.run(caller, place, asked.clone(), move |snapshot, asked| {
+            match search::missing(snapshot, &query, &asked.budget) {
+                Err(search::Error::Limit(limit)) if limit != Limit::Cancelled => Ok(Vec::new()),
+                done => done,
+            }
+        });
         hints.extend(missing.await?);
     }
     let shown = |hint: weir_query::Hint| {

@@ -138,7 +138,9 @@ impl From<search::Error> for Problem {
     fn from(error: search::Error) -> Self {
         match error {
             search::Error::Limit(limit) => limit.into(),
-            search::Error::TooManyGroups => Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
+            search::Error::TooManyGroups | search::Error::TooManyFields => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string())
+            }
             search::Error::Store(source) => source.into(),
         }
     }

@@ -5,11 +5,13 @@ use bytes::Bytes;
 use opentelemetry::metrics::MeterProvider;
 use serde_json::Value;
 use tower::ServiceExt;
+use weir_query::ast::{Query, Test};
 use weir_query::line::{Body, Line, LineId, Source};
+use weir_service::config::Size;
 
 use crate::head::InMemory;
 use crate::search::{Paging, Selection, page};
-use crate::snapshot::{Candidate, Lines, Needs, Opened, Snapshot};
+use crate::snapshot::{Candidate, Counted, Exact, Lines, Needs, Opened, Snapshot};
 
 struct Memory(Vec<Candidate>);
 struct Some2(Arc<Vec<Line>>);
@@ -23,6 +25,9 @@ impl Lines for Some2 {
     }
     fn count(&self) -> usize {
         self.0.len()
+    }
+    fn is_in_memory(&self) -> bool {
+        true
     }
     fn lines(&self) -> Result<Arc<Vec<Line>>, crate::Error> {
         Ok(self.0.clone())
@@ -224,6 +229,54 @@ async fn hits_say_where_they_match_and_answers_what_may_have_been_meant() {
         let (_, page) = get(&format!("/api/v1/logs/{what}?query={query}")).await;
         assert_eq!(page["hints"].as_array().unwrap().len(), hints, "{page}");
     }
+}
+
+/// A store in which the search for who has the field `usr` takes more than it may.
+struct Large(Memory);
+
+impl Snapshot for Large {
+    fn within(self: Arc<Self>, _: &crate::Budget) -> Arc<dyn Snapshot> {
+        self
+    }
+    fn candidates(&self, needs: &Needs, start: i64, end: i64) -> Result<Vec<Candidate>, crate::Error> {
+        self.0.candidates(needs, start, end)
+    }
+    fn tally(
+        &self,
+        _: Option<&Exact>,
+        needs: &Needs,
+        start: i64,
+        end: i64,
+        _: &mut dyn FnMut(&Counted) -> bool,
+    ) -> Result<Vec<Candidate>, crate::Error> {
+        let exists = Query::Field("usr".to_owned(), Test::Exists);
+        if *needs == crate::query::needs(&exists) {
+            return Err(crate::Limit::Bytes(Size(1)).into());
+        }
+        self.candidates(needs, start, end)
+    }
+    fn indexed_until(&self) -> i64 {
+        7
+    }
+}
+
+#[tokio::test]
+async fn given_fields_that_no_line_has_then_the_first_page_says_so_and_no_limit_of_that_fails_the_search() {
+    let (_, page) = get("/api/v1/logs/search?limit=4&query=line%20OR%20usr:7").await;
+    assert_eq!(page["hints"].as_array().unwrap().len(), 1, "{page}");
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let (_, page) = get(&format!("/api/v1/logs/search?limit=4&query=line%20OR%20usr:7&cursor={cursor}")).await;
+    assert_eq!((page["hits"].as_array().unwrap().len(), &page["hints"]), (4, &serde_json::json!([])), "{page}");
+
+    let large: Arc<dyn Snapshot> = Arc::new(Large(huge().0));
+    let meter = opentelemetry::metrics::noop::NoopMeterProvider::new().meter("test");
+    let searches = crate::schedule::Scheduler::new(&crate::Search::default(), &meter);
+    let routes = super::routes(Arc::new(move |_| large.clone()), super::tail::Live::new(1), searches).open();
+    let request = http::Request::get("/api/v1/logs/count?query=NOT%20usr:7").body(HttpBody::empty()).unwrap();
+    let response = routes.oneshot(request).await.unwrap();
+    let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    let answer: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((&answer["count"], &answer["hints"]), (&12.into(), &serde_json::json!([])), "{answer}");
 }
 
 #[tokio::test]

@@ -60,7 +60,8 @@ pub fn times(head: &[u8]) -> Result<Vec<i64>, Error> {
     Head::open(head)?.times()
 }
 
-/// Adds the fields of the lines that are `wanted`; `data` is opened where the head does not say all of them.
+/// Adds the fields of the lines that are `wanted`; `data` is opened for ids, and for lines of which the head does not say
+/// all fields.
 pub fn fields<'a>(
     head: &'a [u8],
     data: &dyn Fn() -> Result<&'a [u8], Error>,

@@ -16,7 +16,7 @@
 //! | `t` tenant | whose all lines are, as it is written |
 //!
 //! Fields are `tenant`, `service`, `trace_id`, `span_id`, `record` (`PARTITION-OFFSET` on the bus), those of [`OF_SPANS`],
-//! `resource.X` and `attributes.X`, with the values that [`weir_query::fields`] finds in lists and maps, and, by their names
+//! `resource.X`, `scope.X` and `attributes.X`, with the values that [`weir_query::fields`] finds in lists and maps, and, by their names
 //! alone, those of [`NAMES_ALONE`] and `body.X` (of bodies that are JSON objects). They are there as a query finds that they
 //! are ([`crate::fields`]). What all lines share is listed once; everything else with the number of lines that hold it. Queries take what is not listed for what is not there, so a
 //! change of this raises `FORMAT` in [`crate::store`].

@@ -30,9 +30,9 @@ fn counts(exact: &Exact) -> bool {
 
 fn terms_of(exact: &Exact) -> usize {
     match exact {
-        Exact::All | Exact::Source(_) | Exact::AtMost(_) => 0,
-        Exact::Lines(Needs::Severity(low, high)) => usize::from(high.saturating_sub(*low)),
-        Exact::Lines(_) => 1,
+        Exact::All => 0,
+        Exact::Lines(Needs::Severity(low, high)) => (*low..=*high).len(),
+        Exact::Source(_) | Exact::AtMost(_) | Exact::Lines(_) => 1,
         Exact::And(parts) | Exact::Or(parts) => parts.iter().map(terms_of).sum(),
         Exact::Not(part) => terms_of(part),
     }

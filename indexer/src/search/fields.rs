@@ -10,7 +10,7 @@ use super::{Error, Groups, Selection};
 use crate::fields::FieldList;
 use crate::query::{exact, needs};
 use crate::schedule::Budget;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Exact, Needs, Snapshot};
 
 /// Fields of matching lines.
 pub fn fields(snapshot: &dyn Snapshot, selection: &Selection) -> Result<FieldList, Error> {
@@ -20,7 +20,7 @@ pub fn fields(snapshot: &dyn Snapshot, selection: &Selection) -> Result<FieldLis
     let mut hold = |found: &FieldList| -> Result<(), Error> {
         budget.hold(found.bytes() - held)?;
         held = found.bytes();
-        if found.is_full() { Err(Error::TooManyGroups) } else { Ok(()) }
+        if found.is_full() { Err(Error::TooManyFields) } else { Ok(()) }
     };
     let rest = snapshot.fields(exact.as_ref(), needs, *start, *end, &mut found)?;
     hold(&found)?;
@@ -54,7 +54,8 @@ fn named(query: &Query) -> BTreeSet<&str> {
 /// Most fields of a query that are looked for.
 const MOST_LOOKED_FOR: usize = 16;
 
-/// The fields that `query` names and no line has, with what may be meant.
+/// The fields that `query` names and no line has, with what may be meant; no chunk is read for it. A field of which only a
+/// chunk's lines would say whether they have it is taken for one that is there.
 pub(crate) fn missing(snapshot: &dyn Snapshot, query: &Query, budget: &Budget) -> Result<Vec<Hint>, Error> {
     let names = named(query);
     let mut unknown = Vec::new();
@@ -66,41 +67,36 @@ pub(crate) fn missing(snapshot: &dyn Snapshot, query: &Query, budget: &Budget) -
     if unknown.is_empty() {
         return Ok(Vec::new());
     }
-    let everything = everything(&Query::All, budget)?;
-    let known = match fields(snapshot, &everything) {
-        Ok(known) => known,
-        Err(Error::TooManyGroups) => FieldList::default(),
-        Err(error) => return Err(error),
-    };
+    let mut known = FieldList::default();
+    snapshot.fields(Some(&Exact::All), &Needs::Anything, i64::MIN, i64::MAX, &mut known)?;
+    budget.hold(known.bytes())?;
     // As queries may name them.
     let short = |name| ["attributes.", "resource."].into_iter().find_map(|part| str::strip_prefix(name, part));
     let known: Vec<&str> = known.iter().map(|(name, _)| short(name).unwrap_or(name)).collect();
     Ok(unknown.into_iter().map(|name| hints::unknown_field(name, &known)).collect())
 }
 
-/// Whether any line has the field.
+/// Whether any line may have the field.
 fn is_there(snapshot: &dyn Snapshot, name: &str, budget: &Budget) -> Result<bool, Error> {
     let exists = Query::Field(name.to_owned(), Test::Exists);
-    let asked = everything(&exists, budget)?;
+    // Nothing is said of a name that no query can ask for.
+    let Ok(matcher) = Matcher::new(&exists, 0) else { return Ok(true) };
+    let (needs, exact) = (needs(&exists), exact(&exists));
+    let asked = Selection { matcher, needs, exact, start: i64::MIN, end: i64::MAX, budget: budget.clone() };
     let mut is_there = false;
     let rest = asked.tally(snapshot, |_| {
         is_there = true;
         true
     })?;
+    if is_there || !rest.iter().all(|candidate| candidate.is_in_memory()) {
+        return Ok(true);
+    }
     for candidate in rest {
-        is_there = is_there || asked.count(&candidate)? > 0;
-        if is_there {
-            break;
+        if asked.count(&candidate)? > 0 {
+            return Ok(true);
         }
     }
-    Ok(is_there)
-}
-
-fn everything(query: &Query, budget: &Budget) -> Result<Selection, Error> {
-    // What asks for nothing but that a field is there has no text that may be refused.
-    let Ok(matcher) = Matcher::new(query, 0) else { return Err(Error::TooManyGroups) };
-    let (needs, exact) = (needs(query), exact(query));
-    Ok(Selection { matcher, needs, exact, start: i64::MIN, end: i64::MAX, budget: budget.clone() })
+    Ok(false)
 }
 
 /// Most frequent values of a field, with their counts, most frequent first.
@@ -130,7 +126,7 @@ pub fn top_values(
     Ok(sorted)
 }
 
-/// Values of a field of one line, by the names that queries use.
+/// Values of a field of one line, by the names that queries use: those that a query of the name and the value finds.
 pub(super) fn values(line: &Line, name: &str) -> Vec<String> {
     let one = |text: &str| if text.is_empty() { Vec::new() } else { vec![text.to_owned()] };
     let of = |attributes, wanted: &str| {
@@ -142,16 +138,17 @@ pub(super) fn values(line: &Line, name: &str) -> Vec<String> {
         });
         found
     };
+    let either = |name: &str| [of(&line.source.resource, name), of(&line.attributes, name)].concat();
     match name {
         "body" => one(&line.body.text()),
         "service" => one(&line.source.service),
         "tenant" => one(&line.source.tenant),
         "severity" => one(weir_query::severity::shown(line)),
         "severity_text" => one(&line.severity_text),
-        "message" => match of(&line.attributes, "message") {
-            none if none.is_empty() => one(&body::message(&line.body)),
-            found => found,
-        },
+        // Both are names of attributes too.
+        "message" => [of(&line.attributes, name), one(&body::message(&line.body))].concat(),
+        "log.level" => [one(weir_query::severity::shown(line)), either(name)].concat(),
+        "scope" => of(&line.source.scope, "name"),
         "trace_id" | "trace.id" => one(&hex::encode(&line.trace_id)),
         "span_id" | "span.id" => one(&hex::encode(&line.span_id)),
         "timestamp" | "@timestamp" => one(&weir_service::time::format(line.time)),
@@ -164,10 +161,14 @@ pub(super) fn values(line: &Line, name: &str) -> Vec<String> {
             });
             found
         }
-        _ => match (name.strip_prefix("resource."), name.strip_prefix("attributes.")) {
-            (Some(name), _) => of(&line.source.resource, name),
-            (_, Some(name)) => of(&line.attributes, name),
-            _ => [of(&line.source.resource, name), of(&line.attributes, name)].concat(),
-        },
+        _ => {
+            let parts = [
+                ("resource.", &line.source.resource),
+                ("attributes.", &line.attributes),
+                ("scope.", &line.source.scope),
+            ];
+            let within = parts.into_iter().find_map(|(part, of)| Some((of, name.strip_prefix(part)?)));
+            within.map_or_else(|| either(name), |(attributes, name)| of(attributes, name))
+        }
     }
 }

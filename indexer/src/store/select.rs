@@ -196,6 +196,9 @@ type Result<T> = std::result::Result<T, Failed>;
 
 impl Selection<'_> {
     fn bounds(&self, exact: &Exact, counts: &[u16]) -> Result<Vec<Bounds>> {
+        if let Some(budget) = self.budget {
+            budget.check()?;
+        }
         let all = || counts.iter().map(|count| Bounds::between(*count, *count));
         let none = || vec![Bounds::between(0, 0); counts.len()];
         let of_docs = |docs: &Bits, bounds: fn(u16) -> Bounds| {

@@ -487,6 +487,10 @@ impl Lines for Chunk {
         self.count
     }
 
+    fn is_in_memory(&self) -> bool {
+        false
+    }
+
     fn lines(&self) -> Result<Arc<Vec<Line>>, Error> {
         let (head, data) = (self.view.document(self.head)?, self.view.document(self.data)?);
         Ok(Arc::new(chunk::decode(head.bytes()?, data.bytes()?)?))

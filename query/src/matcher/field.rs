@@ -151,8 +151,7 @@ impl FieldTest {
     /// A value of the body as an object: its text is searched as that of a body is.
     fn of_body(&self, name: &str, line: &Line) -> bool {
         let Some(object) = body::object(&line.body) else { return false };
-        // Null is no value, as in an attribute.
-        if matches!(self.test, ValueTest::Exists) && body::find(&object, name).is_some_and(|value| !value.is_null()) {
+        if matches!(self.test, ValueTest::Exists) && body::find(&object, name).is_some() {
             return true;
         }
         let mut found = false;

@@ -137,7 +137,6 @@ fn a_severity_that_is_none_is_refused_with_what_would_be_right() {
     assert!(error.to_string().contains("use trace, debug"), "{error}");
 }
 
-/// Whether a line with attributes matches.
 #[test]
 fn given_a_pattern_beside_many_then_all_together_have_a_bound_and_errors_show_its_start() {
     let of = |count: usize| vec![r"/\w{8}/"; count].join(" OR ");
@@ -154,6 +153,7 @@ fn given_words_that_may_be_moved_then_a_field_has_them_as_the_text_does() {
     assert!(!has("k:\"connection peer\"~2", &attributes) && !has("k:\"connection peer\"", &attributes));
 }
 
+/// Whether a line with attributes matches.
 fn has(query: &str, attributes: &[(&str, Value)]) -> bool {
     let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     Matcher::new(&parse(query).unwrap(), 0).unwrap().matches(&Line { attributes, ..line("x") })

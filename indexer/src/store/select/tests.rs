@@ -5,16 +5,19 @@ use prost::Message as _;
 use weir_bus::{Message, Partition};
 use weir_proto::otlp::collector::logs::v1::ExportLogsServiceRequest;
 use weir_proto::otlp::common::v1::any_value::Value;
-use weir_proto::otlp::common::v1::{ArrayValue, KeyValue, KeyValueList};
+use weir_proto::otlp::common::v1::{ArrayValue, InstrumentationScope, KeyValue, KeyValueList};
 use weir_proto::otlp::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
-use weir_proto::topic;
+use weir_proto::{attribute, topic};
 use weir_query::Matcher;
 use weir_query::ast::{Query, Test};
+use weir_query::fields::Holds;
+use weir_service::auth::Scope;
 
-use crate::fields::FieldList;
+use crate::fields::{FieldList, MAX_FIELDS};
 use crate::search::{self, Selection};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Exact, Needs, Snapshot};
 use crate::store::Store;
+use crate::store::seal::WINDOWS;
 use crate::store::tests::{DAY, NOW, any_value, open, pair, resource};
 
 /// A record of lines of one day and source: each a body, a severity and the attribute `n`, where it has one.
@@ -155,6 +158,7 @@ fn body() -> impl Strategy<Value = String> {
         Just(r#"{"message":"","a":[1,{"b":null,"c":2.5}],"o":{"x":"y","e":{}},"n":null}"#.to_owned()),
         Just(r#"{"a":true,"o":3,"msg":"said\n","Z":{"x":1}}"#.to_owned()),
         Just(r#" {"a":"t","o.x":"dotted"} "#.to_owned()),
+        Just(r#"{"a.b":null,"a":{"b":{}}}"#.to_owned()),
     ]
 }
 
@@ -189,7 +193,7 @@ proptest! {
             prop::collection::vec((prop::sample::select(vec!["a", "b", "message", "a.in", "odd\u{1}name"]), attribute()), 0..4),
         ), 1..10), 1..6),
     ) {
-        let mut plain = FieldList::default();
+        let mut lines = Vec::new();
         let records: Vec<Message> = (0..).zip(&chunks).map(|(offset, chunk)| {
             let lines = chunk.iter().zip(0_u64..).map(|((body, severity, text, traced, attributes), at)| LogRecord {
                 time_unix_nano: (NOW - DAY / 2 + offset * 1000) as u64 * 1_000_000 + at,
@@ -205,22 +209,27 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path());
         for record in &records {
-            for line in store.ingest(std::slice::from_ref(record)).batches.iter().flat_map(|batch| batch.iter()) {
-                plain.add_line(line);
-            }
+            lines.extend(store.ingest(std::slice::from_ref(record)).batches.iter().flat_map(|batch| batch.to_vec()));
             store.seal(NOW).unwrap();
         }
         let moment = store.snapshot(&crate::store::everything());
+        for text in ["", "service:asr", "plain", "NOT said", "severity:*", "attributes.a:1", "body.o:*", "message:*"] {
+            let counted = asked(text, i64::MIN, i64::MAX);
+            let mut plain = FieldList::default();
+            lines.iter().filter(|line| counted.matcher.matches(line)).for_each(|line| plain.add_line(line));
+            // Lines that are selected one by one, as those of chunks on an edge are.
+            let one_by_one = Selection { exact: None, ..counted.clone() };
+            for asked in [counted, one_by_one] {
+                let listed = search::fields(moment.as_ref(), &asked).unwrap();
+                prop_assert_eq!(shown(&listed), shown(&plain), "{}", text);
+            }
+        }
         let everything = asked("", i64::MIN, i64::MAX);
         let listed = search::fields(moment.as_ref(), &everything).unwrap();
-        prop_assert_eq!(shown(&listed), shown(&plain));
-        // Lines that are selected one by one, as those of chunks on an edge are.
-        let one_by_one = Selection { exact: None, ..everything };
-        prop_assert_eq!(shown(&search::fields(moment.as_ref(), &one_by_one).unwrap()), shown(&plain));
         for (name, lines, _) in shown(&listed) {
             let query = Query::Field(name.clone(), Test::Exists);
             let (needs, exact) = (crate::query::needs(&query), crate::query::exact(&query));
-            let asked = Selection { matcher: Matcher::new(&query, NOW).unwrap(), needs, exact, ..one_by_one.clone() };
+            let asked = Selection { matcher: Matcher::new(&query, NOW).unwrap(), needs, exact, ..everything.clone() };
             prop_assert_eq!(search::count(moment.as_ref(), &asked).unwrap(), lines, "{:?}", &name);
             let scanned = Selection { exact: None, ..asked };
             prop_assert_eq!(search::count(moment.as_ref(), &scanned).unwrap(), lines, "{:?}", &name);
@@ -249,6 +258,88 @@ fn given_json_bodies_then_values_of_their_fields_are_counted_and_a_name_that_no_
     let query = weir_query::parse("servce.name:x").unwrap();
     let found = search::missing(moment.as_ref(), &query, &everything.budget).unwrap();
     assert!(found[0].message.contains("`service.name` may be meant"), "{found:?}");
+}
+
+/// A record of one line on `NOW`'s day before, with such a resource and scope.
+fn record_of(offset: i64, of_resource: Vec<KeyValue>, scope: InstrumentationScope, line: LogRecord) -> Message {
+    let mut resource = resource("ocr");
+    resource.attributes.extend(of_resource);
+    let time_unix_nano = (NOW - DAY / 2 + offset * 1000) as u64 * 1_000_000;
+    let log_records = vec![LogRecord { time_unix_nano, ..line }];
+    let scope_logs = vec![ScopeLogs { scope: Some(scope), log_records, ..ScopeLogs::default() }];
+    let resource_logs = vec![ResourceLogs { resource: Some(resource), scope_logs, ..ResourceLogs::default() }];
+    Message { value: ExportLogsServiceRequest { resource_logs }.encode_to_vec().into(), ..of_lines(offset, "", vec![]) }
+}
+
+#[test]
+fn given_the_name_of_a_field_that_is_listed_then_its_values_are_shown_each_with_as_many_lines_as_a_query_finds() {
+    let text = |text: &str| Value::StringValue(text.to_owned());
+    let line = |body: &str, attributes: Vec<KeyValue>| LogRecord {
+        body: Some(any_value(text(body))),
+        severity_number: 9,
+        severity_text: "notice".into(),
+        trace_id: vec![7; 16],
+        span_id: vec![7; 8],
+        attributes,
+        ..LogRecord::default()
+    };
+    let map = Value::KvlistValue(KeyValueList { values: vec![pair("k", Value::DoubleValue(2.5))] });
+    let lines = [
+        line(r#"{"message":"started","user":{"id":7},"ok":true}"#, vec![pair("log.level", text("odd"))]),
+        line("stopped", vec![pair("message", text("said")), pair("m", map), pair("log.level", text("error"))]),
+        line("", vec![pair("n", Value::IntValue(3)), pair("raw", Value::BytesValue(vec![1, 171]))]),
+    ];
+    let scope = |name: &str| InstrumentationScope {
+        name: name.to_owned(),
+        version: "1.2.0".into(),
+        attributes: vec![pair("lang", text("rust"))],
+        ..InstrumentationScope::default()
+    };
+    let records = (0..).zip(["http", "http", "grpc"]).zip(lines);
+    let records: Vec<_> = records.map(|((at, name), line)| record_of(at, Vec::new(), scope(name), line)).collect();
+    let (_folder, store) = sealed(&records);
+    let moment = store.snapshot(&crate::store::everything());
+    let everything = asked("", i64::MIN, i64::MAX);
+    let listed = search::fields(moment.as_ref(), &everything).unwrap();
+    let with_values =
+        listed.iter().filter(|(_, field)| field.holds().any(|(holds, _)| matches!(holds, Holds::Value(_))));
+    let aliases = ["scope", "log.level", "trace.id", "span.id", "@timestamp", "n", "m.k"];
+    let names: Vec<&str> = with_values.map(|(name, _)| name).chain(aliases).collect();
+    for name in ["scope.lang", "scope.name", "message", "body.user.id", "attributes.m.k"] {
+        assert!(names.contains(&name), "{name}: {names:?}");
+    }
+    for name in names {
+        let values = search::top_values(moment.as_ref(), &everything, name, 10).unwrap();
+        assert!(!values.is_empty(), "{name}");
+        for (value, lines) in values {
+            let query = Query::Field(name.to_owned(), Test::Is(value.clone()));
+            let (needs, exact) = (crate::query::needs(&query), crate::query::exact(&query));
+            let asked = Selection { matcher: Matcher::new(&query, NOW).unwrap(), needs, exact, ..everything.clone() };
+            assert_eq!(search::count(moment.as_ref(), &asked).unwrap(), lines, "{name}:{value}");
+        }
+    }
+    let of = |name: &str| search::top_values(moment.as_ref(), &everything, name, 10).unwrap();
+    assert_eq!(of("scope"), [("http".to_owned(), 2), ("grpc".to_owned(), 1)]);
+    assert_eq!(of("log.level"), [("INFO".to_owned(), 3), ("error".to_owned(), 1), ("odd".to_owned(), 1)]);
+    assert_eq!(of("message"), ["said", "started", "stopped"].map(|value| (value.to_owned(), 1)));
+}
+
+#[test]
+fn given_a_tenant_with_very_many_fields_then_the_listing_of_another_has_none_of_them() {
+    let of = |offset: i64, tenant: &str, names: usize| {
+        let attributes = (0..names).map(|n| pair(&format!("{tenant}{n}"), Value::IntValue(1))).collect();
+        let tenant = pair(attribute::TENANT, Value::StringValue(tenant.into()));
+        let line = LogRecord { attributes, ..LogRecord::default() };
+        record_of(offset, vec![tenant], InstrumentationScope::default(), line)
+    };
+    let (_folder, store) = sealed(&[of(0, "many", MAX_FIELDS + 1), of(1, "few", 1)]);
+    let everything = asked("", i64::MIN, i64::MAX);
+    let few = store.snapshot(&crate::store::everything().narrow(["few"]).unwrap());
+    let listed = search::fields(few.as_ref(), &everything).unwrap();
+    assert!(listed.iter().any(|(name, _)| name == "attributes.few0"));
+    assert!(listed.iter().all(|(name, _)| !name.contains("many")) && listed.bytes() < 10_000, "{}", listed.bytes());
+    let all = search::fields(store.snapshot(&crate::store::everything()).as_ref(), &everything);
+    assert_eq!(all.unwrap_err().to_string(), "more than 10000 fields: narrow the query");
 }
 
 #[test]
@@ -286,9 +377,44 @@ fn given_a_search_whose_time_is_over_then_its_candidates_are_not_looked_for_to_t
 }
 
 #[test]
-fn given_a_long_walk_over_terms_then_the_budget_is_asked_on_the_way() {
-    let over = crate::Budget::within(Duration::ZERO);
-    let mut pace = super::Pace { budget: Some(&over), terms: 0 };
-    let steps = (0..10_000).take_while(|_| pace.step().is_ok()).count();
-    assert_eq!(steps, super::TERMS_AT_ONCE - 1);
+fn given_a_segment_of_many_terms_and_a_budget_that_is_over_then_no_walk_over_them_comes_to_its_end() {
+    let letters = || 'a'..='z';
+    let words: Vec<String> = letters()
+        .flat_map(|a| letters().map(move |b| format!("xx{a}{b}")))
+        .flat_map(|start| [format!("{start}y"), start])
+        .collect();
+    assert!(words.len() > super::TERMS_AT_ONCE);
+    let line = LogRecord {
+        body: Some(any_value(Value::StringValue(words.join(" ")))),
+        attributes: words.iter().map(|word| pair(word, Value::IntValue(1))).collect(),
+        ..LogRecord::default()
+    };
+    let (folder, store) = sealed(&[record_of(0, Vec::new(), InstrumentationScope::default(), line)]);
+    drop(store);
+    let of_index = |entry: std::fs::DirEntry| Some(entry.path()).filter(|path| path.join("meta.json").exists());
+    let path =
+        std::fs::read_dir(folder.path().join(WINDOWS)).unwrap().find_map(|entry| of_index(entry.unwrap())).unwrap();
+    let index = tantivy::Index::open_in_dir(path).unwrap();
+    let field = index.schema().get_field("terms").unwrap();
+    let searcher = index.reader().unwrap().searcher();
+    let segment = searcher.segment_reader(0);
+    let (docs, counts) = (crate::bits::Bits::all(segment.max_doc()), vec![1; segment.max_doc() as usize]);
+    let one = || Exact::Lines(Needs::Word("xxab".into()));
+    let end = |budget: &crate::Budget| {
+        let budget = Some(budget);
+        let select = |needs: Needs| super::select(Scope::All, &needs, segment, field, budget).map(drop);
+        [
+            select(Needs::WordPrefix("xx".into())),
+            select(Needs::WordGlob("*xx*".into())),
+            select(Needs::Any(words.iter().cloned().map(Needs::Word).collect())),
+            super::bounds(&Exact::And(vec![one(), one()]), &counts, segment, field, budget).map(drop),
+            super::fields(&docs, &counts, segment, field, budget, &mut FieldList::default()).map(drop),
+        ]
+    };
+    for (at, ended) in end(&crate::Budget::within(Duration::ZERO)).into_iter().enumerate() {
+        assert!(matches!(ended, Err(super::Failed::Limit(crate::Limit::Time(_)))), "{at}: {ended:?}");
+    }
+    for (at, ended) in end(&crate::Budget::within(Duration::from_mins(1))).into_iter().enumerate() {
+        assert!(ended.is_ok(), "{at}: {ended:?}");
+    }
 }
