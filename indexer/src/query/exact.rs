@@ -142,7 +142,13 @@ mod tests {
         ] {
             assert!(exact(&weir_query::parse(text).unwrap()).is_some(), "{text}");
         }
-        let many: Vec<String> = (0..100).map(|n| format!("w{n}")).collect();
-        assert_eq!(exact(&weir_query::parse(&many.join(" OR ")).unwrap()), None);
+        for one in ["attributes.k:v", "service:s", "resource.k:v"] {
+            let any =
+                |count: usize| (0..count).map(|n| format!("{one}{}", "x".repeat(n))).collect::<Vec<_>>().join(" OR ");
+            assert!(exact(&weir_query::parse(&any(MOST_TERMS)).unwrap()).is_some(), "{one}");
+            assert_eq!(exact(&weir_query::parse(&any(MOST_TERMS + 1)).unwrap()), None, "{one}");
+        }
+        let levels = ["severity:*"; 3].join(" OR ");
+        assert_eq!(exact(&weir_query::parse(&levels).unwrap()), None, "72 severities");
     }
 }
