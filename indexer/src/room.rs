@@ -93,7 +93,9 @@ impl Indexer {
             }
         };
         let stop = || shutdown.clone();
-        let (logs, spans, metrics, ()) = tokio::join!(logs.run(stop()), spans.run(stop()), metrics.run(stop()), retain);
+        // Each is large, and all of them would lie in one future.
+        let run = |reader: Reader| Box::pin(reader.run(stop()));
+        let (logs, spans, metrics, ()) = tokio::join!(run(logs), run(spans), run(metrics), retain);
         logs.and(spans).and(metrics)
     }
 }

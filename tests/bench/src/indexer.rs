@@ -137,7 +137,7 @@ fn by_hour(moment: &dyn Snapshot, asked: &Selection) -> anyhow::Result<u64> {
 
 /// Number of generated lines that hold a word of two Chinese characters.
 pub(crate) fn count_chinese(smoke: bool) -> anyhow::Result<Ready> {
-    over(Corpus::generated(smoke)?, smoke, |_, _| "超时".to_owned(), counted)
+    over(&Corpus::generated(smoke)?, smoke, |_, _| "超时".to_owned(), counted)
 }
 
 /// Newest hundred lines with a part of a word.
@@ -192,13 +192,13 @@ fn query(smoke: bool, text: fn(&Corpus, &Line) -> String, answer: Answer) -> any
         Err(error) if error.is::<Skipped>() => Corpus::generated(smoke)?,
         corpus => corpus?,
     };
-    over(corpus, smoke, text, answer)
+    over(&corpus, smoke, text, answer)
 }
 
-fn over(corpus: Corpus, smoke: bool, text: fn(&Corpus, &Line) -> String, answer: Answer) -> anyhow::Result<Ready> {
+fn over(corpus: &Corpus, smoke: bool, text: fn(&Corpus, &Line) -> String, answer: Answer) -> anyhow::Result<Ready> {
     let folder = tempfile::tempdir()?;
     let store = Store::open(folder.path().join("logs"), Signal::Logs, DAY, DAY)?;
-    fill(&store, &corpus)?;
+    fill(&store, corpus)?;
     let queries = if smoke { 3 } else { 100 };
     let moment = store.snapshot(&all()?);
     let everything = ask("", i64::MIN, i64::MAX)?;
@@ -206,15 +206,15 @@ fn over(corpus: Corpus, smoke: bool, text: fn(&Corpus, &Line) -> String, answer:
     let lines = search::page(moment.as_ref(), &everything, &some, &|_| true)?.lines;
     anyhow::ensure!(!lines.is_empty(), "nothing to ask for");
     let step = (lines.len() / queries).max(1);
-    let texts: Vec<String> = lines.iter().step_by(step).take(queries).map(|line| text(&corpus, line)).collect();
+    let texts: Vec<String> = lines.iter().step_by(step).take(queries).map(|line| text(corpus, line)).collect();
     // What is measured is a warm answer.
     for text in texts.iter().take(5) {
         answer(moment.as_ref(), &ask(text, i64::MIN, i64::MAX)?)?;
     }
+    let of_corpus = serde_json::json!({"corpus": corpus.name, "lines": corpus.lines, "replays": corpus.replays});
     Ok(Box::new(move || {
         let _folder = folder;
         let mut work = timed(moment.as_ref(), &texts, answer)?;
-        let of_corpus = serde_json::json!({"corpus": corpus.name, "lines": corpus.lines, "replays": corpus.replays});
         work.more.extend(of_corpus.as_object().cloned().unwrap_or_default());
         Ok(work)
     }))

@@ -82,5 +82,5 @@ pub(crate) fn trace(smoke: bool) -> anyhow::Result<Ready> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
