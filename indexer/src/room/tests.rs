@@ -35,6 +35,19 @@ fn record(body: &str) -> Record {
     Record { topic: topic::LOGS.into(), value: request.encode_to_vec().into(), ..Record::default() }
 }
 
+async fn send(bus: &Bus, body: &str) {
+    let producer = bus.producer().unwrap();
+    producer.send(Record { partition: Some(0), ..record(body) }).await.unwrap().await.unwrap();
+}
+
+type Running = tokio::task::JoinHandle<Result<(), Error>>;
+
+async fn start(context: &Context, bus: &Bus) -> (Handle, CancellationToken, Running) {
+    let room = Indexer::open(Options::default(), context.clone(), bus.clone()).await.unwrap();
+    let (handle, stop) = (room.handle(), CancellationToken::new());
+    (handle, stop.clone(), tokio::spawn(room.run(stop)))
+}
+
 fn bodies(handle: &Handle) -> Vec<String> {
     let candidates =
         handle.logs().snapshot(&crate::store::everything()).candidates(&Needs::Anything, i64::MIN, i64::MAX).unwrap();
@@ -115,15 +128,8 @@ async fn a_topic_that_was_made_anew_is_read_from_its_start() {
     let folder = tempfile::tempdir().unwrap();
     let context = context(folder.path());
     let bus = Bus::open(&weir_bus::Options::default(), folder.path()).await.unwrap();
-    let send = async |body: &str| {
-        let producer = bus.producer().unwrap();
-        producer.send(Record { partition: Some(0), ..record(body) }).await.unwrap().await.unwrap();
-    };
-    let start = async || {
-        let room = Indexer::open(Options::default(), context.clone(), bus.clone()).await.unwrap();
-        let (handle, stop) = (room.handle(), CancellationToken::new());
-        (handle, stop.clone(), tokio::spawn(room.run(stop)))
-    };
+    let send = async |body: &str| send(&bus, body).await;
+    let start = async || start(&context, &bus).await;
     bus.ensure_topics(&[bus.topic_spec(topic::LOGS)]).await.unwrap();
     send("one").await;
     send("two").await;
@@ -173,15 +179,8 @@ async fn given_a_topic_that_is_made_anew_while_it_is_read_then_it_is_read_from_i
     let folder = tempfile::tempdir().unwrap();
     let context = context(folder.path());
     let bus = Bus::open(&weir_bus::Options::default(), folder.path()).await.unwrap();
-    let send = async |body: &str| {
-        let producer = bus.producer().unwrap();
-        producer.send(Record { partition: Some(0), ..record(body) }).await.unwrap().await.unwrap();
-    };
-    let start = async || {
-        let room = Indexer::open(Options::default(), context.clone(), bus.clone()).await.unwrap();
-        let (handle, stop) = (room.handle(), CancellationToken::new());
-        (handle, stop.clone(), tokio::spawn(room.run(stop)))
-    };
+    let send = async |body: &str| send(&bus, body).await;
+    let start = async || start(&context, &bus).await;
     bus.ensure_topics(&[bus.topic_spec(topic::LOGS)]).await.unwrap();
     send("one").await;
     send("two").await;
@@ -212,16 +211,9 @@ async fn given_records_that_the_bus_dropped_before_they_were_read_then_they_are_
     let options = weir_bus::Options { retention, partitions: 1, ..Default::default() };
     let bus = Bus::open(&options, folder.path()).await.unwrap();
     bus.ensure_topics(&[bus.topic_spec(topic::LOGS)]).await.unwrap();
-    let send = async |body: &str| {
-        let producer = bus.producer().unwrap();
-        producer.send(Record { partition: Some(0), ..record(body) }).await.unwrap().await.unwrap();
-    };
+    let send = async |body: &str| send(&bus, body).await;
     send("one").await;
-    let start = async || {
-        let room = Indexer::open(Options::default(), context.clone(), bus.clone()).await.unwrap();
-        let (handle, stop) = (room.handle(), CancellationToken::new());
-        (handle, stop.clone(), tokio::spawn(room.run(stop)))
-    };
+    let start = async || start(&context, &bus).await;
     let (handle, stop, running) = start().await;
     until(&handle, 1).await;
     stop.cancel();
