@@ -14,7 +14,7 @@ fuzz_target!(|text: &str| {
     let _ = (needs(&query), exact(&query));
     let Ok(matcher) = Matcher::new(&query, 1_800_000_000_000_000_000) else { return };
     let source =
-        Source { tenant: "acme".to_owned(), service: "ocr".to_owned(), resource: Vec::new(), scope: String::new() };
+        Source { tenant: "acme".to_owned(), service: "ocr".to_owned(), resource: Vec::new(), scope: Vec::new() };
     let record = Line {
         id: LineId { partition: 0, offset: 1, index: 2 },
         time: 1_800_000_000_000_000_000,
