@@ -1,9 +1,9 @@
 //! The room: reads fixed partitions of the bus into the stores, and serves the search API.
 //!
 //! **Delivery.** A position is the offset of the next record, and is committed by the store itself, with the chunks that
-//! lie before it ([`crate::store`]); the bus is told of it for its tools alone. After a crash the records behind the last seal are read
-//! again, and are the same lines. A record that cannot be read is on [`topic::DEAD_LETTERS`], durably, before the
-//! position passes it. While the disk refuses a seal, reading stops when the head is full: nothing is dropped.
+//! lie before it ([`crate::store`]); the bus is told of it for its tools alone. After a crash the records behind the last
+//! seal are read again, and are the same lines. A record that cannot be read is on [`topic::DEAD_LETTERS`], durably,
+//! before the position passes it. While the disk refuses a seal, reading stops when the head is full: nothing is dropped.
 
 mod progress;
 mod reader;

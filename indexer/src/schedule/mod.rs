@@ -259,6 +259,9 @@ impl From<Limit> for Problem {
 
 impl From<crate::Error> for Problem {
     fn from(error: crate::Error) -> Self {
+        if let crate::Error::Limit(limit) = error {
+            return limit.into();
+        }
         tracing::error!(error = %whole(&error), "the index cannot be read");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the index cannot be read")
     }

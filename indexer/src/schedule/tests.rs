@@ -108,3 +108,10 @@ fn given_as_many_requests_as_there_are_places_then_more_are_told_to_come_back_an
     drop((mine, others));
     assert!(searches.place(&caller(1)).is_ok() && searches.0.state.lock().places.is_empty());
 }
+
+#[test]
+fn given_a_limit_that_was_met_within_the_index_then_the_answer_says_so() {
+    let [found, told] = [Problem::from(crate::Error::Limit(Limit::Cancelled)), Problem::from(Limit::Cancelled)];
+    assert_eq!((found.status, found.detail), (told.status, told.detail));
+    assert_eq!(Problem::from(crate::Error::Chunk("torn")).status, 500);
+}
