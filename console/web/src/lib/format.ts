@@ -1,0 +1,47 @@
+//! Numbers as text, with units that fit.
+import { lang } from "./words";
+
+/** `12,345` */
+export function count(value: number): string {
+  return value.toLocaleString(lang.value);
+}
+
+/** `12.3k`, `1.2M`: at most four characters and a letter. */
+export function short(value: number): string {
+  if (!Number.isFinite(value)) return "–";
+  const size = Math.abs(value);
+  if (size !== 0 && size < 0.01) return value.toExponential(0);
+  const units: [number, string][] = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
+  const [unit, letter] = units.find(([unit]) => size >= unit) ?? [1, ""];
+  const scaled = value / unit;
+  const digits = Math.abs(scaled) >= 100 || Number.isInteger(scaled) ? 0 : Math.abs(scaled) >= 10 ? 1 : 2;
+  return `${Number(scaled.toFixed(digits))}${letter}`;
+}
+
+/** Bytes: `12.3 MB`. */
+export function bytes(value: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB", "PB"];
+  let at = 0;
+  while (Math.abs(value) >= 1000 && at < units.length - 1) {
+    value /= 1000;
+    at += 1;
+  }
+  return `${Number(value.toFixed(value >= 100 || at === 0 ? 0 : 1))} ${units[at]}`;
+}
+
+/** A duration in milliseconds: `850 µs`, `12.3 ms`, `1.5 s`, `2 min 5 s`, `3 h 2 min`. */
+export function ms(value: number): string {
+  if (!Number.isFinite(value)) return "–";
+  if (value === 0) return "0 ms";
+  if (value < 1) return `${Number((value * 1e3).toFixed(value < 0.1 ? 1 : 0))} µs`;
+  if (value < 1e3) return `${Number(value.toFixed(value < 100 ? 1 : 0))} ms`;
+  if (value < 6e4) return `${Number((value / 1e3).toFixed(2))} s`;
+  const [hour, minute, second] = [Math.floor(value / 36e5), Math.floor(value / 6e4) % 60, Math.round(value / 1e3) % 60];
+  if (value >= 864e5) return `${Math.floor(value / 864e5)} d ${hour % 24} h`;
+  return hour ? `${hour} h ${minute} min` : `${minute} min ${second} s`;
+}
+
+/** A ratio as percent: `12.5%`. */
+export function percent(value: number, digits = 1): string {
+  return Number.isFinite(value) ? `${Number((value * 100).toFixed(digits))}%` : "–";
+}

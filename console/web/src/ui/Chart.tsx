@@ -1,0 +1,272 @@
+//! Charts of values over time, drawn by uPlot on a canvas.
+import { useEffect, useRef } from "preact/hooks";
+import uPlot from "uplot";
+import { short } from "../lib/format";
+import { color, theme } from "../lib/theme";
+import { zoom } from "../lib/time";
+
+export interface Series {
+  label: string;
+  /** Name of a colour of the theme: `s1`, `sev-error`. */
+  color: string;
+  /** One for each time; null where there is none. */
+  values: (number | null)[];
+}
+
+/** A horizontal line, as the threshold of an alert. */
+export interface Threshold {
+  label: string;
+  value: number;
+  color?: string;
+}
+
+/** A vertical line, as an event. */
+export interface Mark {
+  /** Unix seconds. */
+  at: number;
+  label: string;
+  color?: string;
+}
+
+export interface ChartProps {
+  label: string;
+  /** Unix seconds, ascending. */
+  times: number[];
+  series: Series[];
+  /** Bars stand on each other; lines do not, unless `stacked`; points are single. */
+  kind?: "line" | "bars" | "points";
+  stacked?: boolean;
+  height?: number;
+  /** Of values, on the axis and in the legend. */
+  unit?: (value: number) => string;
+  /** The whole stretch shown, in unix seconds, also where no values are. */
+  from?: number;
+  to?: number;
+  least?: number;
+  most?: number;
+  log?: boolean;
+  thresholds?: Threshold[];
+  marks?: Mark[];
+  /** Charts with the same name show the cursor at the same time. */
+  sync?: string;
+  legend?: boolean;
+  /** A drag shows that stretch; without it, the page's time changes. */
+  onZoom?: (from: number, to: number) => void;
+  onClick?: (index: number, series: number) => void;
+}
+
+/** Sums from below, so that each series stands on those before it. */
+export function stack(series: Series[]): (number | null)[][] {
+  const sums: number[] = [];
+  return series.map(({ values }) => values.map((value, at) => (sums[at] = (sums[at] ?? 0) + (value ?? 0))));
+}
+
+export function Chart(props: ChartProps) {
+  const place = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const latest = useRef(props);
+  latest.current = props;
+  const { times, series, kind = "line", height = 160, stacked = kind === "bars" } = props;
+  const look = [theme.value, kind, height, stacked, props.sync, props.log, series.map((one) => [one.label, one.color])];
+  useEffect(() => {
+    if (!place.current) return;
+    const made = new uPlot(options(latest, place.current.clientWidth || 600), data(latest.current), place.current);
+    plot.current = made;
+    const resized = new ResizeObserver(([entry]) => {
+      const width = Math.floor(entry?.contentRect.width ?? 0);
+      if (width && width !== made.width) made.setSize({ width, height });
+    });
+    resized.observe(place.current);
+    return () => {
+      resized.disconnect();
+      made.destroy();
+      plot.current = null;
+    };
+  }, [JSON.stringify(look)]);
+  useEffect(() => {
+    plot.current?.setData(data(latest.current));
+  }, [times, series, props.from, props.to, props.thresholds, props.marks]);
+  return (
+    <figure class="chart" aria-label={props.label}>
+      <div ref={place} class="chart-canvas" style={{ height: `${height}px` }} />
+      {props.legend !== false && series.length > 1 && (
+        <figcaption class="legend">
+          {series.map((one) => (
+            <span key={one.label} class="legend-item" title={one.label}>
+              <i class="swatch" style={{ background: `var(--${one.color})` }} />
+              {one.label}
+            </span>
+          ))}
+        </figcaption>
+      )}
+    </figure>
+  );
+}
+
+function isStacked({ kind = "line", stacked = kind === "bars" }: ChartProps): boolean {
+  return stacked;
+}
+
+/** uPlot draws the last series on top: stacks come from the highest down. */
+function data(props: ChartProps): uPlot.AlignedData {
+  const values = isStacked(props) ? stack(props.series).reverse() : props.series.map((one) => one.values);
+  return [props.times, ...values];
+}
+
+function options(latest: { current: ChartProps }, width: number): uPlot.Options {
+  const props = latest.current;
+  const { kind = "line", height = 160, unit = short } = props;
+  const ordered = isStacked(props) ? [...props.series].reverse() : props.series;
+  const [ink, faint, grid] = [color("ink-2"), color("ink-3"), color("line")];
+  const bars = uPlot.paths.bars?.({ size: [0.9, 64], align: 1 });
+  const drawn = (one: Series): uPlot.Series => {
+    const shade = color(one.color);
+    if (kind === "points") return { label: one.label, stroke: shade, paths: () => null, points: { show: true, size: 6, fill: shade } };
+    if (kind === "bars") return { label: one.label, fill: shade, width: 0, paths: bars, points: { show: false } };
+    const fill = isStacked(props) ? shade : undefined;
+    return { label: one.label, stroke: shade, width: 1.5, fill, points: { show: false }, spanGaps: false };
+  };
+  const font = "11px system-ui, sans-serif";
+  const axis = { stroke: faint, font, grid: { stroke: grid, width: 1 }, ticks: { show: false } };
+  const most = (low: number, high: number): uPlot.Range.MinMax => {
+    const { least, most, thresholds = [], log } = latest.current;
+    const values = thresholds.map((one) => one.value);
+    if (log) return [low > 0 ? low / 1.5 : 0.1, Math.max(high, ...values, 1) * 1.5];
+    const bottom = least ?? Math.min(0, low);
+    const top = most ?? Math.max(high, ...values) * 1.08;
+    return [bottom, top > bottom ? top : bottom + 1];
+  };
+  return {
+    width,
+    height,
+    padding: [8, 8, 0, 0],
+    legend: { show: false },
+    cursor: {
+      drag: { x: true, y: false, setScale: false },
+      ...(props.sync ? { sync: { key: props.sync } } : {}),
+      points: kind === "line" ? {} : { show: false },
+    },
+    scales: {
+      x: {
+        time: true,
+        range: (_, low, high) => [latest.current.from ?? low, latest.current.to ?? high],
+      },
+      y: { ...(props.log ? { distr: 3 } : {}), range: (_, low, high) => most(low ?? 0, high ?? 1) },
+    },
+    axes: [
+      { ...axis, grid: { show: false }, size: 24, values: (_, splits, __, ___, step) => splits.map((at) => tickText(at, step)) },
+      { ...axis, size: 52, values: (_, splits) => splits.map((value) => (value === null ? "" : unit(value))) },
+    ],
+    series: [{}, ...ordered.map(drawn)],
+    hooks: {
+      setSelect: [
+        (plot) => {
+          if (plot.select.width < 4) return;
+          const [from, to] = [plot.posToVal(plot.select.left, "x"), plot.posToVal(plot.select.left + plot.select.width, "x")];
+          plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+          const then = latest.current.onZoom ?? ((from, to) => zoom(from * 1e3, to * 1e3));
+          then(from, to);
+        },
+      ],
+      draw: [(plot) => overlays(plot, latest.current, ink)],
+      ready: [
+        (plot) => {
+          tooltip(plot, latest);
+          plot.over.addEventListener("click", () => {
+            const { idx } = plot.cursor;
+            if (idx !== null && idx !== undefined) latest.current.onClick?.(idx, nearest(plot, idx));
+          });
+        },
+      ],
+    },
+  };
+}
+
+/** The series whose value at `index` is nearest to the cursor. */
+function nearest(plot: uPlot, index: number): number {
+  const top = plot.cursor.top ?? 0;
+  const distance = (at: number) => Math.abs(plot.valToPos(plot.data[at]?.[index] ?? Number.NaN, "y") - top);
+  let best = 1;
+  for (let at = 2; at < plot.data.length; at += 1) if (!(distance(at) >= distance(best))) best = at;
+  return best - 1;
+}
+
+function tickText(at: number, step: number): string {
+  const time = new Date(at * 1e3);
+  const two = (value: number) => String(value).padStart(2, "0");
+  if (step >= 86400) return `${two(time.getMonth() + 1)}-${two(time.getDate())}`;
+  const minute = `${two(time.getHours())}:${two(time.getMinutes())}`;
+  if (step < 60) return `${minute}:${two(time.getSeconds())}`;
+  return minute === "00:00" ? `${two(time.getMonth() + 1)}-${two(time.getDate())}` : minute;
+}
+
+function overlays(plot: uPlot, { thresholds = [], marks = [] }: ChartProps, ink: string) {
+  const { ctx, bbox } = plot;
+  ctx.save();
+  ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+  for (const { value, label, color: name = "bad" } of thresholds) {
+    const y = plot.valToPos(value, "y", true);
+    if (y < bbox.top || y > bbox.top + bbox.height) continue;
+    ctx.strokeStyle = ctx.fillStyle = color(name);
+    ctx.setLineDash([6, 4]);
+    ctx.beginPath();
+    ctx.moveTo(bbox.left, y);
+    ctx.lineTo(bbox.left + bbox.width, y);
+    ctx.stroke();
+    ctx.textAlign = "right";
+    ctx.fillText(label, bbox.left + bbox.width - 4, y - 4);
+  }
+  ctx.setLineDash([]);
+  for (const { at, label, color: name } of marks) {
+    const x = plot.valToPos(at, "x", true);
+    if (x < bbox.left || x > bbox.left + bbox.width) continue;
+    ctx.strokeStyle = ctx.fillStyle = name ? color(name) : ink;
+    ctx.beginPath();
+    ctx.moveTo(x, bbox.top);
+    ctx.lineTo(x, bbox.top + bbox.height);
+    ctx.stroke();
+    ctx.textAlign = "left";
+    ctx.fillText(label, x + 4, bbox.top + 12 * devicePixelRatio);
+  }
+  ctx.restore();
+}
+
+/** A box beside the cursor with the time and the values there. */
+function tooltip(plot: uPlot, latest: { current: ChartProps }) {
+  const box = document.createElement("div");
+  box.className = "chart-tip";
+  box.hidden = true;
+  plot.over.append(box);
+  const show = () => {
+    const { series, times, unit = short } = latest.current;
+    const at = plot.cursor.idx;
+    const time = at === null || at === undefined ? undefined : times[at];
+    if (at === null || at === undefined || time === undefined || (plot.cursor.left ?? -1) < 0) {
+      box.hidden = true;
+      return;
+    }
+    const line = (text: string, name?: string) => {
+      const row = document.createElement("div");
+      if (name) {
+        const swatch = document.createElement("i");
+        swatch.className = "swatch";
+        swatch.style.background = `var(--${name})`;
+        row.append(swatch);
+      }
+      row.append(text);
+      return row;
+    };
+    const shown = series.filter((one) => one.values[at] !== null && one.values[at] !== undefined).slice(0, 12);
+    const rows = shown.map((one) => line(`${one.label}: ${unit(one.values[at] ?? 0)}`, one.color));
+    box.replaceChildren(line(new Date(time * 1e3).toLocaleString()), ...rows);
+    box.hidden = false;
+    const left = plot.cursor.left ?? 0;
+    const isRight = left > plot.over.clientWidth / 2;
+    box.style.left = isRight ? "" : `${left + 12}px`;
+    box.style.right = isRight ? `${plot.over.clientWidth - left + 12}px` : "";
+  };
+  plot.over.addEventListener("mousemove", () => requestAnimationFrame(show));
+  plot.over.addEventListener("mouseleave", () => {
+    box.hidden = true;
+  });
+}

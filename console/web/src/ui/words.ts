@@ -1,0 +1,16 @@
+import { words } from "../lib/words";
+
+export const w = words({
+  loading: ["Loading…", "加载中…"],
+  nothing: ["Nothing here", "暂无内容"],
+  failed: ["This could not be loaded", "加载失败"],
+  unreachable: ["weir cannot be reached", "无法连接 weir"],
+  busy: ["weir is busy", "weir 正忙"],
+  forbidden: ["Not allowed for this sign-in", "当前登录无此权限"],
+  retry: ["Try again", "重试"],
+  close: ["Close", "关闭"],
+  copy: ["Copy", "复制"],
+  copied: ["Copied", "已复制"],
+  more: ["Show all {n}", "显示全部 {n}"],
+  sort: ["Sort by {column}", "按{column}排序"],
+});
