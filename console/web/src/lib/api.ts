@@ -87,14 +87,18 @@ export async function failed(answer: Response): Promise<ApiError> {
   return new ApiError({ ...told, status, title: told.title ?? answer.statusText, detail });
 }
 
-export function get<T, P extends With<"get"> = With<"get">>(path: P, args: Arguments<P>, signal?: AbortSignal): Promise<T> {
-  return request("GET", address(path, args), { signal });
+/** Parameters of any route with this method: TypeScript infers no path beside a type that is written down. */
+type Some<M extends Method> = { [P in With<M>]: Arguments<P, M> }[With<M>];
+
+/** The answer is of type `T`, as lib/types says. */
+export function get<T>(path: With<"get">, args: Some<"get">, signal?: AbortSignal): Promise<T> {
+  return request("GET", address(path, args as Arguments<With<"get">>), { signal });
 }
 
-export function post<T, P extends With<"post"> = With<"post">>(path: P, args: Arguments<P, "post">, options?: Options): Promise<T> {
-  return request("POST", address<P, "post">(path, args), options);
+export function post<T>(path: With<"post">, args: Some<"post">, options?: Options): Promise<T> {
+  return request("POST", address<With<"post">, "post">(path, args as Arguments<With<"post">, "post">), options);
 }
 
-export function del<P extends With<"delete">>(path: P, args: Arguments<P, "delete">): Promise<void> {
-  return request("DELETE", address<P, "delete">(path, args));
+export function del(path: With<"delete">, args: Some<"delete">): Promise<void> {
+  return request("DELETE", address<With<"delete">, "delete">(path, args as Arguments<With<"delete">, "delete">));
 }
