@@ -1,20 +1,8 @@
 //! The pages: where each is, and what loads it.
 import type { FunctionComponent } from "preact";
-import { words, type Text } from "../lib/words";
+import type { Text } from "../lib/words";
 import type { IconName } from "../ui/icons";
-
-const w = words({
-  home: ["Overview", "总览"],
-  logs: ["Logs", "日志"],
-  traces: ["Traces", "链路"],
-  interfaces: ["Interfaces", "接口"],
-  alerts: ["Alerts", "告警"],
-  gpus: ["Nodes and GPUs", "节点与 GPU"],
-  usage: ["Usage", "用量"],
-  data: ["Data", "数据回流"],
-  scaling: ["Autoscaling", "自动伸缩"],
-  status: ["Status", "运行状态"],
-});
+import { titles as w } from "./words";
 
 export interface Page {
   path: string;

@@ -49,3 +49,16 @@ export const w = words({
   days: ["{n} d", " {n} 天"],
   version: ["Version {v}", "版本 {v}"],
 });
+
+export const titles = words({
+  home: ["Overview", "总览"],
+  logs: ["Logs", "日志"],
+  traces: ["Traces", "链路"],
+  interfaces: ["Interfaces", "接口"],
+  alerts: ["Alerts", "告警"],
+  gpus: ["Nodes and GPUs", "节点与 GPU"],
+  usage: ["Usage", "用量"],
+  data: ["Data", "数据回流"],
+  scaling: ["Autoscaling", "自动伸缩"],
+  status: ["Status", "运行状态"],
+});

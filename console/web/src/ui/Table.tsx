@@ -3,15 +3,8 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { useKey } from "../lib/keys";
 import { go, param, set } from "../lib/url";
-import { words } from "../lib/words";
 import { useVirtual } from "./Virtual";
 import { w } from "./words";
-
-const k = words({
-  next: ["Next row", "下一行"],
-  previous: ["Previous row", "上一行"],
-  open: ["Open the row", "打开该行"],
-});
 
 export interface Column<R> {
   key: string;
@@ -66,9 +59,9 @@ export function Table<R>(props: TableProps<R>) {
   const [at, setAt] = useState(-1);
   const step = (by: number) => setAt((now) => Math.max(0, Math.min(sorted.length - 1, now + by)));
   if (href) {
-    useKey("j", k.next, () => step(1));
-    useKey("k", k.previous, () => step(-1));
-    useKey("Enter", k.open, () => {
+    useKey("j", w.next_row, () => step(1));
+    useKey("k", w.previous_row, () => step(-1));
+    useKey("Enter", w.open_row, () => {
       const row = sorted[at];
       if (row) go(href(row));
     });

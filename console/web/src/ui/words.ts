@@ -13,4 +13,7 @@ export const w = words({
   copied: ["Copied", "已复制"],
   more: ["Show all {n}", "显示全部 {n}"],
   sort: ["Sort by {column}", "按{column}排序"],
+  next_row: ["Next row", "下一行"],
+  previous_row: ["Previous row", "上一行"],
+  open_row: ["Open the row", "打开该行"],
 });
