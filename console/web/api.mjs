@@ -1,10 +1,11 @@
 // Writes src/lib/schema.d.ts, the types of the API, from openapi.json, which is what weir answers at
 // /api/v1/openapi.json as far as the page asks it. With an address, takes openapi.json from there first:
 //   node api.mjs http://127.0.0.1:7400
+// With --check behind it, only compares the two.
 import { readFile, writeFile } from "node:fs/promises";
 import openapiTS, { astToString } from "openapi-typescript";
 
-const [address] = process.argv.slice(2);
+const [address, check] = process.argv.slice(2);
 if (address) {
   const answer = await fetch(new URL("/api/v1/openapi.json", address));
   if (!answer.ok) throw new Error(`${address}: ${answer.status}`);
@@ -19,7 +20,14 @@ if (address) {
     return ` ${JSON.stringify(path)}: {\n${operations.join(",\n")}\n }`;
   });
   const info = JSON.stringify({ title: "weir", version: "1" });
-  await writeFile("openapi.json", `{"openapi": "3.1.0", "info": ${info}, "paths": {\n${lines.join(",\n")}\n}}\n`);
+  const text = `{"openapi": "3.1.0", "info": ${info}, "paths": {\n${lines.join(",\n")}\n}}\n`;
+  if (check) {
+    const known = (await readFile("openapi.json", "utf8")).split("\n");
+    const other = text.split("\n").find((line, at) => line !== known[at]);
+    if (other !== undefined) throw new Error(`openapi.json is not what weir serves: run npm run api -- ADDRESS\n${other}`);
+    process.exit(0);
+  }
+  await writeFile("openapi.json", text);
 }
 const ast = await openapiTS(JSON.parse(await readFile("openapi.json", "utf8")));
 await writeFile("src/lib/schema.d.ts", astToString(ast));

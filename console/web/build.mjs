@@ -1,12 +1,12 @@
-// Builds src/ into dist/, which the weir binary embeds. With --serve: rebuilds at every change and serves the page on
+// Builds src/ into dist/, which the weir binary embeds, or into the folder that OUT names. With --serve: rebuilds at every change and serves the page on
 // 127.0.0.1:7499, with everything else asked of the weir that WEIR_URL names (127.0.0.1:7400).
 import { createServer, request } from "node:http";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
-import { extname, join } from "node:path";
+import { basename, extname, join } from "node:path";
 import { context } from "esbuild";
 
 const serves = process.argv.includes("--serve");
-const dist = new URL("dist/", import.meta.url).pathname;
+const dist = process.env.OUT ?? new URL("dist", import.meta.url).pathname;
 
 /** index.html names the hashed files, so that they may be cached for ever. */
 const index = {
@@ -18,12 +18,12 @@ const index = {
       const names = Object.entries(result.metafile.outputs);
       const entry = names.find(([, output]) => output.entryPoint === "src/main.tsx");
       const [script, { cssBundle }] = entry;
-      const href = (name) => `/${name.replace(/^dist\//, "")}`;
+      const href = (name) => `/assets/${basename(name)}`;
       const preload = names
         .filter(([name]) => entry[1].imports.some((part) => part.path === name && part.kind === "import-statement"))
         .map(([name]) => `<link rel="modulepreload" href="${href(name)}">`);
       await writeFile(
-        "dist/index.html",
+        join(dist, "index.html"),
         html
           .replace("<!-- style -->", `<link rel="stylesheet" href="${href(cssBundle)}">`)
           .replace("<!-- script -->", [...preload.sort(), `<script type="module" src="${href(script)}"></script>`].join("\n")),
@@ -32,11 +32,11 @@ const index = {
   },
 };
 
-await rm("dist", { recursive: true, force: true });
-await mkdir("dist/assets", { recursive: true });
+await rm(dist, { recursive: true, force: true });
+await mkdir(join(dist, "assets"), { recursive: true });
 const build = await context({
   entryPoints: ["src/main.tsx"],
-  outdir: "dist/assets",
+  outdir: join(dist, "assets"),
   entryNames: "[name]-[hash]",
   chunkNames: "[name]-[hash]",
   assetNames: "[name]-[hash]",

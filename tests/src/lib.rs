@@ -6,6 +6,7 @@ pub mod alertmanager;
 mod bus;
 mod cache;
 pub mod certificates;
+pub mod console;
 mod data;
 mod disk;
 pub mod envoy;

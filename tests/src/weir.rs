@@ -38,6 +38,7 @@ pub struct Weir {
     role: &'static str,
     folder: PathBuf,
     environment: Vec<(&'static str, String)>,
+    arguments: Vec<&'static str>,
     child: Option<Child>,
 }
 
@@ -67,7 +68,7 @@ impl Weir {
     /// file and standard error lie in `folder`.
     pub fn new(role: &'static str, folder: &Path, config: &Value) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
-        let weir = Self { role, folder: folder.to_owned(), environment: Vec::new(), child: None };
+        let weir = Self { role, folder: folder.to_owned(), environment: Vec::new(), arguments: Vec::new(), child: None };
         // JSON is YAML.
         std::fs::write(weir.folder.join("weir.yaml"), serde_json::to_vec_pretty(config)?)?;
         Ok(weir)
@@ -77,6 +78,13 @@ impl Weir {
     #[must_use]
     pub fn with_environment(mut self, variables: impl IntoIterator<Item = (&'static str, String)>) -> Self {
         self.environment.extend(variables);
+        self
+    }
+
+    /// Adds arguments to the command line of its next starts.
+    #[must_use]
+    pub fn with_arguments(mut self, arguments: &[&'static str]) -> Self {
+        self.arguments.extend(arguments);
         self
     }
 
@@ -92,6 +100,7 @@ impl Weir {
         let mut command = Command::new(binary()?);
         command.arg(self.role).arg("--config").arg(self.folder.join("weir.yaml"));
         command.arg("--data-dir").arg(self.folder.join("data")).arg("--ready-file").arg(self.folder.join("ready"));
+        command.args(&self.arguments);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.child = Some(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).spawn()?);
         Ok(())
