@@ -15,6 +15,7 @@ COPY indexer indexer
 COPY alerter alerter
 COPY usage usage
 COPY reflow reflow
+COPY console console
 COPY weir weir
 COPY tests tests
 RUN cargo build --release --locked -p weir && install -d -m 0755 /data
