@@ -1,43 +1,77 @@
-//! What the indexer answers of logs.
+//! Answers of `/api/v1/logs/…`.
 
-export type Attributes = Record<string, unknown>;
+/** Any JSON: attributes and structured bodies are what the sender made them. */
+export type Json = string | number | boolean | null | Json[] | { [name: string]: Json };
 
-/** One log record. */
+/** A log record. */
 export interface Hit {
   id: string;
-  /** RFC 3339 with nanoseconds. */
   timestamp: string;
   tenant: string;
   service: string;
+  /** `INFO`, `ERROR2`; empty where the sender named none. */
   severity: string;
-  body: unknown;
+  severity_text?: string;
+  body: Json;
+  body_bytes?: string;
   trace_id: string;
   span_id: string;
-  resource: Attributes;
-  attributes: Attributes;
-  /** Where the body matches, as offsets in bytes of its UTF-8. */
-  highlight?: [from: number, to: number][];
+  resource: Record<string, Json>;
+  attributes: Record<string, Json>;
+  scope?: Record<string, Json>;
+  /** Where the query matched, as offsets in bytes of the UTF-8 of the body. */
+  highlights?: [start: number, end: number][];
 }
 
-/** Records that the bus dropped before they were read. */
+/** Records that are missing from an answer. */
 export interface Gap {
-  [name: string]: unknown;
+  start: string | null;
+  end: string | null;
+  partition: number;
+  reason: "dropped" | "recreated";
+  records: number | null;
 }
 
-/** `/api/v1/logs/search`. */
-export interface LogPage {
+/** What the query may have meant; `query` says it that way. */
+export interface Hint {
+  message: string;
+  query?: string;
+}
+
+/** How far an answer reaches. */
+interface Extent {
+  indexed_until: string;
+  gaps: Gap[];
+}
+
+export interface SearchAnswer extends Extent {
   hits: Hit[];
   next_cursor: string | null;
   took_ms: number;
-  indexed_until: string | null;
-  hints: string[];
-  gaps: Gap[];
+  hints: Hint[];
 }
 
-/** `/api/v1/logs/histogram`. */
-export interface Histogram {
-  buckets: { start: string; count: number; other: number; values: Record<string, number> }[];
+export interface CountAnswer extends Extent {
+  count: number;
+  hints: Hint[];
+}
+
+export interface HistogramAnswer extends Extent {
   interval_seconds: number;
-  indexed_until: string | null;
-  gaps: Gap[];
+  buckets: { start: string; count: number; other?: number; values?: Record<string, number> }[];
+}
+
+export interface FieldsAnswer {
+  fields: { name: string; count: number; types: Record<string, number> }[];
+}
+
+export interface ValuesAnswer {
+  field: string;
+  values: { value: string; count: number }[];
+}
+
+export interface ContextAnswer {
+  before: Hit[];
+  line: Hit;
+  after: Hit[];
 }
