@@ -33,6 +33,8 @@ export interface Options {
   signal?: AbortSignal;
   /** Sent as JSON. */
   body?: unknown;
+  /** Sent as it is, in place of `body`. */
+  text?: string;
 }
 
 /** Becomes true when weir says that the visitor is not signed in. */
@@ -58,18 +60,21 @@ export function address<P extends keyof paths, M extends Method = "get">(path: P
 }
 
 /** Answers JSON, or throws an [`ApiError`]. */
-export async function request<T>(method: string, to: string, { signal, body }: Options = {}): Promise<T> {
+export async function request<T>(method: string, to: string, { signal, body, text }: Options = {}): Promise<T> {
   const headers: Record<string, string> = { accept: "application/json" };
   if (body !== undefined) headers["content-type"] = "application/json";
+  else if (text !== undefined) headers["content-type"] = "text/plain";
+  const sent = body === undefined ? text : JSON.stringify(body);
   let answer: Response;
   try {
-    answer = await fetch(to, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
+    answer = await fetch(to, { method, headers, signal, body: sent });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ApiError({ status: 0, title: "unreachable", detail: String(error) });
   }
   if (!answer.ok) throw await failed(answer);
-  return (answer.status === 204 ? undefined : await answer.json()) as T;
+  const told = await answer.text();
+  return (told ? JSON.parse(told) : undefined) as T;
 }
 
 /** The error that an answer tells of. */
