@@ -14,9 +14,12 @@ export interface VirtualOptions {
   /** Height of a row that was not measured yet, in pixels. */
   estimate: number;
   overscan?: number;
-  /** What a row is known by while rows come before it. */
+  /** What a row is known by while rows come before it: the same function while the rows are the same. */
   keyOf?: (index: number) => string | number;
 }
+
+/** One function for all lists: with a new one at every rendering all rows would be measured again. */
+const byIndex = (index: number) => index;
 
 /** Rows to be shown of a list that scrolls within `scroller`. */
 export function useVirtual(scroller: RefObject<HTMLElement | null>, options: VirtualOptions) {
@@ -25,7 +28,7 @@ export function useVirtual(scroller: RefObject<HTMLElement | null>, options: Vir
     count: options.count,
     estimateSize: () => options.estimate,
     overscan: options.overscan ?? 12,
-    getItemKey: options.keyOf ?? ((index: number) => index),
+    getItemKey: options.keyOf ?? byIndex,
     getScrollElement: () => scroller.current,
     observeElementRect,
     observeElementOffset,
@@ -47,19 +50,25 @@ export interface VirtualListProps extends VirtualOptions {
   /** Scrolled into sight when it changes. */
   current?: number;
   onEnd?: () => void;
+  /** So many rows before the last one `onEnd` is called. */
+  ahead?: number;
+  /** Given the element that scrolls. */
+  scroller?: RefObject<HTMLDivElement>;
   onScroll?: (top: number) => void;
   children: (index: number) => ComponentChildren;
 }
 
 /** A list of rows that fills its parent and scrolls. `onEnd` is called when the last rows come into sight. */
-export function VirtualList({ children, onEnd, onScroll, current, measured, label, ...options }: VirtualListProps) {
-  const scroller = useRef<HTMLDivElement>(null);
+export function VirtualList({ children, onEnd, onScroll, current, measured, label, ahead = 0, ...options }: VirtualListProps) {
+  const own = useRef<HTMLDivElement>(null);
+  const scroller = options.scroller ?? own;
   const virtual = useVirtual(scroller, options);
   const items = virtual.getVirtualItems();
   const last = items.at(-1)?.index ?? -1;
+  const isAtEnd = options.count > 0 && last >= options.count - 1 - ahead;
   useLayoutEffect(() => {
-    if (last >= options.count - 1 && options.count > 0) onEnd?.();
-  }, [last, options.count]);
+    if (isAtEnd) onEnd?.();
+  }, [isAtEnd, options.count]);
   useLayoutEffect(() => {
     if (current !== undefined && current >= 0) virtual.scrollToIndex(current, { align: "auto" });
   }, [current]);
