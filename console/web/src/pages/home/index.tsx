@@ -6,7 +6,7 @@ import { query, queryRange } from "../../lib/prom";
 import { SERIES, severityColor } from "../../lib/theme";
 import { bounds, clock, range, step } from "../../lib/time";
 import type { Alerts as Answer } from "../../lib/types/alerts";
-import type { Histogram, LogPage } from "../../lib/types/logs";
+import type { HistogramAnswer, SearchAnswer } from "../../lib/types/logs";
 import { href, param } from "../../lib/url";
 import { Chart } from "../../ui/Chart";
 import { Empty, Panel, Show, Sparkline, Stat } from "../../ui/parts";
@@ -110,17 +110,17 @@ function Durations({ inputs }: { inputs: unknown[] }) {
 function Lines({ inputs }: { inputs: unknown[] }) {
   const every = step(range.value, 120);
   const lines = useData(inputs, (signal) =>
-    get<Histogram>("/api/v1/logs/histogram", { ...bounds.value, interval: `${every}s`, field: "severity" }, signal),
+    get<HistogramAnswer>("/api/v1/logs/histogram", { ...bounds.value, interval: `${every}s`, field: "severity" }, signal),
   );
   return (
     <Panel title={w.chart_lines()} actions={<a href={href("/logs")}>{w.open_logs()}</a>}>
       <Show of={lines}>
         {({ buckets }) => {
-          const names = SEVERITIES.filter((name) => buckets.some((bucket) => bucket.values[name]));
+          const names = SEVERITIES.filter((name) => buckets.some((bucket) => bucket.values?.[name]));
           const series = names.map((name) => ({
             label: name,
             color: severityColor(name),
-            values: buckets.map((bucket) => bucket.values[name] ?? 0),
+            values: buckets.map((bucket) => bucket.values?.[name] ?? 0),
           }));
           return (
             <Chart
@@ -194,7 +194,7 @@ function Slowest({ inputs }: { inputs: unknown[] }) {
 
 function Errors({ inputs }: { inputs: unknown[] }) {
   const wanted = "severity:>=warn";
-  const errors = useData(inputs, (signal) => get<LogPage>("/api/v1/logs/search", { ...bounds.value, query: wanted, limit: 8 }, signal));
+  const errors = useData(inputs, (signal) => get<SearchAnswer>("/api/v1/logs/search", { ...bounds.value, query: wanted, limit: 8 }, signal));
   return (
     <Panel class="panel-flush" title={w.latest_errors()} actions={<a href={href("/logs", { query: wanted })}>{w.open_logs()}</a>}>
       <Show of={errors}>
