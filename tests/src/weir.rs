@@ -68,7 +68,8 @@ impl Weir {
     /// file and standard error lie in `folder`.
     pub fn new(role: &'static str, folder: &Path, config: &Value) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
-        let weir = Self { role, folder: folder.to_owned(), environment: Vec::new(), arguments: Vec::new(), child: None };
+        let weir =
+            Self { role, folder: folder.to_owned(), environment: Vec::new(), arguments: Vec::new(), child: None };
         // JSON is YAML.
         std::fs::write(weir.folder.join("weir.yaml"), serde_json::to_vec_pretty(config)?)?;
         Ok(weir)

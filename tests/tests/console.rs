@@ -12,7 +12,8 @@ use weir_tests::{Weir, skip};
 
 /// Every file below a folder, by its path there.
 fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let files = walkdir::WalkDir::new(folder).into_iter().map(Result::unwrap).filter(|entry| entry.file_type().is_file());
+    let files =
+        walkdir::WalkDir::new(folder).into_iter().map(Result::unwrap).filter(|entry| entry.file_type().is_file());
     let name = |path: &Path| path.strip_prefix(folder).unwrap().display().to_string();
     files.map(|entry| (name(entry.path()), std::fs::read(entry.path()).unwrap())).collect()
 }

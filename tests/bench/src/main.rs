@@ -4,6 +4,7 @@
 
 mod alerter;
 mod collector;
+mod console;
 mod end_to_end;
 mod floor;
 mod indexer;
@@ -138,6 +139,8 @@ const CASES: &[Case] = &[
     Case { room: "reflow", name: "captures", floor: Some("floor"), make: reflow::captures },
     Case { room: "reflow", name: "redact", floor: None, make: reflow::redact },
     Case { room: "reflow", name: "stalled", floor: None, make: reflow::stalled },
+    Case { room: "console", name: "first-view", floor: None, make: console::first_view },
+    Case { room: "console", name: "tail", floor: None, make: console::tail },
     Case { room: "end-to-end", name: "logs", floor: None, make: end_to_end::logs },
     Case { room: "end-to-end", name: "spans", floor: None, make: end_to_end::spans },
 ];
