@@ -1,3 +1,9 @@
-export default function Page() {
-  return <div class="page" />;
+//! Traces: search at `/traces`, one trace at `/traces/{trace_id}`.
+import { path } from "../../lib/url";
+import { Search } from "./Search";
+import "./traces.css";
+
+export default function Traces() {
+  const id = decodeURIComponent(path.value.split("/")[2] ?? "");
+  return id ? null : <Search />;
 }
