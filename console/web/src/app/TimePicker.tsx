@@ -1,6 +1,6 @@
 //! The stretch of time: a list of last minutes to days, or two times; and how often it is loaded again.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { asked, isLive, parseTime, range, rfc3339, shortClock, tick } from "../lib/time";
+import { asked, isLive, parseTime, range, rfc3339, shortClock, tick, usual } from "../lib/time";
 import { param, set } from "../lib/url";
 import { Icon } from "../ui/icons";
 import { IconButton } from "../ui/parts";
@@ -17,6 +17,7 @@ function lengthText(length: string): string {
 }
 
 function label(): string {
+  if (usual.value && !param("start")) return usual.value.label;
   const { start, end } = asked.value;
   const last = /^now-(\d+[smhdw])$/.exec(start);
   if (last?.[1] && end === "now") return w.last({ n: lengthText(last[1]) });

@@ -28,8 +28,22 @@ export function parseTime(text: string, at: number): number | null {
 
 export const DEFAULT_START = "now-15m";
 
+/** The stretch of a page where the address names none. */
+export interface Usual {
+  start: string;
+  end: string;
+  /** As the picker of the time calls it. */
+  label: string;
+}
+
+/** Set by a page, while it is shown, that has another than the last 15 minutes. */
+export const usual = signal<Usual | null>(null);
+
 /** As it stands in the address. */
-export const asked = computed(() => ({ start: param("start", DEFAULT_START), end: param("end", "now") }));
+export const asked = computed(() => {
+  const { start = DEFAULT_START, end = "now" } = param("start") ? {} : (usual.value ?? {});
+  return { start: param("start", start), end: param("end", end) };
+});
 
 export interface Range {
   /** Milliseconds since 1970. */

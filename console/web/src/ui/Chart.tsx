@@ -139,7 +139,7 @@ function options(latest: { current: ChartProps }, width: number): uPlot.Options 
   return {
     width,
     height,
-    padding: [8, 8, 0, 0],
+    padding: [8, 16, 0, 0],
     legend: { show: false },
     cursor: {
       drag: { x: true, y: false, setScale: false },
