@@ -1,0 +1,133 @@
+//! Cost and calls: totals, over time, and by what is left to split by.
+import { money } from "../../lib/decimal";
+import { count, percent } from "../../lib/format";
+import { SERIES } from "../../lib/theme";
+import { ago, now, rfc3339, shortClock, type Range } from "../../lib/time";
+import type { Usage, UsageRow, Used } from "../../lib/types/usage";
+import { useData } from "../../lib/data";
+import { here, param, set } from "../../lib/url";
+import { Chart } from "../../ui/Chart";
+import { Empty, Panel, Show, Stat } from "../../ui/parts";
+import { ask, askOverTime, type Question } from "./load";
+import { cuts, stepOf, wholeHours } from "./period";
+import { QuotaPanel } from "./Quotas";
+import { LEVELS, levelOf, measuresOf, stacks, type Filters, type Level } from "./report";
+import { ReportTable } from "./ReportTable";
+import { energy, gpuHours, measureName, measureText, nameText } from "./show";
+import { w } from "./words";
+
+/** Usage that is further behind is told as a fault. */
+const LATE_MS = 3 * 60e3;
+
+export function Report({ range, filters, zone }: { range: Range; filters: Filters; zone: string }) {
+  const level = levelOf(param("by"), filters);
+  const by: Level = level === "time" ? (LEVELS.find((one) => !filters[one]) ?? "interface") : level;
+  const step = stepOf(range);
+  const question: Question = { range, filters, step: "total", by, zone };
+  const key = [wholeHours(range), filters, by, zone, step];
+  const total = useData([key, now.value], (signal) => ask(question, 1, signal));
+  const overTime = useData([key, now.value], (signal) => askOverTime({ ...question, step }, signal));
+  return (
+    <Show of={total}>
+      {(usage) => (
+        <>
+          <Complete until={usage.complete_until} range={range} />
+          {usage.rows.length === 0 ? (
+            <Empty>{w.nothing()}</Empty>
+          ) : (
+            <>
+              <Totals totals={usage.totals} />
+              <Show of={overTime}>
+                {(data) => (
+                  <>
+                    <OverTime usage={data.usage} by={data.by} level={level} range={range} zone={zone} />
+                    {data.by !== by && <p class="faint">{w.too_many_chart()}</p>}
+                    <ReportTable usage={usage} overTime={data.by === by ? data.usage.rows : []} times={cuts(range, step, zone)} level={level} by={by} step={step} />
+                  </>
+                )}
+              </Show>
+              {filters.tenant && <QuotaPanel tenants={[filters.tenant]} quiet />}
+            </>
+          )}
+        </>
+      )}
+    </Show>
+  );
+}
+
+/** Up to when nothing can change any more. */
+function Complete({ until, range }: { until: string | null; range: Range }) {
+  if (!until) return <p class="tone-warn">{w.complete_none()}</p>;
+  const at = Date.parse(until);
+  if (at >= range.to) return <p class="faint">{w.complete_all()}</p>;
+  const behind = Math.min(range.to, now.value) - at;
+  if (behind > LATE_MS) return <p class="tone-warn" role="status">{w.complete_late({ at: shortClock(at), ago: ago(at) })}</p>;
+  return <p class="faint">{w.complete({ at: shortClock(at) })}</p>;
+}
+
+function Totals({ totals }: { totals: Used }) {
+  const { amount, currency, calls, errors } = totals;
+  const measures = measuresOf(totals);
+  return (
+    <div class="stats">
+      {amount !== null && currency !== null && <Stat label={w.amount()} value={<span title={`${amount} ${currency}`}>{money(amount, currency)}</span>} />}
+      <Stat label={w.calls()} value={count(calls)} />
+      <Stat label={w.error_rate()} value={percent(calls ? errors / calls : 0, 2)} note={`${count(errors)} / ${count(calls)}`} />
+      {totals.input_tokens > 0 && <Stat label={w.input_tokens()} value={count(totals.input_tokens)} />}
+      {totals.output_tokens > 0 && <Stat label={w.output_tokens()} value={count(totals.output_tokens)} />}
+      {measures.includes("gpu_hours") && <Stat label={w.gpu_hours()} value={gpuHours(totals.gpu_seconds)} />}
+      {measures.includes("energy") && <Stat label={w.energy()} value={energy(totals.energy_joules)} />}
+      {currency === null && <Stat label={w.amount()} value="–" note={w.no_prices()} />}
+    </div>
+  );
+}
+
+function OverTime({ usage, by, level, range, zone }: { usage: Usage; by: Level; level: Level | "time"; range: Range; zone: string }) {
+  const measures = measuresOf(usage.totals);
+  const measure = measures.find((one) => one === param("of")) ?? measures[0] ?? "calls";
+  const times = cuts(range, stepOf(range), zone);
+  const nameOf = (row: UsageRow) => (level === "time" ? "" : nameText(by, row[by]));
+  const { named, others } = stacks(usage.rows, times, nameOf, measure);
+  const series = named.map((stack, at) => ({ label: stack.name || w[measure](), color: SERIES[at % SERIES.length] ?? "s1", values: stack.values }));
+  const rest = others ? [{ label: w.others({ n: new Set(usage.rows.map(nameOf)).size - named.length }), color: "sev-none", values: others.values }] : [];
+  const of = measureName(measure, usage.totals.currency);
+  const title = level === "time" ? w.over_time({ measure: of }) : w.by_over_time({ measure: of, level: w[by]().toLowerCase() });
+  const end = wholeHours(range).to / 1e3;
+  const zoomTo = (index: number) => {
+    const from = times[index];
+    if (from === undefined || times.length < 2) return;
+    set({ start: rfc3339(from * 1e3), end: rfc3339((times[index + 1] ?? end) * 1e3), period: null });
+  };
+  return (
+    <Panel
+      title={title}
+      actions={
+        <nav class="usage-measures" aria-label={w.measure()}>
+          {measures.map((one) => (
+            <a key={one} class="btn btn-plain" href={here({ of: one })} aria-current={one === measure ? "true" : undefined}>
+              {w[one]()}
+            </a>
+          ))}
+        </nav>
+      }
+    >
+      <Chart
+        label={title}
+        kind="bars"
+        height={200}
+        times={times}
+        series={[...series, ...rest]}
+        from={times[0]}
+        to={Math.max(end, (times.at(-1) ?? 0) + barSeconds(times))}
+        unit={measureText(measure)}
+        onClick={zoomTo}
+      />
+    </Panel>
+  );
+}
+
+/** How wide the last bar is: as the others. */
+function barSeconds(times: number[]): number {
+  const [last, before] = [times.at(-1) ?? 0, times.at(-2)];
+  return before === undefined ? 3600 : last - before;
+}
