@@ -13,7 +13,6 @@ function files(root: string, name: RegExp): string[] {
 }
 
 /** The same in both languages. */
-const SAME = /^[\s\d{}A-Za-z_.,:/%·–—+&()|>-]*$/;
 const NAMES = /\b(weir|GPU|GPUs|QPS|P\d\d?|Token|Tokens|CSV|NDJSON|JSON|YAML|KEDA|HPA|PromQL|XID|MIG|SHA-256|Ed25519|JSONL|Parquet|Trace ID|ID|Spans?|CPU|URL|API|OTLP|HMAC)\b/g;
 
 test("every text has its Chinese form, and names the same arguments", async () => {
@@ -27,7 +26,6 @@ test("every text has its Chinese form, and names the same arguments", async () =
       const hasWords = /[a-z]{2}/i.test(english.replace(/\{\w+\}/g, "").replace(NAMES, ""));
       if (hasWords && !/[\u4e00-\u9fff]/.test(chinese) && english !== "English") wrong.push(`${key}: «${chinese}» is not Chinese`);
       if (/[\u4e00-\u9fff]/.test(english) && key !== "language") wrong.push(`${key}: «${english}» is not English`);
-      if (!hasWords && !SAME.test(english) && key !== "language") wrong.push(`${key}: «${english}»`);
     }
   }
   assert.deepEqual(wrong, []);
