@@ -28,6 +28,14 @@ export interface Mark {
   color?: string;
 }
 
+/** A stretch of time, as that in which an alert fired. */
+export interface Band {
+  /** Unix seconds. */
+  from: number;
+  to: number;
+  color?: string;
+}
+
 export interface ChartProps {
   label: string;
   /** Unix seconds, ascending. */
@@ -50,6 +58,10 @@ export interface ChartProps {
   /** Charts with the same name show the cursor at the same time. */
   sync?: string;
   legend?: boolean;
+  /** Of times, on the axis and beside the cursor: `at` in unix seconds; without it, the clock. */
+  axisText?: (at: number) => string;
+  /** Stretches that are shaded, as those in which an alert fired. */
+  bands?: Band[];
   /** A drag shows that stretch; without it, the page's time changes. */
   onZoom?: (from: number, to: number) => void;
   onClick?: (index: number, series: number) => void;
@@ -85,7 +97,7 @@ export function Chart(props: ChartProps) {
   }, [JSON.stringify(look)]);
   useEffect(() => {
     plot.current?.setData(data(latest.current));
-  }, [times, series, props.from, props.to, props.thresholds, props.marks]);
+  }, [times, series, props.from, props.to, props.thresholds, props.marks, props.bands]);
   return (
     <figure class="chart" aria-label={props.label}>
       <div ref={place} class="chart-canvas" style={{ height: `${height}px` }} />
@@ -154,7 +166,7 @@ function options(latest: { current: ChartProps }, width: number): uPlot.Options 
       y: { ...(props.log ? { distr: 3 } : {}), range: (_, low, high) => most(low ?? 0, high ?? 1) },
     },
     axes: [
-      { ...axis, grid: { show: false }, size: 24, values: (_, splits, __, ___, step) => splits.map((at) => tickText(at, step)) },
+      { ...axis, grid: { show: false }, size: 24, values: (_, splits, __, ___, step) => splits.map((at) => latest.current.axisText?.(at) ?? tickText(at, step)) },
       { ...axis, size: 52, values: (_, splits) => splits.map((value) => (value === null ? "" : unit(value))) },
     ],
     series: [{}, ...ordered.map(drawn)],
@@ -168,6 +180,7 @@ function options(latest: { current: ChartProps }, width: number): uPlot.Options 
           then(from, to);
         },
       ],
+      drawAxes: [(plot) => shaded(plot, latest.current)],
       draw: [(plot) => overlays(plot, latest.current, ink)],
       ready: [
         (plot) => {
@@ -196,8 +209,24 @@ function tickText(at: number, step: number): string {
   const two = (value: number) => String(value).padStart(2, "0");
   if (step >= 86400) return `${two(time.getMonth() + 1)}-${two(time.getDate())}`;
   const minute = `${two(time.getHours())}:${two(time.getMinutes())}`;
+  if (step < 1) return `${two(time.getSeconds())}.${String(time.getMilliseconds()).padStart(3, "0")}`;
   if (step < 60) return `${minute}:${two(time.getSeconds())}`;
   return minute === "00:00" ? `${two(time.getMonth() + 1)}-${two(time.getDate())}` : minute;
+}
+
+/** Bands lie behind the values. */
+function shaded(plot: uPlot, { bands = [] }: ChartProps) {
+  const { ctx, bbox } = plot;
+  ctx.save();
+  ctx.globalAlpha = 0.16;
+  for (const { from, to, color: name = "bad" } of bands) {
+    const left = Math.max(bbox.left, plot.valToPos(from, "x", true));
+    const right = Math.min(bbox.left + bbox.width, plot.valToPos(to, "x", true));
+    if (right < left) continue;
+    ctx.fillStyle = color(name);
+    ctx.fillRect(left, bbox.top, Math.max(right - left, devicePixelRatio), bbox.height);
+  }
+  ctx.restore();
 }
 
 function overlays(plot: uPlot, { thresholds = [], marks = [] }: ChartProps, ink: string) {
@@ -238,7 +267,7 @@ function tooltip(plot: uPlot, latest: { current: ChartProps }) {
   box.hidden = true;
   plot.over.append(box);
   const show = () => {
-    const { series, times, unit = short } = latest.current;
+    const { series, times, unit = short, axisText } = latest.current;
     const at = plot.cursor.idx;
     const time = at === null || at === undefined ? undefined : times[at];
     if (at === null || at === undefined || time === undefined || (plot.cursor.left ?? -1) < 0) {
@@ -258,7 +287,7 @@ function tooltip(plot: uPlot, latest: { current: ChartProps }) {
     };
     const shown = series.filter((one) => one.values[at] !== null && one.values[at] !== undefined).slice(0, 12);
     const rows = shown.map((one) => line(`${one.label}: ${unit(one.values[at] ?? 0)}`, one.color));
-    box.replaceChildren(line(new Date(time * 1e3).toLocaleString()), ...rows);
+    box.replaceChildren(line(axisText?.(time) ?? new Date(time * 1e3).toLocaleString()), ...rows);
     box.hidden = false;
     const left = plot.cursor.left ?? 0;
     const isRight = left > plot.over.clientWidth / 2;
