@@ -2,8 +2,18 @@
 import { path } from "../../lib/url";
 import { Search } from "./Search";
 import "./traces.css";
+import "./trace.css";
+import { TraceView } from "./TraceView";
+
+function idOf(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
 
 export default function Traces() {
-  const id = decodeURIComponent(path.value.split("/")[2] ?? "");
-  return id ? null : <Search />;
+  const id = idOf(path.value.split("/")[2] ?? "");
+  return id ? <TraceView id={id} /> : <Search />;
 }

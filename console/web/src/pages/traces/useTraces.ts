@@ -1,6 +1,6 @@
 //! The traces that a search finds: page after page, and beside them the slowest and the failing, which the first pages of
 //! a busy platform would not reach.
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { get, type Problem } from "../../lib/api";
 import { type Data, problemOf, useData } from "../../lib/data";
 import { bounds } from "../../lib/time";
@@ -41,7 +41,7 @@ export function useTraces(sort: string, order: string): Found {
   useEffect(() => setProblem(undefined), [key]);
   const isOfFirst = rest.of !== undefined && rest.of === first.data;
   const next = isOfFirst ? rest.next : (first.data?.next_cursor ?? null);
-  const traces = first.data ? (isOfFirst ? [...first.data.traces, ...rest.traces] : first.data.traces) : [];
+  const traces = useMemo(() => sorted([...(first.data?.traces ?? []), ...(isOfFirst ? rest.traces : [])], sort, order), [first.data, rest, isOfFirst]);
   const more = async () => {
     if (!next || loadingMore) return;
     setLoading(true);
@@ -57,6 +57,14 @@ export function useTraces(sort: string, order: string): Found {
     }
   };
   return { first, traces, hasMore: next !== null, loadingMore, moreProblem, more };
+}
+
+/** The search orders by the span that passes; traces are shown by their own start and duration. */
+function sorted(traces: TraceSummary[], sort: string, order: string): TraceSummary[] {
+  const sign = order === "asc" ? 1 : -1;
+  const by = sort === "duration" ? (one: TraceSummary) => one.duration_ns : (one: TraceSummary) => new Date(one.start).getTime();
+  const keyed = traces.map((one) => [by(one), one] as const);
+  return keyed.sort(([a], [b]) => sign * (a - b)).map(([, one]) => one);
 }
 
 /** The slowest and the failing traces of the time, for the scatter. */
