@@ -37,8 +37,9 @@ export function ms(value: number): string {
   if (value < 1e3) return `${Number(value.toFixed(value < 100 ? 1 : 0))} ms`;
   if (value < 6e4) return `${Number((value / 1e3).toFixed(2))} s`;
   const [hour, minute, second] = [Math.floor(value / 36e5), Math.floor(value / 6e4) % 60, Math.round(value / 1e3) % 60];
-  if (value >= 864e5) return `${Math.floor(value / 864e5)} d ${hour % 24} h`;
-  return hour ? `${hour} h ${minute} min` : `${minute} min ${second} s`;
+  const parts = (great: string, small: number, unit: string) => (small ? `${great} ${small} ${unit}` : great);
+  if (value >= 864e5) return parts(`${Math.floor(value / 864e5)} d`, hour % 24, "h");
+  return hour ? parts(`${hour} h`, minute, "min") : parts(`${minute} min`, second, "s");
 }
 
 /** A ratio as percent: `12.5%`. */

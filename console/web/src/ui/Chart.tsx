@@ -167,7 +167,7 @@ function options(latest: { current: ChartProps }, width: number): uPlot.Options 
     },
     axes: [
       { ...axis, grid: { show: false }, size: 24, values: (_, splits, __, ___, step) => splits.map((at) => latest.current.axisText?.(at) ?? tickText(at, step)) },
-      { ...axis, size: 52, values: (_, splits) => splits.map((value) => (value === null ? "" : unit(value))) },
+      { ...axis, size: (_, values) => Math.max(52, 14 + 6.4 * Math.max(0, ...(values ?? []).map((text) => text.length))), values: (_, splits) => splits.map((value) => (value === null ? "" : unit(value))) },
     ],
     series: [{}, ...ordered.map(drawn)],
     hooks: {
@@ -246,7 +246,9 @@ function overlays(plot: uPlot, { thresholds = [], marks = [] }: ChartProps, ink:
     ctx.fillText(label, bbox.left + bbox.width - 4, y - 4);
   }
   ctx.setLineDash([]);
-  for (const { at, label, color: name } of marks) {
+  // Labels of marks close to each other stand below each other, and those at the right end to the left of their mark.
+  const ends: number[] = [];
+  for (const { at, label, color: name } of [...marks].sort((a, b) => a.at - b.at)) {
     const x = plot.valToPos(at, "x", true);
     if (x < bbox.left || x > bbox.left + bbox.width) continue;
     ctx.strokeStyle = ctx.fillStyle = name ? color(name) : ink;
@@ -254,8 +256,14 @@ function overlays(plot: uPlot, { thresholds = [], marks = [] }: ChartProps, ink:
     ctx.moveTo(x, bbox.top);
     ctx.lineTo(x, bbox.top + bbox.height);
     ctx.stroke();
-    ctx.textAlign = "left";
-    ctx.fillText(label, x + 4, bbox.top + 12 * devicePixelRatio);
+    const width = ctx.measureText(label).width + 8;
+    const isLast = x + width > bbox.left + bbox.width;
+    const free = ends.findIndex((end) => end < (isLast ? x - width : x));
+    const line = free === -1 ? ends.length : free;
+    if (line * 13 * devicePixelRatio > bbox.height - 20) continue;
+    ends[line] = isLast ? x : x + width;
+    ctx.textAlign = isLast ? "right" : "left";
+    ctx.fillText(label, isLast ? x - 4 : x + 4, bbox.top + (12 + line * 13) * devicePixelRatio);
   }
   ctx.restore();
 }
