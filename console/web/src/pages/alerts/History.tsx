@@ -1,0 +1,79 @@
+//! What fired in the time shown: each alert on a time axis, and its changes one by one.
+import { useMemo } from "preact/hooks";
+import { get } from "../../lib/api";
+import { asked, bounds, clock, isLive, now, range } from "../../lib/time";
+import type { Alert, History, Transition } from "../../lib/types/alerts";
+import { here, param, set } from "../../lib/url";
+import { Badge, Empty, Panel, ProblemBox } from "../../ui/parts";
+import { Table, type Column } from "../../ui/Table";
+import { usePages } from "../../ui/usePages";
+import { fingerprint, severityTone, stateTone } from "./alert";
+import { courses, telling } from "./intervals";
+import { Timeline } from "./Timeline";
+import { valueText } from "./value";
+import { w } from "./words";
+
+const STATES = ["pending", "firing", "resolved", "inactive"] as const;
+const PAGE = 500;
+
+export function HistoryTab({ active }: { active: Alert[] }) {
+  const state = param("state");
+  const filter = param("q").trim().toLowerCase();
+  const moved = isLive.value ? now.value : 0;
+  const history = usePages(["history", asked.value, moved, state, param("tenant")], async (cursor, signal) => {
+    const { transitions, next_cursor: next } = await get<History>("/api/v1/alerts/history", { ...bounds.value, state, limit: PAGE, cursor }, signal);
+    return { rows: transitions, next };
+  });
+  const { from, to } = range.value;
+  const found = useMemo(() => {
+    const is = (labels: Record<string, string>) => !filter || Object.entries(labels).some(([name, value]) => `${name}=${value}`.toLowerCase().includes(filter));
+    return { transitions: (history.rows ?? []).filter(({ labels }) => is(labels)), active: active.filter(({ labels }) => is(labels)) };
+  }, [history.rows, active, filter]);
+  // The list is narrowed to a state; what an alert's course was is not.
+  const drawn = useMemo(() => (state ? [] : courses(found.transitions, isLive.value ? found.active : [], from, to)), [found, from, to, state]);
+  const isFiltered = Boolean(state || filter);
+  return (
+    <div class="page">
+      <div class="row al-tools" role="search">
+        <input class="input grow" data-query type="search" spellcheck={false} aria-label={w.filter_about()} placeholder={w.filter()} value={param("q")} onInput={(event) => set({ q: event.currentTarget.value }, true)} />
+        <select class="select" aria-label={w.state()} value={state} onChange={(event) => set({ state: event.currentTarget.value })}>
+          <option value="">{w.all_states()}</option>
+          {STATES.map((one) => (
+            <option key={one} value={one}>
+              {w[one]()}
+            </option>
+          ))}
+        </select>
+      </div>
+      {history.problem && <ProblemBox problem={history.problem} retry={history.reload} />}
+      {history.rows && !found.transitions.length && !drawn.length && <Empty>{isFiltered ? w.history_none_filter() : w.history_none()}</Empty>}
+      {drawn.length > 0 && (
+        <Panel title={w.timeline()} class="panel-flush">
+          <Timeline courses={drawn} from={from} to={to} />
+          {history.more && <p class="faint al-cut">{w.history_cut({ n: found.transitions.length })}</p>}
+        </Panel>
+      )}
+      {found.transitions.length > 0 && (
+        <Panel title={w.transitions()} class="panel-flush">
+          <Table label={w.transitions()} columns={COLUMNS()} rows={found.transitions} keyOf={(one) => `${one.time} ${one.state} ${fingerprint(one.labels, one.file)}`} href={(one) => here({ tab: null, alert: fingerprint(one.labels, `${one.file};${one.group}`), state: null, q: null })} sortParam="by" />
+        </Panel>
+      )}
+      {history.more && (
+        <button class="btn al-more" type="button" disabled={history.loading} onClick={history.more}>
+          {w.more()}
+        </button>
+      )}
+    </div>
+  );
+}
+
+function COLUMNS(): Column<Transition>[] {
+  return [
+    { key: "time", head: w.time(), width: "170px", cell: ({ time }) => clock(time, 0), sort: ({ time }) => Date.parse(time) },
+    { key: "state", head: w.state(), width: "100px", cell: ({ state }) => <Badge tone={stateTone(state)}>{w[state]()}</Badge>, sort: ({ state }) => state },
+    { key: "alert", head: w.alert(), cell: ({ labels }) => <b>{labels.alertname?.slice(0, 120)}</b>, sort: ({ labels }) => labels.alertname ?? "" },
+    { key: "severity", head: w.severity(), cell: ({ labels: { severity } }) => severity && <Badge tone={severityTone(severity)}>{severity.slice(0, 24)}</Badge>, sort: ({ labels }) => labels.severity ?? "", wide: true },
+    { key: "labels", head: w.labels(), cell: ({ labels }) => <span class="faint">{telling(labels).slice(0, 300)}</span>, wide: true },
+    { key: "value", head: w.value(), align: "right", cell: ({ value }) => valueText(value, "") },
+  ];
+}

@@ -1,0 +1,68 @@
+//! Transitions to stretches of time in which an alert was pending or fired. Pure.
+import type { Labels } from "../../lib/prom";
+import type { Alert, Transition } from "../../lib/types/alerts";
+import { fingerprint } from "./alert";
+
+export interface Stretch {
+  state: "pending" | "firing";
+  from: number;
+  to: number;
+}
+
+export interface Course {
+  id: string;
+  labels: Labels;
+  stretches: Stretch[];
+  /** When it last changed. */
+  last: number;
+  firings: number;
+}
+
+/**
+ * Transitions come newest first and may begin in the middle: what lies before the first is read off its state, and what
+ * follows the last goes on until `to` where the alert is still active.
+ */
+export function courses(transitions: Transition[], active: Alert[], from: number, to: number): Course[] {
+  const by = new Map<string, { labels: Labels; transitions: Transition[]; alert?: Alert }>();
+  const of = (labels: Labels, rule: string) => {
+    const id = fingerprint(labels, rule);
+    let known = by.get(id);
+    if (!known) by.set(id, (known = { labels, transitions: [] }));
+    return known;
+  };
+  for (const transition of transitions) of(transition.labels, `${transition.file};${transition.group}`).transitions.push(transition);
+  for (const alert of active) if (alert.state !== "resolved") of(alert.labels, `${alert.file};${alert.group}`).alert = alert;
+  const all = [...by].map(([id, { labels, transitions, alert }]) => {
+    const stretches: Stretch[] = [];
+    const add = (state: Stretch["state"], start: number, end: number) => {
+      const [begin, stop] = [Math.max(start, from), Math.min(end, to)];
+      if (stop > begin) stretches.push({ state, from: begin, to: stop });
+    };
+    let open: { state: Stretch["state"]; at: number } | null = null;
+    let firings = 0;
+    for (const transition of [...transitions].reverse()) {
+      const at = Date.parse(transition.time);
+      if (open) add(open.state, open.at, at);
+      else if (transition.state === "firing") add("pending", Date.parse(transition.active_at), at);
+      else if (transition.state === "resolved") add("firing", Date.parse(transition.active_at), at);
+      else if (transition.state === "inactive") add("pending", Date.parse(transition.active_at), at);
+      open = transition.state === "firing" || transition.state === "pending" ? { state: transition.state, at } : null;
+      if (transition.state === "firing") firings += 1;
+    }
+    if (open) add(open.state, open.at, to);
+    else if (alert && !transitions.length) {
+      const fired = alert.fired_at ? Date.parse(alert.fired_at) : to;
+      add("pending", Date.parse(alert.active_at), fired);
+      add("firing", fired, to);
+    }
+    const last = transitions[0] ? Date.parse(transitions[0].time) : Date.parse(alert?.fired_at ?? alert?.active_at ?? "") || 0;
+    return { id, labels, stretches, last, firings };
+  });
+  return all.filter((course) => course.stretches.length).sort((a, b) => b.last - a.last);
+}
+
+/** Labels that tell alerts of one name apart: those that are not the same in all. */
+export function telling(labels: Labels): string {
+  const rest = Object.entries(labels).filter(([name]) => name !== "alertname" && name !== "severity");
+  return rest.map(([name, value]) => `${name}=${value}`).join(" ");
+}
