@@ -14,6 +14,7 @@ mod following;
 pub mod gpu;
 pub mod host;
 pub mod kubernetes;
+mod ledgers;
 pub mod limits;
 mod measured;
 pub mod metrics;

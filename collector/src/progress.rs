@@ -156,6 +156,11 @@ impl Progress {
         Ok(Self { bus: bus.clone(), producer: bus.producer_of(QUEUE)?, id, host, store, samples })
     }
 
+    /// The collector's id.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Says it until stopped. The topics are there.
     pub(crate) async fn run(&self, stop: &CancellationToken) {
         let mut pace = Pace::new(Instant::now(), now());

@@ -20,6 +20,7 @@ use weir_service::telemetry::whole;
 use crate::file::{Source, Sources};
 use crate::following::Following;
 use crate::kubernetes::Kubernetes;
+use crate::ledgers::Ledgers;
 use crate::limits::Limits;
 use crate::measured::Measured;
 use crate::metrics::{Metrics, observe};
@@ -39,6 +40,7 @@ pub struct Collector {
     server: otlp::Server,
     limits: Limits,
     measured: Measured,
+    ledgers: Ledgers,
     progress: Progress,
     /// Asks for as long as it is held.
     kubernetes: Option<Kubernetes>,
@@ -128,6 +130,14 @@ impl Collector {
         let server = server.await?;
         let server = server.within(&limits);
         let progress = Progress::open(&bus, &folder, naming.host().to_owned(), server.store(), measured.samples())?;
+        let ledgers = Ledgers::new(
+            naming.clone(),
+            progress.id().to_owned(),
+            sources.clone(),
+            (server.store(), server.counts()),
+            measured.samples(),
+            options.host.clone().unwrap_or_default().interval.0,
+        );
         let (changed, changes) = watch::channel(options);
         let (grpc, http, scheme) = (server.grpc_addr(), server.http_addr(), server.scheme());
         let handle = Handle {
@@ -151,6 +161,7 @@ impl Collector {
             server,
             limits,
             measured,
+            ledgers,
             progress,
             kubernetes,
             lock,
@@ -181,6 +192,7 @@ impl Collector {
             server,
             limits,
             measured,
+            ledgers,
             progress,
             kubernetes,
             lock,
@@ -196,6 +208,7 @@ impl Collector {
         let stopped = stop.clone();
         let there = CancellationToken::new();
         let measuring = tokio::spawn(measured.run(there.clone(), stop.clone()));
+        let reporting = tokio::spawn(ledgers.run(stop.clone()));
         let reading = there.clone();
         let files =
             tokio::task::spawn_blocking(move || runtime.block_on(following.run(source, changes, reading, stopped)));
@@ -214,8 +227,8 @@ impl Collector {
             stop.cancel();
             result.map_err(|_| Error::Stopped("the OTLP server"))?.map_err(Error::from)
         };
-        let (files, serving, _, (), ()) =
-            tokio::join!(files, serving, measuring, limits.run(stop.clone()), progress.run(&stop));
+        let (files, serving, _, _, (), ()) =
+            tokio::join!(files, serving, measuring, reporting, limits.run(stop.clone()), progress.run(&stop));
         progress.end().await;
         drop((handle, kubernetes, lock));
         files.and(serving)

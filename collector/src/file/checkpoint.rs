@@ -11,6 +11,7 @@ use super::aftermath::{Before, Ends};
 use super::identity::{self, Anchor, Fingerprint, Inode};
 use super::ledger::{Kept, Reason};
 use super::pods;
+use super::totals::{Counted, Tenants};
 use crate::Error;
 use crate::options::Format;
 
@@ -48,6 +49,12 @@ pub(super) struct Entry {
     /// anything behind it is sent.
     #[serde(default)]
     pub dropped: Vec<Range<u64>>,
+    /// Whose it is; empty where that was not known yet.
+    #[serde(default)]
+    pub tenant: String,
+    /// What of these numbers is in its tenant's totals.
+    #[serde(default)]
+    pub counted: Counted,
     /// Since when the oldest byte behind it has been seen to wait, nanoseconds since the epoch.
     #[serde(default)]
     pub waiting_since: Option<u64>,
@@ -118,6 +125,8 @@ pub(super) struct Content {
     #[serde(default)]
     pub(super) pods: pods::Kept,
     pub(super) files: Vec<Entry>,
+    #[serde(default)]
+    pub(super) tenants: Tenants,
     #[serde(flatten)]
     pub(super) ledger: Kept,
 }
@@ -141,6 +150,7 @@ pub(super) struct Written<'a> {
     pub(super) clean: bool,
     pub(super) pods: &'a pods::Kept,
     pub(super) files: &'a [Entry],
+    pub(super) tenants: &'a Tenants,
     #[serde(flatten)]
     pub(super) ledger: &'a Kept,
 }
@@ -222,6 +232,8 @@ mod tests {
             left_out: 0,
             over_rate: 3,
             dropped: vec![8..9, 9..12],
+            tenant: "acme".into(),
+            counted: Counted::default(),
             waiting_since: None,
             size: 9,
             breaks: vec![8],
@@ -245,12 +257,14 @@ mod tests {
             clean: true,
             pods: &pods::Kept::new(),
             files,
+            tenants: ledger.tenants(),
             ledger: ledger.kept(),
         };
         checkpoint.write(&written).unwrap();
         let read = checkpoint.read().unwrap().unwrap();
         assert_eq!((&read.files, &read.ledger, read.looked), (&vec![entry], ledger.kept(), Some(5)));
         assert!(read.clean && read.ends == ends && read.at == 6);
+        assert_eq!((&read.tenants, read.tenants["acme"].lost[&Reason::Deleted]), (ledger.tenants(), 2));
         fs::write(folder.path().join("files.json"), "{").unwrap();
         let error = checkpoint.read().unwrap_err();
         let error = whole(&error).to_string();

@@ -17,6 +17,7 @@ use super::recall::{Is, back_again, is_still, known};
 use super::source::Source;
 use super::successor::{hold, is_after, is_place_of, is_there};
 use super::tail::Tail;
+use super::totals::Counted;
 use super::{kubelet, missed, rotated, turns};
 use crate::encoding::Encoding;
 use crate::options::{Format, From};
@@ -276,6 +277,7 @@ impl Source {
         let facts = self.facts(Path::new(&entry.path), Path::new(&entry.target));
         let multiline = Arc::clone(&self.groups[group].multiline);
         let encoding = self.groups[group].encoding;
+        entry.tenant = facts.tenant.as_ref().into();
         let mut tail = Tail::new(entry, content, group, facts, multiline, encoding, self.max_line);
         tail.target = place;
         tail.rotated = rotated.then(Instant::now);
@@ -325,6 +327,8 @@ pub(super) fn begin(
         left_out: 0,
         over_rate: 0,
         dropped: Vec::new(),
+        tenant: String::new(),
+        counted: Counted::default(),
         waiting_since: None,
         size: 0,
         breaks: Vec::new(),

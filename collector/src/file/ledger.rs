@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checkpoint::Entry;
 use super::gone::Gone;
+use super::totals::{self, Tenants};
 
 /// Sources that are gone and are remembered one by one; those that were gone first are added up under [`OTHERS`].
 const MAX_ENDED: usize = 1000;
@@ -43,6 +44,17 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Deleted,
+        Self::DeletedWhileDown,
+        Self::Truncated,
+        Self::Damaged,
+        Self::OverLimit,
+        Self::OverRate,
+        Self::NotConfigured,
+    ];
+
     /// As it is written in metrics, records and answers.
     pub fn name(self) -> &'static str {
         match self {
@@ -60,14 +72,14 @@ impl Reason {
 /// Bytes by the reason why they are lost.
 pub type Lost = BTreeMap<Reason, u64>;
 
-fn add(lost: &mut Lost, more: impl IntoIterator<Item = (Reason, u64)>) {
+pub(super) fn add(lost: &mut Lost, more: impl IntoIterator<Item = (Reason, u64)>) {
     for (reason, bytes) in more.into_iter().filter(|(_, bytes)| *bytes > 0) {
         *lost.entry(reason).or_default() += bytes;
     }
 }
 
 /// Bytes of a generation that are in records on the bus.
-fn acknowledged(entry: &Entry) -> u64 {
+pub(super) fn acknowledged(entry: &Entry) -> u64 {
     entry.position.saturating_sub(entry.start).saturating_sub(entry.left_out + entry.over_rate)
 }
 
@@ -83,6 +95,9 @@ pub(super) struct Ended {
     lost: Lost,
     /// When it was added to last, nanoseconds since the epoch.
     changed: u64,
+    /// Whose it was then.
+    #[serde(default)]
+    tenant: String,
 }
 
 /// A range of a generation that is lost, to be told on the bus.
@@ -114,6 +129,7 @@ pub(super) struct Kept {
 struct Snapshot {
     files: Vec<Entry>,
     ended: Arc<Kept>,
+    tenants: Arc<Tenants>,
 }
 
 /// How far every source is, for whoever asks; cheap to clone.
@@ -126,6 +142,9 @@ pub struct Row {
     /// The path that a glob found.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub path: String,
+    /// Whose it is; empty where that is not known any more, and of the sum of several.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub tenant: String,
     /// Generations of its file that are there, or are remembered.
     pub files: u64,
     /// Bytes that are or were known to be there.
@@ -143,11 +162,17 @@ pub struct Row {
 impl Row {
     fn add(&mut self, entry: &Entry, now: u64) {
         self.files += 1;
+        self.tenant.clone_from(&entry.tenant);
         self.acknowledged += acknowledged(entry);
         self.waiting += entry.size.saturating_sub(entry.position);
         add(&mut self.lost, passed_over(entry));
         let waiting = entry.waiting_since.map_or(0, |since| now.saturating_sub(since) / 1_000_000_000);
         self.waiting_seconds = self.waiting_seconds.max(waiting);
+    }
+
+    /// Stands for many sources of which nothing else is known.
+    pub(crate) fn is_of_others(&self) -> bool {
+        self.path == OTHERS
     }
 
     /// Both, without a path.
@@ -183,10 +208,18 @@ impl Sources {
         }
         for (path, ended) in &snapshot.ended.ended {
             let row = rows.entry(path).or_default();
+            if row.files == 0 {
+                row.tenant.clone_from(&ended.tenant);
+            }
             row.acknowledged += ended.acknowledged;
             add(&mut row.lost, ended.lost.clone());
         }
         rows.into_iter().map(|(path, row)| Row { path: path.to_owned(), ..row }.sum()).collect()
+    }
+
+    /// What the files of each tenant come to, as it was last written.
+    pub fn tenants(&self) -> Arc<Tenants> {
+        Arc::clone(&self.0.lock().tenants)
     }
 }
 
@@ -194,6 +227,9 @@ impl Sources {
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     kept: Arc<Kept>,
+    tenants: Tenants,
+    /// The same as it is on disk.
+    written: Arc<Tenants>,
     sources: Sources,
     /// The oldest loss is on its way.
     telling: bool,
@@ -202,8 +238,30 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn new(kept: Kept) -> Self {
-        Self { kept: Arc::new(kept), ..Self::default() }
+    pub(super) fn new(kept: Kept, tenants: Tenants) -> Self {
+        Self { kept: Arc::new(kept), written: Arc::new(tenants.clone()), tenants, ..Self::default() }
+    }
+
+    /// So many bytes of a tenant's files were read.
+    pub(super) fn read(&mut self, tenant: &str, bytes: u64) {
+        totals::of(&mut self.tenants, tenant).read += bytes;
+    }
+
+    /// Adds to its tenant's totals what is not in them of a generation.
+    pub(super) fn counted<'a>(&mut self, entry: &'a mut Entry) -> &'a Entry {
+        entry.counted = totals::count(&mut self.tenants, entry);
+        entry
+    }
+
+    pub(super) fn tenants(&self) -> &Tenants {
+        &self.tenants
+    }
+
+    /// The totals are on disk as they are.
+    pub(super) fn wrote(&mut self) {
+        if *self.written != self.tenants {
+            self.written = Arc::new(self.tenants.clone());
+        }
     }
 
     pub(super) fn kept(&self) -> &Kept {
@@ -216,7 +274,8 @@ impl Ledger {
 
     /// What others see from now on.
     pub(super) fn publish(&self, files: Vec<Entry>) {
-        *self.sources.0.lock() = Arc::new(Snapshot { files, ended: Arc::clone(&self.kept) });
+        let (ended, tenants) = (Arc::clone(&self.kept), Arc::clone(&self.written));
+        *self.sources.0.lock() = Arc::new(Snapshot { files, ended, tenants });
     }
 
     /// This generation is given up; what was not acknowledged is lost, for this reason, unless its file comes back.
@@ -243,6 +302,7 @@ impl Ledger {
         {
             *bytes = bytes.saturating_sub(lost);
             ended.lost.retain(|_, bytes| *bytes > 0);
+            totals::take_back(&mut self.tenants, &entry.tenant, reason, lost);
         }
         let mut on_its_way = self.telling;
         kept.losses.retain(|loss| {
@@ -250,11 +310,13 @@ impl Ledger {
                 || (&loss.identity, loss.start, loss.end) != (&entry.identity, entry.position, entry.size)
         });
         let start = entry.position;
-        Entry { start, left_out: 0, over_rate: 0, waiting_since: None, closed: false, ended: None, ..entry }
+        let counted = totals::Counted::default();
+        Entry { start, left_out: 0, over_rate: 0, counted, waiting_since: None, closed: false, ended: None, ..entry }
     }
 
     /// Nothing is kept of this generation any more, since its file will not be there again.
     pub(super) fn forget(&mut self, entry: &Entry, reason: Reason) {
+        totals::count(&mut self.tenants, entry);
         let ended = self.ended(entry);
         ended.acknowledged += acknowledged(entry);
         add(&mut ended.lost, passed_over(entry));
@@ -270,6 +332,7 @@ impl Ledger {
         let path = &entry.path;
         tracing::warn!(path, bytes = end - start, reason = reason.name(), "a file, or a part of it, is lost");
         add(&mut self.ended(entry).lost, [(reason, end - start)]);
+        add(&mut totals::of(&mut self.tenants, &entry.tenant).lost, [(reason, end - start)]);
         let kept = Arc::make_mut(&mut self.kept);
         if kept.losses.len() < MAX_LOSSES {
             kept.losses.push_back(Loss {
@@ -311,6 +374,7 @@ impl Ledger {
     fn ended(&mut self, entry: &Entry) -> &mut Ended {
         let ended = Arc::make_mut(&mut self.kept).ended.entry(entry.path.clone()).or_default();
         ended.changed = weir_service::time::now_unix_nano() as u64;
+        ended.tenant.clone_from(&entry.tenant);
         ended
     }
 

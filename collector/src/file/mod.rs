@@ -64,6 +64,7 @@ mod rotated;
 mod source;
 mod successor;
 mod tail;
+mod totals;
 mod turns;
 mod upkeep;
 mod watch;
@@ -74,6 +75,7 @@ pub(crate) use discover::Globs;
 pub use ledger::{Lost, Reason, Row, Sources};
 pub use names::{Container, container};
 pub use source::{Left, Settings, Source, Until};
+pub use totals::{Tenants, Totals};
 
 #[cfg(test)]
 mod tests;

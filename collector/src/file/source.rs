@@ -286,7 +286,7 @@ impl Source {
             clean: false,
             checkpoint,
             kept: 0,
-            ledger: Ledger::new(before.ledger),
+            ledger: Ledger::new(before.ledger, before.tenants),
             producer: bus.producer()?,
             bus: bus.clone(),
             before: last_run,
@@ -630,6 +630,7 @@ impl Source {
                 }
                 tail.outlook.saw(tail.entry.size, Instant::now());
                 if bytes > 0 {
+                    self.ledger.read(&tail.facts.tenant, bytes);
                     self.metrics.read.add(bytes, &[]);
                 }
                 if more {
@@ -679,8 +680,10 @@ impl Source {
             clean: self.clean,
             pods: &self.pods,
             files: &entries,
+            tenants: self.ledger.tenants(),
             ledger: self.ledger.kept(),
         })?;
+        self.ledger.wrote();
         self.ledger.publish(entries);
         (self.must_write, self.moved) = (false, false);
         Ok(())
@@ -688,8 +691,15 @@ impl Source {
 
     /// What is kept of all generations.
     fn entries(&mut self) -> Vec<Entry> {
-        let tails = self.tails.values_mut().map(Tail::checkpoint);
-        tails.chain(self.known.values().chain(&self.doubtful).cloned()).collect()
+        let ledger = &mut self.ledger;
+        let others = self.known.values_mut().chain(&mut self.doubtful);
+        let others: Vec<_> = others.map(|entry| ledger.counted(entry).clone()).collect();
+        let tails = self.tails.values_mut().map(|tail| {
+            let mut entry = tail.checkpoint();
+            tail.entry.counted = ledger.counted(&mut entry).counted;
+            entry
+        });
+        tails.chain(others).collect()
     }
 
     /// Tells others how far every source is.

@@ -434,6 +434,9 @@ impl Tail {
             self.waiting = (size > position).then_some((size, now));
         }
         self.entry.waiting_since = self.waiting.map(|(_, since)| since);
+        if *self.entry.tenant != *self.facts.tenant {
+            self.entry.tenant = self.facts.tenant.as_ref().into();
+        }
         self.entry.breaks.retain(|&at| at > position || (at == position && self.scan == position));
         Entry { size, ..self.entry.clone() }
     }

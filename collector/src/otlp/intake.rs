@@ -8,6 +8,7 @@ use weir_bus::Record;
 use weir_service::http::Peer;
 
 use super::body::{Budget, Encoding, RECORDS_OF_JSON, Share};
+use super::counts::Counts;
 use super::refusal::Refusal;
 use super::repair;
 use super::signal::Signal;
@@ -32,6 +33,7 @@ pub(super) struct Intake {
     budget: Budget,
     requests: Counter<u64>,
     records: Counter<u64>,
+    counts: Counts,
 }
 
 /// What was not taken of a request that was.
@@ -78,7 +80,7 @@ impl Intake {
             .with_unit("{record}")
             .with_description("Log records, spans and metric points over OTLP, by signal and outcome")
             .build();
-        Self { store, tenants, budget, requests, records }
+        Self { store, tenants, budget, requests, records, counts: Counts::default() }
     }
 
     /// Takes requests as these limits allow.
@@ -91,6 +93,10 @@ impl Intake {
         self.budget.enter().await
     }
 
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
     pub(super) fn store(&self) -> &Store {
         &self.store
     }
@@ -98,6 +104,9 @@ impl Intake {
     /// Counts an answered request, and says why one was refused.
     pub(super) fn answered(&self, signal: Signal, protocol: &'static str, quiet: bool, outcome: Result<(), &Refusal>) {
         let code = outcome.map_or_else(Refusal::code, |()| tonic::Code::Ok);
+        if code != tonic::Code::Ok {
+            self.counts.refuse(signal, code);
+        }
         self.requests.add(
             1,
             &[
@@ -149,6 +158,7 @@ impl Intake {
             let has_changed = matches!(refusal, Refusal::Record(_)) && self.store.takes_less(topic, most).await;
             return Err(if has_changed { Refusal::LimitUnknown(topic) } else { refusal });
         }
+        self.counts.taken(signal, split.accepted, split.refused);
         for (outcome, count) in [("accepted", split.accepted), ("refused", split.refused)] {
             if count > 0 {
                 self.records.add(count, &[KeyValue::new("signal", signal.name()), KeyValue::new("outcome", outcome)]);

@@ -17,6 +17,7 @@
 
 mod body;
 mod cors;
+mod counts;
 mod elastic;
 mod gate;
 mod grpc;
@@ -50,6 +51,7 @@ use weir_service::http::Routes;
 use weir_service::tls::{Tls, TlsError};
 
 pub use self::cors::{CorsOptions, Origin};
+pub(crate) use self::counts::Counts;
 pub use self::gate::Gate;
 pub use self::signal::Signal;
 pub use self::split::{Part, Sizes, Split, SplitError, split};
@@ -124,6 +126,11 @@ impl Server {
     /// Open, unless it is closed.
     pub fn gate(&self) -> Gate {
         self.intake.store().gate()
+    }
+
+    /// What came, and what became of it.
+    pub(crate) fn counts(&self) -> Counts {
+        self.intake.counts().clone()
     }
 
     /// Where records go.

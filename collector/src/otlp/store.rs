@@ -48,6 +48,11 @@ impl Store {
         arrived.into_iter().chain(spooled).min()
     }
 
+    /// What waits on disk, where there is such a place.
+    pub(crate) fn spool(&self) -> Option<&Spool> {
+        self.spool.as_ref()
+    }
+
     /// When exports were refused last because there was nowhere to put them.
     pub(crate) fn refused(&self) -> Option<Instant> {
         self.arrivals.refused()

@@ -12,13 +12,28 @@ impl World {
 
     /// The books after all that can be read was read.
     pub(super) async fn rows(&self) -> Vec<Row> {
+        self.told().await.rows()
+    }
+
+    /// The same with the totals of tenants, which always are those of the rows.
+    async fn told(&self) -> Sources {
         let sources = Sources::default();
         self.source().telling(&sources).run(Until::End, CancellationToken::new()).await.unwrap();
         let rows = sources.rows();
         for row in &rows {
             assert_eq!(row.seen, row.acknowledged + row.waiting + row.lost.values().sum::<u64>(), "{row:?}");
         }
-        rows
+        let (mut by_row, mut by_tenant) = (Row::default(), Row::default());
+        for row in &rows {
+            by_row = by_row.plus(row);
+        }
+        for totals in sources.tenants().values() {
+            let (acknowledged, lost) = (totals.acknowledged, totals.lost.clone());
+            by_tenant = by_tenant.plus(&Row { acknowledged, lost, ..Row::default() });
+            assert!(totals.since > 0, "{totals:?}");
+        }
+        assert_eq!((by_tenant.acknowledged, by_tenant.lost), (by_row.acknowledged, by_row.lost));
+        sources
     }
 
     pub(super) async fn losses(&self) -> Vec<(std::ops::Range<u64>, String)> {
@@ -36,6 +51,33 @@ async fn every_byte_is_seen_and_then_acknowledged_or_waits() {
     let row = world.books().await["a.log"].clone();
     assert_eq!((row.seen, row.acknowledged, row.waiting), (14, 14, 0));
     assert!(row.is_complete() && world.losses().await.is_empty());
+}
+
+#[tokio::test]
+async fn bytes_are_of_the_tenant_that_their_file_was_of_when_they_were_read_or_lost() {
+    let mut world = World::new(Format::Plain).await;
+    let name = format!("ocr-1_team-a_main-{}.log", "ab".repeat(32));
+    let is = |sources: &Sources, tenant: &str| {
+        let totals = sources.tenants().get(tenant).cloned().unwrap_or_default();
+        (totals.read, totals.acknowledged, totals.lost.into_values().sum::<u64>())
+    };
+    for tenant in ["acme", "globex"] {
+        world.options.tenant.namespaces.insert("team-a".to_owned(), tenant.to_owned());
+        world.naming = Naming::new(&world.options, None);
+        world.append(&name, "one\ntwo\n");
+        let sources = world.told().await;
+        assert_eq!((is(&sources, tenant), sources.rows()[0].tenant.as_str()), ((8, 8, 0), tenant));
+    }
+    fs::write(world.path(&name), "x\n").unwrap();
+    let sources = world.told().await;
+    assert_eq!((is(&sources, "acme"), is(&sources, "globex")), ((8, 8, 0), (10, 10, 0)));
+    world.append(&name, "half");
+    world.told().await;
+    fs::remove_file(world.path(&name)).unwrap();
+    let sources = world.told().await;
+    // That the half line was read would have been written with the next position.
+    assert_eq!((is(&sources, "acme"), is(&sources, "globex")), ((8, 8, 0), (10, 10, 4)));
+    assert_eq!(sources.rows()[0].tenant, "globex");
 }
 
 #[tokio::test]

@@ -1,0 +1,66 @@
+//! What came over OTLP and what became of it, for whoever asks in this process.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tonic::Code;
+
+use super::signal::Signal;
+
+/// Counts since the start of the process; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Counts(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Log records, spans or data points that were taken and that were left out, by [`Signal::ALL`].
+    records: [(u64, u64); 3],
+    /// Requests that were refused, by signal and code.
+    refused: BTreeMap<(&'static str, &'static str), (Signal, u64)>,
+}
+
+impl Counts {
+    /// A request was taken; so many of it were not.
+    pub(super) fn taken(&self, signal: Signal, acknowledged: u64, rejected: u64) {
+        for (one, records) in Signal::ALL.iter().zip(&mut self.0.lock().records) {
+            if *one == signal {
+                records.0 += acknowledged;
+                records.1 += rejected;
+            }
+        }
+    }
+
+    /// A whole request was refused with this code.
+    pub(super) fn refuse(&self, signal: Signal, code: Code) {
+        self.0.lock().refused.entry((signal.name(), name(code))).or_insert((signal, 0)).1 += 1;
+    }
+
+    /// Of each signal, log records, spans or data points that were acknowledged, and that were left out of requests of
+    /// which the rest was.
+    pub(crate) fn records(&self) -> [(Signal, u64, u64); 3] {
+        let records = self.0.lock().records;
+        std::array::from_fn(|at| (Signal::ALL[at], records[at].0, records[at].1))
+    }
+
+    /// Requests that were refused as a whole, by signal and reason.
+    pub(crate) fn refused(&self) -> Vec<((Signal, &'static str), u64)> {
+        let inner = self.0.lock();
+        inner.refused.iter().map(|((_, reason), (signal, count))| ((*signal, *reason), *count)).collect()
+    }
+}
+
+/// A code of gRPC, in the letters of reasons.
+fn name(code: Code) -> &'static str {
+    match code {
+        Code::InvalidArgument => "invalid_argument",
+        Code::PermissionDenied => "permission_denied",
+        Code::Unauthenticated => "unauthenticated",
+        Code::ResourceExhausted => "resource_exhausted",
+        Code::Unimplemented => "unimplemented",
+        Code::DeadlineExceeded => "deadline_exceeded",
+        Code::Cancelled => "cancelled",
+        Code::Unavailable => "unavailable",
+        _ => "other",
+    }
+}
