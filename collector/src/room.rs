@@ -106,7 +106,8 @@ impl Collector {
         let lock = Lock::acquire(&folder)?;
         // What it does not know is known later or never: the room is as ready without it.
         let kubernetes = options.kubernetes.as_ref();
-        let kubernetes = kubernetes.and_then(|asked| Kubernetes::start(asked, &options.tenant.label, &context.meter));
+        let kubernetes = kubernetes
+            .and_then(|asked| Kubernetes::start(asked, &options.tenant.label, options.host.is_some(), &context.meter));
         let naming = Naming::new(&options, kubernetes.as_ref().map(Kubernetes::pods));
         let limits = Limits::new(&options.limits, &context.meter);
         let sources = Sources::default();

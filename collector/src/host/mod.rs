@@ -1,4 +1,5 @@
-//! The host source: the machine as `system.*` and its containers as `container.*`, from `/proc`, `/sys` and cgroup v2.
+//! The host source: the machine as `system.*` and its containers as `container.*`, from `/proc`, `/sys` and cgroup v2, and
+//! its pods as `k8s.*`, from what is known of them.
 //!
 //! Has a thread of its own, which reads all of it once every interval and hands points to [`Samples`]; it never waits for
 //! the bus, and a file system that does not answer is left out until it does. Counters are what the kernel counts, since
@@ -42,6 +43,7 @@ struct Measure {
     /// `/proc/self`, whose `mountinfo` says what this process itself sees.
     own: PathBuf,
     name: String,
+    naming: Naming,
     resources: names::Resources,
     samples: Samples,
     mounts: mounts::Mounts,
@@ -78,6 +80,7 @@ impl Measure {
             root: options.root.clone(),
             own: PathBuf::from("/proc/self"),
             name: naming.host().to_owned(),
+            naming: naming.clone(),
             resources: names::Resources::new(options.root.clone(), naming),
             samples,
             mounts: mounts::Mounts::default(),
@@ -88,6 +91,7 @@ impl Measure {
 
     fn pass(&mut self) {
         let now = weir_service::time::now_unix_nano() as u64;
+        crate::kubernetes::measure(&self.naming, &self.samples, now);
         let stat = system::stat(&self.root);
         let mut points = Points::new(&self.resources.machine(), now);
         system::measure(&mut points, &self.root, &stat);

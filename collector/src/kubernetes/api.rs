@@ -1,4 +1,5 @@
-//! Questions to the API server: metadata of pods alone, and every answer bounded in bytes and in time.
+//! Questions to the API server: of pods the metadata alone, or all of one node's; every answer is bounded in bytes and in
+//! time.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,6 +18,8 @@ use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigErro
 use kube::{Config, Resource as _};
 use serde::Deserialize;
 use tokio::time::{Instant, timeout, timeout_at};
+
+use super::resources::{Spec, Status, lenient};
 
 /// Pods of one page; fewer where a page of them is larger than [`MOST_PAGE`], since each pod may have a quarter of a
 /// megabyte of annotations.
@@ -101,6 +104,8 @@ impl Source {
 pub(super) struct Api {
     pub(super) source: Source,
     pub(super) node: Option<Arc<str>>,
+    /// Asks for whole pods, rather than for their metadata.
+    pub(super) whole: bool,
 }
 
 /// Metadata of a pod, as far as it is of interest.
@@ -120,6 +125,11 @@ pub(super) struct Metadata {
 #[serde(default)]
 pub(super) struct Object {
     pub(super) metadata: Metadata,
+    #[serde(deserialize_with = "lenient")]
+    pub(super) spec: Spec,
+    /// Of a pod; why a watch ends has a text here.
+    #[serde(deserialize_with = "lenient")]
+    pub(super) status: Status,
     code: u16,
     message: String,
 }
@@ -167,7 +177,11 @@ impl Api {
     pub(super) async fn connect(&self) -> Result<Connection, Error> {
         let (source, runtime) = (self.source.clone(), tokio::runtime::Handle::current());
         let client = tokio::task::spawn_blocking(move || client(&runtime.block_on(source.config())?));
-        Ok(Connection { client: client.await.map_err(|_| Error::GivenUp)??, node: self.node.clone() })
+        Ok(Connection {
+            client: client.await.map_err(|_| Error::GivenUp)??,
+            node: self.node.clone(),
+            whole: self.whole,
+        })
     }
 }
 
@@ -196,6 +210,7 @@ fn client(config: &Config) -> Result<Client, Error> {
 pub(super) struct Connection {
     client: Client,
     node: Option<Arc<str>>,
+    whole: bool,
 }
 
 impl Connection {
@@ -229,7 +244,8 @@ impl Connection {
             continue_token: next.map(str::to_owned),
             ..ListParams::default()
         };
-        let request = kube::core::Request::new(ApiPod::url_path(&(), None)).list_metadata(&parameters);
+        let request = kube::core::Request::new(ApiPod::url_path(&(), None));
+        let request = if self.whole { request.list(&parameters) } else { request.list_metadata(&parameters) };
         let body = self.ask(request.map_err(kube::Error::BuildRequest)?).await?;
         let body = timeout(ANSWER, Limited::new(body, MOST_PAGE).collect()).await.map_err(|_| Error::Late(ANSWER))?;
         let body = body.map_err(|error| match error.downcast::<kube::Error>() {
@@ -248,7 +264,9 @@ impl Connection {
             timeout: Some(time.as_secs().max(1) as u32),
             ..WatchParams::default()
         };
-        let request = kube::core::Request::new(ApiPod::url_path(&(), None)).watch_metadata(&parameters, version);
+        let request = kube::core::Request::new(ApiPod::url_path(&(), None));
+        let request =
+            if self.whole { request.watch(&parameters, version) } else { request.watch_metadata(&parameters, version) };
         let body = self.ask(request.map_err(kube::Error::BuildRequest)?).await?;
         let patience = time + grace;
         Ok(Watch { body, buffer: BytesMut::new(), searched: 0, patience, end: Instant::now() + patience })

@@ -7,17 +7,23 @@
 //!   known may be one that was not told of yet.
 //! - A pod is known by its uid. It is remembered for ten minutes after it is gone; the one that gets its name next is
 //!   another.
+//! - Metadata is asked for alone, unless the machine is measured and its node is named: then of this node's pods also how
+//!   they run ([`Runs`]), which becomes metrics.
 //! - What is remembered is bounded, and so is every answer of the server, in bytes and in time.
 //! - A token or a certificate authority that was replaced is used from the next connection on.
 
 mod api;
+mod measure;
 mod options;
 mod pods;
+mod quantity;
+mod resources;
 mod watch;
 
 pub use api::Error;
 pub use options::KubernetesOptions;
 pub use pods::{Pod, Pods, State};
+pub use resources::{Container, Phase, Runs};
 
 use kube::config::InClusterError;
 use opentelemetry::metrics::Meter;
@@ -25,6 +31,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use weir_service::telemetry::whole;
 
 use api::{Api, Source};
+pub(crate) use measure::measure;
 use watch::{Settings, Watcher};
 
 /// Keeps in step with the API server for as long as it is there.
@@ -36,8 +43,9 @@ pub struct Kubernetes {
 
 impl Kubernetes {
     /// Starts to ask, in the runtime that it is called in; nothing where there is nobody to be asked. `tenant` is the
-    /// label or annotation that names a pod's tenant.
-    pub fn start(options: &KubernetesOptions, tenant: &str, meter: &Meter) -> Option<Self> {
+    /// label or annotation that names a pod's tenant. With `measures`, what the pods of this node request and may use is
+    /// asked for too, if the node is named; of all others their metadata is enough.
+    pub fn start(options: &KubernetesOptions, tenant: &str, measures: bool, meter: &Meter) -> Option<Self> {
         let source = match &options.kubeconfig {
             Some(path) => Source::Kubeconfig(path.clone()),
             None => match kube::Config::incluster() {
@@ -53,7 +61,8 @@ impl Kubernetes {
             },
         };
         let node = options.node.as_deref().map(Into::into);
-        Some(Self::run(Api { source, node }, tenant, Settings::default(), meter))
+        let whole = measures && options.node.is_some();
+        Some(Self::run(Api { source, node, whole }, tenant, Settings::default(), meter))
     }
 
     fn run(api: Api, tenant: &str, settings: Settings, meter: &Meter) -> Self {

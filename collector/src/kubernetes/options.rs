@@ -15,7 +15,8 @@ pub struct KubernetesOptions {
     /// names, for every connection. Proxies are not used, whether it or the environment names one.
     pub kubeconfig: Option<PathBuf>,
     /// The node whose pods are of interest: this one's name, which a pod gets by the downward API
-    /// (`fieldPath: spec.nodeName`). Null asks for the pods of all nodes.
+    /// (`fieldPath: spec.nodeName`). Null asks for the pods of all nodes. What pods request and may use is measured of
+    /// this node's alone.
     pub node: Option<String>,
 }
 

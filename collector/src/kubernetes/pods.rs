@@ -8,6 +8,8 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::resources::Runs;
+
 /// Pods that are remembered at most, and bytes of what is known of them. Where there are more, the ones that are gone are
 /// forgotten first, and then no new ones are taken in.
 const MOST: usize = 10_000;
@@ -144,7 +146,19 @@ impl Pods {
     /// A pod comes, or changes.
     #[cfg(test)]
     pub(crate) fn come(&self, pod: Pod) {
-        assert!(self.update(|known| known.put(pod, Instant::now())));
+        assert!(self.update(|known| known.put(pod, None, Instant::now())));
+    }
+
+    /// The same, and it is known how it runs.
+    #[cfg(test)]
+    pub(crate) fn run(&self, pod: Pod, runs: Runs) {
+        assert!(self.update(|known| known.put(pod, Some(runs), Instant::now())));
+    }
+
+    /// A pod goes.
+    #[cfg(test)]
+    pub(crate) fn go(&self, uid: &str) {
+        self.update(|known| known.remove(uid, Instant::now()));
     }
 
     /// The pod with this uid, also some minutes after it is gone.
@@ -179,6 +193,13 @@ impl Pods {
     /// Tells whenever a pod has come, has changed or is gone.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.0.changes.subscribe()
+    }
+
+    /// The pods that are there, by no order, and how they run, where that is known.
+    pub fn running(&self) -> Vec<(Arc<Pod>, Arc<Runs>)> {
+        let known = self.0.known.read();
+        let there = known.entries.values().filter(|entry| !entry.pod.gone);
+        there.filter_map(|entry| Some((entry.pod.clone(), entry.runs.clone()?))).collect()
     }
 
     /// Pods that are there now, as far as they are known.
@@ -220,8 +241,16 @@ pub(super) struct Known {
 #[derive(Debug)]
 struct Entry {
     pod: Arc<Pod>,
+    /// Where its specification and status are asked for.
+    runs: Option<Arc<Runs>>,
     /// The list that it was last seen in, or behind.
     list: u64,
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        self.pod.bytes() + self.runs.as_ref().map_or(0, |runs| runs.bytes())
+    }
 }
 
 impl Known {
@@ -239,23 +268,25 @@ impl Known {
     }
 
     /// A pod is there, and as it is given here. False where there is no room for it.
-    pub(super) fn put(&mut self, pod: Pod, now: Instant) -> bool {
+    pub(super) fn put(&mut self, pod: Pod, runs: Option<Runs>, now: Instant) -> bool {
         if self.forget(&pod.uid) {
             self.gone.retain(|(_, uid)| *uid != pod.uid);
         }
         self.expire(now);
-        let bytes = pod.bytes();
+        let entry = Entry { pod: Arc::new(pod), runs: runs.map(Arc::new), list: self.list };
+        let bytes = entry.bytes();
         while self.entries.len() >= MOST || self.bytes + bytes > MOST_BYTES {
             if !self.forget_oldest() {
                 return false;
             }
         }
-        if let Some(folder) = pod.hashed() {
-            self.by_hash.insert(folder, pod.uid.clone());
+        let uid = entry.pod.uid.clone();
+        if let Some(folder) = entry.pod.hashed() {
+            self.by_hash.insert(folder, uid.clone());
         }
         self.bytes += bytes;
         self.alive += 1;
-        self.entries.insert(pod.uid.clone(), Entry { pod: Arc::new(pod), list: self.list });
+        self.entries.insert(uid, entry);
         true
     }
 
@@ -286,8 +317,9 @@ impl Known {
 
     /// Says whether it was gone.
     fn forget(&mut self, uid: &str) -> bool {
-        let Some(Entry { pod, .. }) = self.entries.remove(uid) else { return false };
-        self.bytes -= pod.bytes();
+        let Some(entry) = self.entries.remove(uid) else { return false };
+        self.bytes -= entry.bytes();
+        let pod = entry.pod;
         self.alive -= usize::from(!pod.gone);
         if let Some(folder) = pod.hashed()
             && self.by_hash.get(&folder).is_some_and(|of| of == uid)
@@ -313,7 +345,7 @@ mod tests {
     }
 
     fn put(pods: &Pods, pod: Pod, now: Instant) {
-        assert!(pods.update(|known| known.put(pod, now)));
+        assert!(pods.update(|known| known.put(pod, None, now)));
     }
 
     #[test]
@@ -376,14 +408,14 @@ mod tests {
         for at in 0..MOST {
             put(&pods, pod("a", &at.to_string(), &[]), now);
         }
-        assert!(!pods.update(|known| known.put(pod("a", "one more", &[]), now)));
+        assert!(!pods.update(|known| known.put(pod("a", "one more", &[]), None, now)));
         pods.update(|known| known.remove("7", now));
         pods.update(|known| known.remove("8", now));
         put(&pods, pod("a", "one more", &[]), now);
         assert!(pods.by_uid("7").is_none() && pods.by_uid("8").is_some() && pods.count() == MOST - 1);
         let mut large = pod("a", "large", &[]);
         large.labels.insert("x".to_owned(), "y".repeat(MOST_BYTES));
-        assert!(!pods.update(|known| known.put(large, now)));
+        assert!(!pods.update(|known| known.put(large, None, now)));
     }
 
     #[test]

@@ -7,8 +7,9 @@ use opentelemetry::metrics::{Gauge, Meter};
 use tokio::time::timeout_at;
 
 use super::Error;
-use super::api::{Api, Event, Kind, Metadata, PAGES, Watch};
+use super::api::{Api, Event, Kind, Metadata, Object, PAGES, Watch};
 use super::pods::{self, Known, Pod, Pods, State};
+use super::resources::Runs;
 
 /// Waits.
 #[derive(Debug, Clone)]
@@ -241,7 +242,7 @@ impl Watcher {
                 }
                 (page, _) => page?,
             };
-            let pods = page.items.unwrap_or_default().into_iter().map(|object| self.pod(object.metadata));
+            let pods = page.items.unwrap_or_default().into_iter().map(|object| self.pod(object));
             let pods: Vec<_> = pods.collect();
             self.put(pods);
             next = page.metadata.r#continue.filter(|next| !next.is_empty());
@@ -256,7 +257,7 @@ impl Watcher {
     fn take(&mut self, event: Event) {
         match event.kind {
             Kind::Added | Kind::Modified => {
-                let pod = self.pod(event.object.metadata);
+                let pod = self.pod(event.object);
                 self.put(vec![pod]);
             }
             Kind::Deleted => {
@@ -268,18 +269,23 @@ impl Watcher {
         self.measure();
     }
 
-    fn pod(&self, metadata: Metadata) -> Pod {
+    /// A pod, and how it runs where that is asked for.
+    fn pod(&self, object: Object) -> (Pod, Option<Runs>) {
+        let Object { metadata, spec, status, .. } = object;
         let Metadata { namespace, name, uid, labels, annotations, .. } = metadata;
         let [labels, annotations] =
             pods::kept(&self.tenant, labels.unwrap_or_default(), annotations.unwrap_or_default());
         let node: Option<Arc<str>> = self.api.node.clone();
-        Pod { namespace, name, uid, node, labels, annotations, gone: false }
+        let runs = self.api.whole.then(|| Runs::new(spec, &status));
+        (Pod { namespace, name, uid, node, labels, annotations, gone: false }, runs)
     }
 
-    fn put(&mut self, pods: Vec<Pod>) {
+    fn put(&mut self, pods: Vec<(Pod, Option<Runs>)>) {
         let now = Instant::now();
-        let put =
-            |known: &mut Known| pods.into_iter().map(|pod| known.put(pod, now)).filter(|has_room| !has_room).count();
+        let put = |known: &mut Known| {
+            let put = pods.into_iter().map(|(pod, runs)| known.put(pod, runs, now));
+            put.filter(|has_room| !has_room).count()
+        };
         if self.pods.update(put) > 0 && !std::mem::replace(&mut self.full, true) {
             tracing::warn!(
                 "there are more pods than are remembered: set collector.kubernetes.node, and only that node's are asked for"

@@ -31,8 +31,12 @@ fn quick() -> Settings {
 }
 
 fn connect(folder: &Path, settings: Settings) -> Kubernetes {
+    connect_for(folder, settings, false)
+}
+
+fn connect_for(folder: &Path, settings: Settings, whole: bool) -> Kubernetes {
     let source = Source::Kubeconfig(folder.join("kubeconfig"));
-    let api = Api { source, node: Some(NODE.into()) };
+    let api = Api { source, node: Some(NODE.into()), whole };
     Kubernetes::run(api, "weir.io/tenant", settings, &opentelemetry::global::meter("test"))
 }
 
@@ -106,6 +110,39 @@ async fn every_page_of_the_list_is_taken_and_then_what_happens_to_this_nodes_pod
     pair.until("it is gone", |_| pair.is_gone(&uid)).await;
     assert_eq!((pair.label(&uid).as_deref(), pods.count()), (Some("newer"), 1200));
     assert_eq!(pair.server.asked(), Asked { lists: 1, pages: 3, watches: 1, refused: 0 });
+}
+
+#[tokio::test]
+async fn where_the_machine_is_measured_it_is_known_how_this_nodes_pods_run() {
+    let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
+    server.kubeconfig(&folder.path().join("kubeconfig"));
+    std::fs::write(folder.path().join("token"), "one").unwrap();
+    let resources = json!({"requests": {"cpu": "500m"}, "limits": {"nvidia.com/gpu": "1"}});
+    let spec = json!({"nodeName": NODE, "containers": [{"name": "main", "resources": resources}]});
+    let uid = server.create(NODE, "ocr", &json!({"app": "ocr"}), &json!({}));
+    server.run("ocr", &spec, &json!({"phase": "Pending"}));
+    let kubernetes = connect_for(folder.path(), quick(), true);
+    let pods = kubernetes.pods();
+    let main = Container {
+        name: "main".to_owned(),
+        requests: vec![("cpu".to_owned(), 0.5)],
+        limits: vec![("nvidia.com/gpu".to_owned(), 1.0)],
+    };
+    let is = |phase: Phase| {
+        let running = pods.running();
+        let runs = Runs { phase, containers: vec![main.clone()] };
+        running.iter().any(|(pod, found)| pod.uid == uid && **found == runs)
+    };
+    until("it is listed", || is(Phase::Pending)).await;
+    until("it is in step", || pods.state() == State::InStep).await;
+    server.run("ocr", &spec, &json!({"phase": "Running", "containerStatuses": [{"name": "main", "ready": true}]}));
+    until("it runs", || is(Phase::Running)).await;
+    // What ends a watch has a text for its status.
+    server.expire();
+    until("it is listed again", || server.asked().lists == 2).await;
+    server.delete("ocr");
+    until("it is gone", || pods.running().is_empty()).await;
+    assert_eq!(server.asked().refused, 0);
 }
 
 #[tokio::test]
@@ -376,7 +413,7 @@ async fn nobody_is_asked_once_it_is_not_there_any_more() {
 #[test]
 fn outside_of_a_cluster_nobody_is_asked_and_a_kubeconfig_that_cannot_be_used_is_named() {
     let meter = opentelemetry::global::meter("test");
-    assert!(Kubernetes::start(&KubernetesOptions::default(), "weir.io/tenant", &meter).is_none());
+    assert!(Kubernetes::start(&KubernetesOptions::default(), "weir.io/tenant", true, &meter).is_none());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("kubeconfig");
     let options = KubernetesOptions { kubeconfig: Some(path.clone()), node: None };

@@ -39,8 +39,12 @@ struct World {
     version: u64,
     /// What came up to this version is forgotten.
     forgotten: u64,
-    /// Pods by namespace and name, each with its node.
+    /// Pods by namespace and name, each with its node and its metadata.
     pods: BTreeMap<(String, String), (String, Value)>,
+    /// `spec` and `status` of those that have them.
+    runs: BTreeMap<(String, String), Value>,
+    /// Whether who asks for more than metadata is answered.
+    whole: bool,
     /// Version, node and event.
     events: Vec<(u64, String, Value)>,
     /// Some watch was told of all events up to this version.
@@ -121,6 +125,17 @@ impl Server {
     pub(super) fn add(&self, node: &str, metadata: &Value) {
         let name = ["namespace", "name"].map(|key| metadata[key].as_str().unwrap()).join("/");
         self.change(|world| world.happens("ADDED", node, &name, metadata.clone()));
+    }
+
+    /// A pod that is there has this `spec` and `status`; who asks for whole pods is answered from now on.
+    #[allow(dead_code, reason = "some tests ask for metadata alone")]
+    pub(super) fn run(&self, name: &str, spec: &Value, status: &Value) {
+        self.change(|world| {
+            world.whole = true;
+            world.runs.insert(key(name), json!({"spec": spec, "status": status}));
+            let (node, metadata) = world.pods[&key(name)].clone();
+            world.happens("MODIFIED", &node, name, metadata);
+        });
     }
 
     /// Gives a pod other labels.
@@ -220,8 +235,18 @@ impl World {
         } else {
             self.pods.insert(key, (node.to_owned(), metadata.clone()));
         }
-        let object = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata});
+        let object = self.object(name, &metadata);
         self.events.push((self.version, node.to_owned(), json!({"type": kind, "object": object})));
+    }
+
+    /// A pod as it is told: whole where it has more than metadata.
+    fn object(&self, name: &str, metadata: &Value) -> Value {
+        let mut object = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata});
+        if let Some(runs) = self.runs.get(&key(name)).filter(|_| self.whole) {
+            (object["kind"], object["apiVersion"]) = (json!("Pod"), json!("v1"));
+            (object["spec"], object["status"]) = (runs["spec"].clone(), runs["status"].clone());
+        }
+        object
     }
 }
 
@@ -244,8 +269,8 @@ async fn answer(
         Some(refusal(StatusCode::SERVICE_UNAVAILABLE, "the server is starting"))
     } else if world.token.as_ref().is_some_and(|token| header("authorization") != format!("Bearer {token}")) {
         Some(refusal(StatusCode::UNAUTHORIZED, "Unauthorized"))
-    } else if !header("accept").contains("as=PartialObjectMetadata") {
-        Some(refusal(StatusCode::NOT_ACCEPTABLE, "metadata alone was to be asked for"))
+    } else if header("accept").contains("as=PartialObjectMetadata") == world.whole {
+        Some(refusal(StatusCode::NOT_ACCEPTABLE, "metadata was to be asked for alone, or not alone"))
     } else {
         None
     };
@@ -277,7 +302,9 @@ async fn answer(
     } else {
         world.asked.lists += 1;
         let pods = world.pods.values().filter(|(of, _)| node.as_ref().is_none_or(|node| node == of));
-        (world.version, pods.map(|(_, metadata)| json!({"metadata": metadata})).collect())
+        let name = |metadata: &Value| ["namespace", "name"].map(|key| metadata[key].as_str().unwrap()).join("/");
+        let pods = pods.map(|(_, metadata)| world.object(&name(metadata), metadata));
+        (world.version, pods.collect())
     };
     world.asked.pages += 1;
     let rest = items.split_off(items.len().min(parameters["limit"].parse().unwrap()));
