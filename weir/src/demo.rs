@@ -226,7 +226,7 @@ fn explain(folder: &Path, addresses: &Addresses, trace: &str, temporary: bool) -
         "
 weir is running, and three AI services (ocr, asr, nlp) of two tenants (acme, globex) write logs and send spans.
 
-  HTTP API    {http}
+  console     {http}   (in a browser; the HTTP API is there too)
   OTLP/gRPC   {grpc}
   OTLP/HTTP   {otlp_http}
   data        {data} ({removed})
