@@ -58,7 +58,8 @@ export interface CountAnswer extends Extent {
 
 export interface HistogramAnswer extends Extent {
   interval_seconds: number;
-  buckets: { start: string; count: number; other?: number; values?: Record<string, number> }[];
+  /** `values` and `other` where it was asked for by a field. */
+  buckets: { start: string; count: number; other: number; values: Record<string, number> }[];
 }
 
 export interface FieldsAnswer {
