@@ -53,7 +53,7 @@ export interface VirtualListProps extends VirtualOptions {
   /** So many rows before the last one `onEnd` is called. */
   ahead?: number;
   /** Given the element that scrolls. */
-  scroller?: RefObject<HTMLDivElement>;
+  scroller?: RefObject<HTMLDivElement | null>;
   onScroll?: (top: number) => void;
   children: (index: number) => ComponentChildren;
 }
