@@ -1,3 +1,61 @@
+//! Logs: search, counts over time, one line as a whole, live lines.
+import { useState } from "preact/hooks";
+import { useKey } from "../../lib/keys";
+import { tick } from "../../lib/time";
+import type { Hit } from "../../lib/types/logs";
+import { set } from "../../lib/url";
+import { Detail } from "./Detail";
+import { Facets } from "./Facets";
+import "./logs.css";
+import { QueryBar } from "./QueryBar";
+import { useSearch } from "./SearchView";
+import { TailView } from "./TailView";
+import { Toolbar } from "./Toolbar";
+import { view } from "./view";
+import { w } from "./words";
+
+const NARROW = 900;
+
 export default function Page() {
-  return <div class="page" />;
+  const shown = view();
+  const { query, order, isLive, line, at } = shown;
+  const [hasFacets, setFacets] = useState(innerWidth > NARROW);
+  const [opened, setOpened] = useState<Hit>();
+  const open = (hit: Hit) => {
+    setOpened(hit);
+    set({ line: hit.id, at: hit.timestamp }, line !== "");
+  };
+  const close = () => set({ line: null, at: null });
+  const search = useSearch(shown, !isLive, open);
+  useKey("Escape", w.key_close, () => line && close());
+  useKey("t", w.key_live, () => {
+    set({ live: isLive ? null : "1", line: null, at: null });
+    tick();
+  });
+  useKey("o", w.key_order, () => set({ order: order === "desc" ? "asc" : null }));
+  const toolbar = (status: preact.ComponentChildren) => (
+    <Toolbar view={shown} lines={isLive ? undefined : search.lines} hasFacets={hasFacets} onFacets={() => setFacets(!hasFacets)}>
+      {status}
+    </Toolbar>
+  );
+  return (
+    <div class={`page-full logs ${hasFacets ? "logs-facets" : ""} ${line ? "logs-detail" : ""}`}>
+      <QueryBar problem={search.problem} />
+      {!isLive && search.notices}
+      <div class="log-columns">
+        {hasFacets && <Facets query={query} isReady={isLive || search.isReady} />}
+        <div class="log-main">
+          {isLive ? (
+            <TailView view={shown} onOpen={open} status={toolbar} />
+          ) : (
+            <>
+              {toolbar(search.status)}
+              {search.list}
+            </>
+          )}
+        </div>
+        {line && <Detail id={line} at={at} known={opened?.id === line ? opened : undefined} onClose={close} />}
+      </div>
+    </div>
+  );
 }
