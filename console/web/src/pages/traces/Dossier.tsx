@@ -122,16 +122,17 @@ function unitText(unit: string): (value: number) => string {
 const AROUND = 60;
 
 export function Gpus({ dossier, tree, view, onView }: Props & { onView: (view: View) => void }) {
-  const charts = useMemo(() => gpuCharts(dossier.gpu_samples), [dossier]);
   const begin = tree.start / 1e3;
+  const charts = useMemo(() => gpuCharts(dossier.gpu_samples, begin), [dossier, begin]);
   const isAround = param("gpu") === "around";
-  const [from, to] = isAround ? [begin - AROUND, begin + tree.duration / 1e3 + AROUND] : [begin + view.from / 1e3, begin + view.to / 1e3];
+  // In seconds from the start of the trace, so that the lines of the axis stand at round times of it.
+  const [from, to] = isAround ? [-AROUND, tree.duration / 1e3 + AROUND] : [view.from / 1e3, view.to / 1e3];
   const marks = useMemo(() => {
-    const events = dossier.gpu_events.map((event): Mark => ({ at: new Date(event.timestamp).getTime() / 1e3, label: w.gpu_event({ xid: String(event.attributes["weir.gpu.xid"] ?? "") }), color: "bad" }));
-    const edges = isAround ? [{ at: begin, label: w.gpu_start() }, { at: begin + tree.duration / 1e3, label: tree.duration > 2e4 ? w.gpu_end() : "" }] : [];
+    const events = dossier.gpu_events.map((event): Mark => ({ at: new Date(event.timestamp).getTime() / 1e3 - begin, label: w.gpu_event({ xid: String(event.attributes["weir.gpu.xid"] ?? "") }), color: "bad" }));
+    const edges = isAround ? [{ at: 0, label: w.gpu_start() }, { at: tree.duration / 1e3, label: tree.duration > 2e4 ? w.gpu_end() : "" }] : [];
     return [...edges, ...events];
   }, [dossier, isAround, begin, tree.duration]);
-  const axis = (at: number) => (at >= begin ? tickText((at - begin) * 1e3) : `−${ms((begin - at) * 1e3)}`);
+  const axis = (at: number) => (at >= 0 ? tickText(at * 1e3) : `−${ms(-at * 1e3)}`);
   return (
     <Panel
       class="panel-flush"
@@ -178,7 +179,7 @@ export function Gpus({ dossier, tree, view, onView }: Props & { onView: (view: V
               marks={marks}
               axisText={axis}
               sync="trace"
-              onZoom={(from, to) => onView({ from: (from - begin) * 1e3, to: (to - begin) * 1e3 })}
+              onZoom={(from, to) => onView({ from: from * 1e3, to: to * 1e3 })}
             />
           </div>
         ))

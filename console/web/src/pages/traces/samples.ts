@@ -6,7 +6,7 @@ export interface GpuChart {
   unit: string;
   /** Of a counter: its growth a second. */
   isRate: boolean;
-  /** Unix seconds, ascending. */
+  /** Seconds from the start of the trace, ascending. */
   times: number[];
   series: { label: string; values: (number | null)[] }[];
 }
@@ -32,8 +32,8 @@ function label({ attributes, resource }: GpuSamples): string {
 
 type Point = [at: number, value: number];
 
-function pointsOf({ points }: GpuSamples): Point[] {
-  const found = points.map(([time, value]): Point => [new Date(time).getTime() / 1e3, value ?? Number.NaN]);
+function pointsOf({ points }: GpuSamples, begin: number): Point[] {
+  const found = points.map(([time, value]): Point => [new Date(time).getTime() / 1e3 - begin, value ?? Number.NaN]);
   return found.filter(([at, value]) => Number.isFinite(at) && Number.isFinite(value)).sort(([a], [b]) => a - b);
 }
 
@@ -57,7 +57,8 @@ function held(points: Point[], times: number[]): (number | null)[] {
   });
 }
 
-export function gpuCharts(samples: GpuSamples[]): GpuChart[] {
+/** `begin` is the start of the trace, in unix seconds. */
+export function gpuCharts(samples: GpuSamples[], begin: number): GpuChart[] {
   const byMetric = new Map<string, GpuSamples[]>();
   for (const one of samples) byMetric.set(one.metric, [...(byMetric.get(one.metric) ?? []), one]);
   const rank = (metric: string) => (FIRST.includes(metric) ? FIRST.indexOf(metric) : FIRST.length);
@@ -65,7 +66,7 @@ export function gpuCharts(samples: GpuSamples[]): GpuChart[] {
   const charts = metrics.map((metric): GpuChart => {
     const list = (byMetric.get(metric) ?? []).slice(0, MOST_SERIES);
     const isRate = list.every((one) => one.type === "sum") && !LEVELS.test(metric);
-    const series = list.map((one) => ({ label: label(one), points: isRate ? rates(pointsOf(one)) : pointsOf(one) }));
+    const series = list.map((one) => ({ label: label(one), points: isRate ? rates(pointsOf(one, begin)) : pointsOf(one, begin) }));
     const times = [...new Set(series.flatMap(({ points }) => points.map(([at]) => at)))].sort((a, b) => a - b);
     return { metric, unit: list[0]?.unit ?? "", isRate, times, series: series.map(({ label, points }) => ({ label, values: held(points, times) })) };
   });

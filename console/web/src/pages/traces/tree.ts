@@ -108,11 +108,12 @@ export function tree(spans: Span[]): Tree {
   });
   const { low, high, middle } = spans.length ? extent(times) : { low: 0, high: 0, middle: 0 };
   const above = parents(spans);
+  const ids = new Set(spans.map((span) => span.span_id));
   const nodes = spans.map((span, at): Node => {
     const [start, end] = times[at] ?? [low, low];
     const parent = above[at] ?? -1;
     const isFarOff = Math.abs(start - middle) > FAR_MS;
-    return { span, parent, children: [], depth: 0, start: start - low, end: end - low, isOrphan: parent < 0 && span.parent_span_id !== "", isFarOff, below: 0 };
+    return { span, parent, children: [], depth: 0, start: start - low, end: end - low, isOrphan: span.parent_span_id !== "" && !ids.has(span.parent_span_id), isFarOff, below: 0 };
   });
   const byStart = nodes.map((_, at) => at).sort((a, b) => (nodes[a]?.start ?? 0) - (nodes[b]?.start ?? 0) || a - b);
   const roots: number[] = [];
