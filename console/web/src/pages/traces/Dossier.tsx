@@ -127,11 +127,11 @@ export function Gpus({ dossier, tree, view, onView }: Props & { onView: (view: V
   const isAround = param("gpu") === "around";
   // In seconds from the start of the trace, so that the lines of the axis stand at round times of it.
   const [from, to] = isAround ? [-AROUND, tree.duration / 1e3 + AROUND] : [view.from / 1e3, view.to / 1e3];
-  const marks = useMemo(() => {
-    const events = dossier.gpu_events.map((event): Mark => ({ at: new Date(event.timestamp).getTime() / 1e3 - begin, label: w.gpu_event({ xid: String(event.attributes["weir.gpu.xid"] ?? "") }), color: "bad" }));
-    const edges = isAround ? [{ at: 0, label: w.gpu_start() }, { at: tree.duration / 1e3, label: tree.duration > 2e4 ? w.gpu_end() : "" }] : [];
-    return [...edges, ...events];
-  }, [dossier, isAround, begin, tree.duration]);
+  const marks = useMemo(
+    () => dossier.gpu_events.map((event): Mark => ({ at: new Date(event.timestamp).getTime() / 1e3 - begin, label: w.gpu_event({ xid: String(event.attributes["weir.gpu.xid"] ?? "") }), color: "bad" })),
+    [dossier, begin],
+  );
+  const bands = useMemo(() => (isAround ? [{ from: 0, to: tree.duration / 1e3, color: "accent" }] : []), [isAround, tree.duration]);
   const axis = (at: number) => (at >= 0 ? tickText(at * 1e3) : `−${ms(-at * 1e3)}`);
   return (
     <Panel
@@ -177,6 +177,7 @@ export function Gpus({ dossier, tree, view, onView }: Props & { onView: (view: V
               from={from}
               to={to}
               marks={marks}
+              bands={bands}
               axisText={axis}
               sync="trace"
               onZoom={(from, to) => onView({ from: from * 1e3, to: to * 1e3 })}

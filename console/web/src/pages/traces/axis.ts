@@ -44,9 +44,9 @@ export function ticks({ from, to }: View, count: number): number[] {
   return found;
 }
 
-/** A time of the axis as text, as exact as the distance of ticks asks for: `1.25 s`. */
+/** A time of the axis as text: `1.25 s`. */
 export function tickText(value: number): string {
-  return ms(Number(value.toPrecision(6)));
+  return ms(Number(value.toPrecision(6))).replace(/ 0 (s|min)$/, "");
 }
 
 /** Where a time lies within a stretch: 0 to 1 inside. */

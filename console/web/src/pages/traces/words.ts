@@ -122,8 +122,6 @@ export const w = words({
   gpu_around: ["A minute around", "前后一分钟"],
   gpu_span: ["Time shown", "时间范围"],
   gpu_event: ["XID {xid}", "XID {xid}"],
-  gpu_start: ["start", "开始"],
-  gpu_end: ["end", "结束"],
   message: ["Message", "内容"],
   severity: ["Severity", "级别"],
   at: ["At", "时刻"],
