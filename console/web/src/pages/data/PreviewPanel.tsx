@@ -1,0 +1,96 @@
+//! Ten rows that a capture would take, redacted.
+import { useState } from "preact/hooks";
+import { request, type Problem } from "../../lib/api";
+import { problemOf } from "../../lib/data";
+import { count } from "../../lib/format";
+import { shortClock } from "../../lib/time";
+import type { Definition, Preview } from "../../lib/types/captures";
+import { Panel, ProblemBox } from "../../ui/parts";
+import { cellText } from "./rows";
+import { w } from "./words";
+
+/** Characters of a cell that are shown until one asks for all. */
+const SHORT = 400;
+
+export function PreviewPanel({ definition, onProblem }: { definition: Definition; onProblem: (problem: Problem) => void }) {
+  const [preview, setPreview] = useState<Preview>();
+  const [missing, setMissing] = useState(false);
+  const [problem, setProblem] = useState<Problem>();
+  const [busy, setBusy] = useState(false);
+  const ask = async () => {
+    setBusy(true);
+    setProblem(undefined);
+    setMissing(false);
+    try {
+      // A capture that is not named yet can be looked at all the same.
+      const body = { ...definition, name: definition.name || "unnamed" };
+      setPreview(await request<Preview>("POST", "/api/v1/captures/preview", { body }));
+    } catch (error) {
+      const found = problemOf(error);
+      setPreview(undefined);
+      if (found.status === 404 || found.status === 405) setMissing(true);
+      else if (found.status === 422 || found.status === 400) onProblem(found);
+      else setProblem(found);
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <Panel
+      title={w.preview_title()}
+      actions={
+        <button class="btn" type="button" disabled={busy} onClick={ask}>
+          {busy ? w.previewing() : w.preview()}
+        </button>
+      }
+    >
+      {problem && <ProblemBox problem={problem} />}
+      {missing && <p class="faint">{w.preview_none()}</p>}
+      {!preview && !missing && !problem && <p class="faint">{w.preview_about()}</p>}
+      {preview && <Found preview={preview} />}
+    </Panel>
+  );
+}
+
+function Found({ preview }: { preview: Preview }) {
+  const { rows, matched, scanned, from, until, complete, sample } = preview;
+  const time = (at: string | null) => (at ? shortClock(at) : "–");
+  return (
+    <div class="stack" aria-live="polite">
+      <p class="faint">
+        {w.preview_found({ matched: count(matched), scanned: count(scanned), from: time(from), until: time(until) })} {!complete && w.preview_part()}{" "}
+        {sample?.not_applied.length ? w.preview_sample({ names: sample.not_applied.join(", ") }) : ""}
+      </p>
+      {rows.length === 0 && <p>{w.preview_empty()}</p>}
+      {rows.map((row, at) => (
+        <dl key={at} class="data-row" aria-label={`${w.row()} ${at + 1}`}>
+          {Object.entries(row)
+            .filter(([, value]) => value !== null)
+            .map(([name, value]) => (
+              <div key={name}>
+                <dt class={name.startsWith("_") ? "faint" : ""}>{name}</dt>
+                <dd>
+                  <Cell text={cellText(value)} />
+                </dd>
+              </div>
+            ))}
+        </dl>
+      ))}
+    </div>
+  );
+}
+
+function Cell({ text }: { text: string }) {
+  const [all, setAll] = useState(false);
+  if (text.length <= SHORT) return <>{text}</>;
+  return (
+    <>
+      {text.slice(0, all ? 16_384 : SHORT)}…{" "}
+      {!all && (
+        <button class="data-more" type="button" onClick={() => setAll(true)}>
+          {w.all_of({ n: count(text.length) })}
+        </button>
+      )}
+    </>
+  );
+}
