@@ -8,6 +8,7 @@
 
 mod about;
 mod accept;
+mod before;
 mod bind;
 mod compress;
 mod door;
@@ -21,6 +22,7 @@ mod routes;
 mod server;
 
 pub use accept::{Accept, Peer};
+pub use before::Before;
 pub use bind::{BindError, Bound, is_loopback};
 pub use extract::{Json, Query};
 pub use form::Form;

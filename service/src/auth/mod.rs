@@ -23,6 +23,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
 use parking_lot::Mutex;
+use serde::ser::SerializeStruct as _;
 use tokio_util::sync::CancellationToken;
 
 pub use self::options::{Anonymous, OidcOptions, Options, RoleNames};
@@ -209,6 +210,16 @@ impl Auth {
         }))))
     }
 
+    /// As configured; `None` where no credential is asked for.
+    pub fn options(&self) -> Option<&Options> {
+        self.0.as_ref().map(|inner| &inner.options)
+    }
+
+    /// The OpenID Connect provider, where one is configured.
+    pub fn provider(&self) -> Option<&Provider> {
+        self.0.as_ref()?.provider.as_ref()
+    }
+
     /// Whether credentials are asked for.
     pub fn is_on(&self) -> bool {
         self.0.is_some()
@@ -349,6 +360,17 @@ impl Credential {
             Shown::Nothing => None,
             Shown::Token(shown) | Shown::Jwt(shown) => Some(shown),
         }
+    }
+}
+
+/// What it may say of itself: `{"name", "role", "tenants"}`.
+impl serde::Serialize for Credential {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut shown = serializer.serialize_struct("Credential", 3)?;
+        shown.serialize_field("name", &*self.name)?;
+        shown.serialize_field("role", &self.role)?;
+        shown.serialize_field("tenants", &self.tenants.names())?;
+        shown.end()
     }
 }
 

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use http::{StatusCode, header};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, Validation};
@@ -109,12 +110,25 @@ struct Kept {
     jwks: Value,
 }
 
+/// Where the provider takes users and clients, by its discovery document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoints {
+    /// Where a browser is sent to sign in.
+    pub authorization: String,
+    /// Where a code becomes tokens.
+    pub token: String,
+    /// Where a browser is sent to sign out, where there is such a place.
+    pub end_session: Option<String>,
+}
+
 /// The provider, and what is known of its keys.
 #[derive(Debug)]
-pub(super) struct Provider {
+pub struct Provider {
     options: OidcOptions,
     client: reqwest::Client,
     keys: ArcSwap<Keys>,
+    /// By the discovery document that was read last.
+    endpoints: ArcSwapOption<Endpoints>,
     file: PathBuf,
     /// When it was asked last; held while it is asked.
     asked: Mutex<Option<Instant>>,
@@ -207,7 +221,8 @@ impl Provider {
         let kept = std::fs::read(&file).ok().and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok());
         let kept = kept.filter(|kept| same_issuer(&kept.issuer, &options.issuer));
         let keys = kept.map(|kept| Keys::of(&kept.issuer, &kept.jwks)).unwrap_or_default();
-        Ok(Self { options: options.clone(), client, keys: ArcSwap::from_pointee(keys), file, asked: Mutex::default() })
+        let (keys, endpoints) = (ArcSwap::from_pointee(keys), ArcSwapOption::empty());
+        Ok(Self { options: options.clone(), client, keys, endpoints, file, asked: Mutex::default() })
     }
 
     /// Changes whenever the keys do.
@@ -270,17 +285,55 @@ impl Provider {
         }
     }
 
-    async fn fetch(&self) -> Result<(String, Value), String> {
+    /// As configured.
+    pub fn options(&self) -> &OidcOptions {
+        &self.options
+    }
+
+    /// Where users and clients are taken; reads the discovery document where that was not read so far.
+    pub async fn endpoints(&self) -> Result<Arc<Endpoints>, String> {
+        if let Some(known) = self.endpoints.load_full() {
+            return Ok(known);
+        }
+        let discovery = self.discover().await?.1;
+        self.learn(&discovery)
+    }
+
+    /// Remembers the endpoints of a discovery document.
+    fn learn(&self, discovery: &Value) -> Result<Arc<Endpoints>, String> {
+        let endpoints = Arc::new(Endpoints {
+            authorization: self.address(discovery, "authorization_endpoint")?,
+            token: self.address(discovery, "token_endpoint")?,
+            end_session: self.address(discovery, "end_session_endpoint").ok(),
+        });
+        self.endpoints.store(Some(endpoints.clone()));
+        Ok(endpoints)
+    }
+
+    /// The issuer as it names itself, and its discovery document.
+    async fn discover(&self) -> Result<(String, Value), String> {
         let issuer = self.options.issuer.trim_end_matches('/');
         let discovery = self.get(&format!("{issuer}/.well-known/openid-configuration")).await?;
-        let text = |key: &str| discovery.get(key).and_then(Value::as_str).map(str::to_owned);
-        let told = text("issuer").filter(|told| same_issuer(told, issuer));
-        let told = told.ok_or("its discovery document names another issuer")?;
-        let address = text("jwks_uri").ok_or("its discovery document has no jwks_uri")?;
-        if issuer.starts_with("https://") && !address.starts_with("https://") {
-            return Err("its jwks_uri is not https://".to_owned());
+        let told = discovery.get("issuer").and_then(Value::as_str).filter(|told| same_issuer(told, issuer));
+        let told = told.ok_or("its discovery document names another issuer")?.to_owned();
+        Ok((told, discovery))
+    }
+
+    /// An address in the discovery document. What is asked of an issuer over TLS is never asked in plain.
+    fn address(&self, discovery: &Value, key: &str) -> Result<String, String> {
+        let address = discovery.get(key).and_then(Value::as_str);
+        let address = address.ok_or_else(|| format!("its discovery document has no {key}"))?;
+        if self.options.issuer.starts_with("https://") && !address.starts_with("https://") {
+            return Err(format!("its {key} is not https://"));
         }
-        let jwks = self.get(&address).await?;
+        Ok(address.to_owned())
+    }
+
+    async fn fetch(&self) -> Result<(String, Value), String> {
+        let (told, discovery) = self.discover().await?;
+        // A provider of access tokens alone has none.
+        let _ = self.learn(&discovery);
+        let jwks = self.get(&self.address(&discovery, "jwks_uri")?).await?;
         if Keys::of(&told, &jwks).listed.is_empty() {
             return Err("its key set has no key for RS256, ES256 or EdDSA".to_owned());
         }
@@ -289,16 +342,34 @@ impl Provider {
 
     async fn get(&self, address: &str) -> Result<Value, String> {
         let failed = |error: reqwest::Error| format!("{address}: {}", whole(&error.without_url()));
-        let mut answer = self.client.get(address).send().await.map_err(failed)?.error_for_status().map_err(failed)?;
-        let mut bytes = Vec::new();
-        while let Some(piece) = answer.chunk().await.map_err(failed)? {
-            bytes.extend_from_slice(&piece);
-            if bytes.len() > MAX_ANSWER {
-                return Err(format!("{address}: the answer is larger than {MAX_ANSWER} bytes"));
-            }
-        }
-        serde_json::from_slice(&bytes).map_err(|error| format!("{address}: not JSON: {error}"))
+        let answer = self.client.get(address).send().await.map_err(failed)?.error_for_status().map_err(failed)?;
+        json(address, answer).await
     }
+
+    /// Sends a form; status and JSON of the answer.
+    pub async fn post(&self, address: &str, form: &[(&str, &str)]) -> Result<(StatusCode, Value), String> {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let request = self.client.post(address).body(body);
+        let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let answer = request.header(header::ACCEPT, "application/json").send().await;
+        let answer = answer.map_err(|error| format!("{address}: {}", whole(&error.without_url())))?;
+        let status = answer.status();
+        Ok((status, json(address, answer).await?))
+    }
+}
+
+/// The body of an answer, within [`MAX_ANSWER`].
+async fn json(address: &str, mut answer: reqwest::Response) -> Result<Value, String> {
+    let mut bytes = Vec::new();
+    while let Some(piece) =
+        answer.chunk().await.map_err(|error| format!("{address}: {}", whole(&error.without_url())))?
+    {
+        bytes.extend_from_slice(&piece);
+        if bytes.len() > MAX_ANSWER {
+            return Err(format!("{address}: the answer is larger than {MAX_ANSWER} bytes"));
+        }
+    }
+    serde_json::from_slice(&bytes).map_err(|error| format!("{address}: not JSON: {error}"))
 }
 
 fn same_issuer(one: &str, other: &str) -> bool {

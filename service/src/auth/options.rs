@@ -46,10 +46,10 @@ pub struct OidcOptions {
     /// The provider's name of each role.
     #[serde(default)]
     pub roles: RoleNames,
-    /// Of the console's sign-in.
+    /// Of the console's sign-in: the public client that it is to the provider. Goes with `redirect_url`.
     #[serde(default)]
     pub client_id: Option<String>,
-    /// Of the console's sign-in.
+    /// Of the console's sign-in: where the provider sends browsers back to, an address of the console.
     #[serde(default)]
     pub redirect_url: Option<String>,
 }
@@ -120,8 +120,22 @@ impl Options {
                 oidc.issuer
             ));
         }
+        if oidc.client_id.is_some() != oidc.redirect_url.is_some() {
+            return Err("`auth.oidc.client_id` and `auth.oidc.redirect_url`: set both, or neither".to_owned());
+        }
+        if let Some(url) = &oidc.redirect_url {
+            let uri: Option<http::Uri> = url.parse().ok();
+            let is_http = |uri: &http::Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none();
+            if !uri.as_ref().is_some_and(is_http) || url.contains('#') {
+                return Err(format!(
+                    "`auth.oidc.redirect_url`: «{url}» should be an address of the console, such as \
+                     https://weir.example/auth/callback"
+                ));
+            }
+        }
         let texts = [
             ("audience", &oidc.audience),
+            ("client_id", oidc.client_id.as_ref().unwrap_or(&oidc.audience)),
             ("tenants_claim", &oidc.tenants_claim),
             ("roles_claim", &oidc.roles_claim),
             ("roles.viewer", &oidc.roles.viewer),
@@ -153,6 +167,15 @@ mod tests {
             (oidc("id.example"), "`auth.oidc.issuer`"),
             (r#"{"anonymous": {"role": "viewer", "tenants": ["weir"]}}"#.to_owned(), "`auth.anonymous.tenants`"),
             (r#"{"oidc": {"issuer": "https://a", "audience": " "}}"#.to_owned(), "`auth.oidc.audience`"),
+            (
+                r#"{"oidc": {"issuer": "https://a", "audience": "b", "client_id": "c"}}"#.to_owned(),
+                "`auth.oidc.client_id` and",
+            ),
+            (
+                r#"{"oidc": {"issuer": "https://a", "audience": "b", "client_id": "c", "redirect_url": "/auth"}}"#
+                    .to_owned(),
+                "`auth.oidc.redirect_url`",
+            ),
         ] {
             assert!(check(&text).unwrap_err().starts_with(named), "{text}");
         }

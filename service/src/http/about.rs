@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use axum::extract::Extension;
 use axum::response::{Html, IntoResponse as _, Response};
 use http::{StatusCode, header};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::openapi::{self, escaped};
 use super::{Problem, Route, Routes};
@@ -13,13 +13,21 @@ use crate::auth::{Access, Credential};
 use crate::health::Health;
 use crate::telemetry::Telemetry;
 
+/// Of this program.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// What answers though the program is too busy for anything else: it is still alive, and its metrics are wanted most
 /// then.
 pub(super) fn vital(health: Health, telemetry: Option<Telemetry>) -> Routes {
     let ready = move || async move {
         let (waiting, away) = (health.waiting_for(), health.degraded());
         let status = if waiting.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        (status, axum::Json(json!({ "ready": waiting.is_empty(), "waiting_for": waiting, "degraded": away })))
+        (
+            status,
+            axum::Json(
+                json!({ "ready": waiting.is_empty(), "waiting_for": waiting, "degraded": away, "version": VERSION }),
+            ),
+        )
     };
     let metrics = move || async move {
         match telemetry.as_ref().map(Telemetry::metrics) {
@@ -40,20 +48,19 @@ pub(super) fn vital(health: Health, telemetry: Option<Telemetry>) -> Routes {
 pub(super) fn general(table: &[Route]) -> Routes {
     let routes = Routes::new().on(
         Route::get("/api/v1/whoami", Access::Credential, "Name, role and tenants of the credential"),
-        |Extension(credential): Extension<Credential>| async move { axum::Json(whoami(&credential)) },
+        |Extension(credential): Extension<Credential>| async move { axum::Json(credential) },
     );
-    let own = [
-        Route::get("/api/v1/openapi.json", Access::Credential, "This API, as an OpenAPI 3.1 document"),
-        Route::get("/", Access::Open, "What is here"),
-    ];
-    let all: Vec<&Route> = table.iter().chain(routes.table()).chain(&own).collect();
+    let described = Route::get("/api/v1/openapi.json", Access::Credential, "This API, as an OpenAPI 3.1 document");
+    // The console has a page of its own there.
+    let has_home = table.iter().any(|route| route.path == "/");
+    let home = (!has_home).then(|| Route::get("/", Access::Open, "What is here"));
+    let all: Vec<&Route> = table.iter().chain(routes.table()).chain([&described]).chain(&home).collect();
     let (document, page) = (openapi::document(&all), Html(index(&all)));
-    let [described, home] = own;
-    routes.on(described, move || async move { axum::Json(document) }).on(home, move || async move { page })
-}
-
-fn whoami(credential: &Credential) -> Value {
-    json!({"name": *credential.name, "role": credential.role, "tenants": credential.tenants().names()})
+    let routes = routes.on(described, move || async move { axum::Json(document) });
+    match home {
+        Some(home) => routes.on(home, move || async move { page }),
+        None => routes,
+    }
 }
 
 /// A page for a person who types the address into a browser.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use futures::StreamExt as _;
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 
@@ -64,7 +64,7 @@ pub(super) async fn pass(State((door, routes)): State<Doorway>, mut request: Req
     let peer = request.extensions().get::<Peer>().map(|peer| peer.address.ip());
     let mut admitted = match door.auth.admit(access, request.headers(), &narrowed, peer).await {
         Ok(admitted) => admitted,
-        Err(denied) => return refused(&denied),
+        Err(denied) => return denied.into_response(),
     };
     if let Some(problem) = route.and_then(|route| unknown_in(route, request.uri())) {
         return problem.into_response();
@@ -130,17 +130,18 @@ pub(super) fn is_live(response: &Response) -> bool {
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
-/// A refusal as HTTP answers it.
-fn refused(denied: &Denied) -> Response {
-    let problem = Problem { retry_after: denied.retry_after(), ..Problem::new(denied.status(), denied.to_string()) };
-    let mut response = problem.into_response();
-    if response.status() == StatusCode::UNAUTHORIZED {
-        let is_missing = matches!(denied, Denied::Header(HeaderError::Missing));
-        let challenge =
-            if is_missing { r#"Bearer realm="weir""# } else { r#"Bearer realm="weir", error="invalid_token""# };
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+impl IntoResponse for Denied {
+    fn into_response(self) -> Response {
+        let problem = Problem { retry_after: self.retry_after(), ..Problem::new(self.status(), self.to_string()) };
+        let mut response = problem.into_response();
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let is_missing = matches!(self, Self::Header(HeaderError::Missing));
+            let challenge =
+                if is_missing { r#"Bearer realm="weir""# } else { r#"Bearer realm="weir", error="invalid_token""# };
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        response
     }
-    response
 }
 
 /// The values of `tenant`, and the address without it, where it has it.

@@ -47,6 +47,11 @@ impl Route {
         Self { method: Method::POST, ..Self::get(path, access, about) }
     }
 
+    /// With any other method.
+    pub fn with(method: Method, path: &'static str, access: Access, about: &'static str) -> Self {
+        Self { method, ..Self::get(path, access, about) }
+    }
+
     /// A DELETE.
     pub fn delete(path: &'static str, access: Access, about: &'static str) -> Self {
         Self { method: Method::DELETE, ..Self::get(path, access, about) }
@@ -63,9 +68,10 @@ impl Route {
         self.access.is_audited() || (self.access == Access::ReadAll && self.path.starts_with("/api/"))
     }
 
-    /// Whether parameters that it does not have are refused. The APIs of other systems ignore them.
+    /// Whether parameters that it does not have are refused. The APIs of other systems ignore them, and what lies below a
+    /// wildcard is refused by the server behind it.
     pub(super) fn is_strict(&self) -> bool {
-        self.path.starts_with("/api/v1/")
+        self.path.starts_with("/api/v1/") && !self.path.contains("{*")
     }
 }
 

@@ -8,6 +8,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio_util::sync::CancellationToken;
 
+use super::before::{self, Before};
 use super::bind::{BindError, Bound};
 use super::door::{self, Door};
 use super::guard::{Guard, explained, guard};
@@ -29,6 +30,7 @@ pub struct Server {
     limits: Limits,
     health: Health,
     telemetry: Option<Telemetry>,
+    before: Option<Before>,
 }
 
 impl Server {
@@ -47,6 +49,7 @@ impl Server {
             limits: Limits::default(),
             health: Health::default(),
             telemetry: None,
+            before: None,
         }
     }
 
@@ -86,6 +89,12 @@ impl Server {
         Self { telemetry: Some(telemetry), ..self }
     }
 
+    /// What is done with every request before its credential is checked.
+    #[must_use]
+    pub fn before(self, before: Before) -> Self {
+        Self { before: Some(before), ..self }
+    }
+
     /// Serves until `shutdown`; then takes no more connections, lets requests end, and cuts what is left after
     /// [`Limits::drain`].
     pub async fn serve(self, shutdown: CancellationToken) {
@@ -97,12 +106,15 @@ impl Server {
         let table: Vec<Route> = self.routes.table().chain(vital.table()).cloned().collect();
         let routes = self.routes.merge(about::general(&table));
         let router = routes.behind(&door).fallback_service(nothing(&door));
+        let router = router.layer(axum::middleware::from_fn_with_state(self.before.clone(), before::first));
         // The guard limits bodies already, and handlers should not have to know by how much.
         let router = router.layer(DefaultBodyLimit::disable());
         let router = router.layer(axum::middleware::from_fn_with_state(state, guard));
         let router = router.layer(compress::layer());
         // Outside the guard.
-        let vital = vital.behind(&door).layer(axum::middleware::from_fn(
+        let vital = vital.behind(&door);
+        let vital = vital.layer(axum::middleware::from_fn_with_state(self.before, before::first));
+        let vital = vital.layer(axum::middleware::from_fn(
             |request: axum::extract::Request, next: axum::middleware::Next| async {
                 let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
                 explained(next.run(request).await, &method, &path, 0).await

@@ -208,7 +208,10 @@ async fn readiness_names_the_parts_that_wait() {
     let server = start(Limits::default()).await;
     let part = server.health.part("indexer");
     let (status, _, body) = server.ask("GET /readyz HTTP/1.1", "").await;
-    assert_eq!((status, body.as_str()), (503, r#"{"degraded":{},"ready":false,"waiting_for":{"indexer":"starting"}}"#));
+    assert_eq!(
+        (status, body.as_str()),
+        (503, r#"{"degraded":{},"ready":false,"version":"0.1.0","waiting_for":{"indexer":"starting"}}"#)
+    );
     part.ready();
     assert_eq!(server.ask("GET /readyz HTTP/1.1", "").await.0, 200);
     let (_, _, metrics) = server.ask("GET /metrics HTTP/1.1", "").await;
