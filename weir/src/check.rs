@@ -30,7 +30,7 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
         out,
         "roles      {}",
         if config.bus.broker == Broker::Kafka {
-            "standalone, or collector, indexer, alerter, usage and reflow apart"
+            "standalone, or collector, indexer, alerter, usage, reflow and console apart"
         } else {
             "standalone"
         }
@@ -149,8 +149,9 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
         }
         None => writeln!(out, "captures   off")?,
     }
-    for section in config.idle_sections() {
-        writeln!(out, "note       `{section}` is not run by this version")?;
+    if let Some(console) = &config.console {
+        let roles: Vec<String> = console.roles().map(|(role, url)| format!("{role} at {}", url.as_str())).collect();
+        writeln!(out, "console    in front of {}", roles.join(", "))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -52,6 +52,7 @@ pub(crate) struct Config {
     pub(crate) reflow: Option<weir_reflow::Options>,
     pub(crate) tls: Option<TlsOptions>,
     pub(crate) auth: Option<auth::Options>,
+    pub(crate) console: Option<weir_console::Options>,
 }
 
 /// Where the certificates of HTTP are.
@@ -77,6 +78,7 @@ impl Default for Config {
             reflow: Some(weir_reflow::Options::default()),
             tls: None,
             auth: None,
+            console: None,
         }
     }
 }
@@ -176,6 +178,20 @@ impl Config {
         checked.map_err(|error| Wrong::Keys { path, message: format!("reflow.{error}") })
     }
 
+    /// Whether there is what the console stands in front of, as a process of its own.
+    pub(crate) fn console(&self, path: Option<&Path>) -> Result<(), Wrong> {
+        let path = path.unwrap_or(Path::new("defaults")).to_owned();
+        match &self.console {
+            Some(_) => Ok(()),
+            None => Err(Wrong::Keys {
+                path,
+                message: "`console`: name the roles that the console stands in front of, as in configs/console.yaml; \
+                          `weir standalone` has the console without it"
+                    .to_owned(),
+            }),
+        }
+    }
+
     /// Whether the certificates of the collector and the alerter can be used, which they must before it starts.
     pub(crate) fn certificates(&self, path: Option<&Path>) -> Result<(), Wrong> {
         let path = path.unwrap_or(Path::new("defaults")).to_owned();
@@ -236,17 +252,7 @@ impl Config {
         self.alerter.check().map_err(|error| format!("alerter.{error}"))?;
         self.usage.as_ref().map_or(Ok(()), weir_usage::Options::check).map_err(|error| format!("usage.{error}"))?;
         self.reflow.as_ref().map_or(Ok(()), weir_reflow::Options::check).map_err(|error| format!("reflow.{error}"))?;
-        Ok(())
-    }
-
-    /// Sections and keys that are there and that nothing runs.
-    pub(crate) fn idle_sections(&self) -> impl Iterator<Item = &'static str> {
-        let oidc = self.auth.as_ref().and_then(|auth| auth.oidc.as_ref());
-        let sections = [
-            (oidc.is_some_and(|oidc| oidc.client_id.is_some()), "auth.oidc.client_id"),
-            (oidc.is_some_and(|oidc| oidc.redirect_url.is_some()), "auth.oidc.redirect_url"),
-        ];
-        sections.into_iter().filter_map(|(is_there, name)| is_there.then_some(name))
+        self.console.as_ref().map_or(Ok(()), weir_console::Options::check).map_err(|error| format!("`console` {error}"))
     }
 }
 
@@ -320,11 +326,11 @@ mod tests {
 
     #[test]
     fn every_key_stands_in_an_example() {
-        let text = std::fs::read_to_string(example("standalone.yaml")).unwrap()
-            + &std::fs::read_to_string(example("alerter.yaml")).unwrap();
+        const EXAMPLES: [&str; 3] = ["standalone.yaml", "alerter.yaml", "console.yaml"];
+        let text = EXAMPLES.map(|name| std::fs::read_to_string(example(name)).unwrap()).concat();
         let words: BTreeSet<_> = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
         // The fields of all options, as far as something is set, in those examples.
-        let mut shown = ["standalone.yaml", "alerter.yaml"].map(|name| load(Some(&example(name))).unwrap());
+        let mut shown = EXAMPLES.map(|name| load(Some(&example(name))).unwrap());
         // Their insides are text in a file.
         for route in &mut shown[1].alerter.route.value.routes {
             route.matchers.clear();

@@ -57,6 +57,8 @@ enum Command {
     Usage(Box<cli::usage::Args>),
     /// Run the data service: captures of inference data
     Reflow(Single),
+    /// Run the console in front of roles that run apart: its pages, sign-in and a reverse proxy
+    Console(Single),
     /// List, show and pull what was captured
     Capture {
         #[command(subcommand)]
@@ -138,6 +140,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             None => cli::usage::dispatch(*args),
         },
         Command::Reflow(single) => serve_single(Role::Reflow, single),
+        Command::Console(single) => serve_single(Role::Console, single),
         Command::Capture { command } => block_on(cli::capture::run(command)),
         Command::Check { config } => check::check(config.as_deref()),
         Command::Search(args) => block_on(cli::search::run(args)),
@@ -181,6 +184,9 @@ fn serve(
     }
     if role.runs(Role::Reflow) {
         configuration.captures(path)?;
+    }
+    if role == Role::Console {
+        configuration.console(path)?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(run::run(role, configuration, path, place.ready_file.as_deref(), demo));

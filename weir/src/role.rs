@@ -13,6 +13,8 @@ pub(crate) enum Role {
     Usage,
     /// Captures of inference data.
     Reflow,
+    /// The console, in front of the others.
+    Console,
 }
 
 impl Role {
@@ -25,6 +27,7 @@ impl Role {
             Self::Alerter => "alerter",
             Self::Usage => "usage",
             Self::Reflow => "reflow",
+            Self::Console => "console",
         }
     }
 
@@ -37,6 +40,7 @@ impl Role {
             Self::Alerter => "weir-alerter",
             Self::Usage => "weir-usage",
             Self::Reflow => "weir-reflow",
+            Self::Console => "weir-console",
         }
     }
 

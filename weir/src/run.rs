@@ -13,12 +13,13 @@ use weir_alerter::Alerter;
 use weir_bus::Bus;
 use weir_collector::Collector;
 use weir_collector::limits::LimitOptions;
+use weir_console::{Console, Proxy, Roles};
 use weir_indexer::Indexer;
 use weir_reflow::Reflow;
 use weir_service::audit::Audit;
 use weir_service::auth::Auth;
 use weir_service::health::{Health, Part};
-use weir_service::http::{Routes, Server};
+use weir_service::http::{Limits, Routes, Server};
 use weir_service::lock::Lock;
 use weir_service::shutdown::Shutdown;
 use weir_service::telemetry::Telemetry;
@@ -78,13 +79,14 @@ pub(crate) async fn run(
     let shutdown = Shutdown::listen(DEADLINE)?;
     let health = Health::default();
     tracing::info!(role = role.name(), listen = %bound.address(), data_dir = %config.data_dir.display(), "starting");
-    for section in config.idle_sections() {
-        tracing::warn!(section, "this version does not run this section of the configuration");
-    }
     for (key, address) in config.plain_listeners() {
         tracing::warn!(key, address, "tokens reach this address in plain text: configure certificates (`tls`)");
     }
 
+    if role == Role::Console {
+        // It reads and writes nothing there.
+        config.bus = weir_bus::Options { broker: weir_bus::Broker::Null, ..weir_bus::Options::default() };
+    }
     if role == Role::Standalone && config.collector.limits != LimitOptions::default() {
         tracing::warn!("collector.limits are those of a collector that runs apart: they are not kept here");
         config.collector.limits = LimitOptions::default();
@@ -164,7 +166,24 @@ pub(crate) async fn run(
         routes = routes.merge(room.handle().routes());
         rooms.push(Room::start("reflow", &shutdown, |stop| async move { Ok(room.run(stop).await?) }));
     }
-    let mut server = bound.routes(routes).health(health.clone()).telemetry(telemetry.clone());
+    let mut limits = Limits::default();
+    let roles = match (role, &config.console) {
+        (Role::Standalone, _) => Some(Roles::Here(health.clone())),
+        (Role::Console, Some(options)) => {
+            // The proxy waits for a role as long as that may take, and says then which one it was.
+            limits.answer += Duration::from_secs(10);
+            Some(Roles::Apart(Proxy::open(options)?))
+        }
+        _ => None,
+    };
+    let console = roles.map(|roles| Console::open(door.auth.clone(), door.tls.is_some(), roles));
+    if let Some(console) = &console {
+        routes = routes.merge(console.routes());
+    }
+    let mut server = bound.routes(routes).limits(limits).health(health.clone()).telemetry(telemetry.clone());
+    if let Some(console) = &console {
+        server = server.before(console.before());
+    }
     server = server.auth(door.auth.clone()).tls(door.tls.clone());
     // Outlives the rooms, so that health and metrics are told until the end.
     let stop_server = CancellationToken::new();
