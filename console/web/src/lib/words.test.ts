@@ -13,7 +13,7 @@ function files(root: string, name: RegExp): string[] {
 }
 
 /** The same in both languages. */
-const NAMES = /\b(weir|GPU|GPUs|QPS|P\d\d?|Token|Tokens|CSV|NDJSON|JSON|YAML|KEDA|HPA|PromQL|XID|MIG|SHA-256|Ed25519|JSONL|Parquet|Trace ID|ID|Spans?|CPU|URL|API|OTLP|HMAC)\b/g;
+const NAMES = /\b(weir|GPU|GPUs|QPS|P\d\d?|Token|Tokens|CSV|NDJSON|JSON|YAML|KEDA|HPA|PromQL|XID|MIG|SHA-256|Ed25519|JSONL|Parquet|Trace ID|ID|Spans?|Pods?|ms|CPU|URL|API|OTLP|HMAC)\b/g;
 
 test("every text has its Chinese form, and names the same arguments", async () => {
   for (const file of files(join(here, ".."), /\/words\.js$/)) await import(file);
