@@ -76,3 +76,8 @@ export interface ContextAnswer {
   line: Hit;
   after: Hit[];
 }
+
+/** Of `terms` aggregations, by their names. */
+export interface TermsAnswer {
+  aggregations: Record<string, { buckets: { key: string | number; key_as_string?: string; doc_count: number }[]; sum_other_doc_count: number }>;
+}

@@ -1,5 +1,5 @@
 //! Lines of the same source before and after one.
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { get } from "../../lib/api";
 import { useData } from "../../lib/data";
 import type { ContextAnswer, Hit } from "../../lib/types/logs";
@@ -49,8 +49,18 @@ export function Context({ hit }: { hit: Hit }) {
 }
 
 function ContextLine({ hit, isThis }: { hit: Hit; isThis?: boolean }) {
+  const shown = useRef<HTMLAnchorElement>(null);
+  useEffect(() => {
+    if (isThis) shown.current?.scrollIntoView({ block: "nearest" });
+  }, []);
   return (
-    <a class={`log-context-line ${severityColor(hit.severity)} ${isThis ? "log-open" : ""}`} href={lineHref(hit)} aria-current={isThis ? "true" : undefined} title={hit.timestamp}>
+    <a
+      ref={shown}
+      class={`log-context-line ${severityColor(hit.severity)} ${isThis ? "log-open" : ""}`}
+      href={lineHref(hit)}
+      aria-current={isThis ? "true" : undefined}
+      title={hit.timestamp}
+    >
       <span class="faint">{timeText(hit.timestamp, false)}</span>
       <span>
         <Spans of={line(hit)} />

@@ -1,18 +1,16 @@
 //! Top values of fields: a click filters for one, the next excludes it.
 import { useState } from "preact/hooks";
-import { get } from "../../lib/api";
-import { useData } from "../../lib/data";
 import { count, short } from "../../lib/format";
 import { severityColor } from "../../lib/theme";
-import { bounds } from "../../lib/time";
-import type { ValuesAnswer } from "../../lib/types/logs";
 import { here, param, set } from "../../lib/url";
 import type { Text } from "../../lib/words";
 import { Icon } from "../../ui/icons";
 import { Popover } from "../../ui/Popover";
+import { bySeverity } from "./buckets";
 import { FieldPicker } from "./FieldPicker";
 import { shortName } from "./fields";
-import { choiceOf, toggled, without } from "./query";
+import { choiceOf, toggled } from "./query";
+import { useFacets, useMore, type FacetValues } from "./useFacets";
 import { columnsWith, queryHref } from "./view";
 import { w } from "./words";
 
@@ -25,20 +23,21 @@ const USUAL: [field: string, title: Text][] = [
   ["host.name", w.host],
 ];
 
-const FEW = 6;
-const MANY = 50;
-
 /** `isReady`: the lines are there, and the counts may come. */
 export function Facets({ query, isReady }: { query: string; isReady: boolean }) {
   const [isPicking, setPicking] = useState(false);
   const own = param("facets").split(",").filter(Boolean).slice(0, 20);
+  const fields = [...own, ...USUAL.map(([name]) => name)];
+  const { data, problem, loading } = useFacets(query, fields, isReady);
+  const shared = { query, isLoading: loading };
   return (
     <aside class="log-facets" aria-label={w.facets()}>
+      {problem && <p class="tone-bad">{problem.detail.slice(0, 300)}</p>}
       {own.map((name) => (
-        <Facet key={name} field={name} title={shortName(name)} query={query} isReady={isReady} isOwn />
+        <Facet key={name} field={name} title={shortName(name)} found={data?.[name]} {...shared} isOwn />
       ))}
       {USUAL.map(([name, title]) => (
-        <Facet key={name} field={name} title={title()} query={query} isReady={isReady} />
+        <Facet key={name} field={name} title={title()} found={data?.[name]} {...shared} />
       ))}
       <Popover icon="plus" label={w.facet_add()} side="left" isOpen={isPicking} onToggle={setPicking}>
         <FieldPicker chosen={own} onPick={(name) => set({ facets: columnsWith(own, name) }, true)} />
@@ -47,22 +46,29 @@ export function Facets({ query, isReady }: { query: string; isReady: boolean }) 
   );
 }
 
-function Facet({ field, title, query, isReady, isOwn }: { field: string; title: string; query: string; isReady: boolean; isOwn?: boolean }) {
-  const [limit, setLimit] = useState(FEW);
-  // What is chosen of this field does not narrow its own values: the others may be added.
-  const others = without(query, field);
-  const load = (signal: AbortSignal) =>
-    get<ValuesAnswer>("/api/v1/logs/fields/{name}/values", { name: field, query: others, ...bounds.value, limit: limit + 1 }, signal);
-  const { data, problem, loading } = useData([isReady && bounds.value, field, others, limit, param("tenant")], isReady ? load : null);
+interface FacetProps {
+  field: string;
+  title: string;
+  query: string;
+  found: FacetValues | undefined;
+  isLoading: boolean;
+  /** Chosen by the visitor, who may take it away. */
+  isOwn?: boolean;
+}
+
+function Facet({ field, title, query, found, isLoading, isOwn }: FacetProps) {
+  const [hasAll, setAll] = useState(false);
+  const more = useMore(query, field, hasAll);
   const { include, exclude } = choiceOf(query, field);
-  const found = data?.values.slice(0, limit) ?? [];
-  const missing = [...include, ...exclude].filter((value) => !found.some((one) => one.value === value));
-  const values = [...found, ...missing.map((value) => ({ value, count: data?.values.find((one) => one.value === value)?.count ?? 0 }))];
-  const most = Math.max(1, ...found.map((one) => one.count));
-  const hasMore = (data?.values.length ?? 0) > limit;
-  if (data && !values.length && !isOwn) return null;
+  const top = more ?? found?.values ?? [];
+  const missing = [...include, ...exclude].filter((value) => !top.some((one) => one.value === value));
+  const values = [...top, ...missing.map((value) => ({ value, count: 0 }))];
+  // Severities keep their places whatever their counts.
+  if (field === "severity") values.sort(bySeverity);
+  const most = Math.max(1, ...top.map((one) => one.count));
+  if (found && !values.length && !isOwn) return null;
   return (
-    <section class="log-facet" aria-busy={loading}>
+    <section class="log-facet" aria-busy={isLoading}>
       <h3>
         <span class="ellipsis" title={field}>
           {title}
@@ -73,8 +79,7 @@ function Facet({ field, title, query, isReady, isOwn }: { field: string; title: 
           </a>
         )}
       </h3>
-      {problem && <p class="tone-bad">{problem.detail.slice(0, 200)}</p>}
-      {data && !values.length && <p class="faint">{w.facet_none()}</p>}
+      {found && !values.length && <p class="faint">{w.facet_none()}</p>}
       {values.map(({ value, count: lines }) => {
         const state = include.includes(value) ? "in" : exclude.includes(value) ? "out" : "";
         const about = w.facet_click({ value, n: count(lines) });
@@ -98,9 +103,9 @@ function Facet({ field, title, query, isReady, isOwn }: { field: string; title: 
           </a>
         );
       })}
-      {(hasMore || limit > FEW) && (
-        <button class="log-more" type="button" onClick={() => setLimit(hasMore ? MANY : FEW)}>
-          {hasMore && limit === FEW ? w.facet_more() : w.facet_less()}
+      {(found?.hasMore || hasAll) && (
+        <button class="log-more" type="button" onClick={() => setAll(!hasAll)}>
+          {hasAll ? w.facet_less() : w.facet_more()}
         </button>
       )}
     </section>

@@ -33,20 +33,24 @@ export interface LineListProps {
 export function LineList(props: LineListProps) {
   const { count, hitAt, columns, order, hasDay } = props;
   const isFilled = count > 0;
-  const track = useMemo(() => {
+  const tracks = useMemo(() => {
     const sample = Array.from({ length: Math.min(count, 60) }, (_, at) => hitAt(at));
     const service = Math.min(20, Math.max(7, ...sample.map((hit) => hit?.service.length ?? 0)));
     const chosen = widths(columns, sample).map((width) => `${width}ch`);
-    return [hasDay ? "18ch" : "12ch", "5ch", `${service}ch`, ...chosen, "minmax(160px, 1fr)"].join(" ");
+    const time = hasDay ? "18ch" : "12ch";
+    return {
+      "--log-columns": [time, "5ch", `${service}ch`, ...chosen, "minmax(160px, 1fr)"].join(" "),
+      "--log-columns-narrow": [time, ...chosen, "minmax(200px, 1fr)"].join(" "),
+    };
   }, [columns.join(), isFilled, hasDay]);
   return (
-    <div class="log-list" style={{ "--log-columns": track }}>
+    <div class="log-list" style={tracks}>
       <div class="log-head">
         <a href={here({ order: order === "desc" ? "asc" : null })} title={order === "desc" ? w.newest_first() : w.oldest_first()}>
           {w.time()} {order === "desc" ? "↓" : "↑"}
         </a>
         <span class="log-severity" />
-        <span>{w.service()}</span>
+        <span class="log-service">{w.service()}</span>
         {columns.map((name) => (
           <span key={name} class="log-column" title={name}>
             <span class="ellipsis">{shortName(name)}</span>

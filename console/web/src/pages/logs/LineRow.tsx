@@ -45,7 +45,7 @@ export function LineRow({ hit, columns, hasDay, isOpen, isCurrent, onOpen }: Lin
         {timeText(hit.timestamp, hasDay)}
       </a>
       <span class="log-severity">{hit.severity.slice(0, 5)}</span>
-      <span class="log-cell" title={hit.service}>
+      <span class="log-cell log-service" title={hit.service}>
         {hit.service}
       </span>
       {columns.map((name) => {

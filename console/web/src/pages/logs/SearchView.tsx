@@ -63,7 +63,7 @@ export function useSearch(view: View, isOn: boolean, onOpen: (hit: Hit) => void)
   );
   return {
     lines,
-    isReady: found.lines !== undefined,
+    isReady: found.lines !== undefined && counts.data !== undefined,
     problem: found.problem,
     notices: <Notices query={query} problem={isBad ? found.problem : undefined} hints={found.lines?.hints ?? []} gaps={found.lines?.gaps ?? []} retry={found.reload} />,
     status: (

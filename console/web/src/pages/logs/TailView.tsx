@@ -12,12 +12,16 @@ import { useTail, type Connection } from "./useTail";
 import type { View } from "./view";
 import { w } from "./words";
 
-export function TailView({ view, onOpen, status }: { view: View; onOpen: (hit: Hit) => void; status: (text: preact.ComponentChildren) => preact.ComponentChildren }) {
+export function TailView({ view, onOpen, onReady, status }: { view: View; onOpen: (hit: Hit) => void; onReady: () => void; status: (text: preact.ComponentChildren) => preact.ComponentChildren }) {
   const { query, order, columns, line } = view;
   const [isPaused, setPaused] = useState(line !== "");
   const scroller = useRef<HTMLDivElement>(null);
   const tail = useTail(query, isPaused);
   const { lines } = tail.shown;
+  const isReady = tail.connection.state === "open";
+  useEffect(() => {
+    if (isReady) onReady();
+  }, [isReady]);
   const indexOf = (row: number) => (order === "desc" ? lines.length - 1 - row : row);
   const hitAt = (row: number) => hitOf(lines[indexOf(row)]);
   const open = (row: number) => {

@@ -37,7 +37,7 @@ export function Toolbar({ view, lines, hasFacets, onFacets, children }: ToolbarP
         {children}
       </div>
       <a class="btn" href={here({ live: isLive ? null : "1", line: null, at: null })} aria-pressed={isLive} role="button" title={isLive ? w.live_stop() : w.live_about()}>
-        <Icon name={isLive ? "pause" : "play"} />
+        <Icon name="play" />
         <span>{w.live()}</span>
       </a>
       <Popover icon="columns" label={w.columns()} {...box("columns")}>

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { histogram } from "./buckets";
+import { bySeverity, histogram } from "./buckets";
 
 test("steps without lines are there, levels stand in their order", () => {
   const answer = {
@@ -16,4 +16,9 @@ test("steps without lines are there, levels stand in their order", () => {
     ["INFO", [null, 2, null]],
     ["", [null, 1, null]],
   ]);
+});
+
+test("severities stand from the worst to the least", () => {
+  const values = ["INFO", "ERROR2", "custom", "FATAL", "ERROR"].map((value) => ({ value }));
+  assert.deepEqual(values.sort(bySeverity).map(({ value }) => value), ["FATAL", "ERROR", "ERROR2", "INFO", "custom"]);
 });

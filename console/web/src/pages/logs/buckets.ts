@@ -45,3 +45,12 @@ export function histogram(answer: HistogramAnswer, from: number, to: number): Hi
   });
   return { times, levels };
 }
+
+/** From the worst to the least; what is none of the six comes last. */
+export function bySeverity(a: { value: string }, b: { value: string }): number {
+  const rank = ({ value }: { value: string }) => {
+    const at = LEVELS.indexOf(level(value));
+    return at < 0 ? LEVELS.length : at;
+  };
+  return rank(a) - rank(b) || a.value.localeCompare(b.value);
+}

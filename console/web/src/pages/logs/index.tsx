@@ -20,6 +20,7 @@ export default function Page() {
   const shown = view();
   const { query, order, isLive, line, at } = shown;
   const [hasFacets, setFacets] = useState(innerWidth > NARROW);
+  const [isFollowing, setFollowing] = useState(false);
   const [opened, setOpened] = useState<Hit>();
   const open = (hit: Hit) => {
     setOpened(hit);
@@ -43,10 +44,10 @@ export default function Page() {
       <QueryBar problem={search.problem} />
       {!isLive && search.notices}
       <div class="log-columns">
-        {hasFacets && <Facets query={query} isReady={isLive || search.isReady} />}
+        {hasFacets && (isLive || !search.problem) && <Facets query={query} isReady={isLive ? isFollowing : search.isReady} />}
         <div class="log-main">
           {isLive ? (
-            <TailView view={shown} onOpen={open} status={toolbar} />
+            <TailView view={shown} onOpen={open} onReady={() => setFollowing(true)} status={toolbar} />
           ) : (
             <>
               {toolbar(search.status)}

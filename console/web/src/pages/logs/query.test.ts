@@ -24,6 +24,7 @@ test("a click asks for a value, the next excludes it, the next lets go of it", (
   assert.equal(twice, "timeout AND NOT service:ocr");
   assert.equal(toggled(twice, "service", "ocr"), "timeout");
   assert.equal(toggled(once, "service", "asr"), "timeout AND service:(ocr OR asr)");
+  assert.equal(toggled("service:(ocr OR asr)", "service", "asr"), "service:ocr");
   assert.equal(toggled("", "service", "ocr", true), "NOT service:ocr");
   assert.equal(toggled("a OR b", "service", "ocr"), "(a OR b) AND service:ocr");
 });

@@ -129,14 +129,17 @@ export function withChoice(query: string, field: string, { include, exclude }: C
   return next;
 }
 
-/** What a click on a value does: free → asked for → excluded → free; with `exclude`, free ↔ excluded. */
+/**
+ * What a click on a value does: free → asked for → excluded → free, where others are asked for too: asked for ↔ free. With
+ * `exclude`, free ↔ excluded.
+ */
 export function toggled(query: string, field: string, value: string, exclude = false): string {
   const { include, exclude: excluded } = choiceOf(query, field);
   const drop = (from: string[]) => from.filter((one) => one !== value);
   const isIn = include.includes(value);
   const isOut = excluded.includes(value);
   const next: Choice = { include: drop(include), exclude: drop(excluded) };
-  if (exclude ? !isOut : isIn) next.exclude.push(value);
+  if (exclude ? !isOut : isIn && include.length === 1) next.exclude.push(value);
   else if (!exclude && !isIn && !isOut) next.include.push(value);
   return withChoice(query, field, next);
 }

@@ -3,11 +3,11 @@ import { test } from "node:test";
 import { Events, Tail, WINDOW, hitOf } from "./tail";
 
 test("events are whole, wherever the stream is cut", () => {
-  const stream = 'data: {"id":"1"}\n\n:\n\nevent: missed\ndata: {"lines":7}\n\ndata: {"id":"2"}\n\n';
+  const stream = new TextEncoder().encode('data: {"id":"1"}\n\n:\n\nevent: missed\ndata: {"lines":7}\n\ndata: {"id":"二"}\n\n');
   for (let cut = 0; cut <= stream.length; cut += 1) {
     const events = new Events();
     const chunks = [events.feed(stream.slice(0, cut)), events.feed(stream.slice(cut))];
-    assert.deepEqual(chunks.flatMap((chunk) => chunk.lines.map((line) => hitOf(line)?.id)), ["1", "2"]);
+    assert.deepEqual(chunks.flatMap((chunk) => chunk.lines.map((line) => hitOf(line)?.id)), ["1", "二"]);
     assert.equal(chunks.reduce((sum, chunk) => sum + chunk.missed, 0), 7);
   }
 });

@@ -18,13 +18,22 @@ export interface Chunk {
   missed: number;
 }
 
-/** Splits a stream of server-sent events, which comes in chunks cut anywhere. */
+/** Bytes that are split at once: a few milliseconds of work. */
+const PIECE = 64 << 10;
+
+/** Splits a stream of server-sent events, which comes in pieces cut anywhere. */
 export class Events {
+  private decoder = new TextDecoder();
   private rest = "";
 
-  feed(text: string): Chunk {
-    const all = this.rest ? this.rest + text : text;
+  feed(bytes: Uint8Array): Chunk {
     const chunk: Chunk = { lines: [], missed: 0 };
+    for (let at = 0; at < bytes.length; at += PIECE) this.split(this.decoder.decode(bytes.subarray(at, at + PIECE), { stream: true }), chunk);
+    return chunk;
+  }
+
+  private split(text: string, chunk: Chunk) {
+    const all = this.rest ? this.rest + text : text;
     let at = 0;
     for (let end = all.indexOf("\n\n"); end >= 0; end = all.indexOf("\n\n", at)) {
       if (all.startsWith("data: ", at)) chunk.lines.push({ raw: all.slice(at + 6, end) });
@@ -32,7 +41,6 @@ export class Events {
       at = end + 2;
     }
     this.rest = all.slice(at);
-    return chunk;
   }
 }
 

@@ -1,4 +1,4 @@
-//! Follows new lines: read as they come, drawn once a frame.
+//! Follows new lines: read as they come, drawn a few times a second.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, address, failed, get, type Problem } from "../../lib/api";
 import { problemOf } from "../../lib/data";
@@ -8,6 +8,9 @@ import { Events, Tail, type Shown } from "./tail";
 
 /** Milliseconds before the next try, longer each time. */
 const RETRY = [500, 1000, 2000, 5000, 10_000];
+
+/** Milliseconds between two drawings. */
+const LEAST_BETWEEN = 80;
 
 /** Lines that came before, so that the list is not empty where few come. */
 const BEFORE = 200;
@@ -33,11 +36,12 @@ export function useTail(query: string, isPaused: boolean): TailState & { total: 
     const control = new AbortController();
     const tail = new Tail();
     const since = Date.now();
-    let frame = 0;
+    let [frame, drawnAt] = [0, 0];
+    let waiting: ReturnType<typeof setTimeout> | undefined;
     let [rateAt, rateFrom, rate] = [since, 0, 0];
     setState({ connection: { state: "connecting" }, shown: NOTHING, rate: 0, since });
     const draw = () => {
-      frame = 0;
+      [frame, drawnAt] = [0, performance.now()];
       if (control.signal.aborted) return;
       const shown = tail.shown();
       const at = Date.now();
@@ -47,8 +51,16 @@ export function useTail(query: string, isPaused: boolean): TailState & { total: 
       }
       setState((before) => ({ ...before, shown, rate }));
     };
+    // At most so often: who reads along sees no more, and the page has time for everything else.
     const redraw = () => {
-      frame ||= requestAnimationFrame(draw);
+      if (frame || waiting) return;
+      const rest = drawnAt + LEAST_BETWEEN - performance.now();
+      if (rest > 0) {
+        waiting = setTimeout(() => {
+          waiting = undefined;
+          redraw();
+        }, rest);
+      } else frame = requestAnimationFrame(draw);
     };
     // The rate falls to nothing also where no line comes.
     const timer = setInterval(redraw, 1000);
@@ -61,13 +73,16 @@ export function useTail(query: string, isPaused: boolean): TailState & { total: 
       },
       () => undefined,
     );
-    follow(query, control.signal, connect, (text, events) => {
-      tail.take(events.feed(text));
+    let events = new Events();
+    follow(query, control.signal, connect, (bytes, isFirst) => {
+      if (isFirst) events = new Events();
+      tail.take(events.feed(bytes));
       redraw();
     });
     return () => {
       control.abort();
       clearInterval(timer);
+      clearTimeout(waiting);
       cancelAnimationFrame(frame);
     };
   }, [query, tenant]);
@@ -78,16 +93,16 @@ export function useTail(query: string, isPaused: boolean): TailState & { total: 
 }
 
 /** Reads the stream until it is ended, and again where it breaks. */
-async function follow(query: string, signal: AbortSignal, connect: (to: Connection) => void, take: (text: string, events: Events) => void) {
+async function follow(query: string, signal: AbortSignal, connect: (to: Connection) => void, take: (bytes: Uint8Array, isFirst: boolean) => void) {
   for (let tries = 0; !signal.aborted; tries += 1) {
     try {
       const answer = await fetch(address("/api/v1/logs/tail", { query }), { signal, headers: { accept: "text/event-stream" } });
       if (!answer.ok || !answer.body) throw await failed(answer);
       connect({ state: "open" });
       tries = 0;
-      const events = new Events();
-      const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-      for (let read = await reader.read(); !read.done; read = await reader.read()) take(read.value, events);
+      const reader = answer.body.getReader();
+      take(new Uint8Array(), true);
+      for (let read = await reader.read(); !read.done; read = await reader.read()) take(read.value, false);
     } catch (error) {
       if (signal.aborted) return;
       const isFinal = error instanceof ApiError && error.problem.status >= 400 && error.problem.status < 500 && error.problem.status !== 429;

@@ -1,0 +1,37 @@
+// Live tail under load: the longest task of the page, frames drawn, memory.
+// node bench/tail.mjs CONSOLE_URL [seconds], while something writes lines, as
+// `weir load logs --dir DIR --rate 10000 --lines 1000000` into a folder that the collector follows.
+import { chromium } from "@playwright/test";
+
+const [url = "http://127.0.0.1:7400", seconds = "60"] = process.argv.slice(2);
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--enable-precise-memory-info"] });
+const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+page.on("pageerror", (error) => console.error("error of the page:", error.message));
+await page.goto(`${url}/logs?live=1`);
+await page.waitForSelector(".log-row");
+await page.waitForTimeout(2000);
+await page.evaluate(() => {
+  window.measured = { tasks: [], frames: 0, from: performance.now(), memory: [] };
+  new PerformanceObserver((list) => window.measured.tasks.push(...list.getEntries().map((task) => task.duration))).observe({ entryTypes: ["longtask"] });
+  const frame = () => {
+    window.measured.frames += 1;
+    requestAnimationFrame(frame);
+  };
+  requestAnimationFrame(frame);
+  setInterval(() => window.measured.memory.push(performance.memory.usedJSHeapSize), 1000);
+});
+await page.waitForTimeout(Number(seconds) * 1000);
+const measured = await page.evaluate(() => ({ ...window.measured, to: performance.now() }));
+const took = (measured.to - measured.from) / 1000;
+const mega = (bytes) => Math.round(bytes / 1e6);
+console.log(
+  JSON.stringify({
+    seconds: Math.round(took),
+    frames_per_second: Math.round(measured.frames / took),
+    tasks_over_50_ms: measured.tasks.length,
+    longest_task_ms: Math.round(Math.max(0, ...measured.tasks)),
+    heap_mb: { first: mega(measured.memory[0] ?? 0), last: mega(measured.memory.at(-1) ?? 0), most: mega(Math.max(0, ...measured.memory)) },
+    status: await page.getByRole("status").first().innerText(),
+  }),
+);
+await browser.close();
