@@ -218,7 +218,7 @@ function tickText(at: number, step: number): string {
 function shaded(plot: uPlot, { bands = [] }: ChartProps) {
   const { ctx, bbox } = plot;
   ctx.save();
-  ctx.globalAlpha = 0.16;
+  ctx.globalAlpha = 0.12;
   for (const { from, to, color: name = "bad" } of bands) {
     const left = Math.max(bbox.left, plot.valToPos(from, "x", true));
     const right = Math.min(bbox.left + bbox.width, plot.valToPos(to, "x", true));

@@ -13,7 +13,7 @@ import { Distribution } from "./Distribution";
 import { Freshness } from "./Freshness";
 import type { Latency } from "./latency";
 import { Related } from "./Related";
-import { firings, type Limit, limitsOf, type Measure } from "./rules";
+import { firings, type Limit, limitsOf, type Measure, measuresOf } from "./rules";
 import { w } from "./words";
 
 /** Rates are of at least so many seconds. */
@@ -47,9 +47,9 @@ export function Detail({ service, name }: { service: string; name: string }) {
   const fired = useMemo(() => (alerts.data ? firings(alerts.data.transitions, alerts.data.alerts, subject, from / 1e3, to / 1e3) : []), [alerts.data, from, to]);
   // An alert is shaded where its measure is drawn; one whose measure is not known, everywhere.
   const bands = useMemo(() => {
-    const measureOf = new Map(limits.map(({ rule, measure }) => [rule, measure]));
-    return (measure: Measure | null) => fired.filter(({ rule }) => (measureOf.get(rule) ?? measure) === measure).map(({ from, to }) => ({ from, to, color: "bad" }));
-  }, [fired, limits]);
+    const measures = rules.data ? measuresOf(rules.data) : new Map<string, Measure>();
+    return (measure: Measure | null) => fired.filter(({ rule }) => (measures.get(rule) ?? measure) === measure).map(({ from, to }) => ({ from, to, color: "bad" }));
+  }, [fired, rules.data]);
   const firedRules = [...new Set(fired.map(({ rule }) => rule))].join(", ");
   const common = (measure: Measure | null) => ({ from: from / 1e3, to: to / 1e3, bands: bands(measure), sync: "interface", height: 168 });
   return (

@@ -33,7 +33,7 @@ const labels = { alertname: "Slow", service: "ocr", interface: "POST /v1/ocr" };
 const change = (second: number, state: string, more: object = {}) => ({ labels: { ...labels, ...more }, state, time: new Date(second * 1e3).toISOString() }) as unknown as Transition;
 
 test("firing lasts until it is resolved, or until now", () => {
-  const found = firings([change(30, "resolved"), change(20, "firing"), change(15, "pending"), change(50, "firing")], [], subject, 0, 100);
+  const found = firings([change(30, "resolved"), change(20, "firing"), change(15, "pending"), change(12, "inactive"), change(50, "firing")], [], subject, 0, 100);
   assert.deepEqual(found, [{ rule: "Slow", from: 20, to: 30 }, { rule: "Slow", from: 50, to: 100 }]);
 });
 

@@ -63,6 +63,15 @@ export function limitsOf(rules: Rules, subject: Subject): Limit[] {
   );
 }
 
+/** What each alerting rule is about, by its name. */
+export function measuresOf(rules: Rules): Map<string, Measure> {
+  const all = rules.groups.flatMap((group) => group.rules).filter(({ type }) => type === "alerting");
+  return new Map(all.flatMap(({ name, expr }) => {
+    const measure = measureOf(expr);
+    return measure ? [[name, measure] as const] : [];
+  }));
+}
+
 /** Whether an alert's labels name the interface: those that it has must be the same. */
 function isOf(labels: Record<string, string>, subject: Subject): boolean {
   if (labels.service !== subject.service || (labels.interface !== undefined && labels.interface !== subject.interface)) return false;
@@ -84,7 +93,7 @@ export function firings(transitions: Transition[], alerts: Alert[], subject: Sub
     const key = JSON.stringify(Object.entries(labels).sort());
     byAlert.set(key, [...(byAlert.get(key) ?? []), { at, isFiring }]);
   };
-  for (const { labels, state, time } of transitions) if (isOf(labels, subject) && state !== "pending") note(labels, seconds(time), state === "firing");
+  for (const { labels, state, time } of transitions) if (isOf(labels, subject) && (state === "firing" || state === "resolved")) note(labels, seconds(time), state === "firing");
   for (const { labels, state, fired_at } of alerts) if (isOf(labels, subject) && state === "firing" && fired_at) note(labels, seconds(fired_at), true);
   const found: Firing[] = [];
   for (const [key, changes] of byAlert) {
