@@ -67,10 +67,11 @@ export interface ChartProps {
   onClick?: (index: number, series: number) => void;
 }
 
-/** Sums from below, so that each series stands on those before it. */
+/** Sums from below, so that each series stands on those before it; where no series has a value, there is none. */
 export function stack(series: Series[]): (number | null)[][] {
   const sums: number[] = [];
-  return series.map(({ values }) => values.map((value, at) => (sums[at] = (sums[at] ?? 0) + (value ?? 0))));
+  const isEmpty = series[0]?.values.map((_, at) => series.every(({ values }) => (values[at] ?? null) === null)) ?? [];
+  return series.map(({ values }) => values.map((value, at) => (isEmpty[at] ? null : (sums[at] = (sums[at] ?? 0) + (value ?? 0)))));
 }
 
 export function Chart(props: ChartProps) {
@@ -233,7 +234,8 @@ function overlays(plot: uPlot, { thresholds = [], marks = [] }: ChartProps, ink:
   const { ctx, bbox } = plot;
   ctx.save();
   ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
-  for (const { value, label, color: name = "bad" } of thresholds) {
+  let above = Number.NEGATIVE_INFINITY;
+  for (const { value, label, color: name = "bad" } of [...thresholds].sort((a, b) => b.value - a.value)) {
     const y = plot.valToPos(value, "y", true);
     if (y < bbox.top || y > bbox.top + bbox.height) continue;
     ctx.strokeStyle = ctx.fillStyle = color(name);
@@ -243,7 +245,10 @@ function overlays(plot: uPlot, { thresholds = [], marks = [] }: ChartProps, ink:
     ctx.lineTo(bbox.left + bbox.width, y);
     ctx.stroke();
     ctx.textAlign = "right";
-    ctx.fillText(label, bbox.left + bbox.width - 4, y - 4);
+    // Below its line, where the label of the one above would be in its place.
+    const isClose = y - above < 14 * devicePixelRatio;
+    ctx.fillText(label, bbox.left + bbox.width - 4, isClose ? y + 12 * devicePixelRatio : y - 4);
+    above = y;
   }
   ctx.setLineDash([]);
   // Labels of marks close to each other stand below each other, and those at the right end to the left of their mark.

@@ -109,9 +109,9 @@ export function CopyButton({ text }: { text: string }) {
 }
 
 /** Values over time, small. */
-export function Sparkline({ values, color = "s1", label, width = 96, height = 22 }: { values: (number | null)[]; color?: string; label: string; width?: number; height?: number }) {
+export function Sparkline({ values, color = "s1", label, width = 96, height = 22, most: whole }: { values: (number | null)[]; color?: string; label: string; width?: number; height?: number; most?: number }) {
   const known = values.filter((value): value is number => value !== null && Number.isFinite(value));
-  const most = Math.max(...known, 0) || 1;
+  const most = whole ?? (Math.max(...known, 0) || 1);
   const x = (at: number) => (at / Math.max(values.length - 1, 1)) * (width - 2) + 1;
   const y = (value: number) => height - 2 - (value / most) * (height - 4);
   let path = "";
