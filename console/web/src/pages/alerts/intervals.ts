@@ -61,8 +61,13 @@ export function courses(transitions: Transition[], active: Alert[], from: number
   return all.filter((course) => course.stretches.length).sort((a, b) => b.last - a.last);
 }
 
-/** Labels that tell alerts of one name apart: those that are not the same in all. */
+const FIRST = ["tenant", "service", "interface", "host_name", "hw_name"];
+
+/** What an alert is about, in a few words: the values of its labels, those that people know first. */
 export function telling(labels: Labels): string {
-  const rest = Object.entries(labels).filter(([name]) => name !== "alertname" && name !== "severity");
-  return rest.map(([name, value]) => `${name}=${value}`).join(" ");
+  const isTold = (name: string, value: string) =>
+    name !== "alertname" && name !== "severity" && value !== "" && value !== "unknown_service" && !(name === "hw_id" && labels.hw_name);
+  const rank = (name: string) => (FIRST.includes(name) ? FIRST.indexOf(name) : FIRST.length);
+  const told = Object.entries(labels).filter(([name, value]) => isTold(name, value));
+  return told.sort(([a], [b]) => rank(a) - rank(b)).map(([, value]) => value.slice(0, 200)).join(" · ");
 }
