@@ -79,6 +79,9 @@ export interface Node {
 /** XIDs after which a GPU is not to be used on (collector's policies). */
 const HARMFUL = new Set(["drain_and_reset", "reset_and_check_sram", "check_nvlink", "restart_machine", "check_power"]);
 
+/** `node-2` before `node-10`; made once, as it is asked thousands of times. */
+const collator = new Intl.Collator("en", { numeric: true });
+
 function newGpu(id: string, node: string): Gpu {
   const unknown = { utilization: null, used: null, limit: null, temperature: null, memoryTemperature: null, power: null, powerLimit: null, unowned: null, busy: null };
   return { id, node, name: id, model: "", ...unknown, throttled: [], xids: [], failed: [], idle: false, migs: [], uses: [] };
@@ -143,12 +146,12 @@ export function fleet(samples: Samples): Node[] {
   uses(samples, gpuOf);
   hosts(each, nodeOf);
   for (const node of nodes.values()) {
-    node.gpus.sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+    node.gpus.sort((a, b) => collator.compare(a.name, b.name));
     const all = node.gpus.flatMap((gpu) => gpu.uses);
     node.tenants = [...new Set(all.map((use) => use.tenant))].sort();
     node.pods = new Set(all.map((use) => `${use.namespace}/${use.pod}`)).size;
   }
-  return [...nodes.values()].sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+  return [...nodes.values()].sort((a, b) => collator.compare(a.name, b.name));
 }
 
 function uses(samples: Samples, gpuOf: (labels: Labels) => Gpu) {
