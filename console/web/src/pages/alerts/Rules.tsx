@@ -96,7 +96,7 @@ function GroupHead({ group, shown }: { group: RuleGroup; shown: number }) {
   return (
     <div class="al-group" title={group.file}>
       <b class="ellipsis">{group.name}</b>
-      <span class="faint">{w.rule_count({ n: shown })}</span>
+      {shown > 1 && <span class="faint">{w.rule_count({ n: shown })}</span>}
       <span class="faint">{w.every({ n: group.interval_seconds })}</span>
       <span class="faint al-right">{at ? w.evaluated({ at: shortClock(at) }) : w.never()}</span>
     </div>

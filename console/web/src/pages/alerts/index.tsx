@@ -1,6 +1,7 @@
 //! Alerts: what fires now, what fired, the rules, the silences, and what was sent.
 import { get } from "../../lib/api";
 import { useData } from "../../lib/data";
+import { count } from "../../lib/format";
 import { asked, now } from "../../lib/time";
 import type { Alerts } from "../../lib/types/alerts";
 import { here, param } from "../../lib/url";
@@ -27,7 +28,7 @@ export default function Page() {
   const { data, problem } = alerts;
   const firing = data?.alerts.filter((alert) => alert.state === "firing" && alert.status.state === "active").length;
   const isFull = tab === "active" || (tab === "rules" && !param("replay"));
-  const label = (tab: Tab) => (tab === "active" && firing ? `${w.active()} · ${firing}` : w[tab]());
+  const label = (tab: Tab) => (tab === "active" && firing ? `${w.active()} · ${count(firing)}` : w[tab]());
   return (
     <div class={isFull ? "page-full" : "page"}>
       <Tabs label={w.sections()} current={tab} tabs={TABS.map((key) => ({ key, label: label(key), href: here({ ...OWN, tab: key === "active" ? null : key }) }))} />

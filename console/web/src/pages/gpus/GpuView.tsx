@@ -24,7 +24,7 @@ export function GpuView({ gpu }: { gpu: Gpu }) {
       <div class="stats">
         <Stat label={w.utilization()} value={dash(gpu.utilization, (value) => percent(value, 0))} />
         <Stat label={w.memory()} value={dash(used, (value) => (limit ? percent(value / limit, 0) : bytes(value)))} note={used === null || limit === null ? undefined : `${bytes(used)} / ${bytes(limit)}`} />
-        <Stat label={w.temperature()} value={dash(gpu.temperature, (value) => `${value} °C`)} tone={gpu.temperature !== null && gpu.temperature > 85 ? "bad" : undefined} note={gpu.memoryTemperature === null ? undefined : `${w.sensor_memory()} ${gpu.memoryTemperature} °C`} />
+        <Stat label={w.temperature()} value={dash(gpu.temperature, (value) => `${Math.round(value)} °C`)} tone={gpu.temperature !== null && gpu.temperature > 85 ? "bad" : undefined} note={gpu.memoryTemperature === null ? undefined : `${w.sensor_memory()} ${Math.round(gpu.memoryTemperature)} °C`} />
         <Stat label={w.power()} value={dash(gpu.power, (value) => `${Math.round(value)} W`)} note={gpu.powerLimit === null ? undefined : w.limit({ value: `${Math.round(gpu.powerLimit)} W` })} />
       </div>
       <GpuFaults gpu={gpu} />

@@ -7,9 +7,10 @@ import { GpuCell } from "./GpuCell";
 import type { Measure } from "./heat";
 import { w } from "./words";
 
-const CELL = 34;
+const CELL = 30;
 const NAME = 18;
-const PADDING = 20;
+const GAP = 8;
+const SCROLLBAR = 16;
 const MOST_HEIGHT = 420;
 /** Cells beside each other in a node. */
 const MOST_BESIDE = 8;
@@ -25,22 +26,22 @@ export function Grid({ nodes, measure }: { nodes: Node[]; measure: Measure }) {
   }, []);
   const most = nodes.reduce((most, node) => Math.max(most, node.gpus.length), 1);
   const beside = Math.min(MOST_BESIDE, most);
-  const block = Math.max(110, beside * CELL + PADDING);
-  const columns = Math.max(1, Math.floor((width + 8) / (block + 8)));
-  const height = NAME + Math.ceil(most / beside) * 28 + 22;
+  const block = Math.max(110, beside * CELL);
+  const columns = Math.max(1, Math.floor((width - SCROLLBAR + GAP) / (block + GAP)));
+  const height = NAME + Math.ceil(most / beside) * 28 + GAP;
   const count = Math.ceil(nodes.length / columns);
   return (
     <div ref={place} class="gp-grid" style={{ height: `${Math.min(MOST_HEIGHT, Math.max(1, count) * height)}px` }}>
       {width > 0 && (
         <VirtualList key={`${columns} ${height}`} label={w.grid()} count={count} estimate={height} overscan={4}>
           {(index) => (
-            <div class="gp-line">
+            <div class="gp-line" style={{ gridTemplateColumns: `repeat(${columns}, minmax(0, 1fr))` }}>
               {nodes.slice(index * columns, (index + 1) * columns).map((node) => (
-                <div key={node.name} class="gp-block" style={{ width: `${block}px` }}>
+                <div key={node.name} class="gp-block">
                   <a class="ellipsis gp-node" href={here({ node: node.name, gpu: null })}>
                     {node.name}
                   </a>
-                  <div class="gp-cells">
+                  <div class="gp-cells" style={{ maxWidth: `${beside * CELL}px` }}>
                     {node.gpus.map((gpu) => (
                       <GpuCell key={gpu.id} gpu={gpu} measure={measure} />
                     ))}

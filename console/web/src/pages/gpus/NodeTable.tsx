@@ -38,9 +38,10 @@ const part = (value: number | null) => (
   <span class={value !== null && value > 0.95 ? "tone-bad" : value !== null && value > 0.85 ? "tone-warn" : ""}>{dash(value, (value) => percent(value, 0))}</span>
 );
 
-/** `780 W`, `12.5 kW` */
+/** `780 W`, `12.5 kW`, `1.6 MW` */
 export function watts(value: number): string {
-  return value < 1e4 ? `${Math.round(value)} W` : `${Number((value / 1e3).toFixed(1))} kW`;
+  if (value < 1e4) return `${Math.round(value)} W`;
+  return value < 1e6 ? `${Number((value / 1e3).toFixed(value < 1e5 ? 1 : 0))} kW` : `${Number((value / 1e6).toFixed(2))} MW`;
 }
 
 export function NodeTable({ nodes, trends, hasGpus }: NodeTableProps) {
@@ -59,7 +60,7 @@ export function NodeTable({ nodes, trends, hasGpus }: NodeTableProps) {
       sort: meanUtilization,
     },
     { key: "memory", head: w.memory(), align: "right", cell: (node) => dash(memoryOf(node), (value) => percent(value, 0)), sort: memoryOf },
-    { key: "hottest", head: w.hottest(), align: "right", cell: (node) => dash(hottest(node), (value) => `${value} °C`), sort: hottest, wide: true },
+    { key: "hottest", head: w.hottest(), align: "right", cell: (node) => dash(hottest(node), (value) => `${Math.round(value)} °C`), sort: hottest, wide: true },
     { key: "power", head: w.power(), align: "right", cell: (node) => dash(sumOf(node, (gpu) => gpu.power), watts), sort: (node) => sumOf(node, (gpu) => gpu.power), wide: true },
     {
       key: "state",

@@ -55,7 +55,7 @@ function columns(): Column<Gpu>[] {
     { key: "state", head: w.state(), cell: (gpu) => <GpuBadges gpu={gpu} /> },
     { key: "utilization", head: w.utilization(), align: "right", cell: (gpu) => dash(gpu.utilization, percents), sort: (gpu) => gpu.utilization },
     { key: "memory", head: w.memory(), align: "right", cell: ({ used, limit }) => (used !== null && limit ? `${percent(used / limit, 0)} · ${bytes(used)}` : "–"), sort: (gpu) => gpu.used },
-    { key: "temperature", head: w.temperature(), align: "right", cell: (gpu) => dash(gpu.temperature, (value) => `${value} °C`), sort: (gpu) => gpu.temperature, wide: true },
+    { key: "temperature", head: w.temperature(), align: "right", cell: (gpu) => dash(gpu.temperature, (value) => `${Math.round(value)} °C`), sort: (gpu) => gpu.temperature, wide: true },
     { key: "power", head: w.power(), align: "right", cell: (gpu) => dash(gpu.power, (value) => `${Math.round(value)} W`), sort: (gpu) => gpu.power, wide: true },
     { key: "pods", head: w.pods(), cell: podsOf, wide: true },
   ];

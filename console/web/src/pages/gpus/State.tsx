@@ -20,7 +20,7 @@ export function GpuBadges({ gpu }: { gpu: Gpu }) {
       )}
       {idle && (
         <Badge tone="warn" title={w.idle_about()}>
-          {w.idle()}
+          {w.idle_short()}
         </Badge>
       )}
       {throttled.length > 0 && (

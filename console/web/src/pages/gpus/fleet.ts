@@ -216,10 +216,16 @@ export function totals(nodes: Node[]): Totals {
   };
 }
 
+/** What a node is found by: made once, while one types. */
+const texts = new WeakMap<Node, string>();
+
 /** Whether a node, or one of its GPUs or pods, has every word of a filter. */
 export function matches(node: Node, words: string[]): boolean {
   if (!words.length) return true;
-  const own = node.gpus.map((gpu) => `${gpu.id} ${gpu.model} ${gpu.uses.map((use) => `${use.tenant} ${use.namespace}/${use.pod}`).join(" ")}`);
-  const text = `${node.name} ${own.join(" ")}`.toLowerCase();
+  let text = texts.get(node);
+  if (text === undefined) {
+    const own = node.gpus.map((gpu) => `${gpu.id} ${gpu.model} ${gpu.uses.map((use) => `${use.tenant} ${use.namespace}/${use.pod}`).join(" ")}`);
+    texts.set(node, (text = `${node.name} ${own.join(" ")}`.toLowerCase()));
+  }
   return words.every((word) => text.includes(word));
 }
