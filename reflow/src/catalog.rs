@@ -178,9 +178,14 @@ impl Catalog {
         self.set(|known| known.requests = captures);
     }
 
+    /// Compiles a definition, which changes nothing.
+    pub(crate) fn compile(&self, definition: Definition) -> Result<Arc<Capture>, DefineError> {
+        self.compiler.compile(definition).map_err(DefineError::Wrong)
+    }
+
     /// Makes a capture, or changes one that was made by request.
     pub(crate) async fn define(&self, definition: Definition) -> Result<Arc<Capture>, DefineError> {
-        let capture = self.compiler.compile(definition.clone()).map_err(DefineError::Wrong)?;
+        let capture = self.compile(definition.clone())?;
         self.change(&definition.name.clone(), |all| {
             if !all.contains_key(&definition.name) && all.len() >= MOST {
                 return Err(DefineError::TooMany);

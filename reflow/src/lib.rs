@@ -13,6 +13,7 @@ pub mod dataset;
 pub mod definition;
 mod feed;
 mod options;
+mod preview;
 pub mod redact;
 mod room;
 pub mod row;

@@ -17,6 +17,7 @@ use crate::dataset::{OWN, Stamp, Store, StoreError};
 use crate::definition::LoadError;
 use crate::feed::{AT_ONCE, Making, Metrics, Reader};
 use crate::options::Options;
+use crate::preview::Previews;
 use crate::redact::HmacKey;
 use crate::signals::{Follow, Live};
 
@@ -101,8 +102,9 @@ impl Reflow {
             turns: Arc::new(tokio::sync::Semaphore::new(AT_ONCE)),
         };
         let reader = Reader::new(making, catalog.watch(), context.health.part("reflow"));
-        let signals = Follow::new(bus, live, catalog.watch());
-        let handle = Handle { api: Api::new(store, catalog.clone(), folder.join("erase")) };
+        let signals = Follow::new(bus.clone(), live.clone(), catalog.watch());
+        let previews = Previews::new(bus, live, catalog.clone());
+        let handle = Handle { api: Api::new(store, catalog.clone(), previews, folder.join("erase")) };
         Ok(Self { reader, catalog, signals, handle })
     }
 

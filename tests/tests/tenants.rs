@@ -142,6 +142,7 @@ fn table() -> Vec<Case> {
         Case { is_open_to_writers: true, ..of_form("/json") },
         plain("/api/v1/captures", true),
         of_form("/api/v1/captures"),
+        of_form("/api/v1/captures/preview"),
         case("/api/v1/captures/{name}", true, |t| format!("/api/v1/captures/q{}", TENANTS[t])),
         Case {
             method: Method::DELETE,

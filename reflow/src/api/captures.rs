@@ -65,11 +65,8 @@ pub(super) async fn one(
     Ok(Json(shown))
 }
 
-pub(super) async fn define(
-    State(api): State<Api>,
-    tenants: Tenants,
-    Posted(body): Posted<Value>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+/// A definition that can be, and is of no other tenants than the credential.
+pub(super) fn definition(tenants: &Tenants, body: Value) -> Result<Definition, Problem> {
     let wrong = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
     let definition: Definition = serde_json::from_value(body).map_err(|error| wrong(error.to_string()))?;
     definition.check().map_err(wrong)?;
@@ -81,6 +78,15 @@ pub(super) async fn define(
     } else {
         tenants.narrow(definition.tenants.iter().map(String::as_str))?;
     }
+    Ok(definition)
+}
+
+pub(super) async fn define(
+    State(api): State<Api>,
+    tenants: Tenants,
+    Posted(body): Posted<Value>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let definition = definition(&tenants, body)?;
     // One that others' data is in is not there for these.
     let name = definition.name.clone();
     let is_new = match api.dataset(&tenants, &name).await {

@@ -3,6 +3,7 @@
 mod captures;
 mod erase;
 mod files;
+mod preview;
 mod range;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use weir_service::telemetry::whole;
 use crate::catalog::{Catalog, DefineError};
 use crate::dataset::{Manifest, Store, StoreError};
 use crate::definition::{Definition, check_name};
+use crate::preview::Previews;
 
 /// Downloads at once; others are told to come back.
 const DOWNLOADS: usize = 64;
@@ -26,6 +28,7 @@ const DOWNLOADS: usize = 64;
 pub(crate) struct Api {
     store: Store,
     catalog: Catalog,
+    previews: Previews,
     /// Where files lie while rows are taken out of them.
     work: PathBuf,
     downloads: Arc<Semaphore>,
@@ -33,9 +36,9 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    pub(crate) fn new(store: Store, catalog: Catalog, work: PathBuf) -> Self {
+    pub(crate) fn new(store: Store, catalog: Catalog, previews: Previews, work: PathBuf) -> Self {
         let (downloads, erasing) = (Arc::new(Semaphore::new(DOWNLOADS)), Arc::new(Semaphore::new(1)));
-        Self { store, catalog, work, downloads, erasing }
+        Self { store, catalog, previews, work, downloads, erasing }
     }
 
     pub(crate) fn routes(self) -> Routes {
@@ -47,6 +50,15 @@ impl Api {
             .on(
                 Route::post("/api/v1/captures", Access::Operate, "Makes a capture, or changes one made by request"),
                 captures::define,
+            )
+            .on(
+                Route::post(
+                    "/api/v1/captures/preview",
+                    Access::Operate,
+                    "Rows that the definition in the body would take of what came lately; nothing is written",
+                )
+                .takes(&preview::PARAMETERS),
+                preview::preview,
             )
             .on(get(capture, "Definition and manifest of a capture"), captures::one)
             .on(

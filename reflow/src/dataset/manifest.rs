@@ -52,6 +52,12 @@ pub struct SchemaColumn {
     pub column: String,
 }
 
+/// The columns of a definition's files, in their order.
+pub fn schema(definition: &Definition) -> Vec<SchemaColumn> {
+    let column = |head: crate::row::Head| SchemaColumn { name: head.name, column: head.column.name().to_owned() };
+    all_heads(definition).into_iter().map(column).collect()
+}
+
 /// A file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Listed {
@@ -130,9 +136,8 @@ impl Manifest {
         if self.definitions.contains_key(fingerprint) {
             return;
         }
-        let column = |head: crate::row::Head| SchemaColumn { name: head.name, column: head.column.name().to_owned() };
-        let schema = all_heads(definition).into_iter().map(column).collect();
-        self.definitions.insert(fingerprint.to_owned(), Made { definition: definition.clone(), schema });
+        self.definitions
+            .insert(fingerprint.to_owned(), Made { definition: definition.clone(), schema: schema(definition) });
     }
 
     /// The newest definition.

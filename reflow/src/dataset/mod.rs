@@ -9,6 +9,7 @@ pub mod rewrite;
 mod store;
 mod writer;
 
+pub(crate) use self::manifest::schema;
 pub use self::manifest::{Listed, Manifest, Step};
 pub(crate) use self::store::OWN;
 pub use self::store::{MANIFEST, Stamp, Store, StoreError, Stored};

@@ -8,6 +8,7 @@ mod open;
 mod reader;
 mod sink;
 
+pub(crate) use self::batch::{Batch, by_partition};
 pub(crate) use self::catch_up::AT_ONCE;
 pub(crate) use self::metrics::Metrics;
 pub(crate) use self::reader::Reader;

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use prost::Message as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use weir_bus::{Bus, Event, Message, Partition, Position};
-use weir_proto::{topic, v1};
+use weir_bus::{Bus, Event, Partition, Position};
+use weir_proto::topic;
 use weir_service::telemetry::whole;
 
 use super::Live;
@@ -14,7 +13,7 @@ use crate::catalog::Captures;
 use crate::definition::Sample;
 
 /// So many ranges of calls are read back at the start: some minutes, where one is written twice a second.
-const BACK: i64 = 1200;
+pub(crate) const CALLS_BACK: i64 = 1200;
 /// Between two tries of a bus that is away, or of a topic that nobody has made yet.
 const RETRY: Duration = Duration::from_secs(2);
 /// How often new partitions are looked for.
@@ -69,7 +68,7 @@ impl Follow {
         for number in 0..count {
             let partition = Partition::new(topic, number);
             let (low, high) = self.bus.offsets(&partition).await?;
-            let offset = if topic == topic::CALLS { low.max(high - BACK) } else { low };
+            let offset = if topic == topic::CALLS { low.max(high - CALLS_BACK) } else { low };
             positions.push(Position { partition, offset });
         }
         let mut consumer = self.bus.consumer(&positions)?;
@@ -77,7 +76,7 @@ impl Follow {
         loop {
             if let Event::Batch(messages) = consumer.next(1024, Duration::from_secs(1)).await? {
                 for message in &messages {
-                    self.apply(topic, message);
+                    self.live.apply(topic, message);
                 }
                 tokio::task::yield_now().await;
             }
@@ -87,20 +86,6 @@ impl Follow {
                     return Ok(());
                 }
             }
-        }
-    }
-
-    fn apply(&self, topic: &str, message: &Message) {
-        if topic == topic::CALLS {
-            let now = u64::try_from(weir_service::time::now_unix_nano() / 1_000_000_000).unwrap_or(0);
-            if let Ok(range) = v1::CallDeltas::decode(&message.value[..]) {
-                self.live.durations.lock().add(&range, now);
-            }
-            return;
-        }
-        let key = message.key.as_deref().unwrap_or_default();
-        if let Err(error) = self.live.alerts.write().apply(key, &message.value) {
-            tracing::warn!(error = %whole(&error), "the state of an alert cannot be read");
         }
     }
 }

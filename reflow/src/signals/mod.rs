@@ -7,10 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
+use prost::Message as _;
+use weir_bus::Message;
 use weir_calls::alerts::{Alerts, State};
+use weir_proto::{topic, v1};
+use weir_service::telemetry::whole;
 
 use self::durations::Recent;
-pub(crate) use self::follow::Follow;
+pub(crate) use self::follow::{CALLS_BACK, Follow};
 use crate::capture::Signals;
 
 /// What is known; cheap to clone.
@@ -18,6 +22,23 @@ use crate::capture::Signals;
 pub(crate) struct Live {
     durations: Arc<Mutex<Recent>>,
     alerts: Arc<RwLock<Alerts>>,
+}
+
+impl Live {
+    /// Takes a record of `weir_calls` or `weir_alerts`.
+    pub(crate) fn apply(&self, topic: &str, message: &Message) {
+        if topic == topic::CALLS {
+            let now = u64::try_from(weir_service::time::now_unix_nano() / 1_000_000_000).unwrap_or(0);
+            if let Ok(range) = v1::CallDeltas::decode(&message.value[..]) {
+                self.durations.lock().add(&range, now);
+            }
+            return;
+        }
+        let key = message.key.as_deref().unwrap_or_default();
+        if let Err(error) = self.alerts.write().apply(key, &message.value) {
+            tracing::warn!(error = %whole(&error), "the state of an alert cannot be read");
+        }
+    }
 }
 
 impl Signals for Live {

@@ -72,6 +72,12 @@ impl Site {
         request.json(definition).send().await.unwrap().status().as_u16()
     }
 
+    async fn preview(&self, token: &str, query: &str, definition: &Value) -> (u16, Value) {
+        let url = format!("{}/api/v1/captures/preview{query}", self.ready.http);
+        let answer = self.client.post(url).bearer_auth(token).json(definition).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap_or_default())
+    }
+
     /// Sends spans of a tenant; gives their traces.
     async fn send(&mut self, tenant: &str, count: usize) -> Vec<String> {
         let text = format!("secret of {tenant}");
@@ -263,6 +269,49 @@ async fn given_a_file_then_it_is_got_in_pieces_and_a_pull_goes_on_where_it_broke
     let (is_right, told) = site.pull("mine", &site.folder.path().join("other")).await;
     assert!(!is_right && told.contains("SHA-256") && told.contains(name), "{told}");
     assert!(!site.folder.path().join("other").join(name).exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn given_a_preview_then_its_rows_are_those_of_the_dataset_and_nothing_is_written() {
+    let mut site = Site::start().await;
+    let mut wanted = definition("shown", &["acme"], "jsonl");
+    wanted["redact"] = json!([{ "field": "text", "method": "hmac" }]);
+    assert_eq!(site.preview(&site.viewer, "", &wanted).await.0, 403);
+    for (definition, status) in [
+        (definition("theirs", &["globex"], "jsonl"), 403),
+        (definition("all", &["*"], "jsonl"), 403),
+        (definition("../up", &["acme"], "jsonl"), 422),
+        (json!({ "name": "a", "tenants": ["acme"], "query": "a AND", "fields": { "t": "trace_id" } }), 422),
+    ] {
+        let (refused, problem) = site.preview(&site.operator, "", &definition).await;
+        let request = site.client.post(format!("{}/api/v1/captures", site.ready.http)).bearer_auth(&site.operator);
+        let created = request.json(&definition).send().await.unwrap();
+        assert_eq!((refused, created.status().as_u16()), (status, status), "{problem}");
+        assert_eq!(problem, created.json::<Value>().await.unwrap(), "it is refused as a capture is");
+    }
+    let (status, problem) = site.preview(&site.operator, "?limit=11", &wanted).await;
+    assert_eq!((status, &problem["parameter"]), (400, &json!("limit")));
+
+    site.send("acme", 20).await;
+    site.send("globex", 20).await;
+    let (status, shown) = site.preview(&site.operator, "", &wanted).await;
+    assert_eq!((status, &shown["scanned"], &shown["matched"]), (200, &json!(20), &json!(20)), "{shown}");
+    assert_eq!((&shown["complete"], &shown["sample"]), (&json!(true), &Value::Null));
+    let rows = shown["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 10);
+    let names: Vec<&Value> = shown["schema"].as_array().unwrap().iter().map(|column| &column["name"]).collect();
+    assert!(names.len() == 8 && names.contains(&&json!("span")) && names.contains(&&json!("_time")), "{names:?}");
+    assert_eq!(site.get(&site.admin, "/api/v1/captures").await.1, json!({ "captures": [] }));
+    assert!(!site.dataset("shown").exists());
+
+    assert_eq!(site.define(&site.operator, &wanted).await, 201);
+    site.rows("shown", 20).await;
+    let dataset = Dataset::read(&site.dataset("shown"));
+    for row in rows {
+        let row = row.as_object().unwrap();
+        assert!(dataset.rows.contains(row), "{row:?} is not in {:?}", dataset.rows[0]);
+        assert!(!row["text"].as_str().unwrap().contains("secret"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
