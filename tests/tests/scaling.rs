@@ -60,6 +60,8 @@ async fn a_threshold_is_pushed_once_event_time_passes_it_and_late_or_absent_data
     let scalers = rig.get("/api/v1/scaling").await["scalers"].clone();
     let scaler = &scalers[0];
     assert_eq!(scalers.as_array().unwrap().len(), 1, "{scalers}");
+    let point = scaler["history"].as_array().unwrap().last().unwrap();
+    assert_eq!((&point["target"], point["value"].is_number(), &point["error"]), (&json!(10.0), true, &Value::Null));
     for (key, right) in [
         ("kind", json!("keda")),
         ("namespace", json!("team-a")),

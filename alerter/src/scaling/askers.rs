@@ -18,6 +18,10 @@ const MAX_ASKERS: usize = 500;
 /// Answers of one asker that differ from the one before.
 const MAX_CHANGES: usize = 60;
 
+/// What an asker was told over time, and how far two points are apart where only the value differs.
+const MAX_POINTS: usize = 240;
+const POINT_MS: i64 = 10_000;
+
 /// Through which face somebody asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
@@ -64,6 +68,16 @@ struct Entry {
     time_ms: Option<i64>,
     /// Wall clock and answer, the newest last; never empty.
     changes: VecDeque<(i64, Told)>,
+    /// Over time, the newest last.
+    history: VecDeque<Point>,
+}
+
+/// What an asker was told at a time, by the wall clock.
+#[derive(Debug)]
+struct Point {
+    time_ms: i64,
+    told: Told,
+    target: Option<f64>,
 }
 
 /// All of them; cheap to clone.
@@ -95,15 +109,18 @@ impl Askers {
             asked: 0,
             time_ms,
             changes: VecDeque::new(),
+            history: VecDeque::new(),
         });
         if entry.about.tenants != about.tenants {
             // What it was told of another tenant's data is not the new one's to see.
             entry.changes.clear();
+            entry.history.clear();
             entry.time_ms = time_ms;
         }
         entry.about = about;
         (entry.last_ms, entry.asked) = (now_ms, entry.asked + 1);
         entry.time_ms = time_ms.or(entry.time_ms);
+        entry.add_point(now_ms, &told);
         if entry.changes.back().is_none_or(|(_, before)| !before.is_same(&told)) {
             if entry.changes.len() >= MAX_CHANGES {
                 entry.changes.pop_front();
@@ -128,7 +145,30 @@ impl Askers {
     }
 }
 
+impl Entry {
+    fn add_point(&mut self, time_ms: i64, told: &Told) {
+        let target = self.about.target;
+        let is_due = self.history.back().is_none_or(|last| {
+            time_ms.saturating_sub(last.time_ms) >= POINT_MS || last.target != target || !last.told.is_alike(told)
+        });
+        if is_due {
+            if self.history.len() >= MAX_POINTS {
+                self.history.pop_front();
+            }
+            self.history.push_back(Point { time_ms, told: told.clone(), target });
+        }
+    }
+}
+
 impl Told {
+    /// Whether they differ in their value at most.
+    fn is_alike(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Value { active: one, .. }, Self::Value { active: other, .. }) => one == other,
+            _ => self.is_same(other),
+        }
+    }
+
     /// That something is late is one change, however late.
     fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
@@ -159,6 +199,10 @@ fn shown(asker: &Asker, entry: &Entry) -> Value {
         let (value, active, error) = told.shown();
         json!({"at": time(*at), "value": value, "active": active, "error": error})
     };
+    let point = |point: &Point| {
+        let (value, _, error) = point.told.shown();
+        json!({"time": time(point.time_ms), "value": value, "error": error, "target": point.target})
+    };
     let (value, active, error) =
         entry.changes.back().map_or((Value::Null, Value::Null, Value::Null), |(_, told)| told.shown());
     json!({
@@ -179,6 +223,7 @@ fn shown(asker: &Asker, entry: &Entry) -> Value {
         "error": error,
         "event_time": entry.time_ms.map(time),
         "changes": entry.changes.iter().map(change).collect::<Vec<_>>(),
+        "history": entry.history.iter().map(point).collect::<Vec<_>>(),
     })
 }
 

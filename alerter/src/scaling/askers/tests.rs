@@ -72,3 +72,30 @@ fn given_too_many_askers_or_changes_then_the_oldest_are_forgotten() {
     let changes = askers.seen_by(&everything())[0]["changes"].as_array().unwrap().clone();
     assert_eq!((changes.len(), &changes[0]["value"]), (MAX_CHANGES, &json!(3.0)));
 }
+
+#[test]
+fn given_answers_over_time_then_their_points_are_some_seconds_apart_unless_more_than_the_value_changes() {
+    let askers = Askers::default();
+    let note = |at: i64, answer: Result<f64, &Unanswered>, target: f64| {
+        let about = About { target: Some(target), ..about(Some(everything())) };
+        askers.note(asker("ocr"), about, answer.map(|value| (value, Some(value > 0.0), at)), at);
+    };
+    let points = || askers.seen_by(&everything())[0]["history"].as_array().unwrap().clone();
+    for (at, value) in [(0, 1.0), (1_000, 2.0), (9_999, 3.0), (10_000, 4.0), (11_000, 0.0)] {
+        note(at, Ok(value), 60.0);
+    }
+    note(12_000, Err(&Unanswered::Unknown), 60.0);
+    note(13_000, Ok(5.0), 60.0);
+    note(14_000, Ok(5.0), 80.0);
+    let value = |point: &Value| point["value"].clone();
+    assert_eq!(json!(points().iter().map(value).collect::<Vec<_>>()), json!([1.0, 4.0, 0.0, null, 5.0, 5.0]));
+    assert_eq!(points()[0], json!({"time": "1970-01-01T00:00:00Z", "value": 1.0, "error": null, "target": 60.0}));
+    assert!(points()[3]["error"].is_string() && points()[5]["target"] == 80.0, "{:?}", points());
+    for n in 0..2 * MAX_POINTS as i64 {
+        note(20_000 + n * POINT_MS, Ok(5.0), 80.0);
+    }
+    assert_eq!(points().len(), MAX_POINTS);
+    let other = everything().narrow(["acme"]).unwrap();
+    askers.note(asker("ocr"), about(Some(other)), Ok((1.0, None, 0)), 0);
+    assert_eq!(points().len(), 1, "what was told of another tenant's data is not shown");
+}
