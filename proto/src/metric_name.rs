@@ -92,6 +92,12 @@ pub fn prometheus(name: &str, unit: &str, shape: Shape) -> String {
     full
 }
 
+/// Whether a metric of this name is one of weir's own to Prometheus' users: `weir.gpu.time`, `weir_calls_total`.
+pub fn is_own(name: &str) -> bool {
+    let mut parts = name.split(|c: char| !c.is_ascii_alphanumeric() && c != ':').filter(|part| !part.is_empty());
+    parts.next() == Some("weir")
+}
+
 fn long(unit: &str) -> String {
     // Annotations in braces are no unit.
     let unit = unit.split('{').next().unwrap_or_default().trim();
@@ -114,7 +120,23 @@ pub fn sanitized(name: &str, colon: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Shape, prometheus};
+    use super::{Shape, is_own, prometheus};
+
+    #[test]
+    fn a_name_is_weirs_own_where_prometheus_would_have_it_begin_so() {
+        for name in
+            ["weir.gpu.time", "weir_calls_total", "weir", "weir-x", "_weir.x", ".weir_x", "weir/x", "weir\u{e9}x"]
+        {
+            assert!(is_own(name), "{name}");
+            let full = prometheus(name, "", Shape::UpDown);
+            assert!(full == "weir" || full.starts_with("weir_"), "{full}");
+        }
+        for name in ["", "weird.x", "Weir.x", "my.weir.x", "weir2.x", "hw.gpu.utilization", "weir:x"] {
+            assert!(!is_own(name), "{name}");
+            let full = prometheus(name, "", Shape::UpDown);
+            assert!(full != "weir" && !full.starts_with("weir_"), "{full}");
+        }
+    }
 
     #[test]
     fn names_are_those_that_prometheus_users_know() {

@@ -17,9 +17,10 @@ pub(super) fn points(metric: &[u8]) -> u64 {
     data(metric).map(|field| Fields::checked(field.bytes()).filter(|point| point.number == 1).count() as u64).sum()
 }
 
-/// Whether it says what it is called.
-pub(super) fn is_named(metric: &[u8]) -> bool {
-    Fields::checked(metric).filter(|field| field.number == 1).last().is_some_and(|name| !name.bytes().is_empty())
+/// What it is called; empty where it does not say so.
+pub(super) fn name(metric: &[u8]) -> &str {
+    let name = Fields::checked(metric).filter(|field| field.number == 1).last();
+    name.and_then(|name| std::str::from_utf8(name.bytes()).ok()).unwrap_or_default()
 }
 
 /// Whether it has data, be it without a point.

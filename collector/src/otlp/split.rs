@@ -126,16 +126,16 @@ pub enum SplitError {
 /// Splits an export request in protobuf.
 ///
 /// Left out, and counted: spans whose ids are missing, zero or of the wrong length; log records whose ids are of the
-/// wrong length (an id of zeros is taken as none, as OTLP says); metrics without a name or data; and what is larger
-/// than `sizes` on its own (a metric is split by its points). So that the values together stay within a few times the
+/// wrong length (an id of zeros is taken as none, as OTLP says); metrics without a name or data; metrics with a name of
+/// weir's own, of a sender that may not send for every tenant; and what is larger than `sizes` on its own (a metric is split by its points). So that the values together stay within a few times the
 /// request, however it was made, what is repeated in each may be half of a batch, and there may be 65,536 values.
 pub fn split(signal: Signal, request: &Bytes, tenants: &Tenants, sizes: Sizes) -> Result<Split, SplitError> {
-    let mut split = Split::default();
+    let (mut split, trusted) = (Split::default(), tenants.is_trusted());
     for field in Fields::of(request) {
         let field = field?;
         match field.value {
             Value::Bytes(resource) if field.number == 1 => {
-                let seen = survey::of(signal, resource)?;
+                let seen = survey::of(signal, resource, trusted)?;
                 if !whole(request, &field, &seen, tenants, sizes.batch, &mut split)? {
                     one_resource(signal, resource, tenants, sizes, &mut split)?;
                 }
@@ -197,7 +197,7 @@ fn one_resource(
     sizes: Sizes,
     split: &mut Split,
 ) -> Result<(), Foreign> {
-    let limit = sizes.batch;
+    let (limit, trusted) = (sizes.batch, tenants.is_trusted());
     let (mut resource, mut behind) = (Vec::new(), Vec::new());
     for field in Fields::checked(bytes) {
         match field.number {
@@ -229,7 +229,7 @@ fn one_resource(
                 split.note(Err(Left::For(reason)), count);
                 continue;
             }
-            match verdict(signal, record) {
+            match verdict(signal, record, trusted) {
                 Verdict::Keep if signal == Signal::Metrics && packer.alone(&scope_head, record.len()) > limit => {
                     let room = limit.saturating_sub(packer.alone(&scope_head, 0) + LENGTHS);
                     let Some(pieces) = metric::pieces(record, room) else {

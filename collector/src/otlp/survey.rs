@@ -20,8 +20,8 @@ pub(super) struct Seen {
     pub(super) count: u64,
 }
 
-/// Of `ResourceLogs`, `ResourceSpans` or `ResourceMetrics`, which are made alike.
-pub(super) fn of(signal: Signal, bytes: &[u8]) -> Result<Seen, Malformed> {
+/// Of `ResourceLogs`, `ResourceSpans` or `ResourceMetrics`, which are made alike; `trusted` is what [`verdict`] asks for.
+pub(super) fn of(signal: Signal, bytes: &[u8], trusted: bool) -> Result<Seen, Malformed> {
     let outer = nested(signal.request(), 1);
     let scope = nested(outer, 2);
     let record = nested(scope, 2);
@@ -30,7 +30,9 @@ pub(super) fn of(signal: Signal, bytes: &[u8]) -> Result<Seen, Malformed> {
     for field in Fields::of(bytes) {
         let field = field?;
         match field.value {
-            Value::Bytes(content) if field.number == 2 => of_scope(signal, scope, record, content, &mut seen)?,
+            Value::Bytes(content) if field.number == 2 => {
+                of_scope(signal, (scope, record), content, trusted, &mut seen)?
+            }
             _ => wire::check_field(outer, &field, 1)?,
         }
         if field.number == 1 {
@@ -45,9 +47,9 @@ pub(super) fn of(signal: Signal, bytes: &[u8]) -> Result<Seen, Malformed> {
 
 fn of_scope(
     signal: Signal,
-    scope: &'static Message,
-    record: &'static Message,
+    (scope, record): (&'static Message, &'static Message),
     bytes: &[u8],
+    trusted: bool,
     seen: &mut Seen,
 ) -> Result<(), Malformed> {
     for field in Fields::of(bytes) {
@@ -55,7 +57,7 @@ fn of_scope(
         match field.value {
             Value::Bytes(content) if field.number == 2 => {
                 seen.records += 1;
-                seen.is_kept &= is_kept(signal, record, content)?;
+                seen.is_kept &= is_kept(signal, record, content, trusted)?;
                 seen.count += count(signal, content);
             }
             _ => wire::check_field(scope, &field, 2)?,
@@ -64,10 +66,10 @@ fn of_scope(
     Ok(())
 }
 
-fn is_kept(signal: Signal, message: &'static Message, record: &[u8]) -> Result<bool, Malformed> {
+fn is_kept(signal: Signal, message: &'static Message, record: &[u8], trusted: bool) -> Result<bool, Malformed> {
     if signal != Signal::Logs {
         wire::check(message, record, 3)?;
-        return Ok(matches!(verdict(signal, record), Verdict::Keep));
+        return Ok(matches!(verdict(signal, record, trusted), Verdict::Keep));
     }
     // What the verdict on a log record would say, in the same walk.
     let mut is_kept = true;

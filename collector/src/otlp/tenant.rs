@@ -124,6 +124,15 @@ impl Tenants {
         Ok(Self { decided: self.decided.clone(), auth: self.auth.clone(), sender })
     }
 
+    /// Whether the sender may send for every tenant: what it says that weir measured is believed then.
+    pub(super) fn is_trusted(&self) -> bool {
+        match &self.sender {
+            Sender::Anyone => self.decided.load().options.trust_attribute,
+            Sender::One { .. } => false,
+            Sender::Several(allowed) => allowed.is_all(),
+        }
+    }
+
     /// The resource (its protobuf, already checked) with exactly one `weir.tenant`.
     pub(crate) fn assign<'a>(&self, resource: &'a [u8]) -> Result<Cow<'a, [u8]>, Foreign> {
         let options = &self.decided.load().options;

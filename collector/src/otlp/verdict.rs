@@ -4,6 +4,9 @@ use super::metric;
 use super::signal::Signal;
 use super::wire::{Fields, Raw};
 
+/// Characters of a name that an answer repeats.
+const MOST_SHOWN: usize = 128;
+
 /// What becomes of a record.
 pub(super) enum Verdict {
     Keep,
@@ -17,14 +20,33 @@ pub(super) fn count(signal: Signal, record: &[u8]) -> u64 {
     if signal == Signal::Metrics { metric::points(record) } else { 1 }
 }
 
-pub(super) fn verdict(signal: Signal, record: &[u8]) -> Verdict {
+/// `trusted` says whether the sender may send what weir itself measures.
+pub(super) fn verdict(signal: Signal, record: &[u8], trusted: bool) -> Verdict {
     match signal {
         Signal::Logs => log_record(record),
         Signal::Traces => span(record).map_or(Verdict::Keep, Verdict::Refuse),
-        Signal::Metrics if !metric::is_named(record) => Verdict::Refuse("metric without a name".to_owned()),
-        Signal::Metrics if !metric::has_data(record) => Verdict::Refuse("metric without data".to_owned()),
-        Signal::Metrics => Verdict::Keep,
+        Signal::Metrics => data(record, trusted).map_or(Verdict::Keep, Verdict::Refuse),
     }
+}
+
+/// What is wrong with a metric.
+fn data(metric: &[u8], trusted: bool) -> Option<String> {
+    let name = metric::name(metric);
+    if name.is_empty() {
+        return Some("metric without a name".to_owned());
+    }
+    if !metric::has_data(metric) {
+        return Some("metric without data".to_owned());
+    }
+    let is_kept = trusted || !weir_proto::metric_name::is_own(name);
+    let shown = || name.chars().filter(|c| !c.is_control()).take(MOST_SHOWN).collect::<String>();
+    (!is_kept).then(|| {
+        format!(
+            "metric named `{}`: names that begin with `weir` are kept for what weir measures, and taken of senders alone \
+             that may send for every tenant",
+            shown()
+        )
+    })
 }
 
 /// Name and length of the id that a log record has in this field, if any.

@@ -3,12 +3,14 @@
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use prost::Message as _;
+use weir_proto::otlp::collector::metrics::v1::ExportMetricsServiceRequest;
+use weir_proto::otlp::metrics::v1::{Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric};
 use weir_service::auth::{self, Auth, Role, tokens};
 
 use super::*;
 use crate::options::TenantOptions;
 use crate::otlp::refusal::Refusal;
-use crate::otlp::{Foreign, Tenants};
+use crate::otlp::{Foreign, Signal, Sizes, Tenants, split};
 
 struct Site {
     _folder: tempfile::TempDir,
@@ -78,6 +80,41 @@ async fn given_a_writers_token_then_its_data_gets_its_tenant_and_a_claim_outside
     ] {
         let sender = site.sender(&made[at]).await.unwrap();
         assert_eq!(assigned(&sender, attributes), right, "{} {attributes:?}", of[at].0);
+    }
+}
+
+#[tokio::test]
+async fn given_metrics_with_names_of_weirs_own_then_only_who_may_send_for_every_tenant_is_believed() {
+    let of = [("one", Role::Writer, "acme"), ("several", Role::Writer, "acme,globex"), ("all", Role::Writer, "*")];
+    let (site, made) = Site::new(&of);
+    let anyone =
+        |trust_attribute| Tenants::new(&TenantOptions { trust_attribute, ..TenantOptions::default() }, Auth::off());
+    let mut senders = vec![(anyone(true), true), (anyone(false), false)];
+    for (token, is_trusted) in made.iter().zip([false, false, true]) {
+        senders.push((site.sender(token).await.unwrap(), is_trusted));
+    }
+    let point = NumberDataPoint::default();
+    let metric = |name: &str, points: usize| Metric {
+        name: name.to_owned(),
+        data: Some(metric::Data::Gauge(Gauge { data_points: vec![point.clone(); points] })),
+        ..Metric::default()
+    };
+    let metrics = vec![metric("weir.gpu.time", 2), metric("app.queue", 1), metric("weir_calls_total", 3)];
+    let resource_metrics = vec![ResourceMetrics {
+        resource: Some(resource(&[("weir.tenant", "acme")])),
+        scope_metrics: vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }],
+        ..ResourceMetrics::default()
+    }];
+    let request = ExportMetricsServiceRequest { resource_metrics }.encode_to_vec().into();
+    for (sender, is_trusted) in senders {
+        let sizes = Sizes::of(Signal::Metrics, weir_proto::MAX_RECORD_BYTES);
+        let split = split(Signal::Metrics, &request, &sender, sizes).unwrap();
+        assert_eq!((split.accepted, split.refused), if is_trusted { (6, 0) } else { (1, 5) });
+        let reason = split.reason.unwrap_or_default();
+        assert_eq!(reason.starts_with("metric named `weir.gpu.time`: names that begin"), !is_trusted, "{reason}");
+        let sent = ExportMetricsServiceRequest::decode(split.records[0].value.clone()).unwrap();
+        let names = sent.resource_metrics[0].scope_metrics[0].metrics.iter().map(|metric| metric.name.as_str());
+        assert!(names.filter(|name| name.starts_with("weir")).count() == if is_trusted { 2 } else { 0 });
     }
 }
 
