@@ -63,6 +63,14 @@ impl Realm {
         Ok(())
     }
 
+    /// Ends all sessions of a user: no token of theirs is renewed any more.
+    pub async fn sign_out(&self, user: &str) -> Result<()> {
+        let users = self.admin(Method::GET, &format!("/users?exact=true&username={user}"), None).await?;
+        let id = users[0]["id"].as_str().context("no such user")?;
+        self.admin(Method::POST, &format!("/users/{id}/logout"), None).await?;
+        Ok(())
+    }
+
     /// Adds an RSA key, which signs from now on. The older ones are still published.
     pub async fn rotate_key(&self) -> Result<()> {
         let newest = self.rsa_keys().await?.iter().map(priority).max().unwrap_or(0);
