@@ -73,7 +73,7 @@ export function Detail({ service, name }: { service: string; name: string }) {
           <>
             <Numbers over={over} latency={latency.data} length={(to - from) / 1e3} />
             <div class="columns">
-              <Panel title={w.chart_calls()}>
+              <Panel title={w.chart_calls()} actions={<Limits of={lines(limits, "calls", short)} />}>
                 <Chart
                   {...common("calls")}
                   label={w.chart_calls()}
@@ -83,14 +83,14 @@ export function Detail({ service, name }: { service: string; name: string }) {
                     { label: w.ok(), color: "s1", values: outcome(over.calls, "ok") },
                     { label: w.error(), color: "bad", values: outcome(over.calls, "error") },
                   ]}
-                  thresholds={lines(limits, "calls", short)}
+                  thresholds={drawn(lines(limits, "calls", short))}
                 />
               </Panel>
-              <Panel title={w.chart_duration()}>
-                <Chart {...common("duration")} label={w.chart_duration()} unit={seconds} times={over.calls.times} series={quantiles(over.durations, over.calls)} thresholds={lines(limits, "duration", seconds)} />
+              <Panel title={w.chart_duration()} actions={<Limits of={lines(limits, "duration", seconds)} />}>
+                <Chart {...common("duration")} label={w.chart_duration()} unit={seconds} times={over.calls.times} series={quantiles(over.durations, over.calls)} thresholds={drawn(lines(limits, "duration", seconds))} />
               </Panel>
-              <Panel title={w.chart_errors()}>
-                <Chart {...common("errors")} label={w.chart_errors()} unit={percent} times={over.calls.times} series={[{ label: w.chart_errors(), color: "bad", values: ratio(over.calls) }]} thresholds={lines(limits, "errors", percent)} />
+              <Panel title={w.chart_errors()} actions={<Limits of={lines(limits, "errors", percent)} />}>
+                <Chart {...common("errors")} label={w.chart_errors()} unit={percent} times={over.calls.times} series={[{ label: w.chart_errors(), color: "bad", values: ratio(over.calls) }]} thresholds={drawn(lines(limits, "errors", percent))} />
               </Panel>
               <Panel title={w.chart_tokens()}>
                 <Chart
@@ -101,13 +101,13 @@ export function Detail({ service, name }: { service: string; name: string }) {
                 />
               </Panel>
               {hasValues(over.firstToken) && (
-                <Panel title={w.chart_first_token()}>
-                  <Chart {...common("first_token")} label={w.chart_first_token()} unit={seconds} times={over.calls.times} series={quantiles(over.firstToken, over.calls)} thresholds={lines(limits, "first_token", seconds)} />
+                <Panel title={w.chart_first_token()} actions={<Limits of={lines(limits, "first_token", seconds)} />}>
+                  <Chart {...common("first_token")} label={w.chart_first_token()} unit={seconds} times={over.calls.times} series={quantiles(over.firstToken, over.calls)} thresholds={drawn(lines(limits, "first_token", seconds))} />
                 </Panel>
               )}
               {hasValues(over.perToken) && (
-                <Panel title={w.chart_per_token()}>
-                  <Chart {...common("per_token")} label={w.chart_per_token()} unit={seconds} times={over.calls.times} series={quantiles(over.perToken, over.calls)} thresholds={lines(limits, "per_token", seconds)} />
+                <Panel title={w.chart_per_token()} actions={<Limits of={lines(limits, "per_token", seconds)} />}>
+                  <Chart {...common("per_token")} label={w.chart_per_token()} unit={seconds} times={over.calls.times} series={quantiles(over.perToken, over.calls)} thresholds={drawn(lines(limits, "per_token", seconds))} />
                 </Panel>
               )}
             </div>
@@ -172,6 +172,27 @@ function quantiles(list: Matrix[], calls: Matrix) {
 
 function hasValues(list: Matrix[]): boolean {
   return list.some(({ series }) => series.some(({ values }) => values.some((value) => value !== null)));
+}
+
+/** Rules that are named beside a chart; the chart draws all. */
+const NAMED_LIMITS = 3;
+
+/** The thresholds of a chart as texts, which lead to their rules. */
+function Limits({ of }: { of: Threshold[] }) {
+  return (
+    <>
+      {of.slice(0, NAMED_LIMITS).map(({ label }) => (
+        <a key={label} class="chip if-limit" href={href("/alerts", { tab: "rules", q: label.split(" ")[0] })}>
+          {label}
+        </a>
+      ))}
+    </>
+  );
+}
+
+/** One line alone needs no name on the chart: it stands above it. */
+function drawn(lines: Threshold[]): Threshold[] {
+  return lines.length > 1 ? lines : lines.map((line) => ({ ...line, label: "" }));
 }
 
 function lines(limits: Limit[], measure: Measure, unit: (value: number) => string): Threshold[] {

@@ -40,7 +40,7 @@ export const w = words({
   output: ["Output", "输出"],
   chart_first_token: ["Time to first token", "首 Token 延迟"],
   chart_per_token: ["Time per output token", "每输出 Token 耗时"],
-  threshold: ["{rule} {op} {value}", "阈值 {rule} {op} {value}"],
+  threshold: ["{rule} {op} {value}", "{rule} {op} {value}"],
   fired: ["Shaded: {rules} fired", "阴影：{rules} 触发"],
   alerts: ["Alerts", "告警"],
   distribution: ["Distribution of durations", "耗时分布"],
