@@ -1,5 +1,6 @@
 //! The spans of a trace as rows over time. Only the rows in sight are in the page.
-import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import type { VNode } from "preact";
+import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { count, ms } from "../../lib/format";
 import { useVirtual } from "../../ui/Virtual";
 import { share, tickText, ticks, type View } from "./axis";
@@ -8,6 +9,8 @@ import { skew, type Node, type Tree } from "./tree";
 import { w } from "./words";
 
 const ROW = 24;
+/** Rows beside those in sight. */
+const OVERSCAN = 6;
 /** Levels that are indented; deeper ones stand below each other. */
 const MOST_INDENT = 18;
 const INDENT = 11;
@@ -35,7 +38,14 @@ interface Props {
 export function Waterfall(props: Props) {
   const { tree, shown, view, selected, onScrollBar } = props;
   const scroller = useRef<HTMLDivElement>(null);
-  const virtual = useVirtual(scroller, { count: shown.length, estimate: ROW });
+  const virtual = useVirtual(scroller, { count: shown.length, estimate: ROW, overscan: OVERSCAN });
+  // While one scrolls, rows that stay are the same objects: they are not rendered again.
+  const rows = useMemo(() => new Map<number, VNode>(), [tree, shown, view, selected, props.colors, props.folded, props.found, props.critical]);
+  const rowAt = (at: number, node: Node, top: number) => {
+    const known = rows.get(at) ?? <Row key={at} {...props} at={at} node={node} top={top} />;
+    rows.set(at, known);
+    return known;
+  };
   useLayoutEffect(() => {
     const box = scroller.current;
     if (!box) return;
@@ -82,7 +92,7 @@ export function Waterfall(props: Props) {
             {virtual.getVirtualItems().map((item) => {
               const at = shown[item.index];
               const node = at === undefined ? undefined : tree.nodes[at];
-              return at !== undefined && node && <Row key={at} {...props} at={at} node={node} top={item.start} />;
+              return at !== undefined && node && rowAt(at, node, item.start);
             })}
           </div>
         </div>

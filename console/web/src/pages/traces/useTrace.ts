@@ -8,7 +8,7 @@ import { param } from "../../lib/url";
 import { type Tree, tree } from "./tree";
 
 /** Spans of a page. */
-const PAGE = 2000;
+const PAGE = 1000;
 /** So many are loaded unasked. */
 const MOST = 20_000;
 
@@ -64,9 +64,10 @@ async function load(id: string, from: { spans: Span[]; next: string | undefined 
       spans = [...spans, ...page.spans];
       next = page.next_cursor ?? undefined;
       const isLast = !next || spans.length >= most;
-      // A trace that is loaded again stays as it is until all of it is here.
+      // Drawing is as much work as there are spans: it is done again when they have doubled. A trace that is loaded
+      // again stays as it is until all of it is here.
       const [all, cursor] = [spans, next ?? null];
-      put((before) => (isLast || all.length >= before.spans.length ? { id, spans: all, next: cursor, loading: !isLast } : before));
+      put((before) => (isLast || all.length >= before.spans.length * 2 ? { id, spans: all, next: cursor, loading: !isLast } : before));
     } while (next && spans.length < most);
   } catch (error) {
     if (!signal.aborted) put((before) => ({ ...before, loading: false, problem: problemOf(error) }));
