@@ -58,14 +58,6 @@ export function Table<R>(props: TableProps<R>) {
   }, [rows, order]);
   const [at, setAt] = useState(-1);
   const step = (by: number) => setAt((now) => Math.max(0, Math.min(sorted.length - 1, now + by)));
-  if (href) {
-    useKey("j", w.next_row, () => step(1));
-    useKey("k", w.previous_row, () => step(-1));
-    useKey("Enter", w.open_row, () => {
-      const row = sorted[at];
-      if (row) go(href(row));
-    });
-  }
   const scroller = useRef<HTMLDivElement>(null);
   const isVirtual = sorted.length > VIRTUAL_FROM;
   const virtual = useVirtual(scroller, { count: isVirtual ? sorted.length : 0, estimate: ROW_HEIGHT });
@@ -113,8 +105,13 @@ export function Table<R>(props: TableProps<R>) {
     );
   }
   const gap = (count: number) => count > 0 && <tr aria-hidden="true" style={{ height: `${count * ROW_HEIGHT}px` }} />;
+  const open = () => {
+    const row = sorted[at];
+    if (row && href) go(href(row));
+  };
   return (
     <div ref={scroller} class={`table-box ${isVirtual ? "table-virtual" : ""}`} role="region" aria-label={label} tabIndex={0}>
+      {href && <RowKeys step={step} open={open} />}
       <table aria-rowcount={sorted.length}>
         <thead>
           <tr>{columns.map(head)}</tr>
@@ -127,6 +124,14 @@ export function Table<R>(props: TableProps<R>) {
       </table>
     </div>
   );
+}
+
+/** Keys of a table whose rows lead somewhere: a part of its own, since rows may come to lead nowhere. */
+function RowKeys({ step, open }: { step: (by: number) => void; open: () => void }) {
+  useKey("j", w.next_row, () => step(1));
+  useKey("k", w.previous_row, () => step(-1));
+  useKey("Enter", w.open_row, open);
+  return null;
 }
 
 function cls<R>(column: Column<R>): string {
