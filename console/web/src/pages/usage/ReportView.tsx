@@ -25,11 +25,13 @@ export function Report({ range, filters, zone }: { range: Range; filters: Filter
   const step = stepOf(range);
   const question: Question = { range, filters, step: "total", by, zone };
   const key = [wholeHours(range), filters, by, zone, step];
-  const total = useData([key, now.value], (signal) => ask(question, 1, signal));
-  const overTime = useData([key, now.value], (signal) => askOverTime({ ...question, step }, signal));
+  const data = useData([key, now.value], async (signal) => {
+    const [usage, overTime] = await Promise.all([ask(question, 1, signal), askOverTime({ ...question, step }, signal)]);
+    return { usage, overTime };
+  });
   return (
-    <Show of={total}>
-      {(usage) => (
+    <Show of={data}>
+      {({ usage, overTime }) => (
         <>
           <Complete until={usage.complete_until} range={range} />
           {usage.rows.length === 0 ? (
@@ -37,15 +39,9 @@ export function Report({ range, filters, zone }: { range: Range; filters: Filter
           ) : (
             <>
               <Totals totals={usage.totals} />
-              <Show of={overTime}>
-                {(data) => (
-                  <>
-                    <OverTime usage={data.usage} by={data.by} level={level} range={range} zone={zone} />
-                    {data.by !== by && <p class="faint">{w.too_many_chart()}</p>}
-                    <ReportTable usage={usage} overTime={data.by === by ? data.usage.rows : []} times={cuts(range, step, zone)} level={level} by={by} step={step} />
-                  </>
-                )}
-              </Show>
+              <OverTime usage={overTime.usage} by={overTime.by} level={level} range={range} zone={zone} />
+              {overTime.by !== by && <p class="faint">{w.too_many_chart()}</p>}
+              <ReportTable usage={usage} overTime={overTime.by === by ? overTime.usage.rows : []} times={cuts(range, step, zone)} level={level} by={by} step={step} />
               {filters.tenant && <QuotaPanel tenants={[filters.tenant]} quiet />}
             </>
           )}
