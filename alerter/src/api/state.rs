@@ -98,10 +98,17 @@ fn all_rules(api: &Api, tenants: &Tenants) -> Json<Value> {
     let view = api.sight.of(tenants);
     let rule = |status: &RuleStatus| {
         let (kind, hold_ms, keep_ms) = kind(status);
+        let (annotations, threshold) = match &status.rule.kind {
+            RuleKind::Alert { annotations, .. } => (texts(annotations), status.rule.query.threshold()),
+            RuleKind::Record(_) => (json!({}), None),
+        };
         json!({
             "name": status.rule.name(),
             "type": kind,
             "expr": status.rule.query.text(),
+            "threshold": threshold.map(|of| json!({"expr": of.expr, "op": of.op, "value": number(of.value)})),
+            "labels": texts(&status.rule.labels),
+            "annotations": annotations,
             "line": status.rule.line,
             "for_seconds": hold_ms as f64 / 1000.0,
             "keep_firing_for_seconds": keep_ms as f64 / 1000.0,

@@ -235,6 +235,20 @@ async fn rules_are_chosen_by_type_name_group_and_file() {
 }
 
 #[tokio::test]
+async fn a_rule_that_compares_with_a_number_has_its_threshold() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = "groups: [{name: g, rules: [{alert: A, expr: 'sum(up) > 2 * 5', labels: {severity: page}, annotations: \
+                 {summary: '{{ $value }}'}}, {alert: B, expr: 'vector(1)'}, {record: r, expr: 'up > 1'}]}]";
+    let api = with_rules(folder.path(), rules).await;
+    let (_, answer) = get(&api, "/api/v1/rules").await;
+    let of = |at: usize, key: &str| answer["groups"][0]["rules"][at][key].clone();
+    assert_eq!(of(0, "threshold"), json!({"expr": "sum(up)", "op": ">", "value": 10.0}));
+    assert_eq!(of(0, "labels"), json!({"severity": "page"}));
+    assert_eq!(of(0, "annotations"), json!({"summary": "{{ $value }}"}));
+    assert_eq!((of(1, "threshold"), of(2, "threshold")), (Value::Null, Value::Null));
+}
+
+#[tokio::test]
 async fn changes_of_alerts_are_listed_newest_first_page_by_page() {
     use crate::rules::State::{Firing, Pending, Resolved};
     let folder = tempfile::tempdir().unwrap();

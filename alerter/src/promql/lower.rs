@@ -32,11 +32,20 @@ pub(super) fn parse(text: &str) -> Result<Plan, Error> {
 pub(super) fn pretty(text: &str) -> Result<String, Error> {
     let tree = tree(text)?;
     lower(&tree)?;
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| tree.prettify()))
+    laid_out(|| tree.prettify())
+}
+
+/// An expression as the parser writes it.
+pub(super) fn written(tree: &Expr) -> Result<String, Error> {
+    laid_out(|| tree.to_string())
+}
+
+fn laid_out(lay: impl FnOnce() -> String) -> Result<String, Error> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(lay))
         .map_err(|_| Error::Parse("the parser gave up on laying it out".to_owned()))
 }
 
-fn tree(text: &str) -> Result<Expr, Error> {
+pub(super) fn tree(text: &str) -> Result<Expr, Error> {
     if text.len() > MAX_QUERY_BYTES {
         return Err(Error::Limit { what: "bytes", limit: MAX_QUERY_BYTES as u64 });
     }

@@ -37,12 +37,16 @@ mod plan;
 mod relabel;
 #[cfg(test)]
 pub(crate) mod tests;
+mod threshold;
 mod tokens;
 mod value;
 mod window;
 
 pub use functions::{FUNCTIONS, Kind};
+pub use threshold::Threshold;
 pub use value::{Histogram, Number, Range, STALE, Sample, Value, is_stale};
+
+use std::sync::OnceLock;
 
 use ahash::AHashMap;
 use eval::Evaluation;
@@ -101,12 +105,14 @@ pub enum Error {
 pub struct Query {
     text: String,
     plan: plan::Plan,
+    /// Made when it is asked for.
+    threshold: OnceLock<Option<Threshold>>,
 }
 
 impl Query {
     /// Reads and checks a query; everything that is not supported is refused here.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        Ok(Self { text: text.to_owned(), plan: lower::parse(text)? })
+        Ok(Self { text: text.to_owned(), plan: lower::parse(text)?, threshold: OnceLock::new() })
     }
 
     /// Sets the step of subqueries that name none, in milliseconds; without it, that is a minute.
@@ -123,6 +129,11 @@ impl Query {
     /// As it was written.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Where its top is a comparison with a number: what is compared, and with which.
+    pub fn threshold(&self) -> Option<&Threshold> {
+        self.threshold.get_or_init(|| threshold::of(&self.text)).as_ref()
     }
 
     /// What it gives.
