@@ -155,7 +155,8 @@ async fn given_a_silence_at_one_alerter_then_the_other_knows_it() {
     for alerter in &mut alerters {
         urls.push(alerter.start().await.unwrap().http);
     }
-    let silence = json!({"matchers": [{"name": "n", "value": "1"}], "endsAt": "now+1h", "comment": "shared"});
+    let silence =
+        json!({"matchers": [{"name": "n", "value": "1"}], "endsAt": "now+1h", "createdBy": "ops", "comment": "shared"});
     let http = client().build().unwrap();
     let answer = http.post(format!("{}/api/v1/silences", urls[1])).json(&silence).send().await.unwrap();
     let id = answer.json::<Value>().await.unwrap()["silenceID"].as_str().unwrap().to_owned();

@@ -236,7 +236,7 @@ async fn post_silence(
     credential: Extension<Credential>,
     posted: Posted<PostedSilence>,
 ) -> Answer {
-    Ok(silences::post(api, tenants, credential, posted).await?)
+    Ok(silences::put(api, tenants, credential, posted).await?)
 }
 
 async fn delete_silence(api: State<Api>, tenants: Tenants, id: Path<String>) -> Result<StatusCode, Refusal> {

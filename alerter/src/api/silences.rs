@@ -79,8 +79,28 @@ pub(super) async fn one(
     found.map(|silence| Json(shown(silence))).ok_or_else(|| problem(&BookError::Unknown(id)))
 }
 
-/// A silence of a credential that is not of all tenants is for one of its tenants: one that names none gets the only one.
+/// As [`put`], of a silence that says who made it and why; of a credential with a name, it need not say who.
 pub(super) async fn post(
+    api: State<Api>,
+    tenants: Tenants,
+    credential: Extension<Credential>,
+    Posted(posted): Posted<PostedSilence>,
+) -> Result<Json<Value>, Problem> {
+    let author = if posted.created_by.is_empty() { &credential.name } else { posted.created_by.as_str() };
+    for (name, text, detail) in [
+        ("createdBy", author, "createdBy: name who silences"),
+        ("comment", &posted.comment, "comment: say why it is silenced, for those who look for the alert"),
+    ] {
+        if text.trim().is_empty() {
+            return Err(Problem::parameter(name, detail));
+        }
+    }
+    put(api, tenants, credential, Posted(posted)).await
+}
+
+/// Makes or changes a silence. One of a credential that is not of all tenants is for one of its tenants: one that names
+/// none gets the only one.
+pub(super) async fn put(
     State(api): State<Api>,
     tenants: Tenants,
     Extension(credential): Extension<Credential>,

@@ -357,8 +357,14 @@ async fn a_silence_is_made_shown_and_ended_in_alertmanagers_shapes() {
     let (_, one) = ask("GET", &format!("/{id}"), &json!(null)).await;
     assert_eq!(one["status"]["state"], "expired");
     assert_eq!(ask("DELETE", "/nosuch", &json!(null)).await.0, StatusCode::NOT_FOUND);
-    let (status, problem) = ask("POST", "", &json!({"matchers": [], "endsAt": "2100-01-01T00:00:00Z"})).await;
-    assert_eq!((status, &problem["parameter"]), (StatusCode::BAD_REQUEST, &json!("matchers")));
+    for (name, value) in
+        [("matchers", json!([])), ("createdBy", json!("")), ("comment", json!("")), ("comment", json!(" "))]
+    {
+        let mut wrong = posted.clone();
+        wrong[name] = value;
+        let (status, problem) = ask("POST", "", &wrong).await;
+        assert_eq!((status, &problem["parameter"]), (StatusCode::BAD_REQUEST, &json!(name)), "{problem}");
+    }
 }
 
 #[tokio::test]
