@@ -28,7 +28,7 @@ use weir_service::telemetry::whole;
 
 use crate::fold::Lateness;
 use crate::history::History;
-use crate::notify::{self, Book, ConfigError, ConfigSource, Notifier, Sharing};
+use crate::notify::{self, Book, ConfigError, ConfigSource, NotificationLog, Notifier, Sharing};
 use crate::options::Options;
 use crate::publish::Standing as Published;
 use crate::room::set_aside;
@@ -209,7 +209,10 @@ impl Engine {
         let path = folder.join("history");
         let open = move || History::open(&path).map_err(|source| Error::Snapshot { path, source });
         let history = tokio::task::spawn_blocking(open).await??;
-        let notifier = Notifier::new(&config, state.notified, state.owed, silences.clone(), meter)?;
+        let path = folder.join("notifications");
+        let open = move || NotificationLog::open(&path).map_err(|source| Error::Snapshot { path, source });
+        let log = tokio::task::spawn_blocking(open).await??;
+        let notifier = Notifier::new(&config, state.notified, state.owed, silences.clone(), log, meter)?;
         let evaluator = Arc::new(Mutex::new(evaluator));
         let engine = Self {
             evaluator,

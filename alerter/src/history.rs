@@ -1,22 +1,20 @@
 //! The latest transitions of alerts, in memory and in a file, both bounded.
 //!
 //! A step's transitions are in the file, synced, before the state behind that step is written. A crash in between gives
-//! them again at the next start; those that are there already are left out. The file is a sequence of
-//! [`v1::AlertTransition`], each behind its length; it is written anew when half of it is no longer kept, and after a
-//! start that found its end damaged.
+//! them again at the next start; those that are there already are left out. The file is a [`Journal`] of
+//! [`v1::AlertTransition`], written whole again when half of it is no longer kept.
 
 use std::collections::{HashSet, VecDeque};
-use std::fs::File;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use prost::Message as _;
 use weir_proto::v1;
-use weir_service::file::write_whole;
 use weir_service::telemetry::whole;
 
+use crate::journal::Journal;
 use crate::rules::{AlertLabels, State, Transition};
 
 /// What is kept.
@@ -24,8 +22,6 @@ const MAX_ENTRIES: usize = 20_000;
 const MAX_BYTES: usize = 8 << 20;
 /// What an entry takes in memory beside its encoded bytes, about.
 const ENTRY_BYTES: usize = 256;
-/// A larger file is not one of this room.
-const MAX_FILE_BYTES: u64 = 8 * MAX_BYTES as u64;
 
 /// The latest transitions; cheap to clone.
 #[derive(Debug, Clone)]
@@ -45,9 +41,7 @@ struct Entries {
     kept: VecDeque<Entry>,
     bytes: usize,
     next: u64,
-    path: PathBuf,
-    /// Bytes of the file; `None` where it has to be written anew.
-    file_bytes: Option<usize>,
+    journal: Journal,
     /// What may be given again: transitions up to the last time that was found at the start.
     found: Option<(i64, HashSet<Identity>)>,
 }
@@ -57,17 +51,9 @@ type Identity = (i64, Option<State>, AlertLabels);
 impl History {
     /// Reads the file, if there is one. Does I/O: not for an async thread.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let mut entries =
-            Entries { kept: VecDeque::new(), bytes: 0, next: 0, path: path.to_owned(), file_bytes: None, found: None };
-        match std::fs::metadata(path) {
-            Ok(metadata) if metadata.len() > MAX_FILE_BYTES => {
-                tracing::error!(path = %path.display(), bytes = metadata.len(),
-                    "the history of alerts is larger than it can be; beginning without it");
-            }
-            Ok(_) => entries.read(&std::fs::read(path)?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+        let (journal, found) = Journal::open(path, 2 * MAX_BYTES, true)?;
+        let mut entries = Entries { kept: VecDeque::new(), bytes: 0, next: 0, journal, found: None };
+        entries.restore(found);
         Ok(Self(Arc::new(Mutex::new(entries))))
     }
 
@@ -78,8 +64,7 @@ impl History {
         }
         let mut entries = self.0.lock();
         if let Err(error) = entries.append(transitions) {
-            entries.file_bytes = None;
-            tracing::error!(error = %whole(&error), path = %entries.path.display(),
+            tracing::error!(error = %whole(&error), path = %entries.journal.path().display(),
                 "the history of alerts cannot be written; after a restart some of it may be missing");
         }
     }
@@ -100,22 +85,14 @@ impl History {
 }
 
 impl Entries {
-    fn read(&mut self, mut bytes: &[u8]) {
-        let length = bytes.len();
-        let mut is_whole = true;
-        while !bytes.is_empty() {
-            let Ok(message) = v1::AlertTransition::decode_length_delimited(&mut bytes) else {
-                tracing::warn!(path = %self.path.display(), "the end of the history of alerts is damaged, and is left out");
-                is_whole = false;
-                break;
-            };
+    fn restore(&mut self, found: Vec<v1::AlertTransition>) {
+        for message in found {
             let size = message.encoded_len();
             self.next = message.number.max(self.next);
             if let Some(transition) = Transition::from_message(message) {
                 self.keep(transition, size);
             }
         }
-        self.file_bytes = is_whole.then_some(length);
         let identities = self.kept.iter().map(|entry| identity(&entry.transition)).collect();
         let last_ms = self.kept.iter().map(|entry| entry.transition.time_ms).max();
         self.found = last_ms.map(|last_ms| (last_ms, identities));
@@ -133,30 +110,16 @@ impl Entries {
     }
 
     fn append(&mut self, transitions: &[Transition]) -> io::Result<()> {
-        let mut frames = Vec::new();
+        let mut messages = Vec::new();
         for transition in transitions {
             if self.is_known(transition) {
                 continue;
             }
             let message = transition.to_message(self.next);
-            frames.extend(message.encode_length_delimited_to_vec());
             self.keep(transition.clone(), message.encoded_len());
+            messages.push(message);
         }
-        match self.file_bytes {
-            Some(bytes) if bytes.saturating_add(frames.len()) < 2 * MAX_BYTES => {
-                let mut file = File::options().create(true).append(true).open(&self.path)?;
-                file.write_all(&frames)?;
-                file.sync_data()?;
-                self.file_bytes = Some(bytes + frames.len());
-            }
-            _ => {
-                let frame = |entry: &Entry| entry.transition.to_message(entry.number).encode_length_delimited_to_vec();
-                let all: Vec<u8> = self.kept.iter().flat_map(frame).collect();
-                write_whole(&self.path, &all)?;
-                self.file_bytes = Some(all.len());
-            }
-        }
-        Ok(())
+        self.journal.append(&messages, self.kept.iter().map(|entry| entry.transition.to_message(entry.number)))
     }
 
     fn is_known(&mut self, transition: &Transition) -> bool {

@@ -9,6 +9,7 @@ pub mod client;
 mod engine;
 pub mod fold;
 mod history;
+mod journal;
 pub mod notify;
 pub mod options;
 pub mod pipeline;

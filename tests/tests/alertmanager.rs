@@ -16,7 +16,7 @@ use std::time::Duration;
 use alertmanager::scenarios::{INHIBITION, ROUTES, Scenario, TIMES};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use weir_alerter::notify::{Alert, ConfigSource, Notifier};
+use weir_alerter::notify::{Alert, ConfigSource, NotificationLog, Notifier};
 use weir_service::time::now_unix_ms;
 use weir_tests::alertmanager::{Alertmanager, is_there};
 use weir_tests::{Webhook, Weir, skip, until};
@@ -70,7 +70,8 @@ async fn run((config, steps): Scenario) -> [BTreeSet<String>; 2] {
     std::fs::write(&path, config.replace("$HOOK", &format!("'{}'", hook.url()))).unwrap();
     let options = ConfigSource::file(path.clone(), OURS.to_owned()).read().unwrap();
     let meter = opentelemetry::global::meter("test");
-    let weir = Notifier::new(&options, Vec::new(), Vec::new(), Arc::default(), &meter).unwrap();
+    let weir =
+        Notifier::new(&options, Vec::new(), Vec::new(), Arc::default(), NotificationLog::default(), &meter).unwrap();
     let running = tokio::spawn({
         let weir = weir.clone();
         async move { weir.run(CancellationToken::new()).await }

@@ -11,7 +11,7 @@ use axum::extract::State;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use weir_alerter::notify::{Alert, Notifier, Options};
+use weir_alerter::notify::{Alert, NotificationLog, Notifier, Options};
 use weir_tests::alertmanager::{Alertmanager, is_there};
 use weir_tests::smtp::Smtp;
 use weir_tests::{skip, until};
@@ -115,7 +115,8 @@ fn weir(receivers: &Value, templates: &Path) -> CancellationToken {
     };
     EXTERNAL_URL.clone_into(&mut options.external_url);
     let meter = opentelemetry::global::meter("test");
-    let notifier = Notifier::new(&options, Vec::new(), Vec::new(), Arc::default(), &meter).unwrap();
+    let notifier =
+        Notifier::new(&options, Vec::new(), Vec::new(), Arc::default(), NotificationLog::default(), &meter).unwrap();
     let shutdown = CancellationToken::new();
     tokio::spawn({
         let (notifier, shutdown) = (notifier.clone(), shutdown.clone());

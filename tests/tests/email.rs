@@ -10,7 +10,7 @@ use std::time::Duration;
 use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use weir_alerter::notify::{Alert, Notifier, Options};
+use weir_alerter::notify::{Alert, NotificationLog, Notifier, Options};
 use weir_tests::Log;
 use weir_tests::smtp::Smtp;
 
@@ -98,7 +98,8 @@ fn run(receivers: &str, templates: Vec<String>) -> Running {
     let log = Log::default();
     let logging = tracing::subscriber::set_default(log.clone());
     let meter = opentelemetry::global::meter("test");
-    let notifier = Notifier::new(&options, Vec::new(), Vec::new(), Arc::default(), &meter).unwrap();
+    let notifier =
+        Notifier::new(&options, Vec::new(), Vec::new(), Arc::default(), NotificationLog::default(), &meter).unwrap();
     let shutdown = CancellationToken::new();
     tokio::spawn({
         let (notifier, shutdown) = (notifier.clone(), shutdown.clone());

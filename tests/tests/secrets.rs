@@ -62,6 +62,7 @@ async fn no_secret_of_a_receiver_is_in_a_log_an_answer_or_on_disk() {
         "/api/v1/alerts/history",
         "/api/v1/rules",
         "/api/v1/silences",
+        "/api/v1/notifications",
         "/api/v1/status",
         "/prometheus/api/v1/alerts",
         "/prometheus/api/v1/rules",
@@ -73,6 +74,10 @@ async fn no_secret_of_a_receiver_is_in_a_log_an_answer_or_on_disk() {
         let (_, text) = api.text(path).await.unwrap();
         assert!(!text.contains(MARKER), "{path}: {text}");
     }
+    let (_, answer) = api.get("/api/v1/notifications", &[("receiver", "ops")]).await.unwrap();
+    let failed = answer["notifications"].as_array().unwrap().iter().filter(|one| one["outcome"] == "failed");
+    let failed: BTreeSet<&str> = failed.map(|one| one["integration"].as_str().unwrap()).collect();
+    assert_eq!(failed, BTreeSet::from(kinds), "{answer}");
     // The state of notifications is written at the end.
     assert!(weir.stop().await.unwrap().success(), "{}", weir.stderr());
     assert!(!weir.stderr().contains(MARKER), "{}", weir.stderr());

@@ -90,6 +90,7 @@ fn table() -> Vec<Case> {
         plain("/api/v1/dependencies", true),
         plain("/api/v1/alerts", true),
         plain("/api/v1/alerts/history", true),
+        plain("/api/v1/notifications", true),
         of_form("/api/v1/rules/replay"),
         plain("/api/v1/rules", false),
         plain("/api/v1/scaling", true),
@@ -276,7 +277,8 @@ impl Site {
             "collector": {"otlp": otlp, "host": null, "tenant": {"namespaces": {"team-a": "acme", "team-g": "globex"}}},
             "alerter": {
                 "rules": [rules], "lateness": "1s", "keda": {"grpc": "127.0.0.1:0"},
-                "route": {"receiver": "ops"}, "receivers": [{"name": "ops"}],
+                "route": {"receiver": "ops", "group_by": ["tenant"], "group_wait": "1s"},
+                "receivers": [{"name": "ops", "webhook_configs": [{"url": "http://127.0.0.1:1/"}]}],
             },
             "reflow": {"captures": [captures]},
             "auth": {"tokens": file},
@@ -393,12 +395,12 @@ async fn given_two_tenants_then_no_route_shows_one_of_them_what_is_the_others() 
         let answer = site.client.post(url).bearer_auth(token).json(&silence(TENANTS[which])).send().await.unwrap();
         assert_eq!(answer.status(), 200);
     }
-    // Alerts need a little event time.
+    // Alerts need a little event time, and notifications some more.
     let alerts = until(PATIENCE, || async {
         for (which, token) in writers.iter().enumerate() {
             site.feed(token, which).await;
         }
-        let text = site.get(&root, "/api/v1/alerts").await.1;
+        let text = site.get(&root, "/api/v1/notifications").await.1;
         (text.contains("qacme") && text.contains("qglobex")).then_some(())
     });
     alerts.await.unwrap();

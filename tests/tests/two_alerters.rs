@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -131,6 +131,18 @@ async fn given_two_alerters_killed_and_paused_at_random_then_no_notification_is_
         .filter(|one| !told.contains_key(one))
         .collect();
     assert!(found.is_some(), "never told: {missing:?}\n{}\n{}", alerters[0].stderr(), alerters[1].stderr());
+    // Each knows what the other sent.
+    for alerter in &mut alerters {
+        let api = Api::new(&alerter.ready().await.unwrap().http).unwrap();
+        let known = || async {
+            let (_, answer) = api.get("/api/v1/notifications", &[("limit", "1000")]).await.ok()?;
+            let sent = answer["notifications"].as_array()?.iter().filter(|one| one["outcome"] == "sent");
+            let sent: BTreeSet<_> =
+                sent.map(|one| (one["group"]["n"].to_string(), one["status"].to_string())).collect();
+            (sent.len() as u64 == 2 * most).then_some(())
+        };
+        assert!(until(Duration::from_secs(30), known).await.is_some(), "{}", alerter.stderr());
+    }
     for n in 0..most {
         let [fired, resolved] = ["firing", "resolved"].map(|state| told[&(n, state.to_owned())][0]);
         assert!(fired < resolved, "{n} was resolved before it fired");

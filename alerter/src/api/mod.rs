@@ -1,10 +1,11 @@
-//! The alerter over HTTP: `/prometheus/api/v1/…` as Prometheus answers, `/api/v1/alerts`, `/api/v1/rules` and
+//! The alerter over HTTP: `/prometheus/api/v1/…` as Prometheus answers, `/api/v1/alerts`, `/api/v1/rules`, `/api/v1/notifications` and
 //! `/api/v1/interfaces/latency` as weir does, `/api/v1/silences` and `/alertmanager/api/v2/…` as Alertmanager does. Queries run off the async threads, a few at a time.
 
 mod alertmanager;
 mod answer;
 mod history;
 mod latency;
+mod notifications;
 mod parameters;
 mod prometheus;
 mod replay;
@@ -105,6 +106,10 @@ impl Api {
             .on(
                 get("/api/v1/alerts/history", "Changes of alerts' states, newest first", &history::PARAMETERS),
                 history::list,
+            )
+            .on(
+                get("/api/v1/notifications", "What was sent to whom, newest first", &notifications::PARAMETERS),
+                notifications::list,
             )
             .on(get("/api/v1/rules", "Rules, and how their last evaluation went", &[]), state::rules)
             .on(

@@ -249,6 +249,66 @@ async fn a_rule_that_compares_with_a_number_has_its_threshold() {
 }
 
 #[tokio::test]
+async fn notifications_are_listed_newest_first_page_by_page_to_those_who_see_all_their_alerts() {
+    use crate::notify::{Alert, Notification, Outcome};
+    let folder = tempfile::tempdir().unwrap();
+    let api = with_rules(folder.path(), RULES).await;
+    let alert = |name: &str, tenant: &str| Alert {
+        labels: Arc::new([("alertname", name), ("tenant", tenant)].map(|(n, v)| (n.to_owned(), v.to_owned())).into()),
+        annotations: Arc::default(),
+        starts_at_ms: 1,
+        ends_at_ms: None,
+        generator_url: String::new(),
+    };
+    for (second, receiver, alerts, outcome) in [
+        (1, "a", vec![alert("A", "acme")], Outcome::Sent),
+        (2, "a", vec![alert("B", "acme"), alert("B", "globex")], Outcome::Sent),
+        (3, "b", vec![alert("B", "acme")], Outcome::Failed),
+        (4, "b", vec![alert("A", "")], Outcome::Sent),
+    ] {
+        let mut one = Notification::of(&alerts, outcome, second * 1000);
+        receiver.clone_into(&mut one.receiver);
+        let failed = outcome == Outcome::Failed;
+        api.sight.notifications().record(if failed { one.because("http://10.0.0.1 is away") } else { one });
+    }
+    let listed = async |asked: &str| {
+        let (status, answer) = get(&api, &format!("/api/v1/notifications?{asked}")).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        let all = answer["notifications"].as_array().unwrap();
+        let seconds = all.iter().map(|one| one["time"].as_str().unwrap()[17..19].to_owned());
+        (seconds.collect::<Vec<_>>().join(" "), answer["next_cursor"].clone(), answer)
+    };
+    for (asked, found, next) in [
+        ("", "04 03 02 01", Value::Null),
+        ("limit=3", "04 03 02", json!("2000-1")),
+        ("limit=3&cursor=2000-1", "01", Value::Null),
+        ("receiver=a", "02 01", Value::Null),
+        ("alertname=A", "04 01", Value::Null),
+        ("start=2&end=3", "03 02", Value::Null),
+        ("tenant=acme", "03 01", Value::Null),
+        ("tenant=globex", "", Value::Null),
+        ("tenant=globex&tenant=acme", "03 02 01", Value::Null),
+    ] {
+        let (seconds, cursor, _) = listed(asked).await;
+        assert_eq!((seconds.as_str(), cursor), (found, next), "{asked}");
+    }
+    let mut want = json!({
+        "time": "1970-01-01T00:00:03Z", "receiver": "b", "integration": "", "group": {}, "status": "firing",
+        "alerts": [{"labels": {"alertname": "B", "tenant": "acme"}, "status": "firing"}], "alerts_total": 1,
+        "outcome": "failed", "error": "http://10.0.0.1 is away", "attempts": 1, "duration_ms": null
+    });
+    assert_eq!(listed("start=3&end=3").await.2["notifications"][0], want);
+    want["error"] = json!("the receiver did not take it; weir's log says more");
+    assert_eq!(listed("start=3&end=3&tenant=acme").await.2["notifications"][0], want);
+    for (asked, parameter) in
+        [("limit=0", "limit"), ("cursor=3", "cursor"), ("start=soon", "start"), ("start=2&end=1", "end")]
+    {
+        let (status, problem) = get(&api, &format!("/api/v1/notifications?{asked}")).await;
+        assert_eq!((status, &problem["parameter"]), (StatusCode::BAD_REQUEST, &json!(parameter)), "{asked}: {problem}");
+    }
+}
+
+#[tokio::test]
 async fn changes_of_alerts_are_listed_newest_first_page_by_page() {
     use crate::rules::State::{Firing, Pending, Resolved};
     let folder = tempfile::tempdir().unwrap();

@@ -8,7 +8,7 @@ use weir_service::auth::Tenants;
 
 use crate::engine::Engine;
 use crate::history::Entry;
-use crate::notify::{AlertGroup, Book, Silence, SilenceMatcher};
+use crate::notify::{AlertGroup, Book, Notification, Silence, SilenceMatcher};
 use crate::replay::Sees;
 use crate::rules::{GroupStatus, Health, Rule, Transition};
 use crate::series::feed::Shared;
@@ -40,6 +40,11 @@ impl Sight {
 
     pub(crate) fn of<'a>(&'a self, tenants: &'a Tenants) -> View<'a> {
         View { sight: self, tenants }
+    }
+
+    #[cfg(test)]
+    pub(super) fn notifications(&self) -> &crate::notify::NotificationLog {
+        self.engine.notifier().log()
     }
 
     #[cfg(test)]
@@ -178,6 +183,14 @@ impl View<'_> {
         }
         groups.retain(|group| !group.alerts.is_empty());
         (groups, updated_ms)
+    }
+
+    /// Notifications of which all alerts are seen, before a time and an id, newest first, as long as `take` says so.
+    pub(super) fn notifications(&self, before: Option<(i64, u64)>, mut take: impl FnMut(&Notification) -> bool) {
+        self.sight.engine.notifier().log().visit(before, |one| {
+            let is_seen = one.tenants.iter().all(|tenant| self.sees(tenant.as_deref()));
+            !is_seen || take(one)
+        });
     }
 
     /// Names of the receivers: for those who see all.

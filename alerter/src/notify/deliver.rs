@@ -9,6 +9,7 @@ use opentelemetry::metrics::{Counter, Meter};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_bus::Bus;
 use weir_proto::v1;
@@ -20,6 +21,7 @@ use super::book::Book;
 use super::channel::Answer;
 use super::group::{Alert, AlertGroup, Delivery, Groups, Outcome};
 use super::lead::Lead;
+use super::log::{Notification, NotificationLog, Outcome as Came};
 use super::options::{Options, OptionsError};
 use super::send::Sender;
 
@@ -65,6 +67,7 @@ struct Shared {
     /// Made again with another configuration.
     sender: Mutex<Arc<Sender>>,
     at_once: Mutex<AtOnce>,
+    log: NotificationLog,
     sent: Counter<u64>,
 }
 
@@ -82,6 +85,7 @@ impl Notifier {
         notified: Vec<v1::NotifiedGroup>,
         owed: Vec<v1::OwedAlert>,
         silences: Arc<Book>,
+        log: NotificationLog,
         meter: &Meter,
     ) -> Result<Self, Error> {
         options.check()?;
@@ -91,6 +95,7 @@ impl Notifier {
             wake: Notify::new(),
             sender: Mutex::new(Arc::new(Sender::new(options)?)),
             at_once: Mutex::new(at_once(options)),
+            log,
             sent: meter
                 .u64_counter("weir_alerter_notifications")
                 .with_description(
@@ -117,10 +122,28 @@ impl Notifier {
     }
 
     /// Another alerter told.
-    pub(super) fn others_told(&self, group: v1::NotifiedGroup) {
-        if self.shared.groups.lock().others_told(group) {
+    pub(super) async fn others_told(&self, group: v1::NotifiedGroup) {
+        let (told, is_news) = {
+            let mut groups = self.shared.groups.lock();
+            (groups.told_elsewhere(&group), groups.others_told(group))
+        };
+        if is_news {
             self.shared.changed.send_modify(|version| *version += 1);
         }
+        if let Some(told) = told {
+            self.record(told).await;
+        }
+    }
+
+    /// What was sent to whom.
+    pub(crate) fn log(&self) -> &NotificationLog {
+        &self.shared.log
+    }
+
+    async fn record(&self, notification: Notification) {
+        let log = self.shared.log.clone();
+        // It ends before the program does, or the program is dying anyway.
+        let _ = tokio::task::spawn_blocking(move || log.record(notification)).await;
     }
 
     /// Takes all alerts that fire or were resolved lately, in place of those of the call before. Never waits.
@@ -198,6 +221,16 @@ impl Notifier {
                     }
                 });
             }
+            let suppressed = self.shared.groups.lock().take_suppressed();
+            if !suppressed.is_empty() {
+                let notifier = self.clone();
+                under_way.spawn(async move {
+                    for (delivery, why) in suppressed {
+                        let suppressed = delivery.logged(Came::Suppressed, now_unix_ms());
+                        notifier.record(suppressed.because(why)).await;
+                    }
+                });
+            }
             for delivery in due {
                 let notifier = self.clone();
                 under_way.spawn(async move { notifier.deliver(delivery).await });
@@ -229,17 +262,23 @@ impl Notifier {
             return self.shared.wake.notify_one();
         }
         let sender = self.shared.sender.lock().clone();
+        let began = Instant::now();
         let (answer, after_ms) = sender.send(delivery.clone(), now_unix_ms()).await;
-        let outcome = match answer {
-            Answer::Taken => Outcome::Taken,
+        let (took, now_ms) = (began.elapsed(), now_unix_ms());
+        let came = |came| Notification {
+            duration_ms: Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+            ..delivery.logged(came, now_ms)
+        };
+        let (outcome, notification) = match answer {
+            Answer::Taken => (Outcome::Taken, came(Came::Sent)),
             Answer::Again(why) => {
                 let group = &delivery.group_key;
                 tracing::warn!(receiver, channel, group, why, "a receiver did not take a notification; trying again");
-                Outcome::Failed { after_ms }
+                (Outcome::Failed { after_ms }, came(Came::Failed).because(&why))
             }
             Answer::Refused(why) => {
                 tracing::warn!(receiver, channel, group = delivery.group_key, why, "a receiver refused a notification");
-                Outcome::Refused
+                (Outcome::Refused, came(Came::Refused).because(&why))
             }
         };
         let name = match outcome {
@@ -249,13 +288,14 @@ impl Notifier {
         };
         let labels = [("receiver", receiver.to_owned()), ("channel", channel.to_owned()), ("outcome", name.to_owned())];
         self.shared.sent.add(1, &labels.map(|(name, value)| KeyValue::new(name, value)));
-        if self.shared.groups.lock().done(&delivery, outcome, now_unix_ms()) {
+        if self.shared.groups.lock().done(&delivery, outcome, now_ms) {
             self.shared.changed.send_modify(|version| *version += 1);
         }
         self.shared.wake.notify_one();
         if outcome == Outcome::Taken {
-            self.tell_others(&delivery.name, delivery.message(now_unix_ms())).await;
+            self.tell_others(&delivery.name, delivery.message(now_ms)).await;
         }
+        self.record(notification).await;
     }
 
     /// Lets other alerters know what a receiver knows.

@@ -1,7 +1,7 @@
 //! Which alerts are told together, to whom and when: pure, with the time as an argument.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use weir_proto::v1;
 
@@ -10,6 +10,7 @@ use super::alert::{Labels, order};
 use super::book::Book;
 use super::channel::Channel;
 use super::inhibit::Inhibitor;
+use super::log::{Notification, Outcome as Came};
 use super::options::Options;
 use super::owed::Owed;
 use super::tree::{FlatRoute, GroupKey, Tree};
@@ -33,6 +34,8 @@ struct TargetState {
     in_flight: bool,
     failures: u32,
     retry_ms: Option<i64>,
+    /// Alerts that fire and were not told lately, since all of the group are kept from being told.
+    suppressed: BTreeSet<u64>,
 }
 
 /// What a receiver took last of a group.
@@ -52,6 +55,10 @@ pub(super) struct Delivery {
     pub(super) name: String,
     pub(super) receiver: String,
     pub(super) channel: Channel,
+    /// The kind of the channel, with a number behind the first of the kind.
+    pub(super) integration: String,
+    /// Of how many it is the last, as long as none is taken.
+    pub(super) attempt: u32,
     /// How long until it is told of again at the latest when nothing changes: it may become due just behind a turn.
     pub(super) repeat_ms: i64,
     pub(super) group_key: String,
@@ -115,6 +122,18 @@ impl Delivery {
         let (firing, resolved) = fingerprints(self.alerts.iter());
         Taken { at_ms, firing, resolved, group_labels: self.group_labels.clone() }.message(&self.name)
     }
+
+    /// As the log has it; it ended at this time.
+    pub(super) fn logged(&self, outcome: Came, time_ms: i64) -> Notification {
+        Notification {
+            name: self.name.clone(),
+            receiver: self.receiver.clone(),
+            integration: self.integration.clone(),
+            group: self.group_labels.clone(),
+            attempts: self.attempt,
+            ..Notification::of(&self.alerts, outcome, time_ms)
+        }
+    }
 }
 
 /// All groups.
@@ -128,9 +147,13 @@ pub(super) struct Groups {
     telling: BTreeMap<String, BTreeSet<u64>>,
     /// What was told by telling nothing, since the receiver asks for none of it.
     remembered: Vec<(String, v1::NotifiedGroup)>,
+    /// What was not told, and why, since this was asked last.
+    suppressed: Vec<(Delivery, &'static str)>,
     /// What other alerters were about to tell, and until when that may be under way.
     others: BTreeMap<String, i64>,
     owed: Owed,
+    /// Alerts that are known, by their fingerprints; made when they are asked for.
+    by_fingerprint: OnceLock<BTreeMap<u64, Alert>>,
     inhibitor: Inhibitor,
     silences: Arc<Book>,
     /// The configuration without its secrets.
@@ -147,8 +170,10 @@ impl Groups {
             taken: BTreeMap::new(),
             telling: BTreeMap::new(),
             remembered: Vec::new(),
+            suppressed: Vec::new(),
             others: BTreeMap::new(),
             owed: Owed::restore(owed),
+            by_fingerprint: OnceLock::new(),
             inhibitor: Inhibitor::new(&options.inhibit_rules),
             silences: Arc::default(),
             shown: options.shown.clone(),
@@ -198,6 +223,7 @@ impl Groups {
         self.updated_ms = now_ms;
         let told = self.told();
         let alerts = self.owed.update(alerts, &told, now_ms);
+        self.by_fingerprint = OnceLock::new();
         let firing = alerts.iter().filter(|alert| alert.ends_at_ms.is_none());
         self.inhibitor.update(firing.map(|alert| &alert.labels));
         let mut sorted: BTreeMap<GroupKey, BTreeMap<Arc<Labels>, Alert>> = BTreeMap::new();
@@ -247,10 +273,26 @@ impl Groups {
             let is_audible = |alert: &&Alert| {
                 silences.of(&alert.labels, now_ms).is_empty() && self.inhibitor.inhibited_by(&alert.labels).is_none()
             };
+            let is_muted = route.is_muted(now_ms);
             let mut audible: Vec<&Alert> =
-                if route.is_muted(now_ms) { Vec::new() } else { group.alerts.values().filter(is_audible).collect() };
+                if is_muted { Vec::new() } else { group.alerts.values().filter(is_audible).collect() };
             audible.sort_by(|one, other| order(&one.labels, &other.labels));
             let (firing, resolved) = fingerprints(audible.iter().copied());
+            let delivery = |at: usize, channel: &Channel, attempt: u32, alerts: Vec<Alert>| {
+                let quoted: Vec<String> = key.1.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+                Delivery {
+                    id: DeliveryId { group: key.clone(), target: at },
+                    name: taken_key(&target_name(route, channels, at), &key.1),
+                    receiver: route.receiver.clone(),
+                    channel: channel.clone(),
+                    integration: integration(channels, at),
+                    attempt,
+                    repeat_ms: route.repeat_interval_ms.saturating_add(route.group_interval_ms),
+                    group_key: format!("{}:{{{}}}", route.key, quoted.join(", ")),
+                    group_labels: key.1.clone(),
+                    alerts,
+                }
+            };
             for (at, (target, channel)) in group.targets.iter_mut().zip(channels).enumerate() {
                 let name = taken_key(&target_name(route, channels, at), &key.1);
                 if !is_due(target) || self.telling.contains_key(&name) {
@@ -262,6 +304,23 @@ impl Groups {
                     || !is_news(taken, &firing, &resolved, send_resolved, now_ms, route.repeat_interval_ms)
                 {
                     target.failures = 0;
+                    if !audible.is_empty() {
+                        continue;
+                    }
+                    let (firing, resolved) = fingerprints(group.alerts.values());
+                    if !firing.is_subset(&target.suppressed)
+                        && is_news(taken, &firing, &resolved, false, now_ms, route.repeat_interval_ms)
+                    {
+                        let is_silenced = |alert: &Alert| !silences.of(&alert.labels, now_ms).is_empty();
+                        let why = match (is_muted, group.alerts.values().all(is_silenced)) {
+                            (true, _) => "a time interval mutes its route",
+                            (false, true) => "silenced",
+                            (false, false) if group.alerts.values().any(is_silenced) => "silenced or inhibited",
+                            (false, false) => "inhibited",
+                        };
+                        self.suppressed.push((delivery(at, channel, 0, group.alerts.values().cloned().collect()), why));
+                        target.suppressed = firing;
+                    }
                     continue;
                 }
                 let told = |alert: &&&Alert| send_resolved || alert.ends_at_ms.is_none();
@@ -279,18 +338,9 @@ impl Groups {
                     continue;
                 }
                 target.in_flight = true;
+                target.suppressed.clear();
                 self.telling.insert(name.clone(), firing.clone());
-                let quoted: Vec<String> = key.1.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
-                deliveries.push(Delivery {
-                    id: DeliveryId { group: key.clone(), target: at },
-                    name,
-                    receiver: route.receiver.clone(),
-                    channel: channel.clone(),
-                    repeat_ms: route.repeat_interval_ms.saturating_add(route.group_interval_ms),
-                    group_key: format!("{}:{{{}}}", route.key, quoted.join(", ")),
-                    group_labels: key.1.clone(),
-                    alerts,
-                });
+                deliveries.push(delivery(at, channel, target.failures.saturating_add(1), alerts));
             }
         }
         deliveries
@@ -330,6 +380,44 @@ impl Groups {
     /// What was remembered since this was asked last, for other alerters.
     pub(super) fn take_remembered(&mut self) -> Vec<(String, v1::NotifiedGroup)> {
         std::mem::take(&mut self.remembered)
+    }
+
+    /// What was not told since this was asked last, as it would have been, and why.
+    pub(super) fn take_suppressed(&mut self) -> Vec<(Delivery, &'static str)> {
+        std::mem::take(&mut self.suppressed)
+    }
+
+    /// What another alerter told, with the alerts of it that are known here; `None` where that was to tell nothing.
+    pub(super) fn told_elsewhere(&self, group: &v1::NotifiedGroup) -> Option<Notification> {
+        let (route, channels, at) = self.routes.iter().find_map(|route| {
+            let channels = self.channels.get(&route.receiver).map_or(&[][..], Vec::as_slice);
+            let at = (0..channels.len()).find(|at| target_name(route, channels, *at) == group.receiver)?;
+            Some((route, channels, at))
+        })?;
+        let (firing, mut resolved) = (&group.firing_fingerprints, group.resolved_fingerprints.as_slice());
+        if !channels.get(at)?.send_resolved() {
+            resolved = &[];
+        }
+        let time_ms = (group.at_unix_nano / 1_000_000) as i64;
+        let known = self
+            .by_fingerprint
+            .get_or_init(|| self.owed.all().into_iter().map(|alert| (fingerprint(&alert.labels), alert)).collect());
+        let firing_alerts = firing.iter().filter_map(|fingerprint| known.get(fingerprint));
+        let firing_alerts = firing_alerts.map(|alert| Alert { ends_at_ms: None, ..alert.clone() });
+        let ended = |alert: &Alert| Alert { ends_at_ms: Some(alert.ends_at_ms.unwrap_or(time_ms)), ..alert.clone() };
+        let resolved_alerts = resolved.iter().filter_map(|fingerprint| known.get(fingerprint)).map(ended);
+        let alerts: Vec<Alert> = firing_alerts.chain(resolved_alerts).collect();
+        let total = firing.len() + resolved.len();
+        let mut told = Notification::of(&alerts, Came::Sent, time_ms);
+        if alerts.len() < total {
+            told.tenants.insert(None);
+        }
+        let group_labels: Labels = group.group_labels.clone().into_iter().collect();
+        told.name = taken_key(&group.receiver, &group_labels);
+        told.receiver.clone_from(&route.receiver);
+        told.integration = integration(channels, at);
+        (told.group, told.is_firing, told.alerts_total) = (group_labels, !firing.is_empty(), total);
+        (total > 0).then_some(told)
     }
 
     /// Another alerter is about to tell, and may be under way until the message's time.
@@ -416,9 +504,22 @@ impl Groups {
 /// The receiver's name, the kind of the channel and its number among those of that kind, and the route: what a snapshot
 /// knows it by.
 fn target_name(route: &FlatRoute, channels: &[Channel], target: usize) -> String {
-    let kind = channels.get(target).map_or("", Channel::kind);
-    let number = channels.iter().take(target).filter(|channel| channel.kind() == kind).count();
+    let (kind, number) = numbered(channels, target);
     format!("{}/{kind}/{number}@{}", route.receiver, route.key)
+}
+
+/// The kind of a channel, and its number among those of that kind.
+fn numbered(channels: &[Channel], target: usize) -> (&'static str, usize) {
+    let kind = channels.get(target).map_or("", Channel::kind);
+    (kind, channels.iter().take(target).filter(|channel| channel.kind() == kind).count())
+}
+
+/// `webhook`, and `webhook[1]` for the second of a receiver.
+fn integration(channels: &[Channel], target: usize) -> String {
+    match numbered(channels, target) {
+        (kind, 0) => kind.to_owned(),
+        (kind, number) => format!("{kind}[{number}]"),
+    }
 }
 
 fn taken_key(target: &str, labels: &Labels) -> String {

@@ -292,6 +292,50 @@ fn of_a_silenced_alert_nobody_is_told_until_the_silence_is_over() {
 }
 
 #[test]
+fn given_a_group_of_which_nothing_may_be_told_then_that_is_noted_once_with_why() {
+    let silences = Arc::new(Book::default());
+    let posted = r#"{"matchers":[{"name":"interface","value":"a"}],"endsAt":"1000"}"#;
+    silences.put(serde_json::from_str(posted).unwrap(), 1).unwrap();
+    let mut options = options(&ROUTE.replace("alertname", "interface"), OPS);
+    let rule = "[{source_matchers: [interface=a], target_matchers: [interface=b]}]";
+    options.inhibit_rules = serde_saphyr::from_str(rule).unwrap();
+    let mut groups = Groups::new(&options, Vec::new(), Vec::new()).with_silences(silences);
+    groups.update(vec![slow("a", None), slow("b", None), slow("c", Some(1))], 0);
+    assert_eq!(take(&mut groups, 5_000), "");
+    let suppressed = groups.take_suppressed();
+    let whys: Vec<&str> = suppressed.iter().map(|(_, why)| *why).collect();
+    assert_eq!(whys, ["silenced", "inhibited"], "of what was resolved before it was told there is nothing to tell");
+    let one = suppressed[0].0.logged(log::Outcome::Suppressed, 5_000).because("silenced");
+    assert_eq!((one.integration.as_str(), one.attempts, one.alerts.len()), ("webhook", 0, 1));
+    assert_eq!((take(&mut groups, 65_000), groups.take_suppressed().len()), (String::new(), 0));
+    assert_eq!(take(&mut groups, 1_025_000), "ops:a+");
+    groups.update(vec![slow("a", None), slow("b", None), slow("b", None)], 1_026_000);
+    assert_eq!((take(&mut groups, 1_085_000), groups.take_suppressed().len()), (String::new(), 0));
+}
+
+#[test]
+fn given_what_another_alerter_told_then_it_is_known_with_the_alerts_that_are_known_here() {
+    let receivers = "[{name: ops, webhook_configs: [{url: 'http://h/'}, {url: 'http://h/', send_resolved: false}]}]";
+    let options = options(ROUTE, receivers);
+    let mut one = Groups::new(&options, Vec::new(), Vec::new());
+    one.update(vec![slow("a", None), slow("b", Some(2))], 0);
+    let sent = one.due(5_000);
+    let [both, firing] = &sent[..] else { panic!("{}", told(&sent)) };
+    let told = one.told_elsewhere(&both.message(5_200)).unwrap();
+    assert_eq!((told.receiver.as_str(), told.integration.as_str(), told.time_ms), ("ops", "webhook", 5_200));
+    assert_eq!((told.alerts.len(), told.alerts_total, told.is_firing), (2, 2, true));
+    assert_eq!(told.name, both.name, "as what it sends itself is known");
+    assert_eq!(one.told_elsewhere(&firing.message(5_200)).unwrap().integration, "webhook[1]");
+    let mut resolved = firing.message(5_200);
+    resolved.resolved_fingerprints = std::mem::take(&mut resolved.firing_fingerprints);
+    assert!(one.told_elsewhere(&resolved).is_none(), "nothing was sent");
+    let other = Groups::new(&options, Vec::new(), Vec::new());
+    let told = other.told_elsewhere(&both.message(5_200)).unwrap();
+    assert_eq!((told.alerts.len(), told.alerts_total), (0, 2));
+    assert!(told.tenants.contains(&None), "whose they are is not known");
+}
+
+#[test]
 fn of_an_inhibited_alert_nobody_is_told_while_what_inhibits_it_fires() {
     let mut options = options(ROUTE, OPS);
     let rule = "[{source_matchers: [interface=a], target_matchers: [interface=b]}]";
@@ -416,7 +460,8 @@ async fn a_webhook_gets_alertmanagers_json_until_it_answers_2xx() {
         &format!("[{{name: ops, webhook_configs: [{{url: '{url}', max_alerts: 2}}]}}]"),
     );
     let meter = opentelemetry::global::meter("test");
-    let notifier = Notifier::new(&options, Vec::new(), Vec::new(), Arc::default(), &meter).unwrap();
+    let log = NotificationLog::default();
+    let notifier = Notifier::new(&options, Vec::new(), Vec::new(), Arc::default(), log.clone(), &meter).unwrap();
     let mut changed = notifier.changed();
     let shutdown = CancellationToken::new();
     let running = tokio::spawn({
@@ -456,6 +501,12 @@ async fn a_webhook_gets_alertmanagers_json_until_it_answers_2xx() {
     assert_eq!(notifier.notified().len(), 1);
     shutdown.cancel();
     running.await.unwrap();
+    let mut sent = Vec::new();
+    log.visit(None, |one| {
+        sent.push((one.receiver.clone(), one.integration.clone(), one.outcome.name(), one.attempts, one.alerts_total));
+        true
+    });
+    assert_eq!(sent, [("ops".to_owned(), "webhook".to_owned(), "sent", 3, 3)], "two were tried again");
 }
 
 #[tokio::test]
@@ -478,7 +529,8 @@ async fn given_a_redirection_then_only_one_that_repeats_the_post_is_followed() {
     let options =
         options("{receiver: ops}", &format!("[{{name: ops, webhook_configs: [{{url: 'http://{address}/'}}]}}]"));
     let meter = opentelemetry::global::meter("test");
-    let notifier = Notifier::new(&options, Vec::new(), Vec::new(), Arc::default(), &meter).unwrap();
+    let notifier =
+        Notifier::new(&options, Vec::new(), Vec::new(), Arc::default(), NotificationLog::default(), &meter).unwrap();
     let running = tokio::spawn({
         let notifier = notifier.clone();
         async move { notifier.run(CancellationToken::new()).await }
@@ -500,8 +552,15 @@ async fn a_webhook_that_hangs_keeps_no_other_waiting() {
             hole.local_addr().unwrap()
         ),
     );
-    let notifier =
-        Notifier::new(&options, Vec::new(), Vec::new(), Arc::default(), &opentelemetry::global::meter("test")).unwrap();
+    let notifier = Notifier::new(
+        &options,
+        Vec::new(),
+        Vec::new(),
+        Arc::default(),
+        NotificationLog::default(),
+        &opentelemetry::global::meter("test"),
+    )
+    .unwrap();
     let shutdown = CancellationToken::new();
     let running = tokio::spawn({
         let (notifier, shutdown) = (notifier.clone(), shutdown.clone());
