@@ -102,6 +102,7 @@ function Links({ hit }: { hit: Hit }) {
 function Body({ hit }: { hit: Hit }) {
   const [isAll, setAll] = useState(false);
   const length = fullLength(hit);
+  if (!length) return null;
   return (
     <div class="log-full">
       <pre tabIndex={0} aria-label={w.body()}>

@@ -5,12 +5,14 @@ import { here, param } from "../../lib/url";
 import { Icon } from "../../ui/icons";
 import { CopyButton } from "../../ui/parts";
 import { all } from "./fields";
-import { and, quoted } from "./query";
+import { and, isName, quoted } from "./query";
 import { columnsWith, queryHref, view } from "./view";
 import { w } from "./words";
 
-/** Characters of a value before all are asked for; longer ones are not filtered for. */
-const CUT = 1000;
+/** Characters of a value before all are asked for. */
+const CUT = 400;
+/** Longer values are not filtered for: the query would be longer than any address. */
+const MOST_FILTERED = 1000;
 /** Fields in the table; what is written above it narrows it. */
 const MOST = 200;
 
@@ -37,7 +39,7 @@ function Field({ name, value }: { name: string; value: string }) {
   const query = param("query");
   const clause = `${name}:${quoted(value)}`;
   const brief = value.slice(0, 40);
-  const mayFilter = name !== "timestamp" && value.length <= CUT;
+  const mayFilter = name !== "timestamp" && value.length <= MOST_FILTERED && isName(name);
   const isColumn = columns.includes(name);
   return (
     <div class="log-field">

@@ -2,7 +2,7 @@
 import { useRef } from "preact/hooks";
 import { get } from "../../lib/api";
 import { useData, type Data } from "../../lib/data";
-import { count } from "../../lib/format";
+import { count, ms } from "../../lib/format";
 import { useKey } from "../../lib/keys";
 import { asked, bounds, isLive as isMoving, range, shortClock, step } from "../../lib/time";
 import type { CountAnswer, HistogramAnswer, Hit } from "../../lib/types/logs";
@@ -70,7 +70,7 @@ export function useSearch(view: View, isOn: boolean, onOpen: (hit: Hit) => void)
       <>
         <strong>{lines === undefined ? (total.problem ? "" : w.counting()) : w.count({ n: count(lines) })}</strong>
         {hits.length > 0 && <span class="faint wide-only">{w.loaded({ n: count(hits.length) })}</span>}
-        {found.lines && <span class="faint wide-only">{w.took({ n: found.lines.tookMs })}</span>}
+        {found.lines && <span class="faint wide-only">{ms(found.lines.tookMs)}</span>}
         {found.lines && <Until time={found.lines.indexedUntil} />}
         {found.isOld && (
           <span class="log-old">

@@ -70,11 +70,11 @@ function classes({ color, back, isBold, isFaint }: Look): string {
   return names.join(" ");
 }
 
-/** Control characters have pictures of their own. */
+/** Control characters as terminals write them: `^[` is escape. */
 function symbol(char: string): string {
   const code = char.charCodeAt(0);
-  if (code < 0x20) return String.fromCharCode(0x2400 + code);
-  return code === 0x7f ? "␡" : `⟨${code.toString(16).toUpperCase()}⟩`;
+  if (code < 0x20) return `^${String.fromCharCode(code + 0x40)}`;
+  return code === 0x7f ? "^?" : `<U+${code.toString(16).toUpperCase().padStart(4, "0")}>`;
 }
 
 /** Offsets in bytes of UTF-8, ascending, as offsets in characters. */

@@ -10,7 +10,7 @@ test("a structured body is its message and its fields", () => {
   assert.equal(shown(hit({ body: '{"level":"info","msg":"ready","n":[1,null]}' })), "ready  level=info n=[1,null] ");
   assert.equal(shown(hit({ body: { a: { b: 1 } } })), 'a={"b":1} ');
   assert.equal(shown(hit({ body: "{not json}" })), "{not json}");
-  assert.equal(shown(hit({ body: null })), "null");
+  assert.equal(shown(hit({ body: null, attributes: { a: 1 } })), "a=1 ");
 });
 
 test("a huge body costs what a row shows, and shows its first match", () => {

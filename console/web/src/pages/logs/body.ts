@@ -61,8 +61,9 @@ export function line(hit: Hit): Span[] {
   return made;
 }
 
-function make({ body, highlights = [] }: Hit): Span[] {
-  const fields = structured(body);
+function make({ body, attributes, highlights = [] }: Hit): Span[] {
+  // A line without a body is what its attributes say.
+  const fields = body === "" || body === null ? attributes : structured(body);
   const whole = text(body);
   // A match far behind in a huge text is not worth counting its bytes.
   const near = highlights.filter(([, end]) => end < 200_000);

@@ -70,6 +70,11 @@ export function quoted(value: string): string {
   return isPlain ? value : `"${value.replace(/["\\]/g, "\\$&")}"`;
 }
 
+/** Whether a field's name stands in a query as it is. */
+export function isName(name: string): boolean {
+  return /^[\p{L}\p{N}_@.\-/]+$/u.test(name);
+}
+
 function unquoted(text: string): string {
   return text.startsWith('"') ? text.slice(1, -1).replace(/\\(.)/g, "$1") : text.replace(/\\(.)/g, "$1");
 }
