@@ -58,7 +58,7 @@ function Shown({ capture }: { capture: CaptureDetail }) {
         </Panel>
         <div class="stack">
           <Panel title={w.schema()} class="panel-flush">
-            <div class="table-box data-short">
+            <div class="table-box data-short" role="region" aria-label={w.schema()} tabIndex={0}>
               <table>
                 <thead>
                   <tr>
@@ -79,7 +79,7 @@ function Shown({ capture }: { capture: CaptureDetail }) {
           </Panel>
           {positions.length > 0 && (
             <Panel title={w.progress()} class="panel-flush">
-              <div class="table-box data-short">
+              <div class="table-box data-short" role="region" aria-label={w.progress()} tabIndex={0}>
                 <table>
                   <thead>
                     <tr>

@@ -6,7 +6,7 @@ import { w } from "./words";
 export function Roles({ roles }: { roles: RoleState[] }) {
   return (
     <Panel title={w.roles()} class="panel-flush">
-      <div class="table-box">
+      <div class="table-box" role="region" aria-label={w.roles()} tabIndex={0}>
         <table>
           <thead>
             <tr>

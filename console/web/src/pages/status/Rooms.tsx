@@ -11,7 +11,7 @@ const PAGES = { logs: "/logs", spans: "/traces", metrics: "/gpus", alerts: "/ale
 export function Rooms({ rooms }: { rooms: RoomState[] }) {
   return (
     <Panel title={w.rooms()} class="panel-flush">
-      <div class="table-box">
+      <div class="table-box" role="region" aria-label={w.rooms()} tabIndex={0}>
         <table>
           <thead>
             <tr>

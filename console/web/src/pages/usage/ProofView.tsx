@@ -73,7 +73,7 @@ function Shown({ document, verdict }: Checked) {
         </div>
       )}
       <Panel title={w.check()} class="panel-flush">
-        <div class="table-box">
+        <div class="table-box" role="region" aria-label={w.check()} tabIndex={0}>
           <table>
             <thead>
               <tr>
