@@ -1,13 +1,17 @@
-//! Requests that change something must not come from a page of another site (CSRF).
+//! Requests that change something must not come from a page of another site (CSRF), and where no credential is asked for,
+//! none at all from a page whose name leads here (DNS rebinding).
 
+use std::net::IpAddr;
+
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Method, Uri, header};
 
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Whether a request may go on. `target` is its address, which holds the host in HTTP/2. A browser cannot be made to send
-/// `authorization` by another site, so who brings one is no victim.
+/// Whether a request may go on. `target` is its address, which holds the host in HTTP/2. `authorization` says nothing of
+/// who sends it: browsers add the password of Basic by themselves.
 pub(crate) fn is_allowed(method: &Method, target: &Uri, headers: &HeaderMap, has_session: bool) -> bool {
-    if method.is_safe() || headers.contains_key(header::AUTHORIZATION) {
+    if method.is_safe() {
         return true;
     }
     let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
@@ -15,13 +19,27 @@ pub(crate) fn is_allowed(method: &Method, target: &Uri, headers: &HeaderMap, has
         (Some(site), _) => site == "same-origin" || site == "none",
         // Browsers send no `Sec-Fetch-Site` over plain HTTP to other machines.
         (None, Some(origin)) => {
-            let host = target.authority().map(http::uri::Authority::as_str).or(text(&header::HOST));
+            let host = host(target, headers);
             let of_origin = origin.split_once("://").map(|(_, host)| host);
             of_origin.zip(host).is_some_and(|(origin, host)| origin.eq_ignore_ascii_case(host))
         }
         // No browser.
         (None, None) => !has_session,
     }
+}
+
+/// The name of this machine, if it is one that only this machine has: an address, or `localhost`. A page of another site
+/// can have its own name lead here, and is then of the same origin; without `auth` it would be let in.
+pub(crate) fn is_of_this_machine(target: &Uri, headers: &HeaderMap) -> bool {
+    let Some(host) = host(target, headers) else { return true };
+    let name = host.parse::<Authority>().map(|authority| authority.host().to_ascii_lowercase()).unwrap_or_default();
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    address.parse::<IpAddr>().is_ok() || name == "localhost" || name.ends_with(".localhost")
+}
+
+fn host<'a>(target: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    let of_header = || headers.get(header::HOST).map(|value| value.to_str().unwrap_or_default());
+    target.authority().map(Authority::as_str).or_else(of_header)
 }
 
 #[cfg(test)]
@@ -50,7 +68,9 @@ mod tests {
             ("POST", &[host], session, false),
             ("POST", &[host], !session, true),
             ("BREW", &[host], session, false),
-            ("POST", &[host, ("sec-fetch-site", "cross-site"), ("authorization", "Bearer x")], session, true),
+            ("POST", &[host, ("sec-fetch-site", "cross-site"), ("authorization", "Basic x")], !session, false),
+            ("POST", &[host, ("origin", "http://evil.example"), ("authorization", "Basic x")], !session, false),
+            ("POST", &[host, ("authorization", "Bearer x")], !session, true),
             ("GET", &[host, ("sec-fetch-site", "cross-site")], session, true),
             ("HEAD", &[host, ("sec-fetch-site", "cross-site")], session, true),
             ("OPTIONS", &[host, ("origin", "http://evil.example")], session, true),
@@ -60,6 +80,29 @@ mod tests {
             let allowed = is_allowed(&method.parse().unwrap(), &Uri::from_static("/x"), &map.collect(), has_session);
             assert_eq!(allowed, right, "{method} {headers:?} {has_session}");
         }
+    }
+
+    #[test]
+    fn a_name_that_others_can_have_lead_here_is_not_of_this_machine() {
+        for (host, right) in [
+            ("127.0.0.1:7400", true),
+            ("127.0.0.1", true),
+            ("[::1]:7400", true),
+            ("10.1.2.3:7400", true),
+            ("localhost:7400", true),
+            ("LOCALHOST", true),
+            ("weir.localhost:7400", true),
+            ("evil.example:7400", false),
+            ("localhost.evil.example", false),
+            ("127.0.0.1.evil.example", false),
+            ("", false),
+            ("a b", false),
+        ] {
+            let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]);
+            assert_eq!(is_of_this_machine(&Uri::from_static("/x"), &headers), right, "{host}");
+        }
+        assert!(!is_of_this_machine(&Uri::from_static("http://evil.example/x"), &HeaderMap::new()));
+        assert!(is_of_this_machine(&Uri::from_static("/x"), &HeaderMap::new()), "no browser");
     }
 
     #[test]

@@ -5,26 +5,49 @@ mod code_flow;
 mod return_path;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use weir_service::auth::{Access, Credential, Denied};
-use weir_service::http::{Json, Peer, Problem, Query};
+use weir_service::http::{Peer, Problem, Query};
 
 pub(crate) use code_flow::CodeFlow;
 
 use crate::Shared;
 use crate::cookies::{Cookie, is_secure};
-use crate::sessions::{Session, Tokens};
+use crate::sessions::{Session, State as SessionState, Tokens};
 use code_flow::Failure;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
+/// A provider that was away is asked again for a session after this long.
+const RETRY: Duration = Duration::from_secs(15);
+/// Bodies of strangers: no larger, and read no longer.
+const MAX_BODY: usize = 64 << 10;
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
 type Found = Option<Extension<Session>>;
+
+/// A body of JSON, and of nothing else: a form of another site cannot send it.
+async fn read<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if !kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body should be application/json"));
+    }
+    let read = tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, MAX_BODY)).await;
+    let timed_out = |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come within 5 seconds");
+    let too_large = |_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body cannot be read, or is over 64 KiB");
+    let bytes = read.map_err(timed_out)?.map_err(too_large)?;
+    // The error of the parser could show what it read, which is a secret.
+    serde_json::from_slice(&bytes)
+        .map_err(|_| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "the body is not the JSON that is wanted here"))
+}
 
 /// `GET /auth/session`: `{"auth", "tokens", "oidc", "callback", "version", "user": {"name", "role", "tenants"} | null}`.
 pub(crate) async fn session(
@@ -58,12 +81,16 @@ pub(crate) async fn with_token(
     peer: Option<Extension<Peer>>,
     old: Found,
     headers: HeaderMap,
-    Json(Shown { token }): Json<Shown>,
+    body: Body,
 ) -> Response {
     if !shared.auth.is_on() {
         let detail = "there is no sign-in here: everybody may do everything, as `auth` is not configured";
         return Problem::new(StatusCode::CONFLICT, detail).into_response();
     }
+    let token = match read(&headers, body).await {
+        Ok(Shown { token }) => token,
+        Err(problem) => return problem.into_response(),
+    };
     let Some(tokens) = Tokens::new(token.trim(), None) else {
         return Problem::new(StatusCode::BAD_REQUEST, "`token` holds characters that no token has").into_response();
     };
@@ -77,8 +104,8 @@ pub(crate) async fn with_token(
 pub(crate) async fn out(State(shared): State<Arc<Shared>>, session: Found, headers: HeaderMap) -> Response {
     let mut redirect = None;
     if let Some(Extension(session)) = session {
+        let granted = session.granted();
         shared.sessions.end(&session);
-        let granted = session.tokens.lock().await.granted.clone();
         if let (Some(granted), Some(flow), Some(provider)) = (granted, &shared.code_flow, shared.auth.provider()) {
             redirect = flow.end_session(provider, granted.id.as_deref()).await;
         }
@@ -125,9 +152,13 @@ pub(crate) async fn callback(
     peer: Option<Extension<Peer>>,
     old: Found,
     headers: HeaderMap,
-    Json(Callback { code, state }): Json<Callback>,
+    body: Body,
 ) -> Response {
     let (Some(flow), Some(provider)) = (&shared.code_flow, shared.auth.provider()) else { return not_configured() };
+    let Callback { code, state } = match read(&headers, body).await {
+        Ok(told) => told,
+        Err(problem) => return problem.into_response(),
+    };
     let is_secure = is_secure(&headers, shared.is_tls);
     let attempt = Cookie::SignIn.of(&headers, is_secure);
     let (tokens, return_to) = match flow.finish(provider, attempt, &state, &code).await {
@@ -143,14 +174,32 @@ pub(crate) async fn callback(
     }
 }
 
-/// Renews the tokens of a session where that is due; `false` where the session ends.
-pub(crate) async fn renew(shared: &Shared, tokens: &mut Tokens) -> bool {
-    if tokens.usable(Instant::now()).is_some() {
-        return true;
+/// Renews the tokens of a session where that is due; ends it where the provider says no.
+pub(crate) async fn renew(shared: &Shared, session: &Session) {
+    let _renewal = session.renewal.lock().await;
+    let now = Instant::now();
+    // Whoever held this before may have done it.
+    if !matches!(session.state(now), SessionState::Due(_) | SessionState::Over) {
+        return;
     }
-    match (&shared.code_flow, shared.auth.provider()) {
-        (Some(flow), Some(provider)) => flow.renew(provider, tokens).await,
-        _ => false,
+    let (Some(granted), Some(flow), Some(provider)) = (session.granted(), &shared.code_flow, shared.auth.provider())
+    else {
+        return shared.sessions.end(session);
+    };
+    if !granted.may_ask(now) {
+        return;
+    }
+    match flow.renew(provider, &granted).await {
+        Ok(tokens) => session.renewed(tokens),
+        Err(Failure::Away(error)) => {
+            tracing::warn!(error, "the identity provider does not answer: an access token is not renewed");
+            session.retry_at(Instant::now() + RETRY);
+        }
+        Err(Failure::Refused(error)) => {
+            tracing::info!(error, "the identity provider does not renew an access token: the session ends");
+            shared.sessions.end(session);
+        }
+        Err(Failure::Attempt(_)) => shared.sessions.end(session),
     }
 }
 
@@ -168,7 +217,7 @@ async fn begin(
         shared.sessions.end(&old);
     }
     tracing::info!(name = &*user.name, role = %user.role, "signed in to the console");
-    let secret = shared.sessions.begin(tokens);
+    let secret = shared.sessions.begin(user.name.clone(), tokens);
     Ok((Cookie::Session.set(&secret, None, is_secure(headers, shared.is_tls)), user))
 }
 

@@ -54,10 +54,13 @@ impl Attempts {
         secret
     }
 
-    /// The attempt of this secret, once.
-    pub(super) fn take(&self, secret: &str, now: Instant) -> Option<Attempt> {
-        let attempt = self.0.lock().remove(&secret::fingerprint(secret))?;
-        (now.saturating_duration_since(attempt.began) < MAX_AGE).then_some(attempt)
+    /// The attempt of this secret, if `state` is its own, once. The answer to another attempt, of another tab, leaves it.
+    pub(super) fn take(&self, secret: &str, state: &str, now: Instant) -> Option<Attempt> {
+        let mut attempts = self.0.lock();
+        let key = secret::fingerprint(secret);
+        let is_own = attempts.get(&key).is_some_and(|attempt| attempt.state == state);
+        let attempt = if is_own { attempts.remove(&key) } else { None };
+        attempt.filter(|attempt| now.saturating_duration_since(attempt.began) < MAX_AGE)
     }
 }
 
@@ -71,24 +74,32 @@ impl std::fmt::Debug for Attempts {
 mod tests {
     use super::*;
 
+    /// Adds one; its secret and its state.
+    fn add(attempts: &Attempts, path: &str) -> (String, String) {
+        let attempt = Attempt::new(path);
+        let state = attempt.state.clone();
+        (attempts.add(attempt), state)
+    }
+
     #[test]
-    fn an_attempt_is_good_once_and_for_10_minutes() {
+    fn an_attempt_is_good_once_and_for_10_minutes_with_its_own_state() {
         let (attempts, now) = (Attempts::default(), Instant::now());
-        let [one, two] = ["/a", "/b"].map(|path| attempts.add(Attempt::new(path)));
-        assert!(attempts.take("guess", now).is_none());
-        let first = attempts.take(&one, now).unwrap();
+        let [(one, state), (two, other)] = ["/a", "/b"].map(|path| add(&attempts, path));
+        assert!(attempts.take("guess", &state, now).is_none());
+        assert!(attempts.take(&one, &other, now).is_none(), "of another tab");
+        let first = attempts.take(&one, &state, now).unwrap();
         assert!(first.return_to == "/a" && first.state != first.nonce && first.nonce != first.verifier);
-        assert!(attempts.take(&one, now).is_none(), "taken already");
-        assert!(attempts.take(&two, Instant::now() + MAX_AGE).is_none(), "too old");
+        assert!(attempts.take(&one, &state, now).is_none(), "taken already");
+        assert!(attempts.take(&two, &other, Instant::now() + MAX_AGE).is_none(), "too old");
     }
 
     #[test]
     fn given_too_many_attempts_then_the_oldest_ends() {
         let attempts = Attempts::default();
-        let first = attempts.add(Attempt::new("/"));
-        let rest: Vec<_> = (0..MAX_ATTEMPTS).map(|_| attempts.add(Attempt::new("/"))).collect();
+        let (first, state) = add(&attempts, "/");
+        let rest: Vec<_> = (0..MAX_ATTEMPTS).map(|_| add(&attempts, "/")).collect();
         assert_eq!(attempts.0.lock().len(), MAX_ATTEMPTS);
-        assert!(attempts.take(&first, Instant::now()).is_none());
-        assert!(rest.iter().all(|secret| attempts.take(secret, Instant::now()).is_some()));
+        assert!(attempts.take(&first, &state, Instant::now()).is_none());
+        assert!(rest.iter().all(|(secret, state)| attempts.take(secret, state, Instant::now()).is_some()));
     }
 }

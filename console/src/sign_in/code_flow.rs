@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::StatusCode;
 use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
@@ -18,9 +19,6 @@ use weir_service::auth::oidc::Provider;
 
 use super::attempts::{Attempt, Attempts};
 use crate::sessions::{Granted, Tokens};
-
-/// A provider that was away is asked again for a session after this long.
-const RETRY: Duration = Duration::from_secs(15);
 
 /// The console as a client of the provider.
 #[derive(Debug)]
@@ -95,11 +93,11 @@ impl CodeFlow {
         state: &str,
         code: &str,
     ) -> Result<(Tokens, String), Failure> {
-        let attempt = secret.and_then(|secret| self.attempts.take(secret, Instant::now()));
-        let attempt = attempt.ok_or(Failure::Attempt("this browser has begun no sign-in, or over 10 minutes ago"))?;
-        if attempt.state != state {
-            return Err(Failure::Attempt("`state` is not that of the sign-in that this browser has begun"));
-        }
+        let attempt = secret.and_then(|secret| self.attempts.take(secret, state, Instant::now()));
+        let attempt = attempt.ok_or(Failure::Attempt(
+            "`state` is not that of the sign-in that this browser has begun last, or that was over 10 minutes ago: sign \
+             in again, in one tab, at the address that `auth.oidc.redirect_url` names",
+        ))?;
         let form = [
             ("grant_type", "authorization_code"),
             ("client_id", &self.client_id),
@@ -115,28 +113,12 @@ impl CodeFlow {
         Ok((tokens(grant, None)?, attempt.return_to))
     }
 
-    /// Renews an access token; `false` where it cannot be, and is of no use any more.
-    pub(super) async fn renew(&self, provider: &Provider, tokens: &mut Tokens) -> bool {
-        let Some(granted) = &mut tokens.granted else { return true };
-        let Some(refresh) = granted.refresh.clone() else { return !granted.is_over(Instant::now()) };
-        let form = [("grant_type", "refresh_token"), ("client_id", &self.client_id), ("refresh_token", &refresh)];
-        match ask(provider, &form).await.and_then(|grant| self::tokens(grant, Some(&*granted))) {
-            Ok(renewed) => {
-                *tokens = renewed;
-                true
-            }
-            Err(Failure::Away(error)) => {
-                tracing::warn!(error, "the identity provider does not answer: an access token is not renewed");
-                let now = Instant::now();
-                granted.retry = Some(now + RETRY);
-                !granted.is_over(now)
-            }
-            Err(Failure::Refused(error)) => {
-                tracing::info!(error, "the identity provider does not renew an access token: the session ends");
-                false
-            }
-            Err(Failure::Attempt(_)) => false,
-        }
+    /// New tokens in place of these, which the provider has granted before.
+    pub(super) async fn renew(&self, provider: &Provider, granted: &Granted) -> Result<Tokens, Failure> {
+        let refresh = granted.refresh.as_deref();
+        let refresh = refresh.ok_or_else(|| Failure::Refused("it has granted no refresh token".to_owned()))?;
+        let form = [("grant_type", "refresh_token"), ("client_id", &self.client_id), ("refresh_token", refresh)];
+        tokens(ask(provider, &form).await?, Some(granted))
     }
 
     /// Where the browser ends its session at the provider, which takes the ID token as a hint and so need not ask.
@@ -154,7 +136,8 @@ impl CodeFlow {
 async fn ask(provider: &Provider, form: &[(&str, &str)]) -> Result<Grant, Failure> {
     let endpoints = provider.endpoints().await.map_err(Failure::Away)?;
     let (status, answer) = provider.post(&endpoints.token, form).await.map_err(Failure::Away)?;
-    if status.is_client_error() {
+    let is_busy = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+    if status.is_client_error() && !is_busy {
         return Err(Failure::Refused(reason(&answer)));
     }
     if !status.is_success() {

@@ -1,5 +1,5 @@
 /// Longer addresses of pages are not come back to.
-const MAX_PATH: usize = 8192;
+const MAX_PATH: usize = 2048;
 
 /// The page to come back to: a path of this console. Whatever a browser could take for an address of another host is `/`.
 pub(super) fn checked(path: &str) -> &str {

@@ -451,9 +451,16 @@ impl Inner {
             return Some(peer);
         }
         let values = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-        let hops: Vec<IpAddr> =
-            values.flat_map(|value| value.split(',')).map_while(|hop| hop.trim().parse().ok()).collect();
-        Some(hops.into_iter().rev().map(|ip| ip.to_canonical()).find(|ip| !is_trusted(ip)).unwrap_or(peer))
+        let hops: Vec<&str> = values.flat_map(|value| value.split(',')).collect();
+        // From the right: what stands at the left may be anybody's writing.
+        let mut last = peer;
+        for hop in hops.into_iter().rev().map_while(|hop| hop.trim().parse::<IpAddr>().ok()) {
+            last = hop.to_canonical();
+            if !is_trusted(&last) {
+                break;
+            }
+        }
+        Some(last)
     }
 
     /// Reads the tokens again if the file changed.

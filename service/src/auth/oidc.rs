@@ -295,8 +295,10 @@ impl Provider {
         if let Some(known) = self.endpoints.load_full() {
             return Ok(known);
         }
-        let discovery = self.discover().await?.1;
-        self.learn(&discovery)
+        // One at a time, with pauses: strangers can make the console ask.
+        self.refresh(LEAST_PAUSE).await;
+        let known = self.endpoints.load_full();
+        known.ok_or_else(|| "its discovery document was not read, or names no endpoints for sign-in".to_owned())
     }
 
     /// Remembers the endpoints of a discovery document.

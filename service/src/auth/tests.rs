@@ -135,6 +135,8 @@ fn given_a_trusted_proxy_then_the_caller_is_whom_it_names() {
     assert_eq!(caller("::ffff:10.0.0.1", "2.2.2.2"), "2.2.2.2");
     assert_eq!(caller("3.3.3.3", "2.2.2.2"), "3.3.3.3", "others may say what they like");
     assert_eq!(caller("10.0.0.1", "nonsense"), "10.0.0.1");
+    assert_eq!(caller("10.0.0.1", "9.9.9.9, x, 2.2.2.2"), "2.2.2.2", "what the caller wrote itself stands left");
+    assert_eq!(caller("10.0.0.1", "9.9.9.9, x"), "10.0.0.1");
 }
 
 #[tokio::test]
