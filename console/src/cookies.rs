@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use http::{HeaderMap, HeaderValue, header};
 
 /// A cookie of the console. No script reads it, and no request that another site caused brings it.
@@ -34,7 +36,8 @@ impl Cookie {
             text.push_str("; Secure");
         }
         if let Some(seconds) = seconds {
-            text.push_str(&format!("; Max-Age={seconds}"));
+            // A String takes what is written to it.
+            let _ = write!(text, "; Max-Age={seconds}");
         }
         // A value is base64 of this crate's own.
         let mut header = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use weir_service::http::is_loopback;
 
 /// Section `console` of the configuration: the roles that the console stands in front of. They check credentials
 /// themselves, so their `auth` is that of the console.
@@ -64,6 +65,18 @@ impl Options {
         roles.into_iter().filter_map(|(name, url)| Some((name, url.as_ref()?)))
     }
 
+    /// Roles on other machines that credentials are passed on to in plain text.
+    pub fn plain(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let is_plain = |url: &RoleUrl| {
+            let host = url.as_str().strip_prefix("http://").and_then(|rest| rest.split('/').next());
+            host.is_some_and(|host| {
+                let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+                !is_loopback(&if has_port { host.to_owned() } else { format!("{host}:80") })
+            })
+        };
+        self.roles().filter(move |(_, url)| is_plain(url)).map(|(name, url)| (name, url.as_str()))
+    }
+
     /// What is wrong with the values, naming the key; touches nothing.
     pub fn check(&self) -> Result<(), String> {
         match self.roles().next() {
@@ -88,5 +101,22 @@ mod tests {
             assert!(error.contains("is no address of a role"), "{url}: {error}");
         }
         assert!(Options::default().check().is_err());
+    }
+
+    #[test]
+    fn a_role_gets_credentials_in_plain_text_where_it_is_on_another_machine_without_tls() {
+        for (url, right) in [
+            ("http://indexer:7401", true),
+            ("http://indexer", true),
+            ("http://10.0.0.1/weir", true),
+            ("https://indexer:7401", false),
+            ("http://127.0.0.1:7401", false),
+            ("http://localhost/weir", false),
+            ("http://[::1]:7401", false),
+            ("http://[::1]", false),
+        ] {
+            let options: Options = serde_json::from_value(serde_json::json!({ "usage": url })).unwrap();
+            assert_eq!(options.plain().next().is_some(), right, "{url}");
+        }
     }
 }

@@ -20,7 +20,7 @@ use crate::options::{Options, RoleUrl};
 /// A role that is there takes a connection at once.
 const CONNECT: Duration = Duration::from_secs(5);
 /// Until an answer begins.
-const HEAD: Duration = Duration::from_secs(60);
+const HEAD: Duration = Duration::from_mins(1);
 /// An answer that brings nothing for so long has ended.
 const SILENCE: Duration = Duration::from_mins(5);
 

@@ -102,6 +102,27 @@ mod tests {
         assert_eq!(Roles::Here(health).ask().await[0]["ready"], true);
     }
 
+    #[tokio::test]
+    async fn a_role_that_hangs_or_is_no_role_is_away_and_holds_up_nobody() {
+        // An error says that a provider is there already, which is what is needed.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let hangs = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = |listener: &tokio::net::TcpListener| format!("http://{}", listener.local_addr().unwrap());
+        let options = json!({"indexer": url(&hangs), "alerter": url(&hangs), "usage": url(&other)});
+        let page = axum::Router::new().fallback(|| async { "a page" });
+        tokio::spawn(async move { axum::serve(other, page).await });
+        let proxy = Proxy::open(&serde_json::from_value(options).unwrap()).unwrap();
+        let began = std::time::Instant::now();
+        let roles = Roles::Apart(proxy).ask().await;
+        let said: Vec<_> =
+            roles.iter().map(|role| (role["reachable"].clone(), role["error"].as_str().unwrap())).collect();
+        let late = (json!(false), "no answer within 2s");
+        assert_eq!(said[..2], [late.clone(), late]);
+        assert_eq!(said[2], (json!(false), "/readyz answers 200 OK and not as a role of weir"));
+        assert!(began.elapsed() < 2 * ANSWER, "they are asked at once");
+    }
+
     #[test]
     fn a_role_that_says_nothing_has_the_same_shape_as_one_that_does() {
         let said = json!({"ready": false, "waiting_for": {"bus": "away"}, "degraded": {}, "version": "0.1.0"});

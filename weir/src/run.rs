@@ -170,6 +170,9 @@ pub(crate) async fn run(
     let roles = match (role, &config.console) {
         (Role::Standalone, _) => Some(Roles::Here(health.clone())),
         (Role::Console, Some(options)) => {
+            for (role, url) in options.plain().filter(|_| door.auth.is_on()) {
+                tracing::warn!(role, url, "tokens reach this role in plain text: use https:// (`console`)");
+            }
             // The proxy waits for a role as long as that may take, and says then which one it was.
             limits.answer += Duration::from_secs(10);
             Some(Roles::Apart(Proxy::open(options)?))

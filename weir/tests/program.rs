@@ -73,6 +73,12 @@ fn a_bad_configuration_is_one_line_and_nothing_is_written() {
         ),
         ("alerter: {route: {recever: a}}\n", ":1: `alerter.route`: recever: unknown field `recever`, expected"),
         ("alerter: {receivers: [{name: a, sns_configs: []}]}\n", "receiver `a`: `sns_configs` is not supported; there"),
+        ("console: {}\n", "`console` names no role: set `indexer`"),
+        ("console: {indexer: 'ftp://indexer'}\n", "«ftp://indexer» is no address of a role"),
+        (
+            "auth: {oidc: {issuer: https://id.example, audience: weir, client_id: weir}}\n",
+            "`auth.oidc.client_id` and `auth.oidc.redirect_url`: set both",
+        ),
         (
             "listen: 127.0.0.1:4317\n",
             "`listen` and `collector.otlp.grpc`: 127.0.0.1:4317 and 127.0.0.1:4317 cannot both be listened on",
@@ -101,6 +107,29 @@ fn a_bad_configuration_is_one_line_and_nothing_is_written() {
     let missing = folder.path().join("none.yaml").display().to_string();
     let said = format!("weir: {missing}: cannot be read: No such file or directory (os error 2)\n");
     assert_eq!(fails(&["check", "--config", &missing]), (64, said));
+}
+
+#[test]
+fn a_console_without_roles_is_a_bad_configuration_and_with_them_needs_no_bus() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data").display().to_string();
+    let path = config(folder.path(), QUIET);
+    let (code, stderr) = fails(&["console", "--config", &path, "--data-dir", &data]);
+    assert_eq!((code, stderr.contains("`console`: name the roles")), (64, true), "{stderr}");
+    let text = "listen: 127.0.0.1:0\nbus: {broker: kafka, brokers: \"127.0.0.1:1\"}\nconsole: {usage: \"http://127.0.0.1:1\"}\n";
+    let (path, ready) = (config(folder.path(), text), folder.path().join("ready"));
+    let mut console = Command::new(env!("CARGO_BIN_EXE_weir"))
+        .args(["console", "--config", &path, "--data-dir", &data, "--ready-file", ready.to_str().unwrap()])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let is_ready = (0..400).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(25));
+        ready.exists()
+    });
+    console.kill().unwrap();
+    console.wait().unwrap();
+    assert!(is_ready, "Kafka is not there, and not needed");
 }
 
 #[test]
