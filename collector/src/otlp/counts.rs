@@ -64,3 +64,22 @@ fn name(code: Code) -> &'static str {
         _ => "other",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_taken_left_out_and_refused_is_counted_by_signal_and_reason() {
+        let counts = Counts::default();
+        assert!(counts.records().iter().all(|(_, taken, left)| taken + left == 0) && counts.refused().is_empty());
+        counts.taken(Signal::Traces, 5, 0);
+        counts.clone().taken(Signal::Traces, 2, 1);
+        counts.refuse(Signal::Logs, Code::Unavailable);
+        counts.refuse(Signal::Logs, Code::Unavailable);
+        counts.refuse(Signal::Metrics, Code::PermissionDenied);
+        assert_eq!(counts.records(), [(Signal::Logs, 0, 0), (Signal::Traces, 7, 1), (Signal::Metrics, 0, 0)]);
+        let refused = [((Signal::Logs, "unavailable"), 2), ((Signal::Metrics, "permission_denied"), 1)];
+        assert_eq!(counts.refused(), refused);
+    }
+}

@@ -31,7 +31,7 @@ pub(super) fn of(signal: Signal, bytes: &[u8], trusted: bool) -> Result<Seen, Ma
         let field = field?;
         match field.value {
             Value::Bytes(content) if field.number == 2 => {
-                of_scope(signal, (scope, record), content, trusted, &mut seen)?
+                of_scope(signal, (scope, record), content, trusted, &mut seen)?;
             }
             _ => wire::check_field(outer, &field, 1)?,
         }
