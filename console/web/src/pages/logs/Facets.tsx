@@ -5,6 +5,7 @@ import { severityColor } from "../../lib/theme";
 import { here, param, set } from "../../lib/url";
 import type { Text } from "../../lib/words";
 import { Icon } from "../../ui/icons";
+import { IconButton } from "../../ui/parts";
 import { Popover } from "../../ui/Popover";
 import { bySeverity } from "./buckets";
 import { FieldPicker } from "./FieldPicker";
@@ -24,7 +25,7 @@ const USUAL: [field: string, title: Text][] = [
 ];
 
 /** `isReady`: the lines are there, and the counts may come. */
-export function Facets({ query, isReady }: { query: string; isReady: boolean }) {
+export function Facets({ query, isReady, onClose }: { query: string; isReady: boolean; onClose: () => void }) {
   const [isPicking, setPicking] = useState(false);
   const own = param("facets").split(",").filter(Boolean).slice(0, 20);
   const fields = [...own, ...USUAL.map(([name]) => name)];
@@ -32,6 +33,9 @@ export function Facets({ query, isReady }: { query: string; isReady: boolean }) 
   const shared = { query, isLoading: loading };
   return (
     <aside class="log-facets" aria-label={w.facets()}>
+      <span class="log-facets-close">
+        <IconButton icon="close" label={w.facets_hide()} onClick={onClose} />
+      </span>
       {problem && <p class="tone-bad">{problem.detail.slice(0, 300)}</p>}
       {own.map((name) => (
         <Facet key={name} field={name} title={shortName(name)} found={data?.[name]} {...shared} isOwn />
@@ -61,15 +65,16 @@ function Facet({ field, title, query, found, isLoading, isOwn }: FacetProps) {
   const more = useMore(query, field, hasAll);
   const { include, exclude } = choiceOf(query, field);
   const top = more ?? found?.values ?? [];
+  // What is chosen and not among the top ones is shown without a count, which is not known.
   const missing = [...include, ...exclude].filter((value) => !top.some((one) => one.value === value));
-  const values = [...top, ...missing.map((value) => ({ value, count: 0 }))];
+  const values: { value: string; count?: number }[] = [...top, ...missing.map((value) => ({ value }))];
   // Severities keep their places whatever their counts.
   if (field === "severity") values.sort(bySeverity);
   const most = Math.max(1, ...top.map((one) => one.count));
   if (found && !values.length && !isOwn) return null;
   return (
     <section class="log-facet" aria-busy={isLoading}>
-      <h3>
+      <h2>
         <span class="ellipsis" title={field}>
           {title}
         </span>
@@ -78,9 +83,9 @@ function Facet({ field, title, query, found, isLoading, isOwn }: FacetProps) {
             <Icon name="close" size={10} />
           </a>
         )}
-      </h3>
+      </h2>
       {found && !values.length && <p class="faint">{w.facet_none()}</p>}
-      {values.map(({ value, count: lines }) => {
+      {values.map(({ value, count: lines = 0 }) => {
         const state = include.includes(value) ? "in" : exclude.includes(value) ? "out" : "";
         const about = w.facet_click({ value, n: count(lines) });
         return (
@@ -89,7 +94,6 @@ function Facet({ field, title, query, found, isLoading, isOwn }: FacetProps) {
             class={`log-value log-value-${state}`}
             href={queryHref(toggled(query, field, value))}
             title={about}
-            aria-label={`${value} ${count(lines)} ${state === "in" ? w.facet_included() : state === "out" ? w.facet_excluded() : ""}`}
             onClick={(event) => {
               if (!event.altKey) return;
               event.preventDefault();
@@ -98,8 +102,9 @@ function Facet({ field, title, query, found, isLoading, isOwn }: FacetProps) {
           >
             <i class="log-value-bar" style={{ width: `${(lines / most) * 100}%` }} />
             {field === "severity" && <i class={`log-dot ${severityColor(value)}`} />}
-            <span class="ellipsis">{value.slice(0, 200) || w.facet_empty()}</span>
-            <span class="log-value-count">{short(lines)}</span>
+            <span class="ellipsis">{value.slice(0, 200) || w.facet_empty()}</span>{" "}
+            <span class="log-value-count">{lines ? short(lines) : ""}</span>
+            {state && <span class="log-unseen"> {state === "in" ? w.facet_included() : w.facet_excluded()}</span>}
           </a>
         );
       })}

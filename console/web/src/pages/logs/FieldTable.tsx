@@ -45,36 +45,38 @@ function Field({ name, value }: { name: string; value: string }) {
     <div class="log-field">
       <dt title={name}>{name}</dt>
       <dd>
-        {isAll ? value : value.slice(0, CUT)}
-        {!isAll && value.length > CUT && (
-          <button class="log-more" type="button" onClick={() => setAll(true)}>
-            {w.show_all({ n: value.length })}
-          </button>
-        )}
+        <div class="log-field-value">
+          {isAll ? value : value.slice(0, CUT)}
+          {!isAll && value.length > CUT && (
+            <button class="log-more" type="button" onClick={() => setAll(true)}>
+              {w.show_all({ n: value.length })}
+            </button>
+          )}
+        </div>
+        <div class="log-field-actions">
+          {mayFilter && (
+            <>
+              <a class="btn btn-icon btn-plain" href={queryHref(and(query, clause))} aria-label={w.filter_for({ value: brief })} title={w.filter_for({ value: brief })}>
+                <Icon name="plus" size={13} />
+              </a>
+              <a class="btn btn-icon btn-plain" href={queryHref(and(query, `NOT ${clause}`))} aria-label={w.filter_out({ value: brief })} title={w.filter_out({ value: brief })}>
+                <Icon name="minus" size={13} />
+              </a>
+            </>
+          )}
+          {name !== "timestamp" && (
+            <a
+              class={`btn btn-icon btn-plain ${isColumn ? "log-is-column" : ""}`}
+              href={here({ columns: columnsWith(columns, name) })}
+              aria-label={isColumn ? w.column_remove({ name }) : w.add_column({ name })}
+              title={isColumn ? w.column_remove({ name }) : w.add_column({ name })}
+            >
+              <Icon name="columns" size={13} />
+            </a>
+          )}
+          <CopyButton text={value} />
+        </div>
       </dd>
-      <div class="log-field-actions">
-        {mayFilter && (
-          <>
-            <a class="btn btn-icon btn-plain" href={queryHref(and(query, clause))} aria-label={w.filter_for({ value: brief })} title={w.filter_for({ value: brief })}>
-              <Icon name="plus" size={13} />
-            </a>
-            <a class="btn btn-icon btn-plain" href={queryHref(and(query, `NOT ${clause}`))} aria-label={w.filter_out({ value: brief })} title={w.filter_out({ value: brief })}>
-              <Icon name="minus" size={13} />
-            </a>
-          </>
-        )}
-        {name !== "timestamp" && (
-          <a
-            class={`btn btn-icon btn-plain ${isColumn ? "log-is-column" : ""}`}
-            href={here({ columns: columnsWith(columns, name) })}
-            aria-label={isColumn ? w.column_remove({ name }) : w.add_column({ name })}
-            title={isColumn ? w.column_remove({ name }) : w.add_column({ name })}
-          >
-            <Icon name="columns" size={13} />
-          </a>
-        )}
-        <CopyButton text={value} />
-      </div>
     </div>
   );
 }

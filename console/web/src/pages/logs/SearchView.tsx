@@ -68,7 +68,7 @@ export function useSearch(view: View, isOn: boolean, onOpen: (hit: Hit) => void)
     notices: <Notices query={query} problem={isBad ? found.problem : undefined} hints={found.lines?.hints ?? []} gaps={found.lines?.gaps ?? []} retry={found.reload} />,
     status: (
       <>
-        <strong>{lines === undefined ? (total.problem ? "" : w.counting()) : w.count({ n: count(lines) })}</strong>
+        <strong>{lines === undefined ? (total.problem ? "" : w.counting()) : lines === 1 ? w.count_one() : w.count({ n: count(lines) })}</strong>
         {hits.length > 0 && <span class="faint wide-only">{w.loaded({ n: count(hits.length) })}</span>}
         {found.lines && <span class="faint wide-only">{ms(found.lines.tookMs)}</span>}
         {found.lines && <Until time={found.lines.indexedUntil} />}

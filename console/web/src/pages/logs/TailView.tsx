@@ -66,7 +66,7 @@ export function TailView({ view, onOpen, onReady, status }: { view: View; onOpen
           <ConnectionText of={connection} isPaused={isPaused} />
           {missing > 0 && (
             <button class="btn btn-primary" type="button" onClick={resume}>
-              {w.live_new({ n: count(missing) })}
+              {missing === 1 ? w.live_new_one() : w.live_new({ n: count(missing) })}
             </button>
           )}
           <span class="faint">{w.live_rate({ n: count(tail.rate) })}</span>

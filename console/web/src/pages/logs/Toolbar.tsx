@@ -2,7 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { useKey } from "../../lib/keys";
-import { here, set } from "../../lib/url";
+import { set } from "../../lib/url";
 import { Icon } from "../../ui/icons";
 import { Popover } from "../../ui/Popover";
 import { Export } from "./Export";
@@ -18,13 +18,15 @@ export interface ToolbarProps {
   lines: number | undefined;
   hasFacets: boolean;
   onFacets: () => void;
+  onLive: () => void;
   children: ComponentChildren;
 }
 
-export function Toolbar({ view, lines, hasFacets, onFacets, children }: ToolbarProps) {
+export function Toolbar({ view, lines, hasFacets, onFacets, onLive, children }: ToolbarProps) {
   const [open, setOpen] = useState<Box | null>(null);
   const { columns, query, isLive } = view;
   const box = (name: Box) => ({ isOpen: open === name, onToggle: (isOpen: boolean) => setOpen(isOpen ? name : null) });
+  useKey("t", w.key_live, onLive);
   useKey("e", w.key_export, () => setOpen("export"));
   useKey("c", w.key_columns, () => setOpen("columns"));
   useKey("f", w.key_facets, onFacets);
@@ -36,10 +38,10 @@ export function Toolbar({ view, lines, hasFacets, onFacets, children }: ToolbarP
       <div class="log-status" role="status">
         {children}
       </div>
-      <a class="btn" href={here({ live: isLive ? null : "1", line: null, at: null })} aria-pressed={isLive} role="button" title={isLive ? w.live_stop() : w.live_about()}>
+      <button class="btn" type="button" aria-pressed={isLive} title={isLive ? w.live_stop() : w.live_about()} onClick={onLive}>
         <Icon name="play" />
         <span>{w.live()}</span>
-      </a>
+      </button>
       <Popover icon="columns" label={w.columns()} {...box("columns")}>
         <FieldPicker chosen={columns} onPick={(name) => set({ columns: columnsWith(columns, name) }, true)} />
       </Popover>

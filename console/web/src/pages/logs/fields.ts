@@ -59,7 +59,7 @@ export function all(hit: Hit): [name: string, value: string][] {
 /** Widths of columns in characters, by what the first lines hold. */
 export function widths(names: string[], hits: (Hit | undefined)[]): number[] {
   return names.map((name) => {
-    let most = Math.min(shortName(name).length, 24) + 2;
+    let most = Math.min(shortName(name).length, 24) + 3;
     for (const hit of hits) if (hit) most = Math.max(most, field(hit, name)?.length ?? 0);
     return Math.min(most, 32);
   });

@@ -27,15 +27,15 @@ export default function Page() {
     set({ line: hit.id, at: hit.timestamp }, line !== "");
   };
   const close = () => set({ line: null, at: null });
-  const search = useSearch(shown, !isLive, open);
-  useKey("Escape", w.key_close, () => line && close());
-  useKey("t", w.key_live, () => {
+  const toggleLive = () => {
     set({ live: isLive ? null : "1", line: null, at: null });
     tick();
-  });
+  };
+  const search = useSearch(shown, !isLive, open);
+  useKey("Escape", w.key_close, () => line && close());
   useKey("o", w.key_order, () => set({ order: order === "desc" ? "asc" : null }));
   const toolbar = (status: preact.ComponentChildren) => (
-    <Toolbar view={shown} lines={isLive ? undefined : search.lines} hasFacets={hasFacets} onFacets={() => setFacets(!hasFacets)}>
+    <Toolbar view={shown} lines={isLive ? undefined : search.lines} hasFacets={hasFacets} onFacets={() => setFacets(!hasFacets)} onLive={toggleLive}>
       {status}
     </Toolbar>
   );
@@ -44,7 +44,7 @@ export default function Page() {
       <QueryBar problem={search.problem} />
       {!isLive && search.notices}
       <div class="log-columns">
-        {hasFacets && (isLive || !search.problem) && <Facets query={query} isReady={isLive ? isFollowing : search.isReady} />}
+        {hasFacets && (isLive || !search.problem) && <Facets query={query} isReady={isLive ? isFollowing : search.isReady} onClose={() => setFacets(false)} />}
         <div class="log-main">
           {isLive ? (
             <TailView view={shown} onOpen={open} onReady={() => setFollowing(true)} status={toolbar} />
