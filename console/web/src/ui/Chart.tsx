@@ -3,7 +3,7 @@ import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { short } from "../lib/format";
 import { color, theme } from "../lib/theme";
-import { zoom } from "../lib/time";
+import { clock, zoom } from "../lib/time";
 
 export interface Series {
   label: string;
@@ -167,7 +167,7 @@ function options(latest: { current: ChartProps }, width: number): uPlot.Options 
       y: { ...(props.log ? { distr: 3 } : {}), range: (_, low, high) => most(low ?? 0, high ?? 1) },
     },
     axes: [
-      { ...axis, grid: { show: false }, size: 24, values: (_, splits, __, ___, step) => splits.map((at) => latest.current.axisText?.(at) ?? tickText(at, step)) },
+      { ...axis, grid: { show: false }, size: 24, space: 68, values: (_, splits, __, ___, step) => splits.map((at) => latest.current.axisText?.(at) ?? tickText(at, step)) },
       { ...axis, size: (_, values) => Math.max(52, 14 + 6.4 * Math.max(0, ...(values ?? []).map((text) => text.length))), values: (_, splits) => splits.map((value) => (value === null ? "" : unit(value))) },
     ],
     series: [{}, ...ordered.map(drawn)],
@@ -300,7 +300,7 @@ function tooltip(plot: uPlot, latest: { current: ChartProps }) {
     };
     const shown = series.filter((one) => one.values[at] !== null && one.values[at] !== undefined).slice(0, 12);
     const rows = shown.map((one) => line(`${one.label}: ${unit(one.values[at] ?? 0)}`, one.color));
-    box.replaceChildren(line(axisText?.(time) ?? new Date(time * 1e3).toLocaleString()), ...rows);
+    box.replaceChildren(line(axisText?.(time) ?? clock(time * 1e3, 0)), ...rows);
     box.hidden = false;
     const left = plot.cursor.left ?? 0;
     const isRight = left > plot.over.clientWidth / 2;
