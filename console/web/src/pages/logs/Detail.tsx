@@ -16,7 +16,7 @@ import { field } from "./fields";
 import { Spans } from "./LineRow";
 import { quoted } from "./query";
 import { CopyLink } from "./Saved";
-import { lineHref, queryHref } from "./view";
+import { queryHref, sharedHref } from "./view";
 import { w } from "./words";
 
 /** `known`: the line, where the list has it. */
@@ -59,7 +59,7 @@ function Line({ hit, onClose }: { hit: Hit; onClose: () => void }) {
           {hit.severity} {clock(hit.timestamp)} <span class="faint">{ago(hit.timestamp)}</span>
         </h2>
         <div class="panel-actions">
-          <CopyLink to={lineHref(hit)} />
+          <CopyLink to={sharedHref(hit)} />
           <IconButton icon="close" label={w.close_line()} onClick={onClose} />
         </div>
       </header>

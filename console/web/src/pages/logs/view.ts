@@ -38,6 +38,14 @@ export function lineHref(hit: Hit): string {
   return here({ line: hit.id, at: hit.timestamp });
 }
 
+/** The address that a colleague is sent: the line among those around it, whatever the time is by then. */
+export function sharedHref(hit: Hit): string {
+  const at = new Date(hit.timestamp).getTime();
+  const isFixed = !param("start", "now").startsWith("now") && !param("end", "now").startsWith("now");
+  const stretch = isFixed ? {} : { start: rfc3339(at - 3e5), end: rfc3339(at + 3e5) };
+  return here({ line: hit.id, at: hit.timestamp, live: null, refresh: null, ...stretch });
+}
+
 /** The address of the page around a time. */
 export function aroundHref(time: string, minutes = 5): string {
   const at = new Date(time).getTime();
