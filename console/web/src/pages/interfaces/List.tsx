@@ -119,10 +119,10 @@ function columns(groups: Group[]): Column<Row>[] {
   return [
     ...names,
     { key: "calls", head: w.calls(), align: "right", width: "76px", sort: (row) => row.calls, cell: (row) => short(row.calls) },
-    { key: "calls_over", head: "", wide: true, width: "116px", cell: (row) => row.callsOver.length > 0 && <Sparkline values={row.callsOver} label={w.calls_over()} /> },
+    { key: "calls_over", head: w.over_time(), wide: true, width: "116px", cell: (row) => row.callsOver.length > 0 && <Sparkline values={row.callsOver} label={w.calls_over()} /> },
     { key: "p50", head: w.p50(), align: "right", wide: true, width: "84px", sort: (row) => row.p50, cell: (row) => seconds(row.p50) },
     { key: "p99", head: w.p99(), align: "right", width: "84px", sort: (row) => row.p99, cell: (row) => seconds(row.p99) },
-    { key: "p99_over", head: "", wide: true, width: "116px", cell: (row) => row.p99Over.length > 0 && <Sparkline values={row.p99Over} color="s3" label={w.p99_over()} /> },
+    { key: "p99_over", head: w.over_time(), wide: true, width: "116px", cell: (row) => row.p99Over.length > 0 && <Sparkline values={row.p99Over} color="s3" label={w.p99_over()} /> },
     { key: "errors", head: w.errors(), align: "right", width: "72px", sort: (row) => row.errors, cell: (row) => (row.errors ? <span class={row.errors >= 0.05 ? "tone-bad" : row.errors >= 0.01 ? "tone-warn" : ""}>{percent(row.errors, 2)}</span> : <span class="faint">0</span>) },
     {
       key: "tokens",

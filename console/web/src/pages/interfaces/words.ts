@@ -11,6 +11,7 @@ export const w = words({
   interface: ["Interface", "接口"],
   calls: ["QPS", "QPS"],
   calls_over: ["QPS over time", "QPS 趋势"],
+  over_time: ["Trend", "趋势"],
   p50: ["P50", "P50"],
   p99: ["P99", "P99"],
   p99_over: ["P99 over time", "P99 趋势"],

@@ -13,6 +13,8 @@ import { w } from "./words";
 
 /** Attributes, events and links that are listed unasked. */
 const LISTED = 100;
+/** Characters from which a value may scroll. */
+const LONG = 400;
 
 interface Props {
   tree: Tree;
@@ -43,6 +45,7 @@ export function SpanPanel({ tree, at, traceId, critical, onClose }: Props) {
         <h2 class="span-title">
           {span.service.slice(0, 200)} <span>{span.name.slice(0, 400)}</span>
         </h2>
+        <CopyButton text={JSON.stringify(span, null, 2)} />
         <IconButton icon="close" label={w.close_panel()} onClick={onClose} />
       </header>
       <div class="span-inside">
@@ -145,33 +148,35 @@ function Pairs({ of, isAsked }: { of: Record<string, unknown> | undefined; isAsk
   const pairs = Object.entries(of ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
   if (!pairs.length) return null;
   return (
-    <dl class="span-pairs">
-      {(all ? pairs : pairs.slice(0, LISTED)).map(([name, value]) => {
-        const text = typeof value === "string" ? value : (JSON.stringify(value, null, 1) ?? "");
-        const same = isAsked ? tracesWith(name, value) : null;
-        return (
-          <div key={name} class="span-pair">
-            <dt class="mono">{name.slice(0, 400)}</dt>
-            <dd>
-              <LongText text={visible(text)} class="span-value" />
-            </dd>
-            <span class="span-tools">
-              {same && (
-                <a class="btn btn-icon" href={same} title={w.similar()} aria-label={w.similar()}>
-                  <Icon name="search" />
-                </a>
-              )}
-              <CopyButton text={text} />
-            </span>
-          </div>
-        );
-      })}
+    <>
+      <dl class="span-pairs">
+        {(all ? pairs : pairs.slice(0, LISTED)).map(([name, value]) => {
+          const text = typeof value === "string" ? value : (JSON.stringify(value, null, 1) ?? "");
+          const same = isAsked ? tracesWith(name, value) : null;
+          return (
+            <div key={name} class="span-pair">
+              <dt class="mono">{name.slice(0, 400)}</dt>
+              <dd class="span-scroll" tabIndex={text.length > LONG ? 0 : undefined}>
+                <LongText text={visible(text)} class="span-value" />
+              </dd>
+              <dd class="span-tools">
+                {same && (
+                  <a class="btn btn-icon" href={same} title={w.similar()} aria-label={w.similar()}>
+                    <Icon name="search" />
+                  </a>
+                )}
+                <CopyButton text={text} />
+              </dd>
+            </div>
+          );
+        })}
+      </dl>
       {!all && pairs.length > LISTED && (
         <button class="btn" type="button" onClick={() => setAll(true)}>
           {w.more_rows({ n: pairs.length })}
         </button>
       )}
-    </dl>
+    </>
   );
 }
 

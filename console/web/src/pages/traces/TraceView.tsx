@@ -36,11 +36,11 @@ export function TraceView({ id }: { id: string }) {
 }
 
 function Trace({ id, tree, loaded }: { id: string; tree: Tree; loaded: Loaded }) {
-  const isWhole = !loaded.loading;
+  const { rounds } = loaded;
   const tenant = param("tenant");
-  const critical = useData([id, tenant, isWhole], isWhole ? (signal) => get<CriticalPath>("/api/v1/traces/{trace_id}/critical_path", { trace_id: id }, signal) : null);
-  const dossier = useData([id, tenant, isWhole], isWhole ? (signal) => get<Dossier>("/api/v1/traces/{trace_id}/dossier", { trace_id: id, limit: DOSSIER }, signal) : null);
-  const [folded, setFolded] = useState<ReadonlySet<number>>(new Set());
+  const critical = useData([id, tenant, rounds], rounds ? (signal) => get<CriticalPath>("/api/v1/traces/{trace_id}/critical_path", { trace_id: id }, signal) : null);
+  const dossier = useData([id, tenant, rounds], rounds ? (signal) => get<Dossier>("/api/v1/traces/{trace_id}/dossier", { trace_id: id, limit: DOSSIER }, signal) : null);
+  const [folded, setFolded] = useState<ReadonlySet<string>>(new Set());
   const [scrollBar, setScrollBar] = useState(0);
   const colors = useMemo(() => colorsOf(tree), [tree]);
   const shown = useMemo(() => unfolded(tree, folded), [tree, folded]);
@@ -55,16 +55,19 @@ function Trace({ id, tree, loaded }: { id: string; tree: Tree; loaded: Loaded })
   const view = useMemo(() => readView(zoom, tree.duration), [zoom, tree.duration]);
   const look = (view: View | null) => set({ zoom: view && writeView(view, tree.duration) });
   const select = (at: number) => set({ span: tree.nodes[at]?.span.span_id }, true);
-  const fold = (at: number, isFolded = !folded.has(at)) => {
+  // By ids: places change while spans come.
+  const idOf = (at: number) => tree.nodes[at]?.span.span_id ?? "";
+  const isFolded = (at: number) => folded.has(idOf(at));
+  const fold = (at: number, folds = !isFolded(at)) => {
     const next = new Set(folded);
-    if (isFolded) next.add(at);
-    else next.delete(at);
+    if (folds) next.add(idOf(at));
+    else next.delete(idOf(at));
     setFolded(next);
   };
   // What is selected is seen, also below what is folded.
   useEffect(() => {
-    const hidden = ancestors(tree, selected).filter((at) => folded.has(at));
-    if (hidden.length) setFolded(new Set([...folded].filter((at) => !hidden.includes(at))));
+    const hidden = new Set(ancestors(tree, selected).filter(isFolded).map(idOf));
+    if (hidden.size) setFolded(new Set([...folded].filter((id) => !hidden.has(id))));
   }, [selected]);
   useEffect(() => {
     const root = tree.nodes[tree.order[0] ?? 0]?.span;
@@ -86,10 +89,10 @@ function Trace({ id, tree, loaded }: { id: string; tree: Tree; loaded: Loaded })
   useKey("ArrowDown", w.next_span, () => step(1));
   useKey("ArrowUp", w.previous_span, () => step(-1));
   useKey("ArrowLeft", w.fold, () => {
-    if (node?.children.length && !folded.has(selected)) fold(selected, true);
+    if (node?.children.length && !isFolded(selected)) fold(selected, true);
     else if (node && node.parent >= 0) select(node.parent);
   });
-  useKey("ArrowRight", w.unfold, () => (folded.has(selected) ? fold(selected, false) : node?.children[0] !== undefined && select(node.children[0])));
+  useKey("ArrowRight", w.unfold, () => (isFolded(selected) ? fold(selected, false) : node?.children[0] !== undefined && select(node.children[0])));
   useKey("n", w.find_next, () => stepFound(1));
   useKey("N", w.find_previous, () => stepFound(-1));
   useKey("Escape", w.close_panel, () => set({ span: null }, true));
@@ -127,7 +130,7 @@ function Trace({ id, tree, loaded }: { id: string; tree: Tree; loaded: Loaded })
             </div>
             <Waterfall tree={tree} shown={shown} view={view} colors={colors} folded={folded} selected={selected} found={foundSet} critical={criticalSet} onSelect={select} onFold={fold} onScrollBar={setScrollBar} />
           </section>
-          {isWhole && (
+          {rounds > 0 && (
             <>
               <Show of={critical}>{(path) => <Critical path={path} colors={colors} />}</Show>
               <Show of={dossier}>

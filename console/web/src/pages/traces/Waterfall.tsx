@@ -24,7 +24,8 @@ interface Props {
   shown: number[];
   view: View;
   colors: Map<string, string>;
-  folded: ReadonlySet<number>;
+  /** Span ids. */
+  folded: ReadonlySet<string>;
   selected: number;
   found: ReadonlySet<number>;
   /** Span ids. */
@@ -104,7 +105,7 @@ export function Waterfall(props: Props) {
 function Row({ tree, at, node, top, view, colors, folded, selected, found, critical, onSelect, onFold }: Props & { at: number; node: Node; top: number }) {
   const { span } = node;
   const isBad = span.status?.code === "error";
-  const isFolded = folded.has(at);
+  const isFolded = folded.has(span.span_id);
   const isCritical = critical.has(span.span_id);
   const shade = `var(--${colors.get(span.service) ?? "s8"})`;
   const state = `${at === selected ? "wf-current" : ""} ${found.has(at) ? "wf-found" : ""}`;

@@ -168,14 +168,15 @@ export function skew(tree: Tree, at: number): number {
   return 0;
 }
 
-/** Places in `order` that are shown while these nodes are folded. */
-export function unfolded(tree: Tree, folded: ReadonlySet<number>): number[] {
+/** Places in `order` that are shown while the nodes of these span ids are folded. */
+export function unfolded(tree: Tree, folded: ReadonlySet<string>): number[] {
   if (!folded.size) return tree.order;
   const shown: number[] = [];
   for (let at = 0; at < tree.order.length; at += 1) {
     const place = tree.order[at] ?? 0;
     shown.push(place);
-    if (folded.has(place)) at += tree.nodes[place]?.below ?? 0;
+    const node = tree.nodes[place];
+    if (node && folded.has(node.span.span_id)) at += node.below;
   }
   return shown;
 }

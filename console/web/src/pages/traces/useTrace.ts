@@ -19,11 +19,15 @@ interface State {
   next: string | null | undefined;
   loading: boolean;
   problem?: Problem;
+  /** How often all that was asked for had come. */
+  rounds: number;
 }
 
 export interface Loaded {
   tree: Tree | undefined;
   loading: boolean;
+  /** Grows each time that all that was asked for has come. */
+  rounds: number;
   /** There are spans that were not loaded. */
   isBounded: boolean;
   problem: Problem | undefined;
@@ -32,7 +36,7 @@ export interface Loaded {
 }
 
 export function useTrace(id: string): Loaded {
-  const [state, setState] = useState<State>({ id, spans: [], next: undefined, loading: true });
+  const [state, setState] = useState<State>({ id, spans: [], next: undefined, loading: true, rounds: 0 });
   const [round, setRound] = useState(0);
   const bound = useRef(MOST);
   const from = useRef<{ spans: Span[]; next: string | undefined }>({ spans: [], next: undefined });
@@ -51,12 +55,12 @@ export function useTrace(id: string): Loaded {
     setRound(round + 1);
   };
   const { loading, next, problem } = state;
-  return { tree: built, loading, isBounded: !loading && Boolean(next), problem, loadRest, reload: () => setRound(round + 1) };
+  return { tree: built, loading, rounds: state.id === id ? state.rounds : 0, isBounded: !loading && Boolean(next), problem, loadRest, reload: () => setRound(round + 1) };
 }
 
 async function load(id: string, from: { spans: Span[]; next: string | undefined }, most: number, signal: AbortSignal, put: (change: (before: State) => State) => void) {
   let { spans, next } = from;
-  put((before) => ({ ...(before.id === id ? before : { id, spans: [], next: undefined }), loading: true, problem: undefined }));
+  put((before) => ({ ...(before.id === id ? before : { id, spans: [], next: undefined, rounds: 0 }), loading: true, problem: undefined }));
   try {
     do {
       const page: SpanPage = await get<SpanPage>("/api/v1/traces/{trace_id}", { trace_id: id, limit: PAGE, cursor: next }, signal);
@@ -67,7 +71,7 @@ async function load(id: string, from: { spans: Span[]; next: string | undefined 
       // Drawing is as much work as there are spans: it is done again when they have doubled. A trace that is loaded
       // again stays as it is until all of it is here.
       const [all, cursor] = [spans, next ?? null];
-      put((before) => (isLast || all.length >= before.spans.length * 2 ? { id, spans: all, next: cursor, loading: !isLast } : before));
+      put((before) => (isLast || all.length >= before.spans.length * 2 ? { id, spans: all, next: cursor, loading: !isLast, rounds: before.rounds + (isLast ? 1 : 0) } : before));
     } while (next && spans.length < most);
   } catch (error) {
     if (!signal.aborted) put((before) => ({ ...before, loading: false, problem: problemOf(error) }));
