@@ -9,7 +9,8 @@ import { param, set } from "../../lib/url";
 import { ProblemBox, Show } from "../../ui/parts";
 import { readView, scaled, type View, writeView } from "./axis";
 import { colorsOf } from "./colors";
-import { Critical } from "./Critical";
+import { Critical } from "./CriticalPanel";
+import { criticalSegments } from "./critical";
 import { Gpus, Logs } from "./Dossier";
 import { find } from "./find";
 import { Minimap } from "./Minimap";
@@ -48,7 +49,7 @@ function Trace({ id, tree, loaded }: { id: string; tree: Tree; loaded: Loaded })
   const found = useMemo(() => find(tree, text), [tree, text]);
   const foundSet = useMemo(() => new Set(found), [found]);
   const onPath = useMemo(() => new Map(critical.data?.critical_path.map((one) => [one.span_id, one.self_ns])), [critical.data]);
-  const criticalSet = useMemo(() => new Set(onPath.keys()), [onPath]);
+  const segments = useMemo(() => criticalSegments(tree), [tree]);
   const places = useMemo(() => new Map(tree.nodes.map((node, at) => [node.span.span_id, at])), [tree]);
   const selected = places.get(param("span")) ?? -1;
   const zoom = param("zoom");
@@ -128,7 +129,7 @@ function Trace({ id, tree, loaded }: { id: string; tree: Tree; loaded: Loaded })
               <span class="wf-head" />
               <Minimap tree={tree} view={view} colors={colors} onView={look} />
             </div>
-            <Waterfall tree={tree} shown={shown} view={view} colors={colors} folded={folded} selected={selected} found={foundSet} critical={criticalSet} onSelect={select} onFold={fold} onScrollBar={setScrollBar} />
+            <Waterfall tree={tree} shown={shown} view={view} colors={colors} folded={folded} selected={selected} found={foundSet} critical={segments} onSelect={select} onFold={fold} onScrollBar={setScrollBar} />
           </section>
           {rounds > 0 && (
             <>

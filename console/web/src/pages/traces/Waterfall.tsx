@@ -4,6 +4,7 @@ import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { count, ms } from "../../lib/format";
 import { useVirtual } from "../../ui/Virtual";
 import { share, tickText, ticks, type View } from "./axis";
+import type { Segment } from "./critical";
 import { pointed } from "./cursor";
 import { skew, type Node, type Tree } from "./tree";
 import { w } from "./words";
@@ -16,6 +17,8 @@ const MOST_INDENT = 18;
 const INDENT = 11;
 /** About so many lines of the axis. */
 const TICKS = 5;
+/** Stretches of the critical path in a row. */
+const MOST_SEGMENTS = 200;
 /** Characters of a name: more are never seen in a row. */
 const SHOWN = 300;
 
@@ -28,8 +31,8 @@ interface Props {
   folded: ReadonlySet<string>;
   selected: number;
   found: ReadonlySet<number>;
-  /** Span ids. */
-  critical: ReadonlySet<string>;
+  /** When each node was what the trace waited for. */
+  critical: ReadonlyMap<number, Segment[]>;
   onSelect: (at: number) => void;
   onFold: (at: number) => void;
   /** Given the width of the scroll bar, so that other parts line up. */
@@ -106,7 +109,6 @@ function Row({ tree, at, node, top, view, colors, folded, selected, found, criti
   const { span } = node;
   const isBad = span.status?.code === "error";
   const isFolded = folded.has(span.span_id);
-  const isCritical = critical.has(span.span_id);
   const shade = `var(--${colors.get(span.service) ?? "s8"})`;
   const state = `${at === selected ? "wf-current" : ""} ${found.has(at) ? "wf-found" : ""}`;
   return (
@@ -154,7 +156,7 @@ function Row({ tree, at, node, top, view, colors, folded, selected, found, criti
         </span>
       </div>
       <div class="wf-time">
-        <Bar node={node} view={view} shade={isBad ? "var(--bad)" : shade} isCritical={isCritical} />
+        <Bar node={node} view={view} shade={isBad ? "var(--bad)" : shade} segments={critical.get(at)} />
       </div>
     </div>
   );
@@ -167,7 +169,7 @@ function warning(tree: Tree, at: number): string {
 }
 
 /** A span's time; one that lies outside of what is shown is an arrow to where it is. */
-function Bar({ node, view, shade, isCritical }: { node: Node; view: View; shade: string; isCritical: boolean }) {
+function Bar({ node, view, shade, segments = [] }: { node: Node; view: View; shade: string; segments: Segment[] | undefined }) {
   const length = ms(node.end - node.start);
   const [from, to] = [share(view, node.start), share(view, node.end)];
   if (from > 1 || to < 0) {
@@ -184,7 +186,11 @@ function Bar({ node, view, shade, isCritical }: { node: Node; view: View; shade:
   const isOn = right >= 0.86 && left <= 0.14;
   return (
     <>
-      <i class={isCritical ? "wf-bar wf-critical" : "wf-bar"} title={isCritical ? w.critical() : undefined} style={{ left: `${left * 100}%`, width: `${(right - left) * 100}%`, background: shade }} />
+      <i class="wf-bar" style={{ left: `${left * 100}%`, width: `${(right - left) * 100}%`, background: shade }} />
+      {segments.filter(([from, to]) => to >= view.from && from <= view.to).slice(0, MOST_SEGMENTS).map(([from, to]) => {
+        const [start, end] = [Math.max(0, share(view, from)), Math.min(1, share(view, to))];
+        return <i key={from} class="wf-critical" title={w.critical()} style={{ left: `${start * 100}%`, width: `${(end - start) * 100}%` }} />;
+      })}
       <span class={isOn ? "wf-length wf-length-on" : "wf-length"} style={place}>
         {length}
       </span>

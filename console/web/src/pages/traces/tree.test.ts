@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Span } from "../../lib/types/traces";
+import { criticalSegments } from "./critical";
 import { ancestors, selfTime, skew, tree, unfolded } from "./tree";
 
 /** A span of `start` to `end` in milliseconds after a second. */
@@ -73,4 +74,16 @@ test("a chain of 50,000 spans is built without recursion", () => {
   const built = tree(chain);
   assert.equal(built.nodes[49_999]?.depth, 49_999);
   assert.equal(built.nodes[0]?.below, 49_999);
+});
+
+test("the critical path goes from the end back through what ended last", () => {
+  const built = tree([span("root", "", 0, 100), span("a", "root", 10, 50), span("b", "root", 30, 90), span("of b", "b", 40, 60), span("outside", "root", 95, 300, { kind: "consumer" })]);
+  const segments = (at: number) => criticalSegments({ ...built, duration: 100 }).get(at);
+  assert.deepEqual([segments(0), segments(1), segments(2), segments(3)], [[[90, 95], [0, 30]], undefined, [[60, 90], [30, 40]], [[40, 60]]]);
+});
+
+test("the critical path of all spans together is as long as the trace", () => {
+  const spans = [span("root", "", 0, 1000), ...Array.from({ length: 300 }, (_, at) => span(`s${at}`, at % 7 ? `s${Math.floor(at / 7) * 7}` : "root", (at * 37) % 900, ((at * 37) % 900) + 10 + (at % 90)))];
+  const all = [...criticalSegments(tree(spans)).values()].flat();
+  assert.equal(all.reduce((sum, [from, to]) => sum + to - from, 0), 1000);
 });
