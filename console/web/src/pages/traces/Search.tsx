@@ -54,7 +54,7 @@ export function Search() {
               <section class="panel">
                 <header class="panel-head">
                   <h2>{w.scatter()}</h2>
-                  <span class="faint ellipsis grow wide-only">{w.scatter_about()}</span>
+                  <span class="faint ellipsis grow wide-only">{outliers.loading ? w.scatter_loading() : w.scatter_about()}</span>
                   <div class="panel-actions" role="group" aria-label={w.scale()}>
                     {(param("min_duration") || param("max_duration")) && (
                       <a class="btn" href={here({ min_duration: null, max_duration: null })}>
@@ -69,7 +69,7 @@ export function Search() {
                     </button>
                   </div>
                 </header>
-                <Scatter traces={merged(outliers, found.traces)} from={from} to={to} log={log} onOpen={(trace) => go(addressOf(trace))} onZoom={zoomIn} />
+                <Scatter traces={merged(outliers.traces, found.traces)} from={from} to={to} log={log} onOpen={(trace) => go(addressOf(trace))} onZoom={zoomIn} />
               </section>
               <section class="panel traces-found">
                 <header class="panel-head">
@@ -130,6 +130,8 @@ function Nothing() {
 
 function Found({ traces }: { traces: TraceSummary[] }) {
   const most = traces.reduce((most, one) => Math.max(most, one.duration_ns), 1);
+  const isOfMany = new Set(traces.map((one) => one.span.tenant)).size > 1;
+  const tenant: Column<TraceSummary> = { key: "tenant", head: w.tenant(), wide: true, width: "92px", cell: (row) => row.span.tenant };
   const columns: Column<TraceSummary>[] = [
     { key: "start", head: w.start(), width: "122px", wide: true, cell: (row) => dayless(row.start) },
     {
@@ -141,6 +143,7 @@ function Found({ traces }: { traces: TraceSummary[] }) {
         </span>
       ),
     },
+    ...(isOfMany ? [tenant] : []),
     { key: "services", head: w.services(), wide: true, width: "22%", cell: (row) => <span title={row.services.join(", ").slice(0, 2000)}>{row.services.slice(0, 12).join(" · ")}</span> },
     {
       key: "duration",

@@ -1,13 +1,14 @@
 //! The traces that a search finds: page after page, and beside them the slowest and the failing, which the first pages of
 //! a busy platform would not reach.
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { get, type Problem } from "../../lib/api";
-import { type Data, problemOf, useData } from "../../lib/data";
+import { type Data, useData } from "../../lib/data";
 import { bounds } from "../../lib/time";
 import type { TracePage, TraceSummary } from "../../lib/types/traces";
 import { param } from "../../lib/url";
 
-/** Traces of a page. */
+/** Traces of the first page, which is to be there at once, and of those behind it. */
+const FIRST = 40;
 export const PAGE = 500;
 /** Slowest traces, and as many failing ones, of the scatter. */
 const OUTLIERS = 300;
@@ -32,31 +33,40 @@ interface Found {
 const search = (args: object, signal?: AbortSignal) => get<TracePage>("/api/v1/traces/search", args, signal);
 
 export function useTraces(sort: string, order: string): Found {
-  const args = { ...filters(), ...bounds.value, sort, order, limit: PAGE };
+  const args = { ...filters(), ...bounds.value, sort, order };
   const key = JSON.stringify([args, param("tenant")]);
-  const first = useData([key], (signal) => search(args, signal));
-  const [rest, setRest] = useState<{ of: TracePage | undefined; traces: TraceSummary[]; next: string | null }>({ of: undefined, traces: [], next: null });
-  const [loadingMore, setLoading] = useState(false);
-  const [moreProblem, setProblem] = useState<Problem>();
-  useEffect(() => setProblem(undefined), [key]);
-  const isOfFirst = rest.of !== undefined && rest.of === first.data;
-  const next = isOfFirst ? rest.next : (first.data?.next_cursor ?? null);
-  const traces = useMemo(() => sorted([...(first.data?.traces ?? []), ...(isOfFirst ? rest.traces : [])], sort, order), [first.data, rest, isOfFirst]);
-  const more = async () => {
-    if (!next || loadingMore) return;
-    setLoading(true);
-    try {
-      const page = await search({ ...args, cursor: next });
-      const before = isOfFirst ? rest.traces : [];
-      setRest({ of: first.data, traces: [...before, ...page.traces], next: page.next_cursor });
-      setProblem(undefined);
-    } catch (error) {
-      setProblem(problemOf(error));
-    } finally {
-      setLoading(false);
-    }
+  const first = useData([key], (signal) => search({ ...args, limit: FIRST }, signal));
+  const [asked, setAsked] = useState({ key, pages: 1 });
+  // The second page comes unasked.
+  const pages = asked.key === key ? asked.pages : 1;
+  const known = useMemo(() => new Map<string, TracePage>(), [key]);
+  const from = first.loading ? null : (first.data?.next_cursor ?? null);
+  const rest = useData(
+    [key, from, pages],
+    from === null
+      ? null
+      : async (signal) => {
+          const traces: TraceSummary[] = [];
+          let next: string | null = from;
+          for (let at = 0; at < pages && next !== null; at += 1) {
+            const page: TracePage = known.get(next) ?? (await search({ ...args, limit: PAGE, cursor: next }, signal));
+            known.set(next, page);
+            traces.push(...page.traces);
+            next = page.next_cursor;
+          }
+          return { from, traces, next };
+        },
+  );
+  const behind = rest.data?.from === from ? rest.data : undefined;
+  const traces = useMemo(() => sorted(merged(first.data?.traces ?? [], behind?.traces ?? []), sort, order), [first.data, behind]);
+  return {
+    first,
+    traces,
+    hasMore: behind ? behind.next !== null : from !== null,
+    loadingMore: rest.loading,
+    moreProblem: rest.problem,
+    more: () => (rest.problem ? rest.reload() : setAsked({ key, pages: pages + 1 })),
   };
-  return { first, traces, hasMore: next !== null, loadingMore, moreProblem, more };
 }
 
 /** The search orders by the span that passes; traces are shown by their own start and duration. */
@@ -68,9 +78,9 @@ function sorted(traces: TraceSummary[], sort: string, order: string): TraceSumma
 }
 
 /** The slowest and the failing traces of the time, for the scatter. */
-export function useOutliers(isWanted: boolean): TraceSummary[] {
+export function useOutliers(isWanted: boolean): { traces: TraceSummary[]; loading: boolean } {
   const asked = { ...filters(), ...bounds.value, limit: OUTLIERS };
-  const { data } = useData(
+  const { data, loading } = useData(
     [asked, param("tenant"), isWanted],
     isWanted
       ? async (signal) => {
@@ -80,7 +90,7 @@ export function useOutliers(isWanted: boolean): TraceSummary[] {
         }
       : null,
   );
-  return data ?? [];
+  return { traces: data ?? [], loading };
 }
 
 /** Each trace once. */

@@ -12,8 +12,8 @@ export const w = words({
   other_spans: ["Other spans", "其他 Span"],
   min_duration: ["At least, such as 100ms", "耗时下限，如 100ms"],
   max_duration: ["At most, such as 2s", "耗时上限，如 2s"],
-  min_short: ["min, as 100ms", "下限，如 100ms"],
-  max_short: ["max, as 2s", "上限，如 2s"],
+  min_short: ["min 100ms", "下限 100ms"],
+  max_short: ["max 2s", "上限 2s"],
   status: ["Status", "状态"],
   any_status: ["Any status", "全部状态"],
   error: ["Error", "错误"],
@@ -45,6 +45,7 @@ export const w = words({
   // Scatter
   scatter: ["Duration over time", "耗时分布"],
   scatter_about: ["The slowest and the failing of the whole time, and those listed below. A click opens, a drag zooms.", "包含整个时间段内最慢与失败的链路，以及下方列表中的链路。点击打开，拖动缩放。"],
+  scatter_loading: ["Those listed below; the slowest and the failing of the whole time are being looked for…", "下方列表中的链路；正在查找整个时间段内最慢与失败的链路…"],
   scatter_label: ["{n} traces by start and duration", "{n} 条链路，按开始时间与耗时分布"],
   log_scale: ["Log", "对数"],
   linear_scale: ["Linear", "线性"],
