@@ -75,7 +75,7 @@ export function Waterfall(props: Props) {
         <span class="wf-head faint">{w.span()}</span>
         <div class="wf-grid">
           {ticks(view, TICKS).map((at) => (
-            <span key={at} class={share(view, at) > 0.93 ? "wf-tick wf-tick-last" : "wf-tick"} style={{ left: `${share(view, at) * 100}%` }}>
+            <span key={at} class={share(view, at) > 0.86 ? "wf-tick wf-tick-last" : "wf-tick"} style={{ left: `${share(view, at) * 100}%` }}>
               {tickText(at)}
             </span>
           ))}
