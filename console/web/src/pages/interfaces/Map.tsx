@@ -15,6 +15,8 @@ import { w } from "./words";
 const MOST = 200;
 /** Space about the graph, also for calls that lead back. */
 const MARGIN = 24;
+/** Pixels of a screen on which the graph is small at first. */
+const NARROW = 700;
 const SIZES = [0.4, 0.55, 0.75, 1, 1.3];
 
 export function ServiceMap() {
@@ -38,7 +40,7 @@ function Shown({ all, isCut }: { all: Dependency[]; isCut: boolean }) {
   const service = param("service");
   const listed = useMemo(() => (service ? around(all, service) : all), [all, service]);
   const graph = useMemo(() => layout(listed, MOST), [listed]);
-  const [size, setSize] = useState(graph.nodes.length > 60 ? 1 : 3);
+  const [size, setSize] = useState(graph.nodes.length > 60 || innerWidth < NARROW ? 1 : 3);
   return (
     <>
       <Panel
