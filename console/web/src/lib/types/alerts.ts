@@ -43,7 +43,7 @@ export interface Alerts {
 export interface RuleThreshold {
   expr: string;
   op: string;
-  value: number;
+  value: Num;
 }
 
 export interface Rule {
@@ -117,9 +117,11 @@ export interface Notification {
   integration: string;
   /** Labels of the group. */
   group: Labels;
-  status: string;
-  alerts: { labels?: Labels; status?: string }[];
-  outcome: string;
+  status: "firing" | "resolved";
+  /** The first of its alerts. */
+  alerts: { labels: Labels; status: string }[];
+  alerts_total: number;
+  outcome: "sent" | "failed" | "refused" | "suppressed";
   error: string | null;
   attempts: number;
   duration_ms: number;

@@ -1,5 +1,5 @@
 //! All that was sent, to whom, and how it went.
-import { ms } from "../../lib/format";
+import { count, ms } from "../../lib/format";
 import { asked, bounds, clock, isLive, now } from "../../lib/time";
 import type { Notification } from "../../lib/types/alerts";
 import { here, param } from "../../lib/url";
@@ -27,7 +27,7 @@ export function NotificationsTab() {
             rows={sent.rows}
             keyOf={(one) => `${one.time} ${one.receiver} ${one.integration} ${JSON.stringify(one.group)}`}
             sort="-time"
-            tone={(one) => (one.error ? "bad" : undefined)}
+            tone={(one) => (one.outcome === "refused" ? "bad" : one.outcome === "failed" ? "warn" : undefined)}
             empty={<Empty>{w.notifications_none()}</Empty>}
           />
         </section>
@@ -59,8 +59,8 @@ function columns(): Column<Notification>[] {
       ),
       sort: ({ group }) => groupText(group),
     },
-    { key: "status", head: w.status(), cell: ({ status }) => <Badge tone={status === "resolved" ? "ok" : "bad"}>{status === "resolved" ? w.resolved() : status === "firing" ? w.firing() : status}</Badge>, sort: ({ status }) => status },
-    { key: "alerts", head: w.alert_count(), align: "right", cell: ({ alerts }) => alerts.length, sort: ({ alerts }) => alerts.length, wide: true },
+    { key: "status", head: w.status(), cell: ({ status }) => <Badge tone={status === "resolved" ? "ok" : "bad"}>{status === "resolved" ? w.resolved() : w.firing()}</Badge>, sort: ({ status }) => status },
+    { key: "alerts", head: w.alert_count(), align: "right", cell: ({ alerts_total: total }) => count(total), sort: ({ alerts_total: total }) => total, wide: true },
     { key: "receiver", head: w.receiver(), cell: ({ receiver }) => receiver.slice(0, 80), sort: ({ receiver }) => receiver },
     { key: "integration", head: w.integration(), cell: ({ integration }) => integration, sort: ({ integration }) => integration, wide: true },
     { key: "took", head: w.took(), align: "right", cell: (one) => `${ms(one.duration_ms)}${one.attempts > 1 ? ` · ${w.attempts({ n: one.attempts })}` : ""}`, sort: ({ duration_ms }) => duration_ms, wide: true },

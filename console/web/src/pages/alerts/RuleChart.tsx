@@ -46,9 +46,10 @@ export function RuleChart({ rule, labels, from, to, marks, height = 180 }: RuleC
     return kept.map(({ labels, values }, at) => ({ label: nameOf(labels, all) || rule.name, color: SERIES[at % SERIES.length] ?? "s1", values }));
   }, [data.data]);
   const unit = unitOf(rule.expr);
+  const limit = Number(threshold?.value);
   const thresholds = useMemo(
-    () => (threshold ? [{ label: w.threshold({ op: threshold.op, value: unit(threshold.value) }), value: threshold.value }] : []),
-    [threshold?.value, threshold?.op, w.threshold()],
+    () => (threshold && Number.isFinite(limit) ? [{ label: w.threshold({ op: threshold.op, value: unit(limit) }), value: limit }] : []),
+    [limit, threshold?.op, w.threshold()],
   );
   return (
     <Show of={data}>

@@ -20,18 +20,18 @@ export function notifications(asked: SentQuery, signal?: AbortSignal): Promise<N
   return request<Notifications>("GET", address("/api/v1/notifications", asked), { signal });
 }
 
-/** Whether a notification is about an alert: it lists it, or, where it lists none, its group has the same labels. */
-function isAbout(notification: Notification, labels: Labels): boolean {
+/** Whether a notification is about an alert: it lists it, or, where it does not list all, its group has the same labels. */
+function isAbout({ alerts, alerts_total: total, group }: Notification, labels: Labels): boolean {
   const same = (other: Labels) => Object.entries(other).every(([name, value]) => labels[name] === value);
-  const listed = notification.alerts.flatMap((alert) => (alert.labels ? [alert.labels] : []));
-  return listed.length ? listed.some(same) : same(notification.group);
+  return alerts.some((alert) => same(alert.labels)) || (total > alerts.length && same(group));
 }
 
-export function OutcomeBadge({ of }: { of: Notification }) {
-  const isOk = !of.error && !/fail|error|drop/i.test(of.outcome);
+const TONES = { sent: "ok", failed: "warn", refused: "bad", suppressed: "idle" } as const;
+
+export function OutcomeBadge({ of: { outcome, error } }: { of: Notification }) {
   return (
-    <Badge tone={isOk ? "ok" : "bad"} title={of.error ?? undefined}>
-      {isOk ? w.delivered() : w.failed()}
+    <Badge tone={TONES[outcome] ?? "idle"} title={error?.slice(0, 2000)}>
+      {outcome in TONES ? w[`outcome_${outcome}`]() : outcome}
     </Badge>
   );
 }
@@ -51,7 +51,7 @@ export function Sent({ alertname, labels }: { alertname: string; labels: Labels 
             <time title={clock(one.time)}>{shortClock(one.time)}</time>
             <OutcomeBadge of={one} />
             <span class="ellipsis">
-              {one.receiver} · {one.integration} · {one.status}
+              {one.receiver} · {one.integration} · {one.status === "resolved" ? w.resolved() : w.firing()}
               {one.error && <span class="tone-bad"> {one.error.slice(0, 300)}</span>}
             </span>
             <span class="faint nowrap">

@@ -7,6 +7,7 @@ import { isInUse, matches, totals, type Gpu, type Node, type Totals } from "./fl
 import { Grid } from "./Grid";
 import { MEASURES, type Measure } from "./heat";
 import { NodeTable, watts } from "./NodeTable";
+import { TenantTable } from "./TenantTable";
 import { useTrends } from "./useFleet";
 import { w } from "./words";
 
@@ -48,6 +49,7 @@ export function FleetView({ nodes }: { nodes: Node[] }) {
           <Grid nodes={withGpus} measure={measure} />
         </Panel>
       )}
+      {withGpus.length > 0 && <TenantTable nodes={withGpus} />}
       {found.length > 0 && (
         <Panel title={`${w.nodes()} · ${count(found.length)}`} class="panel-flush">
           <NodeTable nodes={found} trends={trends} hasGpus={all.gpus > 0} />

@@ -15,6 +15,8 @@ import { GpuShares } from "./GpuShares";
 import { GpuFaults } from "./State";
 import { w } from "./words";
 
+type Measured = Pick<Gpu, "id" | "limit" | "powerLimit">;
+
 const dash = (value: number | null, text: (value: number) => string) => (value === null ? "–" : text(value));
 
 export function GpuView({ gpu }: { gpu: Gpu }) {
@@ -30,7 +32,7 @@ export function GpuView({ gpu }: { gpu: Gpu }) {
       <GpuFaults gpu={gpu} />
       <GpuShares gpu={gpu} />
       {gpu.migs.length > 0 && <Instances migs={gpu.migs} />}
-      <Charts gpu={gpu} />
+      <GpuCharts gpu={gpu} />
     </>
   );
 }
@@ -51,7 +53,7 @@ function Instances({ migs }: { migs: Mig[] }) {
 }
 
 /** Temperatures at which the GPU slows down and at which it stops. */
-function useTemperatureLimits(gpu: Gpu): Threshold[] {
+function useTemperatureLimits(gpu: Measured): Threshold[] {
   const limits = useData(["limits", gpu.id, param("tenant")], (signal) => query(`max by (hw_limit_type) (hw_temperature_limit_celsius{hw_id=${JSON.stringify(gpu.id)},hw_sensor_location="gpu"})`, { signal }));
   return useMemo(
     () =>
@@ -94,7 +96,8 @@ function withIdle(lines: Line[]): Line[] {
   return [...unowned(lines), { label: w.idle_time(), values: idle, color: "raised" }];
 }
 
-function Charts({ gpu }: { gpu: Gpu }) {
+/** Measures of a GPU over time; of one that is not measured now, its id is enough. */
+export function GpuCharts({ gpu }: { gpu: Measured }) {
   const limits = useTemperatureLimits(gpu);
   const marks = useXidMarks(gpu.id);
   const own = term("hw.id", gpu.id);

@@ -87,7 +87,7 @@ function parts(lines: Line[]): Line[] {
   return known.map((line) => ({ ...line, values: line.values.map((value, at) => (value === null || !sums[at] ? null : value / sums[at])) }));
 }
 
-function HostCharts({ node }: { node: string }) {
+export function HostCharts({ node }: { node: string }) {
   const own = term("host.name", node);
   const direction = "network.io.direction";
   const devices = `${own} AND NOT ${term("system.device", "lo")}`;

@@ -4,6 +4,7 @@ import type { Sample } from "../../lib/prom";
 import { fleet, matches, totals, type Samples } from "./fleet";
 import { heat } from "./heat";
 import { gpuQueries, hostQueries } from "./queries";
+import { byTenant } from "./tenants";
 import { memoryShares, timeShares } from "./shares";
 import { workloads } from "./workloads";
 
@@ -102,4 +103,16 @@ test("500 nodes of 8 GPUs are put together without a search for each", () => {
   const begun = performance.now();
   assert.equal(totals(fleet(many)).gpus, 4000);
   assert.ok(performance.now() - begun < 2000);
+});
+
+test("what tenants hold and use, what is nobody's and what is free are all GPUs", () => {
+  const { shares, memory, time, gpus } = byTenant(fleet(samples));
+  assert.deepEqual(shares.map((share) => [share.kind, share.tenant, share.pods, share.held, share.idle, share.memory]), [
+    ["tenant", "acme", 2, 2, 1, 70],
+    ["tenant", "globex", 1, 1, 0, 15],
+    ["unowned", "", 0, 0, 0, 5],
+    ["free", "", 0, 0, 0, 70],
+  ]);
+  const sum = (value: (share: (typeof shares)[number]) => number) => Number(shares.reduce((sum, share) => sum + value(share), 0).toFixed(9));
+  assert.deepEqual([sum((share) => share.memory), sum((share) => share.time), memory, time, gpus], [160, 1, 160, 1, 2]);
 });

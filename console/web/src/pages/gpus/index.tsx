@@ -5,9 +5,10 @@ import { Empty, ProblemBox, Show } from "../../ui/parts";
 import type { Node } from "./fleet";
 import { FleetView } from "./FleetView";
 import "./gpus.css";
-import { GpuView } from "./GpuView";
-import { NodeView } from "./NodeView";
-import { useFleet } from "./useFleet";
+import { GpuCharts, GpuView } from "./GpuView";
+import { HostCharts, NodeView } from "./NodeView";
+import { PastFleet } from "./PastFleet";
+import { isPast, useFleet } from "./useFleet";
 import { w } from "./words";
 
 export default function Page() {
@@ -46,11 +47,23 @@ function Shown({ nodes, node, gpu }: Where) {
   const back = <a class="btn" href={here({ node: null, gpu: null })}>{w.to_fleet()}</a>;
   if (gpu) {
     const found = nodes.filter((one) => !node || one.name === node).flatMap((one) => one.gpus).find((one) => one.id === gpu || one.migs.some((mig) => mig.id === gpu));
-    return found ? <GpuView key={found.id} gpu={found} /> : <Empty action={back}>{w.gpu_not_there()}</Empty>;
+    if (found) return <GpuView key={found.id} gpu={found} />;
+    return (
+      <>
+        <Empty action={back}>{isPast() ? w.past_gpu() : w.gpu_not_there()}</Empty>
+        <GpuCharts key={gpu} gpu={{ id: gpu, limit: null, powerLimit: null }} />
+      </>
+    );
   }
-  if (!node) return <FleetView nodes={nodes} />;
+  if (!node) return nodes.length || !isPast() ? <FleetView nodes={nodes} /> : <PastFleet />;
   const found = nodes.find((one) => one.name === node);
-  return found ? <NodeView key={node} node={found} /> : <Empty action={back}>{w.not_there()}</Empty>;
+  if (found) return <NodeView key={node} node={found} />;
+  return (
+    <>
+      <Empty action={back}>{isPast() ? w.past_node() : w.not_there()}</Empty>
+      <HostCharts key={node} node={node} />
+    </>
+  );
 }
 
 /** From the fleet to the node to the GPU, and to the GPUs beside it. */

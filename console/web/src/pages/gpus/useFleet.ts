@@ -17,6 +17,11 @@ export interface Fleet {
 /** Series are kept in memory for about so long; an older end shows nothing. */
 const KEPT = 2 * 36e5;
 
+/** Whether the page shows a time of which only indexed points are left. */
+export function isPast(): boolean {
+  return !isLive.value && range.value.to < now.value - KEPT;
+}
+
 export function useFleet(scope: Scope): Data<Fleet> {
   const inputs = [scope, asked.value.end, now.value, param("tenant")];
   return useData(inputs, async (signal) => {
