@@ -16,6 +16,18 @@ export interface PointsQuery {
   limit?: number;
 }
 
+/** Seconds for which a value stands where none comes: more than the interval at which machines are measured. */
+const HELD = 90;
+
+/** Puts the last value in the places behind it, `most` of them at most. */
+export function hold(values: (number | null)[], most: number) {
+  let last = Number.NEGATIVE_INFINITY;
+  for (let at = 0; at < values.length; at += 1) {
+    if (values[at] !== null) last = at;
+    else if (at - last <= most) values[at] = values[last] ?? null;
+  }
+}
+
 /** A term of a query: a field has exactly this value. */
 export function term(field: string, value: string): string {
   return `${field}:"${value.replace(/[\\"]/g, "\\$&")}"`;
@@ -42,6 +54,7 @@ export async function points({ by, ...asked }: PointsQuery, signal?: AbortSignal
         const at = Math.round((Date.parse(time) / 1e3 - first) / every);
         if (typeof value === "number" && at >= 0 && at < values.length) values[at] = value;
       }
+      if (asked.stat !== "increase") hold(values, Math.ceil(HELD / every));
       const labels: Record<string, string> = { metric: one.metric };
       for (const [name, value] of Object.entries(one.labels ?? {})) if (value !== null) labels[name] = value;
       return { labels, values };
