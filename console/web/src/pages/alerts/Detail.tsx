@@ -59,22 +59,32 @@ function Known({ one }: { one: Listed }) {
           <CloseDetail />
         </div>
       </header>
-      <div class="panel-body stack">
-        <div>
-          <p class="al-summary">
-            <LongText text={summary(alert)} />
-          </p>
-          <p class="faint">
-            {w.for_time({ state: w[state](), time: ms(Math.max(0, now.value - one.since)) })} · {clock(one.since, 0)} · {w.value()} <b>{valueText(alert.value, alert.expr)}</b>
-          </p>
-        </div>
-        <Links alert={alert} />
-        <HeldBack alert={alert} />
-        <AlertChart alert={alert} />
-        <Texts alert={alert} />
-        <Sent alertname={alert.labels.alertname ?? alert.rule} labels={alert.labels} />
+      <div class="panel-body">
+        <AlertBody one={one} />
       </div>
     </>
+  );
+}
+
+/** What an alert says and shows, of now or of the past. */
+export function AlertBody({ one }: { one: Listed }) {
+  const { alert, state } = one;
+  return (
+    <div class="stack">
+      <div>
+        <p class="al-summary">
+          <LongText text={summary(alert)} />
+        </p>
+        <p class="faint">
+          {w.for_time({ state: w[state](), time: ms(Math.max(0, now.value - one.since)) })} · {clock(one.since, 0)} · {w.value()} <b>{valueText(alert.value, alert.expr)}</b>
+        </p>
+      </div>
+      <Links alert={alert} />
+      <HeldBack alert={alert} />
+      <AlertChart alert={alert} />
+      <Texts alert={alert} />
+      <Sent alertname={alert.labels.alertname ?? alert.rule} labels={alert.labels} />
+    </div>
   );
 }
 
@@ -113,26 +123,32 @@ function HeldBack({ alert }: { alert: Alert }) {
   );
 }
 
+/** So much is shown of the time behind the end of an alert. */
+const AFTER = 10 * 6e4;
+
 function AlertChart({ alert }: { alert: Alert }) {
   const rules = useData(["rule of", alert.rule, param("tenant")], (signal) => get<Rules>("/api/v1/rules", {}, signal));
   const found = useMemo(
-    () => rules.data?.groups.find((group) => group.name === alert.group && group.file === alert.file)?.rules.find((rule) => rule.name === alert.rule && rule.expr === alert.expr),
+    () => rules.data?.groups.find((group) => group.name === alert.group && group.file === alert.file)?.rules.find((rule) => rule.name === alert.rule && (!alert.expr || rule.expr === alert.expr)),
     [rules.data],
   );
-  const { from, to } = stretchOf(Date.parse(alert.active_at), range.value.to);
+  const end = alert.resolved_at ? Date.parse(alert.resolved_at) + AFTER : range.value.to;
+  const { from, to } = stretchOf(Date.parse(alert.active_at), end);
   const marks = useMemo(() => {
     const mark = (at: string | null, label: string, color: string) => (at ? [{ at: Date.parse(at) / 1e3, label, color }] : []);
     return [...mark(alert.active_at, w.pending(), "warn"), ...mark(alert.fired_at, w.firing(), "bad"), ...mark(alert.resolved_at, w.resolved(), "ok")];
   }, [alert.active_at, alert.fired_at, alert.resolved_at, w.pending()]);
   if (rules.loading && !rules.data) return <div class="al-chart-wait" />;
+  const rule = found ?? { name: alert.rule, expr: alert.expr };
+  if (!rule.expr) return <p class="faint">{w.rule_not_there()}</p>;
   return (
     <div>
-      <RuleChart rule={found ?? { name: alert.rule, expr: alert.expr }} labels={alert.labels} from={from} to={to} marks={marks} />
+      <RuleChart rule={rule} labels={alert.labels} from={from} to={to} marks={marks} />
       <div class="al-expr">
         <code>
-          <LongText text={alert.expr} />
+          <LongText text={rule.expr} />
         </code>
-        <CopyButton text={alert.expr} />
+        <CopyButton text={rule.expr} />
         <a class="nowrap" href={here({ tab: "rules", alert: null, rule: `${alert.group}/${alert.rule}` })}>
           {w.open_rule()}
         </a>

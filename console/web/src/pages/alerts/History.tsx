@@ -1,37 +1,47 @@
 //! What fired in the time shown: each alert on a time axis, and its changes one by one.
 import { useMemo } from "preact/hooks";
 import { get } from "../../lib/api";
+import type { Labels } from "../../lib/prom";
 import { asked, bounds, clock, isLive, now, range } from "../../lib/time";
 import type { Alert, History, Transition } from "../../lib/types/alerts";
 import { here, param, set } from "../../lib/url";
-import { Badge, Empty, Panel, ProblemBox } from "../../ui/parts";
+import { Badge, Dialog, Empty, Panel, ProblemBox } from "../../ui/parts";
 import { Table, type Column } from "../../ui/Table";
 import { usePages } from "../../ui/usePages";
-import { fingerprint, severityTone, stateTone } from "./alert";
-import { courses, telling } from "./intervals";
+import { fingerprint, idOf, wordsOf, severityTone, stateTone } from "./alert";
+import { AlertBody } from "./Detail";
+import { courses, past, telling } from "./intervals";
+import { matcherOf } from "./matchers";
 import { Timeline } from "./Timeline";
 import { valueText } from "./value";
 import { w } from "./words";
 
 const STATES = ["pending", "firing", "resolved", "inactive"] as const;
-const PAGE = 500;
+const PAGE = 1000;
 
 export function HistoryTab({ active }: { active: Alert[] }) {
   const state = param("state");
-  const filter = param("q").trim().toLowerCase();
+  const words = wordsOf(param("q"));
+  // Names of labels have capitals too, which the words do not.
+  const filter = param("q").split(/\s+/).map(matcherOf).filter((matcher) => matcher !== null);
   const moved = isLive.value ? now.value : 0;
-  const history = usePages(["history", asked.value, moved, state, param("tenant")], async (cursor, signal) => {
-    const { transitions, next_cursor: next } = await get<History>("/api/v1/alerts/history", { ...bounds.value, state, limit: PAGE, cursor }, signal);
+  const history = usePages(["history", asked.value, moved, state, filter, param("tenant")], async (cursor, signal) => {
+    const { transitions, next_cursor: next } = await get<History>("/api/v1/alerts/history", { ...bounds.value, state, filter, limit: PAGE, cursor }, signal);
     return { rows: transitions, next };
   });
   const { from, to } = range.value;
   const found = useMemo(() => {
-    const is = (labels: Record<string, string>) => !filter || Object.entries(labels).some(([name, value]) => `${name}=${value}`.toLowerCase().includes(filter));
+    const is = (labels: Labels) => {
+      const text = Object.entries(labels).map(([name, value]) => `${name}=${value}`).join(" ").toLowerCase();
+      return words.every((word) => text.includes(word));
+    };
     return { transitions: (history.rows ?? []).filter(({ labels }) => is(labels)), active: active.filter(({ labels }) => is(labels)) };
-  }, [history.rows, active, filter]);
+  }, [history.rows, active, words.join(" ")]);
   // The list is narrowed to a state; what an alert's course was is not.
   const drawn = useMemo(() => (state ? [] : courses(found.transitions, isLive.value ? found.active : [], from, to)), [found, from, to, state]);
-  const isFiltered = Boolean(state || filter);
+  const current = param("alert");
+  const open = useMemo(() => (current ? past(history.rows ?? [], active, current) : undefined), [history.rows, active, current]);
+  const isFiltered = Boolean(state || words.length);
   return (
     <div class="page">
       <div class="row al-tools" role="search">
@@ -50,13 +60,18 @@ export function HistoryTab({ active }: { active: Alert[] }) {
       {drawn.length > 0 && (
         <Panel title={w.timeline()} class="panel-flush">
           <Timeline courses={drawn} from={from} to={to} />
-          {history.more && <p class="faint al-cut">{w.history_cut({ n: found.transitions.length })}</p>}
+          {history.more && <p class="faint al-cut">{w.history_cut({ n: history.rows?.length ?? 0 })}</p>}
         </Panel>
       )}
       {found.transitions.length > 0 && (
         <Panel title={w.transitions()} class="panel-flush">
-          <Table label={w.transitions()} columns={COLUMNS()} rows={found.transitions} keyOf={(one) => `${one.time} ${one.state} ${fingerprint(one.labels, one.file)}`} href={(one) => here({ tab: null, alert: fingerprint(one.labels, `${one.file};${one.group}`), state: null, q: null })} sortParam="by" />
+          <Table label={w.transitions()} columns={COLUMNS()} rows={found.transitions} keyOf={(one) => `${one.time} ${one.state} ${fingerprint(one.labels, one.file)}`} href={(one) => here({ alert: idOf(one) })} sortParam="by" />
         </Panel>
+      )}
+      {open && (
+        <Dialog title={open.alert.rule} onClose={() => set({ alert: null })} wide>
+          <AlertBody one={open} />
+        </Dialog>
       )}
       {history.more && (
         <button class="btn al-more" type="button" disabled={history.loading} onClick={history.more}>

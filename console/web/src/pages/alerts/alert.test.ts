@@ -5,7 +5,7 @@ import { fingerprint, group, lines, list, matches, shownState, wordsOf } from ".
 import { only } from "./chart";
 import { courses } from "./intervals";
 import { linksOf } from "./links";
-import { fault, matchesAll, matchersText, readMatchers, silences } from "./matchers";
+import { fault, matcherOf, matchesAll, matchersText, readMatchers, silences } from "./matchers";
 import { ticks } from "./ticks";
 import { valueText } from "./value";
 
@@ -61,6 +61,12 @@ test("matchers are read as they are written", () => {
   assert.ok(is({ alertname: "Slow", interface: "POST /v1/ocr" }));
   assert.ok(!is({ alertname: "Slow", interface: "GET POST /v1/ocr" }));
   assert.ok(!is({ alertname: "Slow", interface: "POST /v1/ocr", note: 'a,b}"c' }));
+});
+
+test("a word of the filter that names a label is asked of weir", () => {
+  assert.equal(matcherOf("service=ocr.v1"), 'service=~"(?i)ocr\\\\.v1.*"');
+  assert.equal(matcherOf("p99"), null);
+  assert.equal(matcherOf("-service=ocr"), null);
 });
 
 test("what would silence everything is seen, and so is a pattern that cannot be read", () => {

@@ -35,6 +35,11 @@ export function fingerprint(labels: Labels, rule = ""): string {
   return hex(one) + hex(two);
 }
 
+/** What an alert, or a change of it, is known by. */
+export function idOf({ labels, file, group }: Pick<Alert, "labels" | "file" | "group">): string {
+  return fingerprint(labels, `${file};${group}`);
+}
+
 /** An alert with what lists ask of it, computed once. */
 export interface Listed {
   alert: Alert;
@@ -52,8 +57,7 @@ export function list(alerts: Alert[]): Listed[] {
   const all = alerts.map((alert) => {
     const labels = Object.entries(alert.labels).map(([name, value]) => `${name}=${value.slice(0, CUT)}`);
     const text = `${labels.join(" ")} ${summary(alert).slice(0, CUT)}`.toLowerCase();
-    const id = fingerprint(alert.labels, `${alert.file};${alert.group}`);
-    return { alert, id, state: shownState(alert), since: Date.parse(since(alert)) || 0, text };
+    return { alert, id: idOf(alert), state: shownState(alert), since: Date.parse(since(alert)) || 0, text };
   });
   return all.sort((a, b) => Number(a.state === "resolved") - Number(b.state === "resolved") || b.since - a.since);
 }

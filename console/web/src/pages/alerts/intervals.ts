@@ -1,7 +1,7 @@
 //! Transitions to stretches of time in which an alert was pending or fired. Pure.
 import type { Labels } from "../../lib/prom";
 import type { Alert, Transition } from "../../lib/types/alerts";
-import { fingerprint } from "./alert";
+import { idOf, list, type Listed } from "./alert";
 
 export interface Stretch {
   state: "pending" | "firing";
@@ -24,14 +24,14 @@ export interface Course {
  */
 export function courses(transitions: Transition[], active: Alert[], from: number, to: number): Course[] {
   const by = new Map<string, { labels: Labels; transitions: Transition[]; alert?: Alert }>();
-  const of = (labels: Labels, rule: string) => {
-    const id = fingerprint(labels, rule);
+  const of = (one: Alert | Transition) => {
+    const id = idOf(one);
     let known = by.get(id);
-    if (!known) by.set(id, (known = { labels, transitions: [] }));
+    if (!known) by.set(id, (known = { labels: one.labels, transitions: [] }));
     return known;
   };
-  for (const transition of transitions) of(transition.labels, `${transition.file};${transition.group}`).transitions.push(transition);
-  for (const alert of active) if (alert.state !== "resolved") of(alert.labels, `${alert.file};${alert.group}`).alert = alert;
+  for (const transition of transitions) of(transition).transitions.push(transition);
+  for (const alert of active) if (alert.state !== "resolved") of(alert).alert = alert;
   const all = [...by].map(([id, { labels, transitions, alert }]) => {
     const stretches: Stretch[] = [];
     const add = (state: Stretch["state"], start: number, end: number) => {
@@ -59,6 +59,22 @@ export function courses(transitions: Transition[], active: Alert[], from: number
     return { id, labels, stretches, last, firings };
   });
   return all.filter((course) => course.stretches.length).sort((a, b) => b.last - a.last);
+}
+
+/** An alert as it was at its last change, where it is not active now; transitions come newest first. */
+export function past(transitions: Transition[], active: Alert[], id: string): Listed | undefined {
+  const now = active.find((alert) => idOf(alert) === id);
+  if (now) return list([now])[0];
+  const own = transitions.filter((transition) => idOf(transition) === id);
+  const [last] = own;
+  if (!last) return undefined;
+  const fired = own.find((transition) => transition.state === "firing" && transition.active_at === last.active_at);
+  const isOver = last.state === "resolved" || last.state === "inactive";
+  const status = { state: "active" as const, silencedBy: [], inhibitedBy: [] };
+  const { labels, annotations, value, active_at, group, file } = last;
+  const times = { active_at, fired_at: fired?.time ?? null, resolved_at: isOver ? last.time : null };
+  const state = last.state === "inactive" ? "resolved" : last.state;
+  return list([{ state, status, labels, annotations, value, ...times, group, file, rule: labels.alertname ?? "", expr: "" }])[0];
 }
 
 const FIRST = ["tenant", "service", "interface", "host_name", "hw_name"];

@@ -34,6 +34,14 @@ export function readMatchers(text: string): SilenceMatcher[] {
   });
 }
 
+/** A word of a filter such as `service=ocr` as a matcher that weir itself applies; null where it is none. */
+export function matcherOf(word: string): string | null {
+  const [, name, value] = /^([a-z_]\w*)=(\S+)$/i.exec(word) ?? [];
+  if (!name || !value) return null;
+  const start = value.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  return `${name}=~${JSON.stringify(`(?i)${start}.*`)}`;
+}
+
 /** Of an alert: each of its labels. */
 export function matchersOf(labels: Labels): SilenceMatcher[] {
   const names = Object.keys(labels).sort((a, b) => Number(b === "alertname") - Number(a === "alertname") || (a < b ? -1 : 1));

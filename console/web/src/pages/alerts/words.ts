@@ -102,7 +102,7 @@ export const w = words({
   history_none_filter: ["No alert matches in the time shown.", "所选时段内没有符合条件的告警。"],
   stretch: ["{state} from {from} to {to}", "{state}：{from} 至 {to}"],
   firings: ["fired {n} times", "触发 {n} 次"],
-  history_cut: ["The newest {n} transitions are drawn; load more below or show less time.", "仅绘制最近 {n} 次变更，可加载更多或缩短时段。"],
+  history_cut: ["Only the newest {n} changes are here; load more below, filter by label=value, or show less time.", "仅含最近 {n} 次变更，可加载更多、按 label=value 过滤或缩短时段。"],
   severity: ["Severity", "级别"],
   error: ["Error", "错误"],
 
