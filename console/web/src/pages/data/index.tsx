@@ -29,7 +29,7 @@ export default function Data() {
           <DefineView key={`${define} ${capture}`} mode={define === "change" ? "change" : "new"} capture={capture} />
         </>
       ) : capture ? (
-        <CaptureView name={capture} />
+        <CaptureView key={capture} name={capture} />
       ) : (
         <CaptureList />
       )}

@@ -17,7 +17,7 @@ export function Verdict({ health }: { health: Health }) {
   const at = until === null ? "" : shortClock(until);
   const tone = bad ? "bad" : found.length ? "warn" : "ok";
   const counts = { bad: count(bad), warn: count(found.length - bad), at };
-  const sentence = found.length ? (at ? w.wrong(counts) : w.wrong_unknown(counts)) : at ? w.well(counts) : w.well_unknown();
+  const sentence = found.length ? w[bad ? "wrong" : "warned"](counts) : at ? w.well(counts) : w.well_unknown();
   return (
     <div class={`status-verdict status-verdict-${tone}`} role={bad ? "alert" : "status"}>
       <span class="status-sign" aria-hidden="true">
@@ -25,6 +25,7 @@ export function Verdict({ health }: { health: Health }) {
       </span>
       <div class="grow">
         <strong>{found.length === 1 && found[0] ? findingText(found[0]) : sentence}</strong>
+        {found.length > 0 && at && <span class="status-else">{w.rest({ at })}</span>}
         {found.length > 1 && (
           <ul>
             {found.slice(0, MOST).map((finding, index) => (

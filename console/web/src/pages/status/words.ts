@@ -3,8 +3,9 @@ import { words } from "../../lib/words";
 export const w = words({
   well: ["Everything is read up to {at}; nothing is lost; nothing waits.", "数据已全部读取至 {at}；无丢失；无积压。"],
   well_unknown: ["Nothing is lost; nothing waits.", "无丢失；无积压。"],
-  wrong: ["Problems: {bad}, warnings: {warn}. Everything else is read up to {at}.", "{bad} 个问题，{warn} 个警告。其余数据已读取至 {at}。"],
-  wrong_unknown: ["Problems: {bad}, warnings: {warn}.", "{bad} 个问题，{warn} 个警告。"],
+  wrong: ["Problems: {bad}, warnings: {warn}.", "{bad} 个问题，{warn} 个警告。"],
+  warned: ["Warnings: {warn}.", "{warn} 个警告。"],
+  rest: ["Everything else is read up to {at}.", "其余数据已读取至 {at}。"],
   more: ["and {n} more", "另有 {n} 项"],
   role_away: ["{role} does not answer: {error}", "{role} 无响应：{error}"],
   role_waits: ["{role} is not ready: {part}: {why}", "{role} 未就绪：{part}：{why}"],

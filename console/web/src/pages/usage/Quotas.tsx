@@ -72,7 +72,7 @@ function columns(): Column<Row>[] {
     { key: "used", head: w.used(), align: "right", wide: true, cell: (row) => amountText(row.quota, row.used) },
     { key: "limit", head: w.limit(), align: "right", wide: true, cell: (row) => amountText(row.quota, row.limit) },
     { key: "left", head: w.remaining(), align: "right", cell: (row) => amountText(row.quota, row.remaining), sort: (row) => row.remaining },
-    { key: "resets", head: w.resets(), align: "right", cell: (row) => <time title={row.resets_at}>{ago(row.resets_at)}</time>, sort: (row) => row.resets_at },
+    { key: "resets", head: w.resets(), align: "right", wide: true, cell: (row) => <time title={row.resets_at}>{ago(row.resets_at)}</time>, sort: (row) => row.resets_at },
   ];
 }
 

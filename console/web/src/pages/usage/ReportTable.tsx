@@ -41,13 +41,14 @@ export function ReportTable({ usage, overTime, times, level, by, step }: ReportT
     wide,
     cell: (row) => {
       const value = of(row);
-      return value === null ? <span class="faint">–</span> : text(value);
+      if (value === null) return <span class="faint">–</span>;
+      return value === 0 ? <span class="faint">0</span> : text(value);
     },
   });
   const columns: Column<UsageRow>[] = [
     level === "time"
       ? { key: "time", head: step === "hour" ? w.hour() : w.day(), cell: (row) => timeText(row.start, step), sort: (row) => row.start }
-      : { key: "name", head: w[by](), cell: (row) => <span title={nameOf(row)}>{nameText(by, row[by])}</span>, sort: nameOf },
+      : { key: "name", head: w[by](), cell: (row) => <span title={nameOf(row).slice(0, 4000)}>{nameText(by, row[by])}</span>, sort: nameOf },
   ];
   if (level !== "time" && times.length > 1 && trends.size) {
     const trend = (row: UsageRow) => {

@@ -1,6 +1,6 @@
 //! Cost and calls: totals, over time, and by what is left to split by.
 import { money } from "../../lib/decimal";
-import { count, percent } from "../../lib/format";
+import { count, percent, short } from "../../lib/format";
 import { SERIES } from "../../lib/theme";
 import { ago, now, rfc3339, shortClock, type Range } from "../../lib/time";
 import type { Usage, UsageRow, Used } from "../../lib/types/usage";
@@ -9,7 +9,7 @@ import { here, param, set } from "../../lib/url";
 import { Chart } from "../../ui/Chart";
 import { Empty, Panel, Show, Stat } from "../../ui/parts";
 import { ask, askOverTime, type Question } from "./load";
-import { cuts, stepOf, wholeHours } from "./period";
+import { cuts, stepOf, wholeHours, type Step } from "./period";
 import { QuotaPanel } from "./Quotas";
 import { LEVELS, levelOf, measuresOf, stacks, type Filters, type Level } from "./report";
 import { ReportTable } from "./ReportTable";
@@ -25,29 +25,42 @@ export function Report({ range, filters, zone }: { range: Range; filters: Filter
   const step = stepOf(range);
   const question: Question = { range, filters, step: "total", by, zone };
   const key = [wholeHours(range), filters, by, zone, step];
-  const data = useData([key, now.value], async (signal) => {
+  const data = useData([key, level, now.value], async (signal) => {
     const [usage, overTime] = await Promise.all([ask(question, 1, signal), askOverTime({ ...question, step }, signal)]);
-    return { usage, overTime };
+    // What was asked goes with its answer: while the next one is under way, the last one is shown as what it is.
+    return { usage, overTime, level, by, step, range, tenant: filters.tenant };
   });
+  return <Show of={data}>{(answer) => <Answered {...answer} zone={zone} />}</Show>;
+}
+
+interface AnswerProps {
+  usage: Usage;
+  overTime: { usage: Usage; by: Level };
+  level: Level | "time";
+  by: Level;
+  step: Step;
+  range: Range;
+  tenant: string;
+  zone: string;
+}
+
+function Answered({ usage, overTime, level, by, step, range, tenant, zone }: AnswerProps) {
+  const isWhole = overTime.by === by;
   return (
-    <Show of={data}>
-      {({ usage, overTime }) => (
+    <>
+      <Complete until={usage.complete_until} range={range} />
+      {usage.rows.length === 0 ? (
+        <Empty>{w.nothing()}</Empty>
+      ) : (
         <>
-          <Complete until={usage.complete_until} range={range} />
-          {usage.rows.length === 0 ? (
-            <Empty>{w.nothing()}</Empty>
-          ) : (
-            <>
-              <Totals totals={usage.totals} />
-              <OverTime usage={overTime.usage} by={overTime.by} level={level} range={range} zone={zone} />
-              {overTime.by !== by && <p class="faint">{w.too_many_chart()}</p>}
-              <ReportTable usage={usage} overTime={overTime.by === by ? overTime.usage.rows : []} times={cuts(range, step, zone)} level={level} by={by} step={step} />
-              {filters.tenant && <QuotaPanel tenants={[filters.tenant]} quiet />}
-            </>
-          )}
+          <Totals totals={usage.totals} />
+          <OverTime usage={overTime.usage} by={overTime.by} level={level} range={range} zone={zone} />
+          {!isWhole && <p class="faint">{w.too_many_chart()}</p>}
+          <ReportTable usage={usage} overTime={isWhole ? overTime.usage.rows : []} times={cuts(range, step, zone)} level={level} by={by} step={step} />
+          {tenant && <QuotaPanel tenants={[tenant]} quiet />}
         </>
       )}
-    </Show>
+    </>
   );
 }
 
@@ -65,17 +78,22 @@ function Totals({ totals }: { totals: Used }) {
   const { amount, currency, calls, errors } = totals;
   const measures = measuresOf(totals);
   return (
-    <div class="stats">
+    <div class="stats usage-stats">
       {amount !== null && currency !== null && <Stat label={w.amount()} value={<span title={`${amount} ${currency}`}>{money(amount, currency)}</span>} />}
       <Stat label={w.calls()} value={count(calls)} />
       <Stat label={w.error_rate()} value={percent(calls ? errors / calls : 0, 2)} note={`${count(errors)} / ${count(calls)}`} />
-      {totals.input_tokens > 0 && <Stat label={w.input_tokens()} value={count(totals.input_tokens)} />}
-      {totals.output_tokens > 0 && <Stat label={w.output_tokens()} value={count(totals.output_tokens)} />}
+      {totals.input_tokens > 0 && <Stat label={w.input_tokens()} value={<Tokens count={totals.input_tokens} />} />}
+      {totals.output_tokens > 0 && <Stat label={w.output_tokens()} value={<Tokens count={totals.output_tokens} />} />}
       {measures.includes("gpu_hours") && <Stat label={w.gpu_hours()} value={gpuHours(totals.gpu_seconds)} />}
       {measures.includes("energy") && <Stat label={w.energy()} value={energy(totals.energy_joules)} />}
       {currency === null && <Stat label={w.amount()} value="–" note={w.no_prices()} />}
     </div>
   );
+}
+
+/** Exact as long as there is room for it. */
+function Tokens({ count: tokens }: { count: number }) {
+  return <span title={count(tokens)}>{tokens < 1e8 ? count(tokens) : short(tokens)}</span>;
 }
 
 function OverTime({ usage, by, level, range, zone }: { usage: Usage; by: Level; level: Level | "time"; range: Range; zone: string }) {

@@ -16,8 +16,12 @@ import { IssueDialog } from "./IssueDialog";
 import { gpuHours, nameText } from "./show";
 import { w } from "./words";
 
-const day = (time: string) => clock(time, 0).slice(0, 10);
-const periodText = ({ start, end }: Statement) => `${day(start)} – ${day(end)}`;
+/** From the first day to the last; the end itself belongs to the next month. */
+function periodText({ start, end }: { start: string; end: string }): string {
+  const day = (time: number) => clock(time, 0).slice(0, 10);
+  return `${day(Date.parse(start))} – ${day(Date.parse(end) - 1)}`;
+}
+
 const totalText = ({ total, currency }: Statement) => (total === null ? "–" : money(total, currency));
 const nameOf = (statement: Statement) => `statement-${statement.statement}-${statement.tenant}`;
 
@@ -32,7 +36,7 @@ export function statementCsv(statement: Statement): string {
 
 function Files({ statement }: { statement: Statement }) {
   return (
-    <span class="row">
+    <span class="usage-files">
       <button class="btn btn-plain" type="button" onClick={() => download(`${nameOf(statement)}.json`, JSON.stringify(statement, null, 2))}>
         <Icon name="download" />
         {w.json()}
@@ -122,7 +126,7 @@ function OneStatement({ statement }: { statement: Statement }) {
   const lineColumns: Column<Row>[] = [
     { key: "service", head: w.service(), cell: (row) => nameText("service", row.service), sort: (row) => row.service },
     { key: "interface", head: w.interface(), cell: (row) => nameText("interface", row.interface), sort: (row) => row.interface },
-    { key: "start", head: w.of_month(), cell: (row) => `${day(row.start)} – ${day(row.end)}`, sort: (row) => row.start, wide: true },
+    { key: "start", head: w.of_month(), cell: periodText, sort: (row) => row.start, wide: true },
     number("calls", w.calls()),
     number("errors", w.errors()),
     number("input_tokens", w.input_tokens()),

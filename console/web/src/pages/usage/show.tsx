@@ -4,9 +4,12 @@ import { lang } from "../../lib/words";
 import type { Measure } from "./report";
 import { w } from "./words";
 
+/** Of a name that are shown. */
+const MOST_CHARACTERS = 300;
+
 /** A name, or what it means that there is none. */
 export function nameText(level: "tenant" | "service" | "interface", name: string | null): string {
-  if (name) return name;
+  if (name) return name.length > MOST_CHARACTERS ? `${name.slice(0, MOST_CHARACTERS)}…` : name;
   return { tenant: w.no_tenant, service: w.no_service, interface: w.no_interface }[level]();
 }
 
