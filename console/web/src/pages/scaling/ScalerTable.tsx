@@ -20,10 +20,12 @@ export function ScalerTable({ scalers }: { scalers: Scaler[] }) {
   const ids = new Map(named(scalers).map(({ id, scaler }) => [scaler, id]));
   const idOf = (scaler: Scaler) => ids.get(scaler) ?? "";
   const inState = (wanted: State) => scalers.filter((scaler) => state(scaler) === wanted).length;
+  const via: Column<Scaler> = { key: "via", head: w.via(), cell: (scaler) => w[scaler.kind](), sort: (scaler) => scaler.kind, wide: true };
+  const isMixed = new Set(scalers.map((scaler) => scaler.kind)).size > 1;
   const columns: Column<Scaler>[] = [
     { key: "workload", head: w.workload(), cell: (scaler) => `${scaler.namespace}/${scaler.name}`, sort: (scaler) => `${scaler.namespace}/${scaler.name}` },
     { key: "state", head: w.state(), cell: (scaler) => <StateBadge state={state(scaler)} />, sort: (scaler) => RANK[state(scaler)] },
-    { key: "via", head: w.via(), cell: (scaler) => w[scaler.kind](), sort: (scaler) => scaler.kind, wide: true },
+    ...(isMixed ? [via] : []),
     { key: "tenant", head: w.tenant(), cell: (scaler) => scaler.tenant ?? <span class="tone-warn">{w.no_tenant()}</span>, sort: (scaler) => scaler.tenant, wide: true },
     {
       key: "answer",

@@ -87,7 +87,7 @@ async function ledgers({ from, to }: Range, signal: AbortSignal): Promise<Pick<H
     up: "weir_collector_up",
     read: `${SOURCE}_read_bytes_total`,
     acknowledged: `${SOURCE}_acknowledged_bytes_total`,
-    lost: `${SOURCE}_lost_bytes_total`,
+    lost: `${SOURCE}_lost_bytes_total > 0`,
     lately: `increase(${SOURCE}_lost_bytes_total[${seconds}s]) > 0`,
     waiting: `${SOURCE}_waiting_bytes`,
     waited: `${SOURCE}_waiting_time_seconds`,
@@ -95,9 +95,9 @@ async function ledgers({ from, to }: Range, signal: AbortSignal): Promise<Pick<H
     uptime: "weir_collector_uptime_seconds",
     records: "sum by (service_instance_id) (weir_collector_otlp_acknowledged_total)",
     refused: "sum by (service_instance_id) (weir_collector_otlp_refused_total)",
-    fileWaiting: `${FILE}_waiting_bytes`,
-    fileWaited: `${FILE}_waiting_time_seconds`,
-    fileLost: `${FILE}_lost_bytes`,
+    fileWaiting: `${FILE}_waiting_bytes > 0`,
+    fileWaited: `${FILE}_waiting_time_seconds > 0`,
+    fileLost: `${FILE}_lost_bytes > 0`,
   };
   const names = Object.keys(expressions) as (keyof Ledgers)[];
   const answers = await Promise.all(names.map((name) => query(expressions[name], { signal }).catch((): [] => [])));

@@ -79,7 +79,7 @@ function Totals({ totals }: { totals: Used }) {
   const measures = measuresOf(totals);
   return (
     <div class="stats usage-stats">
-      {amount !== null && currency !== null && <Stat label={w.amount()} value={<span title={`${amount} ${currency}`}>{money(amount, currency)}</span>} />}
+      {amount !== null && currency !== null && <Stat label={w.amount()} value={<Amount amount={amount} currency={currency} />} />}
       <Stat label={w.calls()} value={count(calls)} />
       <Stat label={w.error_rate()} value={percent(calls ? errors / calls : 0, 2)} note={`${count(errors)} / ${count(calls)}`} />
       {totals.input_tokens > 0 && <Stat label={w.input_tokens()} value={<Tokens count={totals.input_tokens} />} />}
@@ -88,6 +88,15 @@ function Totals({ totals }: { totals: Used }) {
       {measures.includes("energy") && <Stat label={w.energy()} value={energy(totals.energy_joules)} />}
       {currency === null && <Stat label={w.amount()} value="–" note={w.no_prices()} />}
     </div>
+  );
+}
+
+function Amount({ amount, currency }: { amount: string; currency: string }) {
+  const text = money(amount, currency);
+  return (
+    <span class={text.length > 12 ? "usage-long" : ""} title={`${amount} ${currency}`}>
+      {text}
+    </span>
   );
 }
 
