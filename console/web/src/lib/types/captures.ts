@@ -92,6 +92,8 @@ export interface Preview {
   until: string | null;
   /** Whether all of that stretch was read. */
   complete: boolean;
+  /** Of those that match, what the sample left out, by reason. */
+  left?: Record<string, number>;
   /** Conditions of the sample that were and were not applied. */
   sample?: { applied: string[]; not_applied: string[] } | null;
 }

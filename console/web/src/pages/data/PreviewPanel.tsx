@@ -6,7 +6,7 @@ import { count } from "../../lib/format";
 import { shortClock } from "../../lib/time";
 import type { Definition, Preview } from "../../lib/types/captures";
 import { Panel, ProblemBox } from "../../ui/parts";
-import { cellText } from "./rows";
+import { cellsOf } from "./rows";
 import { w } from "./words";
 
 /** Characters of a cell that are shown until one asks for all. */
@@ -53,31 +53,38 @@ export function PreviewPanel({ definition, onProblem }: { definition: Definition
 }
 
 function Found({ preview }: { preview: Preview }) {
-  const { rows, matched, scanned, from, until, complete, sample } = preview;
+  const { rows, schema, matched, scanned, from, until, complete, sample, left = {} } = preview;
   const time = (at: string | null) => (at ? shortClock(at) : "–");
   return (
     <div class="stack" aria-live="polite">
       <p class="faint">
         {w.preview_found({ matched: count(matched), scanned: count(scanned), from: time(from), until: time(until) })} {!complete && w.preview_part()}{" "}
+        {Object.keys(left).length > 0 && w.preview_left({ reasons: Object.entries(left).map(([reason, rows]) => `${leftText(reason)} ${count(rows)}`).join(", ") })}{" "}
         {sample?.not_applied.length ? w.preview_sample({ names: sample.not_applied.join(", ") }) : ""}
       </p>
       {rows.length === 0 && <p>{w.preview_empty()}</p>}
       {rows.map((row, at) => (
         <dl key={at} class="data-row" aria-label={`${w.row()} ${at + 1}`}>
-          {Object.entries(row)
-            .filter(([, value]) => value !== null)
-            .map(([name, value]) => (
-              <div key={name}>
-                <dt class={name.startsWith("_") ? "faint" : ""}>{name}</dt>
-                <dd>
-                  <Cell text={cellText(value)} />
-                </dd>
-              </div>
-            ))}
+          {cellsOf(row, schema ?? []).map(([name, text]) => (
+            <div key={name}>
+              <dt class={name.startsWith("_") ? "faint" : ""}>{name}</dt>
+              <dd>
+                <Cell text={text} />
+              </dd>
+            </div>
+          ))}
         </dl>
       ))}
     </div>
   );
+}
+
+const LEFT = ["ratio", "rows_per_minute", "no_error", "not_slow", "not_firing", "unknown"] as const;
+
+/** Why a row is not in the sample. */
+function leftText(reason: string): string {
+  const known = LEFT.find((one) => one === reason);
+  return known ? w[`left_${known}`]() : reason;
 }
 
 function Cell({ text }: { text: string }) {

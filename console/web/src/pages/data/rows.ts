@@ -1,5 +1,5 @@
 //! Rows of a dataset over time, and rows of a preview as text.
-import type { DataFile } from "../../lib/types/captures";
+import type { DataFile, SchemaColumn } from "../../lib/types/captures";
 
 /** Rows of files by the time at which they were listed, in `slots` slots of the same length. */
 export function rowsOverTime(files: Pick<DataFile, "created" | "rows">[], slots: number): number[] {
@@ -19,4 +19,12 @@ export function rowsOverTime(files: Pick<DataFile, "created" | "rows">[], slots:
 export function cellText(value: unknown): string {
   if (value === null || value === undefined) return "";
   return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+/** The cells of a row in the order of the columns, those that weir adds last; what is not there is left out. */
+export function cellsOf(row: Record<string, unknown>, schema: SchemaColumn[]): [name: string, text: string][] {
+  const places = new Map(schema.map((column, place) => [column.name, place]));
+  const rank = (name: string) => (name.startsWith("_") ? 1e6 : 0) + (places.get(name) ?? 1e5);
+  const known = Object.entries(row).filter(([name, value]) => value !== null && !(name === "_incomplete" && value === false));
+  return known.sort(([a], [b]) => rank(a) - rank(b)).map(([name, value]) => [name, cellText(value)]);
 }

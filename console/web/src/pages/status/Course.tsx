@@ -23,9 +23,13 @@ export function Course() {
   return (
     <div class="columns">
       <Lines title={w.throughput()} matrix={read.data} />
-      {waiting.data && <Lines title={w.backlog()} matrix={waiting.data} />}
+      {waiting.data && hasAny(waiting.data) && <Lines title={w.backlog()} matrix={waiting.data} />}
     </div>
   );
+}
+
+function hasAny({ series }: Matrix): boolean {
+  return series.some(({ values }) => values.some((value) => value !== null && value > 0));
 }
 
 function Lines({ title, matrix }: { title: string; matrix: Matrix }) {

@@ -1,5 +1,5 @@
 //! Asks every room how far it is. What one does not answer is said, and the others are shown.
-import { address, ApiError, request } from "../../lib/api";
+import { address, request } from "../../lib/api";
 import { problemOf } from "../../lib/data";
 import { query } from "../../lib/prom";
 import { may, session } from "../../lib/session";
@@ -18,16 +18,20 @@ export async function load(range: Range, signal: AbortSignal): Promise<Health> {
   return { roles, rooms, ...ledger };
 }
 
+const NO_ROLE: Omit<RoleState, "role"> = { url: null, reachable: true, ready: false, waiting_for: {}, degraded: {}, version: null, error: null };
+
 /** `/readyz` answers with 503 what it waits for. */
 async function roleStates(signal: AbortSignal): Promise<RoleState[]> {
   try {
     return (await request<{ roles: RoleState[] }>("GET", "/api/v1/roles", { signal })).roles;
   } catch (error) {
-    if (!(error instanceof ApiError) || error.problem.status !== 404) throw error;
+    if (signal.aborted) throw error;
+    const { status, detail } = problemOf(error);
+    if (status !== 404) return [{ ...NO_ROLE, role: "console", reachable: false, error: detail }];
   }
   const said = await (await fetch("/readyz", { signal })).json();
   const { ready = false, waiting_for = {}, degraded = {} } = said as Partial<RoleState>;
-  return [{ role: "standalone", url: null, reachable: true, ready, waiting_for, degraded, version: session.value?.version ?? null, error: null }];
+  return [{ ...NO_ROLE, role: "standalone", ready, waiting_for, degraded, version: session.value?.version ?? null }];
 }
 
 type Found = Partial<Pick<RoomState, "until" | "gaps" | "late">>;
