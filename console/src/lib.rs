@@ -2,7 +2,7 @@
 //! that run apart.
 //!
 //! ```text
-//! let console = Console::open(auth, is_tls, Roles::Here(health));      // or Roles::Apart(Proxy::open(&options)?)
+//! let console = Console::open(auth, is_tls, Roles::Here(health));      // or Roles::Apart(Proxy::open(&options, true)?)
 //! let server = bound.routes(routes.merge(console.routes())).before(console.before());
 //! ```
 //!

@@ -3,14 +3,16 @@
 
 mod headers;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{OriginalUri, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::{Method, StatusCode};
+use parking_lot::Mutex;
 use weir_service::auth::Access;
 use weir_service::http::{Peer, Problem, Route, Routes};
 use weir_service::telemetry::whole;
@@ -23,6 +25,12 @@ const CONNECT: Duration = Duration::from_secs(5);
 const HEAD: Duration = Duration::from_mins(1);
 /// An answer that brings nothing for so long has ended.
 const SILENCE: Duration = Duration::from_mins(5);
+
+/// A role that asked for a credential is believed to for so long.
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
+/// What is said of one that does not.
+pub(crate) const OPEN: &str =
+    "asks for no credential, so it would show every visitor everything: set `auth` there, too";
 
 /// Which role serves what lies below `/api/v1/`, by the next part of the path.
 const OF_WEIR: [(&str, &[&str]); 5] = [
@@ -37,9 +45,10 @@ const OF_OTHERS: [(&str, &[&str]); 2] =
     [("indexer", &["jaeger", "elastic"]), ("alerter", &["prometheus", "alertmanager"])];
 
 /// What is passed on; of these, what no role has is 404.
-const PATHS: [&str; 6] = [
+const PATHS: [&str; 7] = [
     "/api/v1/{*path}",
     "/jaeger/{*path}",
+    "/elastic",
     "/elastic/",
     "/elastic/{*path}",
     "/prometheus/{*path}",
@@ -74,11 +83,16 @@ pub struct Proxy(Arc<Inner>);
 struct Inner {
     roles: Vec<(&'static str, RoleUrl)>,
     client: reqwest::Client,
+    /// Whether visitors show credentials, which each role must check.
+    is_guarded: bool,
+    /// Roles that were seen to ask for a credential, and when.
+    seen: Mutex<HashMap<&'static str, Instant>>,
 }
 
 impl Proxy {
-    /// Reads the file of authorities, where there is one; connects to nobody.
-    pub fn open(options: &Options) -> Result<Self, Error> {
+    /// Reads the file of authorities, where there is one; connects to nobody. Where `is_guarded`, a role that asks for no
+    /// credential is not passed anything: to it every visitor would be its administrator.
+    pub fn open(options: &Options, is_guarded: bool) -> Result<Self, Error> {
         let roles: Vec<_> = options.roles().map(|(name, url)| (name, url.clone())).collect();
         // The roles' addresses are exact: no proxy of the environment stands between, and none sends elsewhere.
         let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
@@ -89,7 +103,25 @@ impl Proxy {
         } else {
             client.tls_certs_only([])
         };
-        Ok(Self(Arc::new(Inner { roles, client: client.build()? })))
+        Ok(Self(Arc::new(Inner { roles, client: client.build()?, is_guarded, seen: Mutex::default() })))
+    }
+
+    /// Whether a role lets everybody do everything, as one without `auth` does. One that does not answer is not known to.
+    pub(crate) async fn is_open(&self, role: &'static str, url: &str) -> bool {
+        let Inner { client, is_guarded, seen, .. } = &*self.0;
+        if !is_guarded || seen.lock().get(role).is_some_and(|at| at.elapsed() < LOOK_AGAIN) {
+            return false;
+        }
+        let asked = client.get(format!("{url}/api/v1/whoami")).timeout(CONNECT).send().await;
+        let Ok(answer) = asked else { return false };
+        let is_answered = answer.status().is_success();
+        let nobody: serde_json::Value = answer.json().await.unwrap_or_default();
+        // As `auth.anonymous` has it, a stranger may be let in, under a name.
+        let is_open = is_answered && nobody["name"] == "" && nobody["role"] == "admin";
+        if !is_open {
+            seen.lock().insert(role, Instant::now());
+        }
+        is_open
     }
 
     pub(crate) fn roles(&self) -> impl Iterator<Item = (&'static str, &str)> {
@@ -119,8 +151,13 @@ fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, Error> {
     if certificates.is_empty() { Err(Error::Empty(path.to_owned())) } else { Ok(certificates) }
 }
 
-/// The role that serves a path.
+/// The role that serves a path. One that a client would shorten first (`..`, `%2e`, backslashes) is served by none: it
+/// would be another path at the role.
 fn role_of(path: &str) -> Option<&'static str> {
+    let is_dots = |part: &str| matches!(part.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
+    if path.contains('\\') || path.split('/').any(is_dots) {
+        return None;
+    }
     let mut parts = path.strip_prefix('/')?.split('/');
     let mut first = parts.next()?;
     let table: &[(&str, &[&str])] = match first {
@@ -143,6 +180,11 @@ async fn pass(State(proxy): State<Proxy>, OriginalUri(target): OriginalUri, requ
         let detail = format!("{path} is served by the role {role}, and `console.{role}` does not say where that is");
         return Problem::new(StatusCode::NOT_FOUND, detail).into_response();
     };
+    if proxy.is_open(role, url).await {
+        let detail = format!("the role {role} at {url} {OPEN}");
+        tracing::error!(role, url, "this role asks for no credential: nothing is passed on to it");
+        return Problem::new(StatusCode::BAD_GATEWAY, detail).into_response();
+    }
     let peer = request.extensions().get::<Peer>().map(|peer| peer.address.ip());
     let (parts, body) = request.into_parts();
     let address = format!("{url}{}", target.path_and_query().map_or(path, http::uri::PathAndQuery::as_str));
@@ -199,6 +241,13 @@ mod tests {
             ("/api/v1/quotas/acme", Some("usage")),
             ("/api/v1/captures/a/files/b", Some("reflow")),
             ("/api/v1/collector/sources", Some("collector")),
+            ("/elastic", Some("indexer")),
+            ("/api/v1/logs/../../../metrics", None),
+            ("/api/v1/logs/%2E%2e/x", None),
+            ("/api/v1/logs/.%2e", None),
+            ("/api/v1/logs/./x", None),
+            ("/api/v1/logs\\..\\x", None),
+            ("/api/v1/captures/a..b", Some("reflow")),
             ("/api/v1/logsx", None),
             ("/api/v1/", None),
             ("/api/v2/logs", None),

@@ -9,7 +9,7 @@ use weir_service::health::Health;
 use weir_service::http::{Route, Routes};
 use weir_service::telemetry::whole;
 
-use crate::proxy::Proxy;
+use crate::proxy::{self, Proxy};
 
 /// A role that does not say within this time how it is, is shown as away.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -48,7 +48,13 @@ impl Roles {
             }
             Self::Apart(proxy) => {
                 join_all(proxy.roles().map(|(role, url)| async move {
-                    let asked = tokio::time::timeout(ANSWER, ready(proxy.client(), url)).await;
+                    let asked = tokio::time::timeout(ANSWER, async {
+                        if proxy.is_open(role, url).await {
+                            return Err(proxy::OPEN.to_owned());
+                        }
+                        ready(proxy.client(), url).await
+                    });
+                    let asked = asked.await;
                     entry(role, url, asked.unwrap_or_else(|_| Err(format!("no answer within {ANSWER:?}"))))
                 }))
                 .await
@@ -112,7 +118,7 @@ mod tests {
         let options = json!({"indexer": url(&hangs), "alerter": url(&hangs), "usage": url(&other)});
         let page = axum::Router::new().fallback(|| async { "a page" });
         tokio::spawn(async move { axum::serve(other, page).await });
-        let proxy = Proxy::open(&serde_json::from_value(options).unwrap()).unwrap();
+        let proxy = Proxy::open(&serde_json::from_value(options).unwrap(), false).unwrap();
         let began = std::time::Instant::now();
         let roles = Roles::Apart(proxy).ask().await;
         let said: Vec<_> =

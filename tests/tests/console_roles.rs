@@ -173,3 +173,26 @@ async fn given_a_role_that_is_away_then_it_is_named_and_the_others_answer() {
     assert_eq!((&shown[2]["reachable"], &shown[2]["ready"]), (&json!(false), &json!(false)));
     assert!(shown[2]["error"].as_str().unwrap().contains("onnection refused"), "{roles}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn given_a_role_that_asks_for_no_credential_then_a_console_that_does_passes_it_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokens.yaml");
+    let alice = tokens::add(&file, "alice", Role::Viewer, &["acme".to_owned()], None).unwrap();
+    let config = json!({
+        "listen": "127.0.0.1:0",
+        "collector": {"otlp": {"grpc": "127.0.0.1:0", "http": "127.0.0.1:0"}, "host": null},
+    });
+    let mut weir = Weir::new("standalone", &folder.path().join("weir"), &config).unwrap();
+    let ready = weir.start().await.unwrap();
+    let mut console = Site::console(folder.path(), &ready.http, &json!({"tokens": file}));
+    let url = console.start().await.unwrap().http;
+    let get = async |path: &str| {
+        let answer = client().build().unwrap().get(format!("{url}{path}")).bearer_auth(&alice).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let (status, refused) = get("/api/v1/logs/count").await;
+    assert!(status == 502 && refused["detail"].as_str().unwrap().contains("asks for no credential"), "{refused}");
+    let (_, roles) = get("/api/v1/roles").await;
+    assert!(roles["roles"][0]["error"].as_str().unwrap().contains("asks for no credential"), "{roles}");
+}

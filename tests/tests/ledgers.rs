@@ -65,9 +65,8 @@ async fn until_told(api: &Api, query: &str, labels: &[&str], right: &[(&[&str], 
         .map(|(labels, value)| (labels.iter().map(|label| (*label).to_owned()).collect(), *value))
         .collect();
     let is_so = until(PATIENCE, || async { (told(api, query, labels).await == right).then_some(()) });
-    if is_so.await.is_none() {
-        panic!("{query} is {:?}, not {right:?}", told(api, query, labels).await);
-    }
+    let is_so = is_so.await.is_some();
+    assert!(is_so, "{query} is {:?}, not {right:?}", told(api, query, labels).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

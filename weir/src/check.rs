@@ -16,6 +16,9 @@ pub(crate) fn check(path: Option<&Path>) -> anyhow::Result<ExitCode> {
     config.secrets(path)?;
     config.certificates(path)?;
     config.usage_files(path)?;
+    if config.console.is_some() {
+        config.console(path)?;
+    }
     let captures = config.captures(path)?;
     let rules = config.rules(path)?;
     let notifications = config.notifications(path)?;

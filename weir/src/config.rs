@@ -178,11 +178,14 @@ impl Config {
         checked.map_err(|error| Wrong::Keys { path, message: format!("reflow.{error}") })
     }
 
-    /// Whether there is what the console stands in front of, as a process of its own.
+    /// Whether there is what the console stands in front of, as a process of its own, and its authorities can be used.
     pub(crate) fn console(&self, path: Option<&Path>) -> Result<(), Wrong> {
         let path = path.unwrap_or(Path::new("defaults")).to_owned();
         match &self.console {
-            Some(_) => Ok(()),
+            Some(options) => match weir_console::Proxy::open(options, self.auth.is_some()) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(Wrong::Keys { path, message: telemetry::whole(&error).to_string() }),
+            },
             None => Err(Wrong::Keys {
                 path,
                 message: "`console`: name the roles that the console stands in front of, as in configs/console.yaml; \

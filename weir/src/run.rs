@@ -175,7 +175,7 @@ pub(crate) async fn run(
             }
             // The proxy waits for a role as long as that may take, and says then which one it was.
             limits.answer += Duration::from_secs(10);
-            Some(Roles::Apart(Proxy::open(options)?))
+            Some(Roles::Apart(Proxy::open(options, door.auth.is_on())?))
         }
         _ => None,
     };

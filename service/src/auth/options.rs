@@ -126,9 +126,10 @@ impl Options {
         if let Some(url) = &oidc.redirect_url {
             let uri: Option<http::Uri> = url.parse().ok();
             let is_http = |uri: &http::Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none();
-            if !uri.as_ref().is_some_and(is_http) || url.contains('#') {
+            let is_own = |uri: &http::Uri| uri.path() != "/" && !uri.path().starts_with("/api/");
+            if !uri.as_ref().is_some_and(|uri| is_http(uri) && is_own(uri)) || url.contains('#') {
                 return Err(format!(
-                    "`auth.oidc.redirect_url`: «{url}» should be an address of the console, such as \
+                    "`auth.oidc.redirect_url`: «{url}» should be an address of the console that is no page of it, such as \
                      https://weir.example/auth/callback"
                 ));
             }
@@ -173,6 +174,11 @@ mod tests {
             ),
             (
                 r#"{"oidc": {"issuer": "https://a", "audience": "b", "client_id": "c", "redirect_url": "/auth"}}"#
+                    .to_owned(),
+                "`auth.oidc.redirect_url`",
+            ),
+            (
+                r#"{"oidc": {"issuer": "https://a", "audience": "b", "client_id": "c", "redirect_url": "https://a/"}}"#
                     .to_owned(),
                 "`auth.oidc.redirect_url`",
             ),
