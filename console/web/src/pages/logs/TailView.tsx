@@ -1,4 +1,5 @@
 //! Live lines: the newest as they come, until one scrolls away from them or pauses.
+import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { count } from "../../lib/format";
 import { useKey } from "../../lib/keys";
@@ -12,7 +13,7 @@ import { useTail, type Connection } from "./useTail";
 import type { View } from "./view";
 import { w } from "./words";
 
-export function TailView({ view, onOpen, onReady, status }: { view: View; onOpen: (hit: Hit) => void; onReady: () => void; status: (text: preact.ComponentChildren) => preact.ComponentChildren }) {
+export function TailView({ view, onOpen, onReady, status }: { view: View; onOpen: (hit: Hit) => void; onReady: () => void; status: (text: ComponentChildren) => ComponentChildren }) {
   const { query, order, columns, line } = view;
   const [isPaused, setPaused] = useState(line !== "");
   const scroller = useRef<HTMLDivElement>(null);

@@ -1,4 +1,5 @@
 //! Logs: search, counts over time, one line as a whole, live lines.
+import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { useKey } from "../../lib/keys";
 import { tick } from "../../lib/time";
@@ -8,7 +9,7 @@ import { Detail } from "./Detail";
 import { Facets } from "./Facets";
 import "./logs.css";
 import { QueryBar } from "./QueryBar";
-import { useSearch } from "./SearchView";
+import { useSearch } from "./useSearch";
 import { TailView } from "./TailView";
 import { Toolbar } from "./Toolbar";
 import { view } from "./view";
@@ -34,7 +35,7 @@ export default function Page() {
   const search = useSearch(shown, !isLive, open);
   useKey("Escape", w.key_close, () => line && close());
   useKey("o", w.key_order, () => set({ order: order === "desc" ? "asc" : null }));
-  const toolbar = (status: preact.ComponentChildren) => (
+  const toolbar = (status: ComponentChildren) => (
     <Toolbar view={shown} lines={isLive ? undefined : search.lines} hasFacets={hasFacets} onFacets={() => setFacets(!hasFacets)} onLive={toggleLive}>
       {status}
     </Toolbar>

@@ -1,6 +1,7 @@
 //! Lines of a stretch of time, with their counts over time.
+import type { ComponentChildren } from "preact";
 import { useRef } from "preact/hooks";
-import { get } from "../../lib/api";
+import { get, type Problem } from "../../lib/api";
 import { useData, type Data } from "../../lib/data";
 import { count, ms } from "../../lib/format";
 import { useKey } from "../../lib/keys";
@@ -17,14 +18,15 @@ import { useLines } from "./useLines";
 import type { View } from "./view";
 import { w } from "./words";
 
+/** What the page puts in its places. */
 export interface Parts {
-  notices: preact.ComponentChildren;
-  status: preact.ComponentChildren;
-  list: preact.ComponentChildren;
+  notices: ComponentChildren;
+  status: ComponentChildren;
+  list: ComponentChildren;
   /** Lines that match; undefined where it is not known. */
   lines: number | undefined;
   isReady: boolean;
-  problem?: import("../../lib/api").Problem;
+  problem: Problem | undefined;
 }
 
 /** Most milliseconds that the index is behind before it is said. */
