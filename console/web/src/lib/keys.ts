@@ -1,6 +1,6 @@
 //! Keys of the page: what each does is listed by `?`.
 import { signal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Text } from "./words";
 
 interface Binding {
@@ -47,7 +47,8 @@ export function listenToKeys() {
 export function useKey(key: string, about: Text, run: (event: KeyboardEvent) => void) {
   const latest = useRef({ about, run });
   latest.current = { about, run };
-  useEffect(() => {
+  // With the first drawing: a key pressed right then counts.
+  useLayoutEffect(() => {
     // Bound once, so that a component that renders often does not change which binding is the latest.
     const binding: Binding = { about: (args) => latest.current.about(args), run: (event) => latest.current.run(event) };
     bindings.set(key, [...(bindings.get(key) ?? []), binding]);
