@@ -20,8 +20,9 @@ test("given a query, when it is written, then fields and values are suggested, a
   const service = ownService();
   await page.goto(`/logs?start=${START}`);
   await sendLines(page, [{ body: "the needle is here", at: Date.now(), service }, { body: "only hay", at: Date.now(), service }]);
-  await page.keyboard.press("/");
   const query = page.getByRole("combobox", { name: "Query" });
+  await expect(query).toBeVisible();
+  await page.keyboard.press("/");
   await expect(query).toBeFocused();
   await page.keyboard.type("serv");
   await expect(page.getByRole("option", { name: /^service / })).toBeVisible();

@@ -9,17 +9,18 @@ import { queryHref } from "./view";
 import { w } from "./words";
 
 const MOST_GAPS = 3;
+const MOST_HINTS = 3;
 
 export function Notices({ query, problem, hints, gaps, retry }: { query: string; problem: Problem | undefined; hints: Hint[]; gaps: Gap[]; retry: () => void }) {
   return (
     <>
       {problem && (problem.parameter === "query" ? <QueryProblem query={query} problem={problem} /> : <ProblemBox problem={problem} retry={retry} />)}
-      {hints.map((hint) => (
+      {hints.slice(0, MOST_HINTS).map((hint) => (
         <p key={hint.message} class="log-notice" role="status">
           {hint.message}
           {hint.query !== undefined && (
             <a class="btn" href={queryHref(hint.query)}>
-              {w.use_instead({ query: hint.query.slice(0, 120) })}
+              {w.use_instead({ query: hint.query.length > 60 ? `${hint.query.slice(0, 60)}…` : hint.query })}
             </a>
           )}
         </p>
