@@ -1,4 +1,5 @@
 //! The distribution of durations: slots of a histogram become bars of equal width on a logarithmic axis.
+import { logTicks } from "../../lib/ticks";
 
 export interface Slot {
   from_ms: number;
@@ -54,13 +55,5 @@ export function placeOf({ low, high }: Bars, value: number): number {
 
 /** Round durations of the axis. */
 export function axisTicks({ low, high }: Bars): number[] {
-  const parts = high / low < 30 ? [1, 2, 5] : high / low < 1000 ? [1, 3] : [1];
-  const ticks: number[] = [];
-  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power += 1) {
-    for (const part of parts) {
-      const value = part * 10 ** power;
-      if (value >= low && value <= high) ticks.push(value);
-    }
-  }
-  return ticks;
+  return logTicks(low, high);
 }

@@ -1,6 +1,6 @@
 //! The time axis of a trace, in milliseconds from its start.
 import { ms } from "../../lib/format";
-import { nice } from "./plane";
+import { linearTicks } from "../../lib/ticks";
 
 export interface View {
   from: number;
@@ -37,11 +37,7 @@ export function scaled({ from, to }: View, by: number, duration: number): View {
 
 /** Round times within a stretch, about `count` of them. */
 export function ticks({ from, to }: View, count: number): number[] {
-  const every = nice((to - from) / count);
-  const first = Math.ceil(from / every - 1e-9) + 0;
-  const found: number[] = [];
-  for (let at = first; at * every <= to; at += 1) found.push(at * every);
-  return found;
+  return linearTicks(from, to, count);
 }
 
 /** A time of the axis as text: `1.25 s`. */

@@ -1,4 +1,5 @@
 //! The plane of the scatter: from values to pixels and back.
+import { linearTicks, logTicks } from "../../lib/ticks";
 
 export interface Plane {
   width: number;
@@ -53,25 +54,7 @@ export function durationAt(plane: Plane, top: number): number {
 
 /** Lines of the duration axis. */
 export function durationTicks({ least, most, log }: Plane): number[] {
-  if (!log) {
-    const every = nice((most - least) / 4);
-    return Array.from({ length: Math.floor(most / every) + 1 }, (_, at) => at * every).filter((value) => value >= least);
-  }
-  const ticks: number[] = [];
-  const dense = most / least < 300;
-  for (let power = Math.floor(Math.log10(least)); power <= Math.log10(most); power += 1) {
-    for (const part of dense ? [1, 2, 5] : [1]) {
-      const value = part * 10 ** power;
-      if (value >= least && value <= most) ticks.push(value);
-    }
-  }
-  return ticks;
-}
-
-/** 1, 2 or 5 times a power of ten, at least `value`. */
-export function nice(value: number): number {
-  const power = 10 ** Math.floor(Math.log10(value));
-  return ([1, 2, 5].find((part) => part * power >= value * 0.9999) ?? 10) * power;
+  return log ? logTicks(least, most) : linearTicks(least, most, 4);
 }
 
 const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 15e3, 3e4, 6e4, 12e4, 3e5, 6e5, 9e5, 18e5, 36e5, 72e5, 108e5, 216e5, 432e5, 864e5, 1728e5, 6048e5];
