@@ -73,7 +73,7 @@ test("given matchers that match everything, then the silence is not made", async
 });
 
 test("given what happened, then the history has it on a time axis and one by one", async ({ page }) => {
-  await page.goto("/alerts?tab=history");
+  await page.goto("/alerts?tab=history&start=now-3h");
   await expect(page.getByRole("img", { name: /^(Firing|Pending) from/ }).first()).toBeVisible({ timeout: 40_000 });
   await expect(page.getByRole("row", { name: /InterfaceSlow/ }).first()).toBeVisible();
   await page.getByLabel("State").selectOption("resolved");

@@ -56,13 +56,13 @@ export function HistoryTab({ active }: { active: Alert[] }) {
         </select>
       </div>
       {history.problem && <ProblemBox problem={history.problem} retry={history.reload} />}
-      {history.rows && !found.transitions.length && !drawn.length && <Empty>{isFiltered ? w.history_none_filter() : w.history_none()}</Empty>}
       {drawn.length > 0 && (
         <Panel title={w.timeline()} class="panel-flush">
           <Timeline courses={drawn} from={from} to={to} />
           {history.more && <p class="faint al-cut">{w.history_cut({ n: history.rows?.length ?? 0 })}</p>}
         </Panel>
       )}
+      {history.rows && !found.transitions.length && <Empty>{isFiltered ? w.history_none_filter() : w.history_none()}</Empty>}
       {found.transitions.length > 0 && (
         <Panel title={w.transitions()} class="panel-flush">
           <Table label={w.transitions()} columns={COLUMNS()} rows={found.transitions} keyOf={(one) => `${one.time} ${one.state} ${fingerprint(one.labels, one.file)}`} href={(one) => here({ alert: idOf(one) })} sortParam="by" />

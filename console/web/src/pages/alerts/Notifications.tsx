@@ -1,11 +1,13 @@
 //! All that was sent, to whom, and how it went.
+import { useMemo } from "preact/hooks";
 import { count, ms } from "../../lib/format";
 import { asked, bounds, clock, isLive, now } from "../../lib/time";
 import type { Notification } from "../../lib/types/alerts";
-import { here, param } from "../../lib/url";
+import { here, param, set } from "../../lib/url";
 import { Badge, Empty, ProblemBox } from "../../ui/parts";
 import { Table, type Column } from "../../ui/Table";
 import { usePages } from "../../ui/usePages";
+import { wordsOf } from "./alert";
 import { notifications, OutcomeBadge } from "./Sent";
 import { w } from "./words";
 
@@ -15,20 +17,29 @@ export function NotificationsTab() {
     const { notifications: rows, next_cursor: next } = await notifications({ ...bounds.value, limit: 200, cursor }, signal);
     return { rows, next };
   });
+  const filter = param("q");
+  const rows = useMemo(() => {
+    const words = wordsOf(filter);
+    const text = (one: Notification) => `${JSON.stringify(one.group)} ${one.alerts.map((alert) => JSON.stringify(alert.labels)).join(" ")} ${one.receiver} ${one.integration} ${one.error ?? ""}`.toLowerCase().replaceAll('"', "").replaceAll(":", "=");
+    return words.length ? sent.rows?.filter((one) => words.every((word) => text(one).includes(word))) : sent.rows;
+  }, [sent.rows, filter]);
   if (sent.problem?.status === 404) return <Empty>{w.sent_unknown()}</Empty>;
   return (
     <div class="page">
+      <div class="row al-tools" role="search">
+        <input class="input grow" data-query type="search" spellcheck={false} aria-label={w.filter_about()} placeholder={w.notifications_filter()} value={filter} onInput={(event) => set({ q: event.currentTarget.value }, true)} />
+      </div>
       {sent.problem && <ProblemBox problem={sent.problem} retry={sent.reload} />}
-      {sent.rows && (
+      {rows && (
         <section class="panel panel-flush">
           <Table
             label={w.notifications_list()}
             columns={columns()}
-            rows={sent.rows}
+            rows={rows}
             keyOf={(one) => `${one.time} ${one.receiver} ${one.integration} ${JSON.stringify(one.group)}`}
             sort="-time"
             tone={(one) => (one.outcome === "refused" ? "bad" : one.outcome === "failed" ? "warn" : undefined)}
-            empty={<Empty>{w.notifications_none()}</Empty>}
+            empty={<Empty>{filter ? w.notifications_match_none() : w.notifications_none()}</Empty>}
           />
         </section>
       )}

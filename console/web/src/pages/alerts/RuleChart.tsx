@@ -9,12 +9,12 @@ import type { Rule } from "../../lib/types/alerts";
 import { param } from "../../lib/url";
 import { Chart, type Mark } from "../../ui/Chart";
 import { Empty, Show } from "../../ui/parts";
-import { drawn, furthest, nameOf, only } from "./chart";
+import { drawn, foremost, furthest, nameOf, only } from "./chart";
 import { unitOf } from "./value";
 import { w } from "./words";
 
 export interface RuleChartProps {
-  rule: Pick<Rule, "expr" | "threshold" | "name">;
+  rule: Pick<Rule, "expr" | "threshold" | "name"> & { type?: Rule["type"] };
   /** Only the series of an alert with these. */
   labels?: Labels;
   from: number;
@@ -36,7 +36,7 @@ export function RuleChart({ rule, labels, from, to, marks, height = 180 }: RuleC
   const inputs = [rule.expr, threshold, labels, Math.round(from / 1e3 / every), Math.round(to / 1e3 / every), param("tenant")];
   const data = useData(inputs, async (signal) => {
     const expr = drawn(rule);
-    const asked = labels ? only(expr, labels, await ownLabels(rule.name, signal)) : expr;
+    const asked = labels ? only(expr, labels, await ownLabels(rule.name, signal)) : foremost(expr, threshold?.op);
     return queryRange(asked, { from, to, every, signal });
   });
   const series = useMemo(() => {
@@ -57,8 +57,8 @@ export function RuleChart({ rule, labels, from, to, marks, height = 180 }: RuleC
         series.length ? (
           <>
             <Chart label={w.chart()} times={matrix.times} series={series} thresholds={thresholds} marks={marks} from={from / 1e3} to={to / 1e3} height={height} unit={unit} />
-            {!threshold && <small class="faint">{w.no_threshold()}</small>}
-            {matrix.series.length > series.length && <small class="faint">{w.chart_cut({ n: series.length, all: matrix.series.length })}</small>}
+            {!threshold && rule.type !== "recording" && <small class="faint">{w.no_threshold()}</small>}
+            {matrix.series.length > series.length && <small class="faint">{w.chart_cut({ n: series.length })}</small>}
           </>
         ) : (
           <Empty>{w.chart_empty()}</Empty>

@@ -24,6 +24,14 @@ export function only(expr: string, labels: Labels, own: ReadonlySet<string>): st
   return `(${expr}) and on (${names.join(", ")}) ${chosen}`;
 }
 
+/** Points of more series than these are not fetched: an expression may have thousands. */
+const MOST_FETCHED = 50;
+
+/** At each time the series that reach furthest in the direction that fires. */
+export function foremost(expr: string, op: string | undefined): string {
+  return `${op?.startsWith("<") ? "bottomk" : "topk"}(${MOST_FETCHED}, ${expr})`;
+}
+
 /** Labels that are not the same in all series, as a name. */
 export function nameOf(labels: Labels, all: Labels[]): string {
   const rest = Object.entries(labels).filter(([name, value]) => name !== "__name__" && all.some((other) => other[name] !== value));
