@@ -13,6 +13,9 @@ import { drawn, foremost, furthest, nameOf, only } from "./chart";
 import { unitOf } from "./value";
 import { w } from "./words";
 
+/** Series are kept in memory for about so long. */
+const KEPT = 2 * 36e5;
+
 export interface RuleChartProps {
   rule: Pick<Rule, "expr" | "threshold" | "name"> & { type?: Rule["type"] };
   /** Only the series of an alert with these. */
@@ -61,7 +64,7 @@ export function RuleChart({ rule, labels, from, to, marks, height = 180 }: RuleC
             {matrix.series.length > series.length && <small class="faint">{w.chart_cut({ n: series.length })}</small>}
           </>
         ) : (
-          <Empty>{w.chart_empty()}</Empty>
+          <Empty>{to < now.value - KEPT ? w.chart_past() : w.chart_empty()}</Empty>
         )
       }
     </Show>
@@ -70,7 +73,7 @@ export function RuleChart({ rule, labels, from, to, marks, height = 180 }: RuleC
 
 /** The stretch that an alert's chart shows: from before it began to now, at least an hour, at most what series are kept for. */
 export function stretchOf(beganAt: number, end: number): { from: number; to: number } {
-  const [hour, kept] = [36e5, 2 * 36e5];
+  const hour = 36e5;
   const to = Math.min(end, now.value);
-  return { from: Math.max(to - kept, Math.min(to - hour, beganAt - 10 * 6e4)), to };
+  return { from: Math.max(to - KEPT, Math.min(to - hour, beganAt - 10 * 6e4)), to };
 }

@@ -3,7 +3,7 @@ import { bytes, percent } from "../../lib/format";
 import { SERIES } from "../../lib/theme";
 import { href } from "../../lib/url";
 import { Panel, Shares } from "../../ui/parts";
-import type { Gpu } from "./fleet";
+import { isMeasured, type Gpu } from "./fleet";
 import { memoryShares, timeShares, type Part } from "./shares";
 import { w } from "./words";
 
@@ -17,7 +17,8 @@ export function GpuShares({ gpu }: { gpu: Gpu }) {
   const colorOf = (part: Part) => (part.kind === "pod" ? (SERIES[pods.indexOf(part.name) % SERIES.length] ?? "s1") : part.kind === "unowned" ? "sev-none" : "raised");
   const bar = (parts: Part[]) => parts.map((part) => ({ share: part.share, color: colorOf(part), label: `${nameOf(part)} ${percent(part.share)}` }));
   const find = (parts: Part[] | null, kind: Part["kind"], name: string) => parts?.find((part) => part.kind === kind && part.name === name);
-  const rows = [...pods.map((name) => ({ kind: "pod" as const, name })), { kind: "unowned" as const, name: "" }, { kind: "free" as const, name: "" }];
+  const rest = isMeasured(gpu) ? [{ kind: "unowned" as const, name: "" }, { kind: "free" as const, name: "" }] : [];
+  const rows = [...pods.map((name) => ({ kind: "pod" as const, name })), ...rest];
   return (
     <Panel title={w.shares()}>
       <div class="gp-shares">
@@ -57,7 +58,7 @@ export function GpuShares({ gpu }: { gpu: Gpu }) {
                   )}
                 </td>
                 <td>{part.tenant.slice(0, 80)}</td>
-                <td class="right">{ofMemory?.bytes === undefined ? "–" : bytes(ofMemory.bytes)}</td>
+                <td class="right">{ofMemory?.bytes === undefined ? (kind === "pod" ? bytes(held(gpu, name)) : "–") : bytes(ofMemory.bytes)}</td>
                 <td class="right">{ofMemory ? percent(ofMemory.share) : "–"}</td>
                 <td class="right">{ofTime ? percent(ofTime.share) : "–"}</td>
               </tr>
@@ -71,13 +72,18 @@ export function GpuShares({ gpu }: { gpu: Gpu }) {
             </th>
             <td class="right">{gpu.limit === null ? "–" : bytes(gpu.limit)}</td>
             <td class="right">{memory ? percent(sum(memory)) : "–"}</td>
-            <td class="right">{time ? percent(sum(time)) : "–"}</td>
+            <td class="right">{time && gpu.busy !== null ? percent(sum(time)) : "–"}</td>
           </tr>
         </tfoot>
       </table>
       {!pods.length && <p class="faint">{w.share_none()}</p>}
     </Panel>
   );
+}
+
+/** Bytes that a pod holds, where the GPU's own size is not seen. */
+function held({ uses }: Gpu, name: string): number {
+  return uses.reduce((sum, use) => (`${use.namespace}/${use.pod}` === name ? sum + use.memory : sum), 0);
 }
 
 function sum(parts: Part[]): number {

@@ -86,8 +86,9 @@ function unowned(lines: Line[]): Line[] {
   return lines.map((line) => (isOwned(line) ? line : { ...line, color: "sev-none" }));
 }
 
-/** Adds what is left of the whole. */
+/** Adds what is left of the whole, where the whole is seen. */
 function withIdle(lines: Line[]): Line[] {
+  if (!lines.some((line) => line.label === w.share_unowned())) return lines;
   const length = lines[0]?.values.length ?? 0;
   const idle = Array.from({ length }, (_, at) => {
     const known = lines.map((line) => line.values[at] ?? null).filter((value): value is number => value !== null);

@@ -3,7 +3,7 @@ import { percent } from "../../lib/format";
 import { here } from "../../lib/url";
 import { Badge, Sparkline } from "../../ui/parts";
 import { Table, type Column } from "../../ui/Table";
-import type { Node } from "./fleet";
+import { isMeasured, type Node } from "./fleet";
 import { w } from "./words";
 
 export interface NodeTableProps {
@@ -71,7 +71,7 @@ export function NodeTable({ nodes, trends, hasGpus }: NodeTableProps) {
           <span class="gp-badges">
             {failed > 0 && <Badge tone="bad">{w.n_failed({ n: failed })}</Badge>}
             {idle > 0 && <Badge tone="warn" title={w.idle_about()}>{w.n_idle({ n: idle })}</Badge>}
-            {!failed && !idle && node.gpus.length > 0 && <Badge tone="ok">{w.ok()}</Badge>}
+            {!failed && !idle && node.gpus.some(isMeasured) && <Badge tone="ok">{w.ok()}</Badge>}
           </span>
         );
       },

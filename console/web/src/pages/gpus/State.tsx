@@ -1,6 +1,6 @@
 //! What is wrong with a GPU, and what is to be done about it.
 import { Badge } from "../../ui/parts";
-import type { Gpu } from "./fleet";
+import { isMeasured, type Gpu } from "./fleet";
 import { w } from "./words";
 
 /** A text for a name that comes from data, where there is one. */
@@ -28,7 +28,7 @@ export function GpuBadges({ gpu }: { gpu: Gpu }) {
           {w.throttled()}
         </Badge>
       )}
-      {!failed.length && !idle && !throttled.length && <Badge tone="ok">{w.ok()}</Badge>}
+      {isMeasured(gpu) && !failed.length && !idle && !throttled.length && <Badge tone="ok">{w.ok()}</Badge>}
     </span>
   );
 }

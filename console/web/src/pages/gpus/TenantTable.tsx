@@ -20,14 +20,17 @@ export function TenantTable({ nodes }: { nodes: Node[] }) {
     shares
       .map((share, at) => ({ share: whole ? value(share) / whole : 0, color: color(share, at), label: `${nameOf(share)} ${percent(whole ? value(share) / whole : 0)}` }))
       .filter((_, at) => at < MOST_PARTS || at >= shares.length - 2);
+  const isWhole = memory > 0 || time > 0;
   return (
     <Panel title={w.by_tenant()} class="panel-flush">
-      <div class="gp-shares gp-inset">
-        <span>{w.memory()}</span>
-        <Shares parts={bar((share) => share.memory, memory)} label={w.memory()} />
-        <span>{w.gpu_time()}</span>
-        {time ? <Shares parts={bar((share) => share.time, time)} label={w.gpu_time()} /> : <span class="faint">{w.share_time_unknown()}</span>}
-      </div>
+      {isWhole && (
+        <div class="gp-shares gp-inset">
+          <span>{w.memory()}</span>
+          <Shares parts={bar((share) => share.memory, memory)} label={w.memory()} />
+          <span>{w.gpu_time()}</span>
+          {time ? <Shares parts={bar((share) => share.time, time)} label={w.gpu_time()} /> : <span class="faint">{w.share_time_unknown()}</span>}
+        </div>
+      )}
       <Table label={w.by_tenant()} columns={columns(shares, color, memory, time)} rows={shares} keyOf={(share) => `${share.kind} ${share.tenant}`} sortParam="tenants" />
     </Panel>
   );

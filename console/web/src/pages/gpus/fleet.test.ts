@@ -41,6 +41,11 @@ test("nodes have their GPUs, instances and pods, and machines without GPUs are t
 test("a tenant who sees pods alone still sees the GPUs that they are on", () => {
   const nodes = fleet({ podMemory: samples.podMemory?.slice(0, 1) });
   assert.deepEqual(nodes.map((node) => [node.name, node.gpus[0]?.id, node.gpus[0]?.limit]), [["n1", "GPU-0", null]]);
+  // What the others leave is not known to it: nothing is said to be free.
+  const [gpu] = fleet({ podMemory: samples.podMemory?.slice(0, 1), podTime: samples.podTime?.slice(0, 1) })[0]?.gpus ?? [];
+  assert.ok(gpu);
+  assert.deepEqual([memoryShares(gpu), timeShares(gpu)?.map((part) => part.kind)], [null, ["pod"]]);
+  assert.deepEqual(byTenant(nodes).shares.map((share) => share.kind), ["tenant"]);
 });
 
 test("shares of memory and time add up to the whole GPU", () => {

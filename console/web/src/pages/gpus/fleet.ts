@@ -194,6 +194,11 @@ export interface Totals {
   migs: number;
 }
 
+/** Whether the machine's own measures are seen: a tenant sees those of its pods alone. */
+export function isMeasured(gpu: Gpu): boolean {
+  return gpu.utilization !== null || gpu.limit !== null;
+}
+
 export function isInUse(gpu: Gpu): boolean {
   return gpu.uses.some((use) => use.memory > 0 || (use.time ?? 0) > 0) || (gpu.utilization ?? 0) > 0.01;
 }

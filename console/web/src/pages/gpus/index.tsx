@@ -2,7 +2,7 @@
 import { useKey } from "../../lib/keys";
 import { here, param, set } from "../../lib/url";
 import { Empty, ProblemBox, Show } from "../../ui/parts";
-import type { Node } from "./fleet";
+import { isMeasured, type Node } from "./fleet";
 import { FleetView } from "./FleetView";
 import "./gpus.css";
 import { GpuCharts, GpuView } from "./GpuView";
@@ -29,12 +29,18 @@ export default function Page() {
                 <ProblemBox problem={missing.problem} retry={fleet.reload} />
               </div>
             )}
+            {isPart(nodes) && <p class="gp-note">{w.tenant_part()}</p>}
             <Shown nodes={nodes} node={node} gpu={gpu} />
           </>
         )}
       </Show>
     </div>
   );
+}
+
+/** Pods are seen, and nothing of the machines that they run on. */
+function isPart(nodes: Node[]): boolean {
+  return nodes.length > 0 && nodes.every(({ host, gpus }) => host.cpu === null && host.memory === null && !gpus.some(isMeasured));
 }
 
 interface Where {

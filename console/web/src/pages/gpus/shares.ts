@@ -39,10 +39,14 @@ export function memoryShares(gpu: Gpu): Part[] | null {
   return [...pods, ...rest].map((part) => ({ ...part, bytes: part.share, share: part.share / whole }));
 }
 
-/** Time by pod, busy time that belongs to no pod, and idle time; null where the driver tells no time. */
+/**
+ * Time by pod, busy time that belongs to no pod, and idle time; null where the driver tells no time. Who sees some pods
+ * alone does not know what the others leave: those parts are not there then.
+ */
 export function timeShares(gpu: Gpu): Part[] | null {
   if (gpu.busy === null && gpu.uses.every((use) => use.time === null)) return null;
   const pods = byPod(gpu, (use) => use.time ?? 0);
+  if (gpu.busy === null) return pods;
   const owned = pods.reduce((sum, part) => sum + part.share, 0);
   const unowned = Math.max(0, gpu.unowned ?? 0);
   // Rates of counters that are sampled at other times may come to a little more than the whole.

@@ -44,8 +44,8 @@ export function byTenant(nodes: Node[]): { shares: TenantShare[]; gpus: number; 
       unowned.memory += used - held;
       free.memory += whole - used;
     }
-    // A GPU in MIG instances tells no time: neither busy nor idle is known of it.
-    if (gpu.busy !== null || own > 0) {
+    // Of a GPU in MIG instances, and of one whose machine is not seen, neither busy nor idle time is known.
+    if (gpu.busy !== null) {
       const other = Math.max(0, gpu.unowned ?? 0);
       time += Math.max(1, own + other);
       unowned.time += other;
@@ -54,5 +54,6 @@ export function byTenant(nodes: Node[]): { shares: TenantShare[]; gpus: number; 
   }
   const shares = [...tenants.values()].map(({ names, ...share }) => ({ ...share, pods: names.size }));
   shares.sort((a, b) => b.memory - a.memory || a.tenant.localeCompare(b.tenant));
-  return { shares: [...shares, unowned, free], gpus, memory, time };
+  // Who sees pods alone does not know what the others leave.
+  return { shares: memory || time ? [...shares, unowned, free] : shares, gpus, memory, time };
 }

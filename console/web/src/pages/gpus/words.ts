@@ -41,6 +41,7 @@ export const w = words({
   sent: ["out", "发"],
   none: ["No machine is measured. A collector measures the machine that it runs on: run weir collector on every node (collector.host).", "没有节点数据。采集器会测量其所在机器：请在每个节点运行 weir collector（collector.host）。"],
   none_tenant: ["Nothing of this tenant runs on a GPU. Machines belong to no tenant: choose all tenants to see them.", "该租户没有使用 GPU。机器不属于任何租户，选择“全部租户”可查看。"],
+  tenant_part: ["Only what this tenant's pods use is seen: measures of machines belong to no tenant.", "仅显示该租户 Pod 的用量：机器指标不属于任何租户。"],
   all_tenants: ["Show all tenants", "查看全部租户"],
   no_match: ["No node matches the filter.", "没有符合条件的节点。"],
   clear: ["Clear the filter", "清除过滤"],
