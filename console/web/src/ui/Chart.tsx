@@ -187,13 +187,21 @@ function options(latest: { current: ChartProps }, width: number): uPlot.Options 
         (plot) => {
           tooltip(plot, latest);
           plot.over.addEventListener("click", () => {
-            const { idx } = plot.cursor;
-            if (idx !== null && idx !== undefined) latest.current.onClick?.(idx, nearest(plot, idx));
+            const at = under(plot, latest.current);
+            if (at !== null) latest.current.onClick?.(at, nearest(plot, at));
           });
         },
       ],
     },
   };
+}
+
+/** The time under the cursor: the nearest, or that of the bar, which begins with its time. */
+function under(plot: uPlot, { kind, times }: ChartProps): number | null {
+  const nearest = plot.cursor.idx ?? null;
+  if (nearest === null || kind !== "bars") return nearest;
+  const at = plot.posToVal(plot.cursor.left ?? 0, "x");
+  return (times[nearest] ?? at) > at ? Math.max(0, nearest - 1) : nearest;
 }
 
 /** The series whose value at `index` is nearest to the cursor. */
@@ -281,9 +289,9 @@ function tooltip(plot: uPlot, latest: { current: ChartProps }) {
   plot.over.append(box);
   const show = () => {
     const { series, times, unit = short, axisText } = latest.current;
-    const at = plot.cursor.idx;
-    const time = at === null || at === undefined ? undefined : times[at];
-    if (at === null || at === undefined || time === undefined || (plot.cursor.left ?? -1) < 0) {
+    const at = under(plot, latest.current);
+    const time = at === null ? undefined : times[at];
+    if (at === null || time === undefined || (plot.cursor.left ?? -1) < 0) {
       box.hidden = true;
       return;
     }
