@@ -111,7 +111,9 @@ function OverTime({ usage, by, level, range, zone }: { usage: Usage; by: Level; 
   const times = cuts(range, stepOf(range), zone);
   const nameOf = (row: UsageRow) => (level === "time" ? "" : nameText(by, row[by]));
   const { named, others } = stacks(usage.rows, times, nameOf, measure);
-  const series = named.map((stack, at) => ({ label: stack.name || w[measure](), color: SERIES[at % SERIES.length] ?? "s1", values: stack.values }));
+  // By name, so that a colour stays whose it is while totals pass each other.
+  const names = named.map((stack) => stack.name).sort();
+  const series = named.map(({ name, values }) => ({ label: name || w[measure](), color: SERIES[names.indexOf(name) % SERIES.length] ?? "s1", values }));
   const rest = others ? [{ label: w.others({ n: new Set(usage.rows.map(nameOf)).size - named.length }), color: "sev-none", values: others.values }] : [];
   const of = measureName(measure, usage.totals.currency);
   const title = level === "time" ? w.over_time({ measure: of }) : w.by_over_time({ measure: of, level: w[by]().toLowerCase() });
