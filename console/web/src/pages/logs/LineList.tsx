@@ -26,6 +26,8 @@ export interface LineListProps {
   onEnd?: () => void;
   onScroll?: (top: number) => void;
   scroller?: RefObject<HTMLDivElement | null>;
+  /** The lines are about to be replaced. */
+  isBusy?: boolean;
   /** Behind the last line. */
   foot?: ComponentChildren;
 }
@@ -44,7 +46,7 @@ export function LineList(props: LineListProps) {
     };
   }, [columns.join(), isFilled, hasDay]);
   return (
-    <div class="log-list" style={tracks}>
+    <div class="log-list" style={tracks} aria-busy={props.isBusy}>
       <div class="log-head">
         <a href={here({ order: order === "desc" ? "asc" : null })} title={order === "desc" ? w.newest_first() : w.oldest_first()}>
           {w.time()} {order === "desc" ? "↓" : "↑"}

@@ -22,6 +22,8 @@ export interface LinesState {
   lines: Lines | undefined;
   problem: Problem | undefined;
   loading: boolean;
+  /** What is shown is of another search, until the first page of this one is there. */
+  isReplaced: boolean;
   /** Time went on while lines were being read: what is shown is not the newest. */
   isOld: boolean;
 }
@@ -49,7 +51,7 @@ function sharing(): (hits: Hit[]) => Hit[] {
   };
 }
 
-const NONE: LinesState = { lines: undefined, problem: undefined, loading: true, isOld: false };
+const NONE: LinesState = { lines: undefined, problem: undefined, loading: true, isReplaced: false, isOld: false };
 
 /** `isHeld`: somebody reads further down, and would lose the place if the lines were loaded again. `search` null: nothing. */
 export function useLines(search: Search | null, isHeld: () => boolean) {
@@ -62,7 +64,7 @@ export function useLines(search: Search | null, isHeld: () => boolean) {
     const of = current.current;
     if (!of) return;
     const { query, order, bounds } = of.search;
-    setState((now) => ({ ...now, loading: true }));
+    setState((now) => ({ ...now, loading: true, isReplaced: cursor === null }));
     const asked = get<SearchAnswer>(
       "/api/v1/logs/search",
       { query, order, ...bounds, cursor, limit: cursor ? PAGE : FIRST_PAGE, highlight: query ? "true" : "" },
@@ -83,12 +85,13 @@ export function useLines(search: Search | null, isHeld: () => boolean) {
           },
           problem: undefined,
           loading: false,
+          isReplaced: false,
           isOld: false,
         }));
       },
       (error: unknown) => {
         if (of.control.signal.aborted) return;
-        setState((now) => ({ ...now, lines: cursor ? now.lines : undefined, problem: problemOf(error), loading: false }));
+        setState((now) => ({ ...now, lines: cursor ? now.lines : undefined, problem: problemOf(error), loading: false, isReplaced: false }));
       },
     );
   };

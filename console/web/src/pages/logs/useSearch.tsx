@@ -113,6 +113,7 @@ export function useSearch(view: View, isOn: boolean, onOpen: (hit: Hit) => void)
             }}
             onEnd={found.more}
             scroller={scroller}
+            isBusy={found.isReplaced}
             foot={foot}
           />
         )}
