@@ -16,7 +16,7 @@ import { field } from "./fields";
 import { Spans } from "./LineRow";
 import { quoted } from "./query";
 import { CopyLink } from "./Saved";
-import { queryHref, sharedHref } from "./view";
+import { neighboursHref, queryHref, sharedHref } from "./view";
 import { w } from "./words";
 
 /** `known`: the line, where the list has it. */
@@ -79,6 +79,7 @@ function Links({ hit }: { hit: Hit }) {
     ["service", w.of_service()],
     ["k8s.pod.name", w.of_pod()],
     ["host.name", w.of_host()],
+    ["http.route", w.of_route()],
   ];
   return (
     <div class="row log-links">
@@ -95,6 +96,9 @@ function Links({ hit }: { hit: Hit }) {
           </a>
         ) : null;
       })}
+      <a class="btn" href={neighboursHref(hit)}>
+        {w.around()}
+      </a>
     </div>
   );
 }

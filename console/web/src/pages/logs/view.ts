@@ -46,6 +46,12 @@ export function sharedHref(hit: Hit): string {
   return here({ line: hit.id, at: hit.timestamp, live: null, refresh: null, ...stretch });
 }
 
+/** The address of the page with all lines around one, which stays open. */
+export function neighboursHref(hit: Hit, minutes = 1): string {
+  const at = new Date(hit.timestamp).getTime();
+  return here({ query: null, live: null, start: rfc3339(at - minutes * 6e4), end: rfc3339(at + minutes * 6e4), line: hit.id, at: hit.timestamp });
+}
+
 /** The address of the page around a time. */
 export function aroundHref(time: string, minutes = 5): string {
   const at = new Date(time).getTime();

@@ -82,6 +82,8 @@ export const w = words({
   of_pod: ["Lines of this pod", "该 Pod 的日志"],
   of_host: ["Lines of this host", "该主机的日志"],
   of_service: ["Lines of this service", "该服务的日志"],
+  of_route: ["Lines of this route", "该路由的日志"],
+  around: ["All lines around it", "该时刻前后的全部日志"],
   filter_for: ["Filter for {value}", "筛选 {value}"],
   filter_out: ["Exclude {value}", "排除 {value}"],
   add_column: ["Show {name} as a column", "将 {name} 显示为列"],
