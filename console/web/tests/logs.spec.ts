@@ -18,8 +18,8 @@ test("given lines, when the page is opened, then the newest are there unasked, w
 
 test("given a query, when it is written, then fields and values are suggested, and Enter searches", async ({ page }) => {
   const service = ownService();
-  await page.goto(`/logs?start=${START}`);
   await sendLines(page, [{ body: "the needle is here", at: Date.now(), service }, { body: "only hay", at: Date.now(), service }]);
+  await page.goto(`/logs?start=${START}`);
   const query = page.getByRole("combobox", { name: "Query" });
   await expect(query).toBeVisible();
   await page.keyboard.press("/");
@@ -55,7 +55,6 @@ test("given a line, when it is opened by keys, then its fields, its context and 
   const trace = "4bf92f3577b34da6a3ce929d0e0e4736";
   const at = Date.now() - 60_000;
   const bodies = Array.from({ length: 30 }, (_, of) => ({ body: of === 15 ? `failed trace_id=${trace}` : `step ${of}`, at: at + of, service, attributes: { step: String(of) } }));
-  await page.goto(`/logs?start=${START}`);
   await sendLines(page, bodies);
   await page.goto(`/logs?start=${START}&query=${encodeURIComponent(`service:${service} AND failed`)}`);
   await expect(page.getByText("1 line", { exact: true })).toBeVisible();
@@ -84,7 +83,6 @@ test("given a line, when it is opened by keys, then its fields, its context and 
 test("given filters, when values are clicked, then they are asked for, joined, excluded, and let go of", async ({ page }) => {
   const service = ownService();
   const at = Date.now() - 60_000;
-  await page.goto(`/logs?start=${START}`);
   await sendLines(page, [9, 9, 13, 17].map((severity, of) => ({ body: `line ${of}`, at: at + of, service, severity })));
   await page.goto(`/logs?start=${START}&query=service:${service}`);
   const filters = page.getByRole("complementary", { name: "Filters" });
@@ -129,7 +127,6 @@ test("given live lines, when one pauses, then what is shown stays and new lines 
 test("given lines, when they are exported, then all that match are in the file", async ({ page }) => {
   const service = ownService();
   const at = Date.now() - 60_000;
-  await page.goto(`/logs?start=${START}`);
   await sendLines(page, Array.from({ length: 300 }, (_, of) => ({ body: `row ${of}`, at: at + of, service })));
   await page.goto(`/logs?start=${START}&query=service:${service}`);
   await expect(page.getByText("300 lines", { exact: true })).toBeVisible();

@@ -41,8 +41,12 @@ export function QueryBar({ problem }: { problem: Problem | undefined }) {
     setCaret(next.caret);
     if (suggestion.kind === "recent") return apply(next.query);
     setOpen(true);
-    input.current?.focus();
-    requestAnimationFrame(() => input.current?.setSelectionRange(next.caret, next.caret));
+    const box = input.current;
+    if (!box) return;
+    // At once, not with the next drawing: the next key may come before it.
+    box.value = next.query;
+    box.focus();
+    box.setSelectionRange(next.caret, next.caret);
   };
   const key = (event: KeyboardEvent) => {
     // Keys of an input method choose among its candidates.
