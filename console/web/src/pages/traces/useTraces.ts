@@ -1,9 +1,9 @@
 //! The traces that a search finds: page after page, and beside them the slowest and the failing, which the first pages of
 //! a busy platform would not reach.
-import { useMemo, useState } from "preact/hooks";
+import { useMemo, useRef, useState } from "preact/hooks";
 import { get, type Problem } from "../../lib/api";
 import { type Data, useData } from "../../lib/data";
-import { bounds } from "../../lib/time";
+import { asked, bounds } from "../../lib/time";
 import type { TracePage, TraceSummary } from "../../lib/types/traces";
 import { param } from "../../lib/url";
 
@@ -33,12 +33,16 @@ interface Found {
 const search = (args: object, signal?: AbortSignal) => get<TracePage>("/api/v1/traces/search", args, signal);
 
 export function useTraces(sort: string, order: string): Found {
-  const args = { ...filters(), ...bounds.value, sort, order };
+  // As time moves on, a search that is under way ends first: else one that takes longer than the refresh never would.
+  const text = JSON.stringify([filters(), asked.value, sort, order, param("tenant")]);
+  const time = useRef({ search: text, bounds: bounds.value, isBusy: false });
+  if (time.current.search !== text || !time.current.isBusy) time.current = { search: text, bounds: bounds.value, isBusy: false };
+  const args = { ...filters(), ...time.current.bounds, sort, order };
   const key = JSON.stringify([args, param("tenant")]);
   const first = useData([key], (signal) => search({ ...args, limit: FIRST }, signal));
-  const [asked, setAsked] = useState({ key, pages: 1 });
+  const [wanted, setWanted] = useState({ key, pages: 1 });
   // The second page comes unasked.
-  const pages = asked.key === key ? asked.pages : 1;
+  const pages = wanted.key === key ? wanted.pages : 1;
   const known = useMemo(() => new Map<string, TracePage>(), [key]);
   const from = first.loading ? null : (first.data?.next_cursor ?? null);
   const rest = useData(
@@ -58,14 +62,22 @@ export function useTraces(sort: string, order: string): Found {
         },
   );
   const behind = rest.data?.from === from ? rest.data : undefined;
-  const traces = useMemo(() => sorted(merged(first.data?.traces ?? [], behind?.traces ?? []), sort, order), [first.data, behind]);
+  // What was there stays until all of the new is here: the list does not shrink and grow again.
+  const before = useRef<{ text: string; traces: TraceSummary[] }>({ text: "", traces: [] });
+  const isPartial = first.loading || (from !== null && !behind && !rest.problem);
+  time.current.isBusy = isPartial;
+  const traces = useMemo(() => {
+    const kept = before.current.text === text && isPartial ? before.current.traces : [];
+    return sorted(merged(kept, first.data?.traces ?? [], behind?.traces ?? []), sort, order);
+  }, [first.data, behind, isPartial, text]);
+  if (!isPartial) before.current = { text, traces };
   return {
     first,
     traces,
-    hasMore: behind ? behind.next !== null : from !== null,
-    loadingMore: rest.loading,
+    hasMore: isPartial || (behind ? behind.next !== null : from !== null),
+    loadingMore: isPartial || rest.loading,
     moreProblem: rest.problem,
-    more: () => (rest.problem ? rest.reload() : setAsked({ key, pages: pages + 1 })),
+    more: () => (rest.problem ? rest.reload() : setWanted({ key, pages: pages + 1 })),
   };
 }
 
@@ -79,13 +91,13 @@ function sorted(traces: TraceSummary[], sort: string, order: string): TraceSumma
 
 /** The slowest and the failing traces of the time, for the scatter. */
 export function useOutliers(isWanted: boolean): { traces: TraceSummary[]; loading: boolean } {
-  const asked = { ...filters(), ...bounds.value, limit: OUTLIERS };
+  const args = { ...filters(), ...bounds.value, limit: OUTLIERS };
   const { data, loading } = useData(
-    [asked, param("tenant"), isWanted],
+    [args, param("tenant"), isWanted],
     isWanted
       ? async (signal) => {
-          const failing = asked.status && asked.status !== "error" ? null : search({ ...asked, status: "error" }, signal);
-          const pages = await Promise.all([search({ ...asked, sort: "duration" }, signal), failing]);
+          const failing = args.status && args.status !== "error" ? null : search({ ...args, status: "error" }, signal);
+          const pages = await Promise.all([search({ ...args, sort: "duration" }, signal), failing]);
           return pages.flatMap((page) => page?.traces ?? []);
         }
       : null,
