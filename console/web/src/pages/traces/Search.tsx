@@ -71,7 +71,7 @@ export function Search() {
                 </header>
                 <Scatter traces={merged(outliers.traces, found.traces)} from={from} to={to} log={log} onOpen={(trace) => go(addressOf(trace))} onZoom={zoomIn} />
               </section>
-              <section class="panel traces-found">
+              <section class={found.isOfOther ? "panel traces-found traces-other" : "panel traces-found"} aria-busy={found.isOfOther}>
                 <header class="panel-head">
                   <h2>{w.traces()}</h2>
                   <span class="faint">{(found.hasMore ? w.loaded : w.all_loaded)({ n: count(found.traces.length) })}</span>

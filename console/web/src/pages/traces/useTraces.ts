@@ -24,6 +24,8 @@ export function filters(): Record<(typeof FILTERS)[number], string> {
 interface Found {
   first: Data<TracePage>;
   traces: TraceSummary[];
+  /** These are of another search, until those of this one are here. */
+  isOfOther: boolean;
   hasMore: boolean;
   loadingMore: boolean;
   moreProblem: Problem | undefined;
@@ -74,6 +76,7 @@ export function useTraces(sort: string, order: string): Found {
   return {
     first,
     traces,
+    isOfOther: first.loading && before.current.text !== text,
     hasMore: isPartial || (behind ? behind.next !== null : from !== null),
     loadingMore: isPartial || rest.loading,
     moreProblem: rest.problem,
