@@ -45,8 +45,10 @@ export function SpanPanel({ tree, at, traceId, critical, onClose }: Props) {
         <h2 class="span-title">
           {span.service.slice(0, 200)} <span>{span.name.slice(0, 400)}</span>
         </h2>
-        <CopyButton text={JSON.stringify(span, null, 2)} />
-        <IconButton icon="close" label={w.close_panel()} onClick={onClose} />
+        <div class="panel-actions">
+          <CopyButton text={JSON.stringify(span, null, 2)} />
+          <IconButton icon="close" label={w.close_panel()} onClick={onClose} />
+        </div>
       </header>
       <div class="span-inside">
         <div class="row">

@@ -3,6 +3,8 @@ import { path } from "../../lib/url";
 import { Search } from "./Search";
 import "./traces.css";
 import "./trace.css";
+import "./span.css";
+import "./dossier.css";
 import { TraceView } from "./TraceView";
 
 function idOf(text: string): string {
