@@ -34,6 +34,12 @@ test("given alerts, when keys are pressed, then they open, close and filter them
   await expect(page).toHaveURL(/alert=/);
   await page.keyboard.press("Escape");
   await expect(page).not.toHaveURL(/alert=/);
+  await page.keyboard.press("j");
+  await page.keyboard.press("n");
+  await expect(page.getByRole("dialog", { name: "New silence" }).getByLabel("Value").first()).toHaveValue("InterfaceSlow");
+  await page.keyboard.press("Escape");
+  await expect(page.getByRole("dialog")).toBeHidden();
+  await expect(page).toHaveURL(/alert=/);
   await page.keyboard.press("/");
   await page.keyboard.type("no-such-alert");
   await expect(page.getByText("No alert matches the filter.")).toBeVisible();

@@ -48,8 +48,9 @@ function ActiveList({ alerts }: Pick<Alerts, "alerts">) {
   };
   useKey("j", w.next, () => step(1));
   useKey("k", w.previous, () => step(-1));
-  useKey("Escape", w.close, () => set({ alert: null }));
-  if (may("operator")) useKey("n", w.new_silence_about, () => open && set({ silence: silenceOf(open) }));
+  // Behind a dialog, Escape is the dialog's.
+  useKey("Escape", w.close, () => param("silence") || set({ alert: null }));
+  if (may("operator")) useKey("n", w.new_silence_about, () => set({ silence: open ? silenceOf(open) : "{}" }));
   if (!alerts.length) return <NothingActive />;
   const toggle = (name: string) => {
     const next = new Set(closed);

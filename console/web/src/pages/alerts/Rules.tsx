@@ -3,6 +3,7 @@ import { useMemo } from "preact/hooks";
 import { get } from "../../lib/api";
 import { useData } from "../../lib/data";
 import { ms } from "../../lib/format";
+import { useKey } from "../../lib/keys";
 import { now, shortClock } from "../../lib/time";
 import type { Alert, Rule, RuleGroup, Rules } from "../../lib/types/alerts";
 import { here, param, set } from "../../lib/url";
@@ -46,6 +47,15 @@ function RuleList({ rules, alerts }: { rules: Rules; alerts: Alert[] }) {
     for (const group of rules.groups) for (const rule of group.rules) if (ruleKey(group, rule) === current) return { group, rule };
     return undefined;
   }, [rules, current]);
+  const step = (by: 1 | -1) => {
+    for (let next = at + by; next >= 0 && next < lines.length; next += by) {
+      const line = lines[next];
+      if (line && "rule" in line) return set({ rule: line.key }, current !== "");
+    }
+  };
+  useKey("j", w.next_rule, () => step(1));
+  useKey("k", w.previous_rule, () => step(-1));
+  useKey("Escape", w.close, () => set({ rule: null }));
   if (!rules.groups.length) return <Empty action={<ReplayLink />}>{w.rules_none()}</Empty>;
   return (
     <>

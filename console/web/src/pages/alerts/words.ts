@@ -109,6 +109,8 @@ export const w = words({
   severity: ["Severity", "级别"],
   error: ["Error", "错误"],
 
+  next_rule: ["Next rule", "下一条规则"],
+  previous_rule: ["Previous rule", "上一条规则"],
   rule_groups: ["Rule groups", "规则组"],
   rule_filter: ["Filter by name, group or expression", "按名称、组或表达式过滤"],
   rules_none: ["There are no rules. Name rule files in alerter.rules of the configuration.", "没有规则。请在配置的 alerter.rules 中指定规则文件。"],
