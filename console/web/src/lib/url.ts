@@ -71,7 +71,7 @@ export function followLinks() {
     if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey) return;
     const link = (event.target as Element).closest?.("a[href]");
     if (!(link instanceof HTMLAnchorElement) || link.target || link.hasAttribute("download")) return;
-    if (link.origin !== location.origin || /^\/(api|auth\/login|prometheus)\//.test(link.pathname)) return;
+    if (link.origin !== location.origin || /^\/(api|auth|prometheus)\//.test(link.pathname)) return;
     event.preventDefault();
     go(link.pathname + link.search);
   });
