@@ -73,7 +73,7 @@ test.describe("in Chinese", () => {
 });
 
 /** What is the same in both languages: names, units, and data. */
-const KEPT = /^(weir|English|GPU|QPS|P\d+|Token|CSV|NDJSON|JSON|YAML|KEDA|HPA|PromQL|XID|MIG|FATAL|ERROR|WARN|INFO|DEBUG|TRACE|Pods?|ms|ID|URL)$/;
+const KEPT = /^(weir|English|GPU|QPS|P\d+|Token|CSV|NDJSON|JSON|YAML|KEDA|HPA|PromQL|XID|MIG|FATAL|ERROR|WARN|INFO|DEBUG|TRACE|Pods?|ms|ID|URL|CPU)$/;
 
 /** Texts of controls and heads, which are the page's and not data. */
 async function labels(page: import("@playwright/test").Page): Promise<string[]> {
