@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { useKey } from "../../lib/keys";
 import { tick } from "../../lib/time";
 import type { Hit } from "../../lib/types/logs";
-import { set } from "../../lib/url";
+import { param, set } from "../../lib/url";
 import { Detail } from "./Detail";
 import { Facets } from "./Facets";
 import "./logs.css";
@@ -48,7 +48,7 @@ export default function Page() {
         {hasFacets && (isLive || !search.problem) && <Facets query={query} isReady={isLive ? isFollowing : search.isReady} onClose={() => setFacets(false)} />}
         <div class="log-main">
           {isLive ? (
-            <TailView view={shown} onOpen={open} onReady={() => setFollowing(true)} status={toolbar} />
+            <TailView key={`${shown.query}\n${param("tenant")}`} view={shown} onOpen={open} onReady={() => setFollowing(true)} status={toolbar} />
           ) : (
             <>
               {toolbar(search.status)}

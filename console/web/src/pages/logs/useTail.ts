@@ -23,6 +23,8 @@ export interface TailState {
   /** Lines that came within the latest second. */
   rate: number;
   since: number;
+  /** Whether the lines before the first have come, or will not. */
+  hasBegun: boolean;
 }
 
 const NOTHING: Shown = { lines: [], total: 0, missed: 0 };
@@ -30,7 +32,7 @@ const NOTHING: Shown = { lines: [], total: 0, missed: 0 };
 /** `isPaused`: what is shown stays, while new lines are counted. */
 export function useTail(query: string, isPaused: boolean): TailState & { total: number; missed: number } {
   const tenant = param("tenant");
-  const [state, setState] = useState<TailState>({ connection: { state: "connecting" }, shown: NOTHING, rate: 0, since: Date.now() });
+  const [state, setState] = useState<TailState>({ connection: { state: "connecting" }, shown: NOTHING, rate: 0, since: Date.now(), hasBegun: false });
   const frozen = useRef<Shown | null>(null);
   useEffect(() => {
     const control = new AbortController();
@@ -39,7 +41,8 @@ export function useTail(query: string, isPaused: boolean): TailState & { total: 
     let [frame, drawnAt] = [0, 0];
     let waiting: ReturnType<typeof setTimeout> | undefined;
     let [rateAt, rateFrom, rate] = [since, 0, 0];
-    setState({ connection: { state: "connecting" }, shown: NOTHING, rate: 0, since });
+    let hasBegun = false;
+    setState({ connection: { state: "connecting" }, shown: NOTHING, rate: 0, since, hasBegun: false });
     const draw = () => {
       [frame, drawnAt] = [0, performance.now()];
       if (control.signal.aborted) return;
@@ -49,7 +52,7 @@ export function useTail(query: string, isPaused: boolean): TailState & { total: 
         rate = Math.round(((shown.total - rateFrom) * 1000) / (at - rateAt));
         [rateAt, rateFrom] = [at, shown.total];
       }
-      setState((before) => ({ ...before, shown, rate }));
+      setState((before) => ({ ...before, shown, rate, hasBegun }));
     };
     // At most so often: who reads along sees no more, and the page has time for everything else.
     const redraw = () => {
@@ -66,13 +69,15 @@ export function useTail(query: string, isPaused: boolean): TailState & { total: 
     const timer = setInterval(redraw, 1000);
     const connect = (connection: Connection) => control.signal.aborted || setState((before) => ({ ...before, connection }));
     const earlier = get<SearchAnswer>("/api/v1/logs/search", { query, limit: BEFORE, start: "now-1h", order: "desc" }, control.signal);
-    earlier.then(
-      ({ hits }) => {
-        tail.begin(hits.reverse());
+    earlier
+      .then(
+        ({ hits }) => tail.begin(hits.reverse()),
+        () => undefined,
+      )
+      .finally(() => {
+        hasBegun = true;
         redraw();
-      },
-      () => undefined,
-    );
+      });
     let events = new Events();
     follow(query, control.signal, connect, (bytes, isFirst) => {
       if (isFirst) events = new Events();
@@ -87,7 +92,7 @@ export function useTail(query: string, isPaused: boolean): TailState & { total: 
     };
   }, [query, tenant]);
   if (!isPaused) frozen.current = null;
-  else frozen.current ??= state.shown;
+  else if (state.hasBegun) frozen.current ??= state.shown;
   const { total, missed } = state.shown;
   return { ...state, shown: frozen.current ?? state.shown, total, missed };
 }
