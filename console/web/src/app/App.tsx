@@ -75,7 +75,7 @@ function Frame() {
           <TenantPicker />
           {page && <TimePicker refresh={page.refresh} />}
         </header>
-        <main id="main" class="main" key={page?.path}>
+        <main id="main" class="main" tabIndex={-1} key={page?.path}>
           {page ? <Loaded page={page} /> : <Empty action={<a class="btn" href="/">{w.go_home()}</a>}>{w.not_found()}</Empty>}
         </main>
       </div>

@@ -1,5 +1,6 @@
 //! Where the page is: all state that a colleague should see lies in the address.
 import { batch, computed, signal } from "@preact/signals";
+import { isPage } from "./links";
 
 export const path = signal(location.pathname);
 const search = signal(location.search);
@@ -70,9 +71,11 @@ export function followLinks() {
   document.addEventListener("click", (event) => {
     if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey) return;
     const link = (event.target as Element).closest?.("a[href]");
-    if (!(link instanceof HTMLAnchorElement) || link.target || link.hasAttribute("download")) return;
-    if (link.origin !== location.origin || /^\/(api|auth|prometheus)\//.test(link.pathname)) return;
+    if (!link || link.getAttribute("target") || link.hasAttribute("download")) return;
+    // Links within a drawing have no parts of an address of their own.
+    const to = new URL(link.getAttribute("href") ?? "", location.href);
+    if (!isPage(to, location)) return;
     event.preventDefault();
-    go(link.pathname + link.search);
+    go(to.pathname + to.search);
   });
 }
