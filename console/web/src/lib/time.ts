@@ -13,8 +13,16 @@ export function tick() {
 
 const UNITS: Record<string, number> = { s: 1e3, m: 6e4, h: 36e5, d: 864e5, w: 6048e5 };
 
-/** `now`, `now-15m`, `now-1d`, RFC 3339, unix seconds; null where it is none of these. */
+/** Milliseconds that a Date can hold. */
+const FARTHEST = 8.64e15;
+
+/** `now`, `now-15m`, `now-1d`, RFC 3339, unix seconds; null where it is none of these, or too far away. */
 export function parseTime(text: string, at: number): number | null {
+  const time = parsed(text, at);
+  return time !== null && Math.abs(time) < FARTHEST ? time : null;
+}
+
+function parsed(text: string, at: number): number | null {
   const relative = /^now(?:([+-])(\d+)([smhdw]))?$/.exec(text.trim());
   if (relative) {
     const [, sign, count, unit] = relative;
