@@ -33,12 +33,15 @@ export function bytes(value: number): string {
 export function ms(value: number): string {
   if (!Number.isFinite(value)) return "–";
   if (value === 0) return "0 ms";
+  if (value < 0) return `-${ms(-value)}`;
   if (value < 1) return `${Number((value * 1e3).toFixed(value < 0.1 ? 1 : 0))} µs`;
-  if (value < 1e3) return `${Number(value.toFixed(value < 100 ? 1 : 0))} ms`;
-  if (value < 6e4) return `${Number((value / 1e3).toFixed(2))} s`;
-  const [hour, minute, second] = [Math.floor(value / 36e5), Math.floor(value / 6e4) % 60, Math.round(value / 1e3) % 60];
+  if (value < 999.5) return `${Number(value.toFixed(value < 100 ? 1 : 0))} ms`;
+  if (value < 59_995) return `${Number((value / 1e3).toFixed(2))} s`;
+  // Rounded first: what is split after that sums up to it.
+  const seconds = Math.round(value / 1e3);
+  const [hour, minute, second] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
   const parts = (great: string, small: number, unit: string) => (small ? `${great} ${small} ${unit}` : great);
-  if (value >= 864e5) return parts(`${Math.floor(value / 864e5)} d`, hour % 24, "h");
+  if (hour >= 24) return parts(`${Math.floor(hour / 24)} d`, hour % 24, "h");
   return hour ? parts(`${hour} h`, minute, "min") : parts(`${minute} min`, second, "s");
 }
 
