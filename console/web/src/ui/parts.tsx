@@ -2,6 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Problem } from "../lib/api";
+import { copy } from "../lib/copy";
 import type { Data } from "../lib/data";
 import { Icon, type IconName } from "./icons";
 import { w } from "./words";
@@ -97,15 +98,14 @@ export function IconButton({ icon, label, onClick, pressed, disabled }: { icon: 
   );
 }
 
-/** Puts a text on the clipboard. */
-export function CopyButton({ text }: { text: string }) {
-  const [done, setDone] = useState(false);
-  const copy = () =>
-    navigator.clipboard.writeText(text).then(() => {
-      setDone(true);
-      setTimeout(() => setDone(false), 1500);
-    });
-  return <IconButton icon="copy" label={done ? w.copied() : w.copy()} onClick={copy} pressed={done} />;
+/** Puts a text on the clipboard, and says whether it is there. */
+export function CopyButton({ text, icon = "copy", label = w.copy() }: { text: string; icon?: IconName; label?: string }) {
+  const [done, setDone] = useState<boolean>();
+  const run = async () => {
+    setDone(await copy(text));
+    setTimeout(() => setDone(undefined), 1500);
+  };
+  return <IconButton icon={icon} label={done === undefined ? label : done ? w.copied() : w.copy_failed()} onClick={run} pressed={done} />;
 }
 
 /** Values over time, small. */
@@ -154,6 +154,7 @@ export function Tabs({ tabs, current, label }: { tabs: { key: string; label: Com
 /** A dialog above the page; Escape and a click beside it close it. */
 export function Dialog({ title, onClose, children, wide }: { title: string; onClose: () => void; children: ComponentChildren; wide?: boolean }) {
   const dialog = useRef<HTMLDialogElement>(null);
+  const isPressed = useRef(false);
   useEffect(() => {
     const shown = dialog.current;
     if (shown && !shown.open) shown.showModal();
@@ -168,7 +169,11 @@ export function Dialog({ title, onClose, children, wide }: { title: string; onCl
         event.preventDefault();
         onClose();
       }}
-      onClick={(event) => event.target === dialog.current && onClose()}
+      onPointerDown={(event) => {
+        isPressed.current = event.target === dialog.current;
+      }}
+      // A selection that ends beside the dialog began within it.
+      onClick={(event) => isPressed.current && event.target === dialog.current && onClose()}
     >
       <div class="dialog-inside">
         <header class="panel-head">

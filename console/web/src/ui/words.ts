@@ -11,6 +11,7 @@ export const w = words({
   close: ["Close", "关闭"],
   copy: ["Copy", "复制"],
   copied: ["Copied", "已复制"],
+  copy_failed: ["The browser did not let this be copied", "浏览器不允许复制"],
   more: ["Show all {n}", "显示全部 {n}"],
   sort: ["Sort by {column}", "按{column}排序"],
   next_row: ["Next row", "下一行"],

@@ -1,7 +1,7 @@
 //! Searches that are kept in this browser.
 import { useState } from "preact/hooks";
 import { params } from "../../lib/url";
-import { IconButton } from "../../ui/parts";
+import { CopyButton, IconButton } from "../../ui/parts";
 import { essence, forget, keep, savedSearches } from "./kept";
 import { w } from "./words";
 
@@ -37,13 +37,7 @@ export function Saved() {
   );
 }
 
-/** Puts the address of a view on the clipboard. */
+/** Copies the address of a view. */
 export function CopyLink({ to }: { to: string }) {
-  const [isDone, setDone] = useState(false);
-  const copy = () =>
-    navigator.clipboard.writeText(location.origin + to).then(() => {
-      setDone(true);
-      setTimeout(() => setDone(false), 1500);
-    });
-  return <IconButton icon="link" label={isDone ? w.copied() : w.copy_link()} pressed={isDone} onClick={copy} />;
+  return <CopyButton text={location.origin + to} icon="link" label={w.copy_link()} />;
 }

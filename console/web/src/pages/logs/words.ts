@@ -20,7 +20,6 @@ export const w = words({
   saved_about: ["Query, columns and time are kept in this browser. Copy a link to share one.", "查询、列与时间保存在当前浏览器中，复制链接即可分享。"],
   remove: ["Remove {name}", "删除 {name}"],
   copy_link: ["Copy link", "复制链接"],
-  copied: ["Copied", "已复制"],
   live: ["Live", "实时"],
   live_about: ["Follow new lines", "实时跟踪新日志"],
   live_stop: ["Stop following", "停止实时跟踪"],
