@@ -2,13 +2,12 @@
 import { money } from "../../lib/decimal";
 import { address } from "../../lib/api";
 import { count, ms, percent } from "../../lib/format";
-import { clock } from "../../lib/time";
 import type { Usage, UsageRow } from "../../lib/types/usage";
 import { here, param } from "../../lib/url";
 import { Icon } from "../../ui/icons";
 import { Panel, Sparkline } from "../../ui/parts";
 import { Table, type Column } from "../../ui/Table";
-import type { Step } from "./period";
+import { stepText, type Step } from "./period";
 import { byTime, measured, measuresOf, stacks, type Level } from "./report";
 import { energy, gpuHours, nameText } from "./show";
 import { w } from "./words";
@@ -22,11 +21,10 @@ export interface ReportTableProps {
   level: Level | "time";
   by: Level;
   step: Step;
+  zone: string;
 }
 
-const timeText = (start: string, step: Step) => clock(start, 0).slice(0, step === "hour" ? 16 : 10);
-
-export function ReportTable({ usage, overTime, times, level, by, step }: ReportTableProps) {
+export function ReportTable({ usage, overTime, times, level, by, step, zone }: ReportTableProps) {
   const measures = measuresOf(usage.totals);
   const measure = measures.find((one) => one === param("of")) ?? measures[0] ?? "calls";
   const nameOf = (row: UsageRow) => row[by] ?? "";
@@ -47,7 +45,7 @@ export function ReportTable({ usage, overTime, times, level, by, step }: ReportT
   });
   const columns: Column<UsageRow>[] = [
     level === "time"
-      ? { key: "time", head: step === "hour" ? w.hour() : w.day(), cell: (row) => timeText(row.start, step), sort: (row) => row.start }
+      ? { key: "time", head: { hour: w.hour, day: w.day, month: w.month_head }[step](), cell: (row) => stepText(Date.parse(row.start), step, zone), sort: (row) => row.start }
       : { key: "name", head: w[by](), cell: (row) => <span title={nameOf(row).slice(0, 4000)}>{nameText(by, row[by])}</span>, sort: nameOf },
   ];
   if (level !== "time" && times.length > 1 && trends.size) {
@@ -83,7 +81,7 @@ export function ReportTable({ usage, overTime, times, level, by, step }: ReportT
       class="panel-flush"
       title={w[level]()}
       actions={
-        <a class="btn" href={csvAddress(usage, level, step, by)} download="usage.csv" title={w.csv_about()}>
+        <a class="btn" href={csvAddress(usage, level, step, by, zone)} download="usage.csv" title={w.csv_about()}>
           <Icon name="download" />
           {w.csv()}
         </a>
@@ -112,9 +110,9 @@ function Amount({ row, share }: { row: UsageRow; share: number | null }) {
   );
 }
 
-/** The rows with every column, down to the interface. */
-function csvAddress(usage: Usage, level: Level | "time", step: Step, by: Level): string {
+/** The rows with every column, cut at the same times as those shown. */
+function csvAddress(usage: Usage, level: Level | "time", step: Step, by: Level, zone: string): string {
   const { start, end } = usage.totals;
-  const asked = { start, end, service: param("service"), interface: param("interface"), tz: param("tz") || undefined, format: "csv" };
+  const asked = { start, end, service: param("service"), interface: param("interface"), tz: zone, format: "csv" };
   return address("/api/v1/usage", { ...asked, step: level === "time" ? step : "total", by: level === "time" ? null : by });
 }

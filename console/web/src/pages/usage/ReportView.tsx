@@ -9,7 +9,7 @@ import { here, param, set } from "../../lib/url";
 import { Chart } from "../../ui/Chart";
 import { Empty, Panel, Show, Stat } from "../../ui/parts";
 import { ask, askOverTime, type Question } from "./load";
-import { cuts, stepOf, wholeHours, type Step } from "./period";
+import { cuts, stepOf, stepText, wholeHours, type Step } from "./period";
 import { QuotaPanel } from "./Quotas";
 import { LEVELS, levelOf, measuresOf, stacks, type Filters, type Level } from "./report";
 import { ReportTable } from "./ReportTable";
@@ -56,7 +56,7 @@ function Answered({ usage, overTime, level, by, step, range, tenant, zone }: Ans
           <Totals totals={usage.totals} />
           <OverTime usage={overTime.usage} by={overTime.by} level={level} range={range} zone={zone} />
           {!isWhole && <p class="faint">{w.too_many_chart()}</p>}
-          <ReportTable usage={usage} overTime={isWhole ? overTime.usage.rows : []} times={cuts(range, step, zone)} level={level} by={by} step={step} />
+          <ReportTable usage={usage} overTime={isWhole ? overTime.usage.rows : []} times={cuts(range, step, zone)} level={level} by={by} step={step} zone={zone} />
           {tenant && <QuotaPanel tenants={[tenant]} quiet />}
         </>
       )}
@@ -108,7 +108,8 @@ function Tokens({ count: tokens }: { count: number }) {
 function OverTime({ usage, by, level, range, zone }: { usage: Usage; by: Level; level: Level | "time"; range: Range; zone: string }) {
   const measures = measuresOf(usage.totals);
   const measure = measures.find((one) => one === param("of")) ?? measures[0] ?? "calls";
-  const times = cuts(range, stepOf(range), zone);
+  const step = stepOf(range);
+  const times = cuts(range, step, zone);
   const nameOf = (row: UsageRow) => (level === "time" ? "" : nameText(by, row[by]));
   const { named, others } = stacks(usage.rows, times, nameOf, measure);
   // By name, so that a colour stays whose it is while totals pass each other.
@@ -118,6 +119,8 @@ function OverTime({ usage, by, level, range, zone }: { usage: Usage; by: Level; 
   const of = measureName(measure, usage.totals.currency);
   const title = level === "time" ? w.over_time({ measure: of }) : w.by_over_time({ measure: of, level: w[by]().toLowerCase() });
   const end = wholeHours(range).to / 1e3;
+  // The year only where nothing else is told.
+  const axisText = (at: number) => stepText(at * 1e3, step, zone).slice(step === "month" ? 0 : 5);
   const zoomTo = (index: number) => {
     const from = times[index];
     if (from === undefined || times.length < 2) return;
@@ -145,6 +148,7 @@ function OverTime({ usage, by, level, range, zone }: { usage: Usage; by: Level; 
         from={times[0]}
         to={Math.max(end, (times.at(-1) ?? 0) + barSeconds(times))}
         unit={measureText(measure)}
+        axisText={axisText}
         onClick={zoomTo}
       />
     </Panel>

@@ -13,12 +13,13 @@ import { Badge, Empty, Panel, Show } from "../../ui/parts";
 import { Table, type Column } from "../../ui/Table";
 import { useState } from "preact/hooks";
 import { IssueDialog } from "./IssueDialog";
+import { stepText } from "./period";
 import { gpuHours, nameText } from "./show";
 import { w } from "./words";
 
 /** From the first day to the last; the end itself belongs to the next month. */
-function periodText({ start, end }: { start: string; end: string }): string {
-  const day = (time: number) => clock(time, 0).slice(0, 10);
+function periodText({ start, end }: { start: string; end: string }, zone: string): string {
+  const day = (time: number) => stepText(time, "day", zone);
   return `${day(Date.parse(start))} – ${day(Date.parse(end) - 1)}`;
 }
 
@@ -61,7 +62,7 @@ export function StatementsView({ tenant, zone }: { tenant: string; zone: string 
       {({ statements, next_cursor }) => {
         if (chosen) {
           const one = statements.find((statement) => String(statement.statement) === chosen);
-          return one ? <OneStatement statement={one} /> : <Empty action={<a href={here({ statement: null })}>{w.back()}</a>}>{w.statement_gone()}</Empty>;
+          return one ? <OneStatement statement={one} zone={zone} /> : <Empty action={<a href={here({ statement: null })}>{w.back()}</a>}>{w.statement_gone()}</Empty>;
         }
         const issue = may("operator") && (
           <button class="btn" type="button" onClick={() => setIssues(true)}>
@@ -73,7 +74,7 @@ export function StatementsView({ tenant, zone }: { tenant: string; zone: string 
             <Panel title={w.statements()} class="panel-flush" actions={statements.length ? issue : undefined}>
               <Table
                 label={w.statements()}
-                columns={columns()}
+                columns={columns(zone)}
                 rows={statements}
                 keyOf={(row) => String(row.statement)}
                 href={(row) => here({ statement: String(row.statement) })}
@@ -99,11 +100,11 @@ export function StatementsView({ tenant, zone }: { tenant: string; zone: string 
   );
 }
 
-function columns(): Column<Statement>[] {
+function columns(zone: string): Column<Statement>[] {
   return [
     { key: "id", head: w.statement(), cell: (row) => row.statement, sort: (row) => row.statement },
     { key: "tenant", head: w.tenant(), cell: (row) => row.tenant, sort: (row) => row.tenant },
-    { key: "period", head: w.of_month(), cell: periodText, sort: (row) => row.start },
+    { key: "period", head: w.of_month(), cell: (row) => periodText(row, zone), sort: (row) => row.start },
     { key: "issued", head: w.issued(), cell: (row) => clock(row.issued_at, 0), sort: (row) => row.issued_at, wide: true },
     { key: "lines", head: w.lines(), align: "right", cell: (row) => count(row.lines.length), sort: (row) => row.lines.length, wide: true },
     { key: "corrections", head: w.corrections(), align: "right", cell: (row) => count(row.corrections.length), sort: (row) => row.corrections.length, wide: true },
@@ -112,7 +113,7 @@ function columns(): Column<Statement>[] {
   ];
 }
 
-function OneStatement({ statement }: { statement: Statement }) {
+function OneStatement({ statement, zone }: { statement: Statement; zone: string }) {
   const rows = [...statement.lines, ...statement.corrections].map((line, at) => ({ ...line, at }));
   type Row = (typeof rows)[number];
   const number = (key: "calls" | "errors" | "input_tokens" | "output_tokens", head: string): Column<Row> => ({
@@ -126,7 +127,7 @@ function OneStatement({ statement }: { statement: Statement }) {
   const lineColumns: Column<Row>[] = [
     { key: "service", head: w.service(), cell: (row) => nameText("service", row.service), sort: (row) => row.service },
     { key: "interface", head: w.interface(), cell: (row) => nameText("interface", row.interface), sort: (row) => row.interface },
-    { key: "start", head: w.of_month(), cell: periodText, sort: (row) => row.start, wide: true },
+    { key: "start", head: w.of_month(), cell: (row) => periodText(row, zone), sort: (row) => row.start, wide: true },
     number("calls", w.calls()),
     number("errors", w.errors()),
     number("input_tokens", w.input_tokens()),
@@ -150,7 +151,7 @@ function OneStatement({ statement }: { statement: Statement }) {
       <nav class="usage-path" aria-label={w.path()}>
         <a href={here({ statement: null })}>{w.back()}</a>
         <span aria-hidden="true">/</span>
-        <span>{`${statement.statement} · ${statement.tenant} · ${periodText(statement)}`}</span>
+        <span>{`${statement.statement} · ${statement.tenant} · ${periodText(statement, zone)}`}</span>
       </nav>
       <Panel
         title={`${w.total()}: ${totalText(statement)}`}

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cuts, isWholeHours, monthBefore, rangeOf, startOf, stepOf } from "./period";
+import { cuts, isWholeHours, monthBefore, rangeOf, startOf, stepOf, stepText } from "./period";
 
 const at = (text: string) => Date.parse(text);
 const NOW = at("2026-11-30T17:20:00Z");
@@ -12,6 +12,12 @@ test("a month begins where its zone's clocks say so", () => {
   assert.equal(monthBefore(NOW, "UTC"), "2026-10");
   assert.equal(monthBefore(NOW, "Asia/Shanghai"), "2026-11");
   assert.equal(monthBefore(at("2026-01-05T00:00:00Z"), "UTC"), "2025-12");
+});
+
+test("hours, days and months are called what they are in their zone", () => {
+  const start = at("2026-10-31T16:00:00Z");
+  assert.deepEqual((["hour", "day", "month"] as const).map((step) => stepText(start, step, "Asia/Shanghai")), ["2026-11-01 00:00", "2026-11-01", "2026-11"]);
+  assert.equal(stepText(start, "day", "UTC"), "2026-10-31");
 });
 
 test("a day is as long as its zone's clocks make it", () => {

@@ -26,6 +26,12 @@ function ahead(at: number, zone: string): number {
   return Date.UTC(year, month - 1, day, hour, minute, second) - Math.floor(at / 1e3) * 1e3;
 }
 
+/** The stretch that begins at a time, as the zone's clocks call it: `2026-11-01 13:00`, `2026-11-01`, `2026-11`. */
+export function stepText(at: number, step: Step, zone: string): string {
+  const local = new Date(at + ahead(at, zone)).toISOString();
+  return local.slice(0, { hour: 16, day: 10, month: 7 }[step]).replace("T", " ");
+}
+
 /** The time at which clocks of the zone show this: again where they are turned on between. */
 function zoned(local: number, zone: string): number {
   const first = local - ahead(local, zone);

@@ -20,6 +20,7 @@ export const w = words({
   time: ["Time", "时间"],
   day: ["Day", "日期"],
   hour: ["Hour", "小时"],
+  month_head: ["Month", "月份"],
   measure: ["Measure", "指标"],
   amount: ["Cost", "费用"],
   calls: ["Calls", "调用量"],
