@@ -5,11 +5,12 @@ import { get, post } from "../../lib/api";
 import { problemOf, useData } from "../../lib/data";
 import { may } from "../../lib/session";
 import { clock } from "../../lib/time";
-import type { Alert, SilenceMatcher } from "../../lib/types/alerts";
+import type { Alert, Silence, SilenceMatcher } from "../../lib/types/alerts";
 import { param, set } from "../../lib/url";
-import { Dialog, IconButton, ProblemBox } from "../../ui/parts";
+import { Dialog, IconButton, ProblemBox, Show } from "../../ui/parts";
 import { summary } from "./alert";
 import { fault, matchesAll, OPS, opOf, readMatchers, silences, withOp } from "./matchers";
+import { stretchOf } from "./stretch";
 import { w } from "./words";
 
 const HOUR = 36e5;
@@ -17,11 +18,14 @@ const LENGTHS: [string, number][] = [["30m", HOUR / 2], ["1h", HOUR], ["2h", 2 *
 const SHOWN = 6;
 
 export function SilenceDialog({ alerts, onDone }: { alerts: Alert[]; onDone: () => void }) {
-  const close = () => set({ silence: null, id: null, comment: null });
+  const close = () => set({ silence: null, id: null, again: null });
   const id = param("id");
+  const model = id || param("again");
+  const known = useData([model, param("tenant")], model ? (signal) => get<Silence[]>("/api/v1/silences", {}, signal) : null);
+  const form = (old?: Silence) => <Form id={id} old={old} alerts={alerts} onDone={() => (close(), onDone())} onCancel={close} />;
   return (
     <Dialog title={id ? w.form_edit() : w.form_new()} onClose={close} wide>
-      {may("operator") ? <Form id={id} alerts={alerts} onDone={() => (close(), onDone())} onCancel={close} /> : <p>{w.may_not()}</p>}
+      {!may("operator") ? <p>{w.may_not()}</p> : model ? <Show of={known}>{(all) => form(all.find((one) => one.id === model))}</Show> : form()}
     </Dialog>
   );
 }
@@ -36,11 +40,14 @@ function faultOf(matchers: SilenceMatcher[], author: string, comment: string): s
   return comment.trim() ? "" : w.need_comment();
 }
 
-function Form({ id, alerts, onDone, onCancel }: { id: string; alerts: Alert[]; onDone: () => void; onCancel: () => void }) {
+/** `old`: which one is changed, or made again. */
+function Form({ id, old, alerts, onDone, onCancel }: { id: string; old?: Silence; alerts: Alert[]; onDone: () => void; onCancel: () => void }) {
   const [matchers, setMatchers] = useState(() => readMatchers(param("silence")));
-  const [length, setLength] = useState(2 * HOUR);
+  const changed = id ? old : undefined;
+  /** Null: the end stays. */
+  const [length, setLength] = useState(changed ? null : 2 * HOUR);
   const [author, setAuthor] = useState<string>();
-  const [comment, setComment] = useState(param("comment"));
+  const [comment, setComment] = useState(old?.comment ?? "");
   const [wrong, setWrong] = useState("");
   const [problem, setProblem] = useState<Problem>();
   const [busy, setBusy] = useState(false);
@@ -56,8 +63,7 @@ function Form({ id, alerts, onDone, onCancel }: { id: string; alerts: Alert[]; o
     if (wrong) return;
     setBusy(true);
     setProblem(undefined);
-    const startsAt = Date.now();
-    const body = { ...(id ? { id } : {}), matchers, startsAt: new Date(startsAt).toISOString(), endsAt: new Date(startsAt + length).toISOString(), createdBy: writer.trim(), comment: comment.trim() };
+    const body = { ...(id ? { id } : {}), matchers, ...stretchOf(changed, length, Date.now()), createdBy: writer.trim(), comment: comment.trim() };
     try {
       await post("/api/v1/silences", {}, { body });
       onDone();
@@ -103,7 +109,7 @@ function Form({ id, alerts, onDone, onCancel }: { id: string; alerts: Alert[]; o
             {name}
           </button>
         ))}
-        <span class="faint">{w.duration_about({ at: clock(Date.now() + length, 0) })}</span>
+        <span class="faint">{w.duration_about({ at: clock(stretchOf(changed, length, Date.now()).endsAt, 0) })}</span>
       </div>
       <div class="form">
         <label for="al-author">{w.author()}</label>

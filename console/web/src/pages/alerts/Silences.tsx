@@ -72,8 +72,8 @@ function columns(expire: (id: string) => void): Column<Silence>[] {
 
 function Actions({ silence, expire }: { silence: Silence; expire: (id: string) => void }) {
   const [sure, setSure] = useState(false);
-  const form = here({ silence: matchersText(silence.matchers), id: silence.id, comment: silence.comment.slice(0, 500) });
-  if (silence.status.state === "expired") return <a class="btn" href={here({ silence: matchersText(silence.matchers), comment: silence.comment.slice(0, 500) })}>{w.again()}</a>;
+  const form = here({ silence: matchersText(silence.matchers), id: silence.id });
+  if (silence.status.state === "expired") return <a class="btn" href={here({ silence: matchersText(silence.matchers), again: silence.id })}>{w.again()}</a>;
   return (
     <span class="row al-actions">
       <a class="btn" href={form}>
