@@ -1,8 +1,9 @@
 //! Chromium for benchmarks.
 import { chromium } from "@playwright/test";
 
-export function launch() {
-  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
+/** With more arguments, if any. */
+export function launch(...more) {
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", ...more] });
 }
 
 /** Prints the figures of a benchmark as one line of JSON. */

@@ -15,9 +15,9 @@ for (let time = 0; time < Number(times); time += 1) {
     const seen = { line: 0, whole: 0 };
     globalThis.seen = seen;
     const look = () => {
-      const hasLine = document.querySelector('[role="region"] .virtual-row') !== null;
+      const hasLine = document.querySelector(".log-row") !== null;
       const hasChart = document.querySelector("figure.chart canvas") !== null;
-      const hasFacet = document.querySelector("[data-facet-value]") !== null;
+      const hasFacet = document.querySelector(".log-value") !== null;
       if (hasLine && !seen.line) seen.line = performance.now();
       if (hasLine && hasChart && hasFacet && !seen.whole) seen.whole = performance.now();
       if (!seen.whole) requestAnimationFrame(look);

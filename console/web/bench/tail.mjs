@@ -2,10 +2,10 @@
 // busy machine has the waiting for a processor in it, and in time of the processor.
 // node bench/tail.mjs CONSOLE_URL [seconds], while something writes lines, as
 // `weir load logs --dir DIR --rate 10000 --lines 1000000` into a folder that the collector follows.
-import { chromium } from "@playwright/test";
+import { launch, print } from "./browser.mjs";
 
 const [url = "http://127.0.0.1:7400", seconds = "60"] = process.argv.slice(2);
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--enable-precise-memory-info"] });
+const browser = await launch("--enable-precise-memory-info");
 const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
 page.on("pageerror", (error) => console.error("error of the page:", error.message));
 await page.goto(`${url}/logs?live=1`);
@@ -30,16 +30,14 @@ const renderers = new Set(traceEvents.filter((event) => event.args?.name === "Cr
 const cpu = traceEvents.filter((event) => event.name.includes("RunTask") && event.tdur && renderers.has(thread(event))).map((event) => event.tdur / 1000);
 const took = (measured.to - measured.from) / 1000;
 const mega = (bytes) => Math.round(bytes / 1e6);
-console.log(
-  JSON.stringify({
-    seconds: Math.round(took),
-    frames_per_second: Math.round(measured.frames / took),
-    tasks_over_50_ms: measured.tasks.length,
-    longest_task_ms: Math.round(Math.max(0, ...measured.tasks)),
-    longest_task_cpu_ms: Math.round(cpu.reduce((most, one) => Math.max(most, one), 0)),
-    cpu_share: Number((cpu.reduce((sum, one) => sum + one, 0) / 1000 / took).toFixed(2)),
-    heap_mb: { first: mega(measured.memory[0] ?? 0), last: mega(measured.memory.at(-1) ?? 0), most: mega(Math.max(0, ...measured.memory)) },
-    status: await page.getByRole("status").first().innerText(),
-  }),
-);
+print({
+  seconds: Math.round(took),
+  frames_per_second: Math.round(measured.frames / took),
+  tasks_over_50_ms: measured.tasks.length,
+  longest_task_ms: Math.round(Math.max(0, ...measured.tasks)),
+  longest_task_cpu_ms: Math.round(cpu.reduce((most, one) => Math.max(most, one), 0)),
+  cpu_share: Number((cpu.reduce((sum, one) => sum + one, 0) / 1000 / took).toFixed(2)),
+  heap_mb: { first: mega(measured.memory[0] ?? 0), last: mega(measured.memory.at(-1) ?? 0), most: mega(Math.max(0, ...measured.memory)) },
+  status: await page.getByRole("status").first().innerText(),
+});
 await browser.close();

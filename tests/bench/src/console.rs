@@ -32,7 +32,8 @@ pub(crate) fn tail(smoke: bool) -> anyhow::Result<Ready> {
     let mut started = bench.runtime.block_on(bench.started())?;
     Ok(Box::new(move || {
         let folder = bench.folder.path().join("logs").display().to_string();
-        let lines = 10_000 * seconds;
+        // For as long as the page takes to open, too.
+        let lines = 10_000 * (seconds + 8);
         let more = bench.runtime.block_on(async {
             let (lines, seconds) = (lines.to_string(), seconds.to_string());
             let arguments = ["logs", "--dir", &folder, "--lines", &lines, "--rate", "10000"];
