@@ -4,6 +4,8 @@ import { defineConfig } from "@playwright/test";
 export default defineConfig({
   testDir: "tests",
   workers: 1,
+  // A machine that builds beside it may be late once.
+  retries: 1,
   timeout: 45_000,
   expect: { timeout: 15_000 },
   reporter: [["list"]],

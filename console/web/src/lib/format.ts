@@ -10,7 +10,7 @@ export function count(value: number): string {
 export function short(value: number): string {
   if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value);
-  if (size !== 0 && size < 0.01) return value.toExponential(0);
+  if (size !== 0 && size < 0.01) return size < 1e-6 ? value.toExponential(0) : String(Number(value.toPrecision(1)));
   const units: [number, string][] = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
   const [unit, letter] = units.find(([unit]) => size >= unit) ?? [1, ""];
   const scaled = value / unit;
