@@ -52,6 +52,6 @@ export function Rooms({ rooms }: { rooms: RoomState[] }) {
 function State({ room }: { room: RoomState }) {
   if (room.error !== null) return <Badge tone="bad" title={room.error.slice(0, 2000)}>{w.failed()}</Badge>;
   if (room.until === null) return <Badge tone="idle">{w.nothing()}</Badge>;
-  const isLate = findings({ roles: [], rooms: [{ ...room, gaps: [] }], collectors: [], files: [] }, now.value).length > 0;
+  const isLate = findings({ roles: [], rooms: [{ ...room, gaps: [] }], collectors: [], files: [], unknown: null }, now.value).length > 0;
   return isLate ? <Badge tone="warn" title={room.late.join(", ").slice(0, 2000)}>{w.late()}</Badge> : <Badge tone="ok">{w.ok()}</Badge>;
 }

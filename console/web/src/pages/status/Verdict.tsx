@@ -51,6 +51,8 @@ function findingText(finding: Finding): string {
       return w.role_degraded({ role: finding.role, part: finding.part, why: finding.why.slice(0, LONG) });
     case "room_error":
       return w.room_error({ room: w[finding.room](), error: finding.error.slice(0, LONG) });
+    case "collectors_error":
+      return w.collectors_error({ error: finding.error.slice(0, LONG) });
     case "room_late":
       return w.room_late({ room: w[finding.room](), at: shortClock(finding.until), lag: ms(Math.max(0, now.value - finding.until)), late: finding.late.slice(0, LONG) });
     case "room_nothing":

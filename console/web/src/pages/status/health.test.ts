@@ -24,7 +24,7 @@ const collector = (changes: Partial<CollectorState>): CollectorState => ({
   ...changes,
 });
 const role = { role: "usage", url: null, reachable: true, ready: true, waiting_for: {}, degraded: {}, version: "1", error: null };
-const health = (changes: Partial<Health>): Health => ({ roles: [role], rooms: [room({})], collectors: [collector({})], files: [], ...changes });
+const health = (changes: Partial<Health>): Health => ({ roles: [role], rooms: [room({})], collectors: [collector({})], files: [], unknown: null, ...changes });
 const kinds = (changes: Partial<Health>) => findings(health(changes), NOW).map((finding) => finding.kind);
 
 test("where everything is well nothing is found, and it is known up to when", () => {
@@ -52,6 +52,10 @@ test("each thing that is wrong is found, and what is lost comes before what is l
   const gap = { start: null, end: null, partition: 0, reason: "dropped", records: 7 };
   assert.deepEqual(findings(health({ rooms: [room({ gaps: [gap, gap] })] }), NOW), [{ kind: "gap", room: "logs", records: 14, gaps: 2 }]);
   assert.deepEqual(findings(health({ rooms: [room({ gaps: [gap, { ...gap, records: null }] })] }), NOW), [{ kind: "gap", room: "logs", records: null, gaps: 2 }]);
+});
+
+test("where collectors cannot be asked, nobody says that nothing is lost", () => {
+  assert.deepEqual(kinds({ collectors: [], unknown: "too many queries" }), ["collectors_error"]);
 });
 
 test("what was lost long ago is told, but is no alarm", () => {

@@ -51,6 +51,8 @@ export interface Health {
   rooms: RoomState[];
   collectors: CollectorState[];
   files: FileState[];
+  /** Why not everything is known of collectors; null where it is. */
+  unknown: string | null;
 }
 
 export type Finding =
@@ -61,6 +63,7 @@ export type Finding =
   | { kind: "room_late"; room: RoomState["room"]; until: number; late: string }
   | { kind: "room_nothing"; room: RoomState["room"] }
   | { kind: "gap"; room: RoomState["room"]; records: number | null; gaps: number }
+  | { kind: "collectors_error"; error: string }
   | { kind: "collector_down"; host: string; id: string }
   | { kind: "lost"; host: string; bytes: number; reasons: string[]; lately: boolean }
   | { kind: "waits"; host: string; bytes: number; seconds: number }
@@ -71,7 +74,7 @@ const LATE_MS = 60e3;
 /** Bytes that wait for less are on their way. */
 const WAITS_SECONDS = 10;
 
-const BAD: Finding["kind"][] = ["role_away", "room_error", "gap", "collector_down", "lost"];
+const BAD: Finding["kind"][] = ["role_away", "room_error", "collectors_error", "gap", "collector_down", "lost"];
 
 export function isBad(finding: Finding): boolean {
   return BAD.includes(finding.kind) && !(finding.kind === "lost" && !finding.lately);
@@ -82,6 +85,7 @@ export function findings(health: Health, now: number): Finding[] {
   const found = [
     ...health.roles.flatMap(ofRole),
     ...health.rooms.flatMap((room) => ofRoom(room, now)),
+    ...(health.unknown === null ? [] : [{ kind: "collectors_error" as const, error: health.unknown }]),
     ...health.collectors.flatMap(ofCollector),
     ...ofVersions(health.collectors),
   ];

@@ -85,7 +85,7 @@ const FILE = "weir_collector_file";
 const SOURCE = "weir_collector_source";
 
 /** From what collectors publish; where they publish nothing, from the collector within this process. */
-async function ledgers({ from, to }: Range, signal: AbortSignal): Promise<Pick<Health, "collectors" | "files">> {
+async function ledgers({ from, to }: Range, signal: AbortSignal): Promise<Pick<Health, "collectors" | "files" | "unknown">> {
   const seconds = Math.max(60, Math.min(REMEMBERED, Math.round((to - from) / 1e3)));
   const expressions: Record<keyof Ledgers, string> = {
     up: "weir_collector_up",
@@ -104,19 +104,26 @@ async function ledgers({ from, to }: Range, signal: AbortSignal): Promise<Pick<H
     fileLost: `${FILE}_lost_bytes > 0`,
   };
   const names = Object.keys(expressions) as (keyof Ledgers)[];
-  const answers = await Promise.all(names.map((name) => query(expressions[name], { signal }).catch((): [] => [])));
-  if (signal.aborted) throw new DOMException("aborted", "AbortError");
+  let unknown: string | null = null;
+  // A weir without an alerter has no series; every other refusal is told.
+  const failed = (error: unknown): [] => {
+    if (signal.aborted) throw error;
+    const { status, detail } = problemOf(error);
+    if (status !== 404) unknown ??= detail;
+    return [];
+  };
+  const answers = await Promise.all(names.map((name) => query(expressions[name], { signal }).catch(failed)));
   const series = Object.fromEntries(names.map((name, at) => [name, answers[at] ?? []])) as Ledgers;
   const collectors = collectorsOf(series);
-  if (series.read.length || !seesAll()) return { collectors, files: filesOf(series) };
+  if (series.read.length || unknown !== null || !seesAll()) return { collectors, files: filesOf(series), unknown };
   try {
     const asked = address("/api/v1/collector/sources", { tenant: null });
     const { sources, total } = await request<{ sources: Source[]; total: Source }>("GET", asked, { signal });
     const { collector, files } = ofSources(sources, total, collectors.length === 1 ? collectors[0] : undefined);
-    return { collectors: collectors.length > 1 ? [...collectors, collector] : [collector], files };
+    return { collectors: collectors.length > 1 ? [...collectors, collector] : [collector], files, unknown };
   } catch (error) {
-    if (signal.aborted) throw error;
-    return { collectors, files: [] };
+    failed(error);
+    return { collectors, files: [], unknown };
   }
 }
 

@@ -11,6 +11,7 @@ export const w = words({
   role_waits: ["{role} is not ready: {part}: {why}", "{role} 未就绪：{part}：{why}"],
   role_degraded: ["{role} is degraded: {part}: {why}", "{role} 降级运行：{part}：{why}"],
   room_error: ["{room} cannot be asked: {error}", "{room}查询失败：{error}"],
+  collectors_error: ["Not everything is known of the collectors: {error}", "采集器状态获取不全：{error}"],
   room_late: ["{room} are late: read up to {at}, {lag} behind. {late}", "{room}滞后：已读取至 {at}，落后 {lag}。{late}"],
   room_nothing: ["{room}: nothing has been read yet.", "{room}：尚未读取任何数据。"],
   gap: ["{room}: {records} records are missing ({gaps} gaps): the bus dropped them before they were read.", "{room}：缺失 {records} 条记录（{gaps} 处缺口）：总线在读取前已丢弃。"],
