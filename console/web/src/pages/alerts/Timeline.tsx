@@ -1,6 +1,6 @@
 //! Alerts as bars on a time axis, one line each.
 import { useRef, useState } from "preact/hooks";
-import { clock, shortClock, zoom } from "../../lib/time";
+import { clock, zoom } from "../../lib/time";
 import { here } from "../../lib/url";
 import { VirtualList } from "../../ui/Virtual";
 import type { Course, Stretch } from "./intervals";
@@ -12,6 +12,13 @@ const ROW = 26;
 const MOST_HEIGHT = 340;
 /** Stretches of one alert that are drawn by themselves. */
 const MOST_STRETCHES = 400;
+
+/** `13:30`; the day where it begins. */
+function tickText(at: number): string {
+  const text = clock(at, 0);
+  const minute = text.slice(11, 16);
+  return minute === "00:00" ? text.slice(5, 10) : minute;
+}
 
 export function Timeline({ courses, from, to }: { courses: Course[]; from: number; to: number }) {
   const place = (at: number) => ((at - from) / (to - from)) * 100;
@@ -25,7 +32,7 @@ export function Timeline({ courses, from, to }: { courses: Course[]; from: numbe
       <div class="al-axis" aria-hidden="true">
         {axis.map((at) => (
           <span key={at} style={{ left: `${place(at)}%` }}>
-            {shortClock(at).slice(0, -3)}
+            {tickText(at)}
           </span>
         ))}
       </div>
