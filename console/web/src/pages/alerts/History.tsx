@@ -25,8 +25,9 @@ export function HistoryTab({ active }: { active: Alert[] }) {
   // Names of labels have capitals too, which the words do not.
   const filter = param("q").split(/\s+/).map(matcherOf).filter((matcher) => matcher !== null);
   const moved = isLive.value ? now.value : 0;
-  const history = usePages(["history", asked.value, moved, state, filter, param("tenant")], async (cursor, signal) => {
-    const { transitions, next_cursor: next } = await get<History>("/api/v1/alerts/history", { ...bounds.value, state, filter, limit: PAGE, cursor }, signal);
+  const time = bounds.value;
+  const history = usePages(["history", asked.value, state, filter, param("tenant")], moved, async (cursor, signal) => {
+    const { transitions, next_cursor: next } = await get<History>("/api/v1/alerts/history", { ...time, state, filter, limit: PAGE, cursor }, signal);
     return { rows: transitions, next };
   });
   const { from, to } = range.value;
@@ -56,6 +57,14 @@ export function HistoryTab({ active }: { active: Alert[] }) {
         </select>
       </div>
       {history.problem && <ProblemBox problem={history.problem} retry={history.reload} />}
+      {history.isOld && (
+        <p class="faint row">
+          {w.stands_still()}
+          <button class="btn" type="button" onClick={history.reload}>
+            {w.show_newest()}
+          </button>
+        </p>
+      )}
       {drawn.length > 0 && (
         <Panel title={w.timeline()} class="panel-flush">
           <Timeline courses={drawn} from={from} to={to} />

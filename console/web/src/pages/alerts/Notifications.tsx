@@ -13,8 +13,9 @@ import { w } from "./words";
 
 export function NotificationsTab() {
   const moved = isLive.value ? now.value : 0;
-  const sent = usePages(["notifications", asked.value, moved, param("tenant")], async (cursor, signal) => {
-    const { notifications: rows, next_cursor: next } = await notifications({ ...bounds.value, limit: 200, cursor }, signal);
+  const time = bounds.value;
+  const sent = usePages(["notifications", asked.value, param("tenant")], moved, async (cursor, signal) => {
+    const { notifications: rows, next_cursor: next } = await notifications({ ...time, limit: 200, cursor }, signal);
     return { rows, next };
   });
   const filter = param("q");
@@ -30,6 +31,14 @@ export function NotificationsTab() {
         <input class="input grow" data-query type="search" spellcheck={false} aria-label={w.filter_about()} placeholder={w.notifications_filter()} value={filter} onInput={(event) => set({ q: event.currentTarget.value }, true)} />
       </div>
       {sent.problem && <ProblemBox problem={sent.problem} retry={sent.reload} />}
+      {sent.isOld && (
+        <p class="faint row">
+          {w.stands_still()}
+          <button class="btn" type="button" onClick={sent.reload}>
+            {w.show_newest()}
+          </button>
+        </p>
+      )}
       {rows && (
         <section class="panel panel-flush">
           <Table

@@ -96,6 +96,8 @@ export const w = words({
   notifications_none: ["Nothing was sent in the time shown.", "所选时段内没有发送通知。"],
   notifications_list: ["Notifications", "通知列表"],
   more: ["Load more", "加载更多"],
+  stands_still: ["The list stands still while more of it is shown.", "展开更多后，列表不再自动更新。"],
+  show_newest: ["Show the newest", "显示最新"],
 
   state: ["State", "状态"],
   all_states: ["All states", "全部状态"],
