@@ -3,7 +3,7 @@ import { useMemo } from "preact/hooks";
 import { useData } from "../../lib/data";
 import { bytes, percent, short } from "../../lib/format";
 import { query } from "../../lib/prom";
-import { now, isLive, range } from "../../lib/time";
+import { asked, now, isLive, range } from "../../lib/time";
 import { href, param } from "../../lib/url";
 import { Badge, Empty, Panel } from "../../ui/parts";
 import { Table, type Column } from "../../ui/Table";
@@ -13,7 +13,7 @@ import { workloads, type Allowed, type Workload } from "./workloads";
 import { w } from "./words";
 
 export function WorkloadTable({ node }: { node: Node }) {
-  const samples = useData<Samples>(["workloads", node.name, now.value, param("tenant")], async (signal) => {
+  const samples = useData<Samples>(["workloads", node.name, asked.value.end, now.value, param("tenant")], async (signal) => {
     const time = isLive.value ? undefined : Math.floor(range.value.to / 1e3);
     const queries = Object.entries(workloadQueries(node.name));
     return Object.fromEntries(await Promise.all(queries.map(async ([name, expr]) => [name, await query(expr, { time, signal })] as const)));
