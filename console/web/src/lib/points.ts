@@ -28,11 +28,6 @@ export function hold(values: (number | null)[], most: number) {
   }
 }
 
-/** A term of a query: a field has exactly this value. */
-export function term(field: string, value: string): string {
-  return `${field}:"${value.replace(/[\\"]/g, "\\$&")}"`;
-}
-
 /** Each series over the page's stretch, on whole multiples of the step; its labels are the fields of `by`, and `metric`. */
 export async function points({ by, ...asked }: PointsQuery, signal?: AbortSignal, most = 180): Promise<Matrix> {
   const { from, to } = range.value;

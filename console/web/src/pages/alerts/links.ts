@@ -1,4 +1,5 @@
 //! From an alert to what it is about: the interface, its slow traces, its lines, the node and the GPU. Pure.
+import { quoted } from "../../lib/lucene";
 import type { Labels } from "../../lib/prom";
 import type { Changes } from "../../lib/url";
 
@@ -10,7 +11,7 @@ export interface Link {
 
 /** A term of the query of log lines. */
 function term(field: string, value: string): string {
-  return `${field}:${/^[\w.-]+$/.test(value) ? value : JSON.stringify(value)}`;
+  return `${field}:${quoted(value)}`;
 }
 
 /** Links over the alert's own time, with a little before and after. */

@@ -1,5 +1,6 @@
 //! How a GPU is dealt out to pods: parts that add up to all of it.
 import { bytes, percent } from "../../lib/format";
+import { term } from "../../lib/lucene";
 import { SERIES } from "../../lib/theme";
 import { href } from "../../lib/url";
 import { Panel, Shares } from "../../ui/parts";
@@ -44,13 +45,13 @@ export function GpuShares({ gpu }: { gpu: Gpu }) {
           {rows.map(({ kind, name }) => {
             const [ofMemory, ofTime] = [find(memory, kind, name), find(time, kind, name)];
             const part = ofMemory ?? ofTime ?? { kind, name, tenant: "", share: 0 };
-            const [namespace, pod] = name.split("/");
+            const [namespace = "", pod = ""] = name.split("/");
             return (
               <tr key={`${kind} ${name}`} class={kind === "pod" ? "" : "faint"}>
                 <td>
                   <i class="swatch" style={{ background: `var(--${colorOf(part)})` }} />
                   {kind === "pod" ? (
-                    <a href={href("/logs", { tenant: part.tenant, query: `k8s.namespace.name:${JSON.stringify(namespace)} AND k8s.pod.name:${JSON.stringify(pod)}` })} title={w.pod_logs()}>
+                    <a href={href("/logs", { tenant: part.tenant, query: `${term("k8s.namespace.name", namespace)} AND ${term("k8s.pod.name", pod)}` })} title={w.pod_logs()}>
                       {name.slice(0, 160)}
                     </a>
                   ) : (

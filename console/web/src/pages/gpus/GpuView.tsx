@@ -2,7 +2,8 @@
 import { useMemo } from "preact/hooks";
 import { useData } from "../../lib/data";
 import { bytes, percent, short } from "../../lib/format";
-import { points, term } from "../../lib/points";
+import { term } from "../../lib/lucene";
+import { points } from "../../lib/points";
 import { query, type Labels } from "../../lib/prom";
 import { asked, isLive, now } from "../../lib/time";
 import { param } from "../../lib/url";

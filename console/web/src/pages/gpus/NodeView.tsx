@@ -1,6 +1,6 @@
 //! One node: its GPUs, what runs on it, and the machine itself.
 import { bytes, percent, short } from "../../lib/format";
-import { term } from "../../lib/points";
+import { term } from "../../lib/lucene";
 import { here, href } from "../../lib/url";
 import { Panel, Stat } from "../../ui/parts";
 import { Table, type Column } from "../../ui/Table";
@@ -31,7 +31,7 @@ export function NodeView({ node }: { node: Node }) {
         <a class="btn" href={href("/alerts", { q: `host_name=${node.name}` })}>
           {w.alerts()}
         </a>
-        <a class="btn" href={href("/logs", { query: `host.name:${JSON.stringify(node.name)}` })}>
+        <a class="btn" href={href("/logs", { query: term("host.name", node.name) })}>
           {w.logs()}
         </a>
       </nav>

@@ -2,6 +2,7 @@
 import { useMemo } from "preact/hooks";
 import { useData } from "../../lib/data";
 import { bytes, percent, short } from "../../lib/format";
+import { term } from "../../lib/lucene";
 import { query } from "../../lib/prom";
 import { asked, now, isLive, range } from "../../lib/time";
 import { href, param } from "../../lib/url";
@@ -43,7 +44,7 @@ function columns(): Column<Workload>[] {
       key: "pod",
       head: w.pod(),
       cell: ({ tenant, namespace, pod, container }) => (
-        <a href={href("/logs", { tenant, query: `k8s.namespace.name:${JSON.stringify(namespace)} AND k8s.pod.name:${JSON.stringify(pod)}` })} title={w.pod_logs()}>
+        <a href={href("/logs", { tenant, query: `${term("k8s.namespace.name", namespace)} AND ${term("k8s.pod.name", pod)}` })} title={w.pod_logs()}>
           {`${namespace}/${pod}`.slice(0, 160)} <span class="faint">{container.slice(0, 60)}</span>
         </a>
       ),

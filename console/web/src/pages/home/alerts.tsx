@@ -1,5 +1,6 @@
 //! What fires now, in a sentence, with the three ways to look into it.
 import type { Alert } from "../../lib/types/alerts";
+import { term } from "../../lib/lucene";
 import { ms } from "../../lib/format";
 import { now, rfc3339 } from "../../lib/time";
 import { href } from "../../lib/url";
@@ -57,7 +58,7 @@ function Firing({ alert }: { alert: Alert }) {
           </a>
         )}
         {service && (
-          <a class="btn" href={href("/logs", { query: `service:${JSON.stringify(service)} AND severity:>=warn`, tenant, start, end: null })}>
+          <a class="btn" href={href("/logs", { query: `${term("service", service)} AND severity:>=warn`, tenant, start, end: null })}>
             {w.log_lines()}
           </a>
         )}

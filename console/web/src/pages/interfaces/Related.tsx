@@ -2,6 +2,7 @@
 import { get } from "../../lib/api";
 import { useData } from "../../lib/data";
 import { count, ms } from "../../lib/format";
+import { term } from "../../lib/lucene";
 import { severityColor } from "../../lib/theme";
 import { bounds, shortClock } from "../../lib/time";
 import type { SearchAnswer } from "../../lib/types/logs";
@@ -24,7 +25,7 @@ export function Related({ subject }: { subject: Subject }) {
   const failing = useData(inputs, traces({ status: "error" }));
   // A call fails for what others say: the lines of its failing traces count too.
   const ids = failing.data?.traces.map(({ trace_id }) => `trace_id:${trace_id}`) ?? [];
-  const query = `severity:>=error AND (${[`service:${JSON.stringify(service)}`, ...ids].join(" OR ")})`;
+  const query = `severity:>=error AND (${[term("service", service), ...ids].join(" OR ")})`;
   const lines = useData([...inputs, failing.loading, ids], failing.loading ? null : (signal) => get<SearchAnswer>("/api/v1/logs/search", { query, ...bounds.value, limit: LISTED }, signal));
   const more = (to: string) => <a href={to}>{w.more_traces()}</a>;
   return (

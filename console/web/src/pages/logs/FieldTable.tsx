@@ -1,11 +1,12 @@
 //! Fields of a line, and what may be done with each.
 import { useState } from "preact/hooks";
+import { quoted } from "../../lib/lucene";
 import type { Hit } from "../../lib/types/logs";
 import { here, param } from "../../lib/url";
 import { Icon } from "../../ui/icons";
 import { CopyButton } from "../../ui/parts";
 import { all } from "./fields";
-import { and, isName, quoted } from "./query";
+import { and, isName } from "./query";
 import { columnsWith, queryHref, view } from "./view";
 import { w } from "./words";
 

@@ -1,6 +1,6 @@
 //! What may stand at the cursor of a query.
+import { quoted } from "../../lib/lucene";
 import type { FieldsAnswer } from "../../lib/types/logs";
-import { quoted } from "./query";
 
 /** The word that is being written. */
 export interface Target {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { and, choiceOf, clauses, errorAt, quoted, toggled, without } from "./query";
+import { quoted } from "../../lib/lucene";
+import { and, choiceOf, clauses, errorAt, toggled, without } from "./query";
 
 test("clauses are what must all hold", () => {
   assert.deepEqual(clauses('service:ocr AND "a b" NOT x'), ["service:ocr", '"a b"', "NOT x"]);

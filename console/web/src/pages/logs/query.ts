@@ -1,4 +1,5 @@
 //! Edits of a query's text: filters of a field are added, changed and taken out; the rest stays as it was written.
+import { quoted } from "../../lib/lucene";
 
 /** A part of a query: text from `start` to `end`, in characters. */
 export interface Token {
@@ -62,12 +63,6 @@ export function and(query: string, clause: string): string {
   const parts = clauses(query);
   if (parts) return parts.includes(clause) ? query : join([...parts, clause]);
   return join([`(${query.trim()})`, clause]);
-}
-
-/** A value as it stands behind a field's colon. */
-export function quoted(value: string): string {
-  const isPlain = /^[\p{L}\p{N}_][\p{L}\p{N}_.-]*$/u.test(value) && !/^(AND|OR|NOT|IN|TO)$/.test(value);
-  return isPlain ? value : `"${value.replace(/["\\]/g, "\\$&")}"`;
 }
 
 /** Whether a field's name stands in a query as it is. */

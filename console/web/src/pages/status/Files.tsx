@@ -1,5 +1,6 @@
 //! Files of which something waits or is lost, the oldest first.
 import { bytes, ms } from "../../lib/format";
+import { term } from "../../lib/lucene";
 import { here, href, param, set } from "../../lib/url";
 import { Empty, Panel } from "../../ui/parts";
 import { Table, type Column } from "../../ui/Table";
@@ -10,7 +11,7 @@ import { w } from "./words";
 
 /** Logs of a file. */
 function linesOf(path: string): string {
-  return href("/logs", { query: `log.file.path:"${path.replace(/[\\"]/g, "\\$&")}"` });
+  return href("/logs", { query: term("log.file.path", path) });
 }
 
 export function Files({ files }: { files: FileState[] }) {

@@ -1,4 +1,5 @@
 //! Where a span leads to.
+import { term } from "../../lib/lucene";
 import { rfc3339 } from "../../lib/time";
 import type { Span } from "../../lib/types/traces";
 import { href } from "../../lib/url";
@@ -53,7 +54,7 @@ export function linksOf(tree: Tree, traceId: string, span: Span): SpanLinks {
     logs: href("/logs", { query: `trace_id:${traceId} AND span_id:${span.span_id}`, ...time }),
     traces: href("/traces", { service: span.service, interface: span.name, sort: "duration" }),
     interface: isCall ? href("/interfaces", { service: span.service, interface: name, tenant: span.tenant }) : null,
-    pod: pod ? href("/logs", { query: `k8s.pod.name:${JSON.stringify(pod)}`, ...time }) : null,
+    pod: pod ? href("/logs", { query: term("k8s.pod.name", pod), ...time }) : null,
     node: node ? href("/gpus", { node, ...time }) : null,
   };
 }
@@ -62,5 +63,5 @@ export function linksOf(tree: Tree, traceId: string, span: Span): SpanLinks {
 export function tracesWith(name: string, value: unknown): string | null {
   const isPlain = typeof value === "string" || typeof value === "number" || typeof value === "boolean";
   if (!isPlain || String(value).length > 200 || !/^[\w.-]+$/.test(name)) return null;
-  return href("/traces", { query: `${name}:${JSON.stringify(String(value))}` });
+  return href("/traces", { query: term(name, String(value)) });
 }
