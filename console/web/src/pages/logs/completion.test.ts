@@ -31,3 +31,9 @@ test("names that begin so come first", () => {
   const fields = ["resource.service.name", "attributes.a.service", "service", "other"].map((name) => ({ name, count: 1, types: {} }));
   assert.deepEqual(fieldSuggestions(fields, "serv").map((one) => one.label), ["service", "attributes.a.service", "resource.service.name"]);
 });
+
+test("a query of any length takes no time", () => {
+  const begin = performance.now();
+  target(`${"-".repeat(50_000)})`, 50_001);
+  assert.ok(performance.now() - begin < 500);
+});

@@ -21,8 +21,11 @@ export interface Suggestion {
   count?: number;
 }
 
+/** Characters before the cursor that are looked at: longer words are not completed, and a query may be of any length. */
+const MOST_BEFORE = 500;
+
 export function target(query: string, caret: number): Target {
-  const before = query.slice(0, caret);
+  const before = query.slice(Math.max(0, caret - MOST_BEFORE), caret);
   const found = /(?:^|[\s(!+-])(?:([\p{L}\p{N}_@.\-/]+):)?("(?:[^"\\]|\\.)*|(?:[<>]=?)?[^\s()":<>]*)$/u.exec(before);
   const written = found?.[2] ?? "";
   const operator = /^[<>]=?/.exec(written)?.[0] ?? "";
