@@ -54,8 +54,13 @@ function Form({ id, old, alerts, onDone, onCancel }: { id: string; old?: Silence
   const whoami = useData(["whoami"], (signal) => get<{ name: string }>("/api/v1/whoami", {}, signal));
   const writer = author ?? whoami.data?.name ?? "";
   const active = useMemo(() => alerts.filter((alert) => alert.state !== "resolved"), [alerts]);
-  const matched = useMemo(() => active.filter((alert) => silences(matchers)(alert.labels)), [active, matchers]);
-  const change = (at: number, matcher: SilenceMatcher | null) => setMatchers(matchers.flatMap((other, index) => (index === at ? (matcher ? [matcher] : []) : [other])));
+  // A regular expression of a link is not run until somebody asks: one made for it would stop the page.
+  const [runs, setRuns] = useState(() => !matchers.some((matcher) => matcher.isRegex));
+  const matched = useMemo(() => (runs ? active.filter((alert) => silences(matchers)(alert.labels)) : []), [active, matchers, runs]);
+  const change = (at: number, matcher: SilenceMatcher | null) => {
+    setRuns(true);
+    setMatchers(matchers.flatMap((other, index) => (index === at ? (matcher ? [matcher] : []) : [other])));
+  };
   const submit = async (event: Event) => {
     event.preventDefault();
     const wrong = faultOf(matchers, writer, comment);
@@ -94,7 +99,12 @@ function Form({ id, old, alerts, onDone, onCancel }: { id: string; old?: Silence
         </button>
       </fieldset>
       <div class="al-matched" role="status">
-        <b>{matched.length ? w.matches_now({ n: matched.length, all: active.length }) : w.matches_none()}</b>
+        {!runs && (
+          <button class="btn" type="button" onClick={() => setRuns(true)}>
+            {w.matches_show()}
+          </button>
+        )}
+        <b>{!runs ? "" : matched.length ? w.matches_now({ n: matched.length, all: active.length }) : w.matches_none()}</b>
         {matched.slice(0, SHOWN).map((alert) => (
           <div key={JSON.stringify(alert.labels)} class="ellipsis">
             {alert.rule}: {summary(alert).slice(0, 300)}

@@ -184,6 +184,7 @@ export const w = words({
   duration_about: ["Ends {at}", "结束于 {at}"],
   comment_hint: ["Why, and until what is done", "原因，以及处理计划"],
   matches_now: ["Silences {n} of {all} active alerts now", "当前将静默 {all} 条告警中的 {n} 条"],
+  matches_show: ["Show what it matches now", "查看当前匹配的告警"],
   matches_none: ["Matches no active alert now", "当前没有匹配的告警"],
   and_more: ["and {n} more", "及另外 {n} 条"],
   create: ["Create the silence", "创建静默"],
