@@ -15,6 +15,7 @@ import { linksOf } from "./links";
 import { RuleChart, stretchOf } from "./RuleChart";
 import { Sent } from "./Sent";
 import { valueText } from "./value";
+import { ruleKey } from "./ruleKey";
 import { w } from "./words";
 
 export function Detail({ one }: { one: Listed | undefined }) {
@@ -128,10 +129,10 @@ const AFTER = 10 * 6e4;
 
 function AlertChart({ alert }: { alert: Alert }) {
   const rules = useData(["rule of", alert.rule, param("tenant")], (signal) => get<Rules>("/api/v1/rules", {}, signal));
-  const found = useMemo(
-    () => rules.data?.groups.find((group) => group.name === alert.group && group.file === alert.file)?.rules.find((rule) => rule.name === alert.rule && (!alert.expr || rule.expr === alert.expr)),
-    [rules.data],
-  );
+  const { group, found } = useMemo(() => {
+    const group = rules.data?.groups.find((group) => group.name === alert.group && group.file === alert.file);
+    return { group, found: group?.rules.find((rule) => rule.name === alert.rule && (!alert.expr || rule.expr === alert.expr)) };
+  }, [rules.data]);
   const end = alert.resolved_at ? Date.parse(alert.resolved_at) + AFTER : range.value.to;
   const { from, to } = stretchOf(Date.parse(alert.active_at), end);
   const marks = useMemo(() => {
@@ -149,7 +150,7 @@ function AlertChart({ alert }: { alert: Alert }) {
           <LongText text={rule.expr} />
         </code>
         <CopyButton text={rule.expr} />
-        <a class="nowrap" href={here({ tab: "rules", alert: null, rule: `${alert.group}/${alert.rule}` })}>
+        <a class="nowrap" href={here({ tab: "rules", alert: null, rule: group && found ? ruleKey(group, found) : `${alert.group}/${alert.rule}` })}>
           {w.open_rule()}
         </a>
       </div>

@@ -11,13 +11,8 @@ import { Badge, Empty, Show } from "../../ui/parts";
 import { VirtualList } from "../../ui/Virtual";
 import { Replay } from "./Replay";
 import { RuleDetail } from "./RuleDetail";
+import { ruleKey } from "./ruleKey";
 import { w } from "./words";
-
-/** `group/name`; rules of one group may have the same name, so the line tells them apart where it must. */
-export function ruleKey(group: RuleGroup, rule: Rule): string {
-  const isAlone = group.rules.filter((other) => other.name === rule.name).length === 1;
-  return isAlone ? `${group.name}/${rule.name}` : `${group.name}/${rule.name}:${rule.line}`;
-}
 
 export function RulesTab({ alerts }: { alerts: Alert[] }) {
   const rules = useData(["rules", now.value, param("tenant")], (signal) => get<Rules>("/api/v1/rules", {}, signal));
@@ -44,6 +39,7 @@ function RuleList({ rules, alerts }: { rules: Rules; alerts: Alert[] }) {
   const bad = useMemo(() => rules.groups.reduce((sum, group) => sum + group.rules.filter((rule) => rule.health === "err").length, 0), [rules]);
   const at = lines.findIndex((line) => "rule" in line && line.key === current);
   const open = useMemo(() => {
+    if (!current) return undefined;
     for (const group of rules.groups) for (const rule of group.rules) if (ruleKey(group, rule) === current) return { group, rule };
     return undefined;
   }, [rules, current]);
