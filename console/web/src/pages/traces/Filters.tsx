@@ -92,6 +92,7 @@ function Field({ name, label, placeholder, isQuery }: { name: (typeof FILTERS)[n
       autocomplete="off"
       onInput={(event) => setText(event.currentTarget.value)}
       onKeyDown={(event) => {
+        if (event.isComposing) return;
         if (event.key === "Enter") take();
         if (event.key === "Escape") event.currentTarget.blur();
       }}

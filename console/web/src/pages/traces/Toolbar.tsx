@@ -29,6 +29,7 @@ export function Toolbar({ found, selected, onFound, isZoomed, onZoom, isFolded, 
         spellcheck={false}
         onInput={(event) => set({ find: event.currentTarget.value }, true)}
         onKeyDown={(event) => {
+          if (event.isComposing) return;
           if (event.key === "Enter") onFound(event.shiftKey ? -1 : 1);
           if (event.key === "Escape") event.currentTarget.blur();
         }}
