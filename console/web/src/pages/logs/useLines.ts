@@ -74,7 +74,7 @@ export function useLines(search: Search | null, isHeld: () => boolean) {
       (answer) => {
         if (of.control.signal.aborted) return;
         const hits = of.share(answer.hits);
-        setState(({ lines }) => ({
+        setState(({ lines, isOld }) => ({
           lines: {
             hits: cursor && lines ? [...lines.hits, ...hits] : hits,
             cursor: answer.next_cursor,
@@ -86,7 +86,8 @@ export function useLines(search: Search | null, isHeld: () => boolean) {
           problem: undefined,
           loading: false,
           isReplaced: false,
-          isOld: false,
+          // A further page of an old list makes it no newer.
+          isOld: cursor !== null && isOld,
         }));
       },
       (error: unknown) => {
