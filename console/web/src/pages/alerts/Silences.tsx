@@ -15,11 +15,18 @@ import { w } from "./words";
 const STATES = { active: w.in_force, pending: w.planned, expired: w.expired };
 const TONES = { active: "info", pending: "warn", expired: "idle" } as const;
 
-export function SilencesTab() {
+/** `made` counts silences that were made: the list is loaded again. */
+export function SilencesTab({ made }: { made: number }) {
   const showsExpired = param("expired") === "true";
-  const silences = useData(["silences", now.value, param("tenant")], (signal) => get<Silence[]>("/api/v1/silences", {}, signal));
+  const silences = useData(["silences", made, now.value, param("tenant")], (signal) => get<Silence[]>("/api/v1/silences", {}, signal));
   const [problem, setProblem] = useState<Problem>();
-  const expire = (id: string) => del("/api/v1/silences/{id}", { id }).then(silences.reload, (error: unknown) => setProblem(problemOf(error)));
+  const expire = (id: string) => del("/api/v1/silences/{id}", { id }).then(
+      () => {
+        setProblem(undefined);
+        silences.reload();
+      },
+      (error: unknown) => setProblem(problemOf(error)),
+    );
   const make = may("operator") && (
     <a class="btn btn-primary" href={here({ silence: "{}" })}>
       {w.make_silence()}

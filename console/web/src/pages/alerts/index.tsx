@@ -1,4 +1,5 @@
 //! Alerts: what fires now, what fired, the rules, the silences, and what was sent.
+import { useState } from "preact/hooks";
 import { get } from "../../lib/api";
 import { useData } from "../../lib/data";
 import { count } from "../../lib/format";
@@ -25,6 +26,7 @@ const OWN = { alert: null, q: null, state: null, rule: null, sort: null, replay:
 export default function Page() {
   const tab = TABS.find((tab) => tab === param("tab")) ?? "active";
   const alerts = useData(["alerts", now.value, param("tenant"), asked.value.end], (signal) => get<Alerts>("/api/v1/alerts", {}, signal));
+  const [made, setMade] = useState(0);
   const { data, problem } = alerts;
   const firing = data?.alerts.filter((alert) => alert.state === "firing" && alert.status.state === "active").length;
   const isFull = tab === "active" || (tab === "rules" && !param("replay"));
@@ -38,9 +40,9 @@ export default function Page() {
       {tab === "active" && <Active of={alerts} />}
       {tab === "history" && <HistoryTab active={data?.alerts ?? []} />}
       {tab === "rules" && <RulesTab alerts={data?.alerts ?? []} />}
-      {tab === "silences" && <SilencesTab />}
+      {tab === "silences" && <SilencesTab made={made} />}
       {tab === "notifications" && <NotificationsTab />}
-      {param("silence") && <SilenceDialog key={param("silence")} alerts={data?.alerts ?? []} onDone={alerts.reload} />}
+      {param("silence") && <SilenceDialog key={param("silence")} alerts={data?.alerts ?? []} onDone={() => (setMade(made + 1), alerts.reload())} />}
     </div>
   );
 }
