@@ -3,6 +3,7 @@ import { get } from "../../lib/api";
 import { useData } from "../../lib/data";
 import { ms, percent, short } from "../../lib/format";
 import { query, queryRange } from "../../lib/prom";
+import { histogram } from "../../lib/severity";
 import { SERIES, severityColor } from "../../lib/theme";
 import { bounds, clock, range, step } from "../../lib/time";
 import type { Alerts as Answer } from "../../lib/types/alerts";
@@ -17,7 +18,6 @@ import { w } from "./words";
 
 /** Rates are of the last minute. */
 const RATE = "1m";
-const SEVERITIES = ["FATAL", "ERROR", "WARN", "INFO", "DEBUG", "TRACE"];
 
 export default function Home() {
   const inputs = [bounds.value, param("tenant")];
@@ -115,19 +115,15 @@ function Lines({ inputs }: { inputs: unknown[] }) {
   return (
     <Panel title={w.chart_lines()} actions={<a href={href("/logs")}>{w.open_logs()}</a>}>
       <Show of={lines}>
-        {({ buckets }) => {
-          const names = SEVERITIES.filter((name) => buckets.some((bucket) => bucket.values?.[name]));
-          const series = names.map((name) => ({
-            label: name,
-            color: severityColor(name),
-            values: buckets.map((bucket) => bucket.values?.[name] ?? 0),
-          }));
+        {(answer) => {
+          const { times, levels } = histogram(answer, range.value.from, range.value.to);
+          const series = levels.map(({ level, values }) => ({ label: level || w.no_severity(), color: severityColor(level), values }));
           return (
             <Chart
               label={w.chart_lines()}
               kind="bars"
               height={110}
-              times={buckets.map((bucket) => new Date(bucket.start).getTime() / 1e3)}
+              times={times}
               series={series}
               sync="home"
               {...shown()}

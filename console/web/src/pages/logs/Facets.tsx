@@ -1,13 +1,13 @@
 //! Top values of fields: a click filters for one, the next excludes it.
 import { useState } from "preact/hooks";
 import { count, short } from "../../lib/format";
+import { bySeverity } from "../../lib/severity";
 import { severityColor } from "../../lib/theme";
 import { here, param, set } from "../../lib/url";
 import type { Text } from "../../lib/words";
 import { Icon } from "../../ui/icons";
 import { IconButton } from "../../ui/parts";
 import { Popover } from "../../ui/Popover";
-import { bySeverity } from "./buckets";
 import { FieldPicker } from "./FieldPicker";
 import { shortName } from "./fields";
 import { choiceOf, toggled } from "./query";

@@ -2,12 +2,12 @@
 import { useMemo } from "preact/hooks";
 import type { Data } from "../../lib/data";
 import { count } from "../../lib/format";
+import { histogram } from "../../lib/severity";
 import { severityColor } from "../../lib/theme";
 import type { HistogramAnswer } from "../../lib/types/logs";
 import { lang } from "../../lib/words";
 import { Chart } from "../../ui/Chart";
 import { ProblemBox } from "../../ui/parts";
-import { histogram } from "./buckets";
 import { w } from "./words";
 
 export function Histogram({ of, from, to }: { of: Data<HistogramAnswer>; from: number; to: number }) {

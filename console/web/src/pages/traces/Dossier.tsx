@@ -1,6 +1,7 @@
 //! What else is known of the time of a trace: its log lines and its GPUs, on the axis of its spans.
 import { useMemo } from "preact/hooks";
 import { bytes, count, ms, percent, short } from "../../lib/format";
+import { rank } from "../../lib/severity";
 import { SERIES, severityColor } from "../../lib/theme";
 import type { Hit } from "../../lib/types/logs";
 import type { Dossier } from "../../lib/types/traces";
@@ -21,9 +22,6 @@ const ROW = 24;
 const SHOWN = 400;
 /** Places of the track of log lines. */
 const PLACES = 400;
-const RANKS = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
-
-const rank = (severity: string) => RANKS.findIndex((name) => severity.startsWith(name));
 
 interface Props {
   dossier: Dossier;
@@ -40,7 +38,7 @@ function track(logs: Hit[], tree: Tree, view: View): { place: number; severity: 
     if (at < 0 || at > 1) continue;
     const place = Math.round(at * PLACES);
     const known = worst.get(place);
-    if (known === undefined || rank(severity) > rank(known)) worst.set(place, severity);
+    if (known === undefined || rank(severity) < rank(known)) worst.set(place, severity);
   }
   return [...worst].map(([place, severity]) => ({ place: place / PLACES, severity }));
 }

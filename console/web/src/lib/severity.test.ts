@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bySeverity, histogram } from "./buckets";
+import { bySeverity, histogram } from "./severity";
 
 test("steps without lines are there, levels stand in their order", () => {
   const answer = {

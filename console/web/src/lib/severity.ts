@@ -1,5 +1,5 @@
-//! Counts over time by level.
-import type { HistogramAnswer } from "../../lib/types/logs";
+//! Levels of log lines, and how many lines of each there are over time. Pure.
+import type { HistogramAnswer } from "./types/logs";
 
 /** From the ground up: what is rare and bad stands on the axis, where few are seen too. */
 const LEVELS = ["FATAL", "ERROR", "WARN", "INFO", "DEBUG", "TRACE"];
@@ -46,11 +46,13 @@ export function histogram(answer: HistogramAnswer, from: number, to: number): Hi
   return { times, levels };
 }
 
+/** 0 is the worst; what is none of the six comes last. */
+export function rank(severity: string): number {
+  const at = LEVELS.indexOf(level(severity));
+  return at < 0 ? LEVELS.length : at;
+}
+
 /** From the worst to the least; what is none of the six comes last. */
 export function bySeverity(a: { value: string }, b: { value: string }): number {
-  const rank = ({ value }: { value: string }) => {
-    const at = LEVELS.indexOf(level(value));
-    return at < 0 ? LEVELS.length : at;
-  };
-  return rank(a) - rank(b) || a.value.localeCompare(b.value);
+  return rank(a.value) - rank(b.value) || a.value.localeCompare(b.value);
 }
