@@ -13,13 +13,13 @@ export function tick() {
 
 const UNITS: Record<string, number> = { s: 1e3, m: 6e4, h: 36e5, d: 864e5, w: 6048e5 };
 
-/** Milliseconds that a Date can hold. */
-const FARTHEST = 8.64e15;
+/** Times are kept as nanoseconds since 1970 in 64 bits: until 2262, in milliseconds. */
+const FARTHEST = 9.2e12;
 
 /** `now`, `now-15m`, `now-1d`, RFC 3339, unix seconds; null where it is none of these, or too far away. */
 export function parseTime(text: string, at: number): number | null {
   const time = parsed(text, at);
-  return time !== null && Math.abs(time) < FARTHEST ? time : null;
+  return time !== null && time >= 0 && time < FARTHEST ? time : null;
 }
 
 function parsed(text: string, at: number): number | null {
@@ -87,7 +87,7 @@ export function zoom(from: number, to: number) {
 export function step({ from, to }: Range, points = 240): number {
   const least = (to - from) / 1e3 / points;
   const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400];
-  return steps.find((step) => step >= least) ?? 86400;
+  return steps.find((step) => step >= least) ?? Math.ceil(least / 86400) * 86400;
 }
 
 const pad = (value: number, width = 2) => String(value).padStart(width, "0");
