@@ -1,9 +1,9 @@
 //! The stretch of time: a list of last minutes to days, or two times; and how often it is loaded again.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { asked, isLive, parseTime, range, rfc3339, shortClock, tick, usual } from "../lib/time";
 import { param, set } from "../lib/url";
-import { Icon } from "../ui/icons";
 import { IconButton } from "../ui/parts";
+import { Popover } from "../ui/Popover";
 import { w } from "./words";
 
 const LAST = ["5m", "15m", "30m", "1h", "3h", "6h", "12h", "1d", "2d", "7d", "30d"];
@@ -42,7 +42,6 @@ function read(text: string): string | null {
 
 export function TimePicker({ refresh: usual }: { refresh: number }) {
   const [open, setOpen] = useState(false);
-  const box = useRef<HTMLDivElement>(null);
   const { start, end } = asked.value;
   const [from, setFrom] = useState("");
   const [to, setTo] = useState("");
@@ -53,14 +52,6 @@ export function TimePicker({ refresh: usual }: { refresh: number }) {
     setFrom(shown(start));
     setTo(shown(end));
     setWrong(false);
-    const outside = (event: Event) => box.current?.contains(event.target as Node) || setOpen(false);
-    const escape = (event: KeyboardEvent) => event.key === "Escape" && setOpen(false);
-    addEventListener("pointerdown", outside);
-    addEventListener("keydown", escape);
-    return () => {
-      removeEventListener("pointerdown", outside);
-      removeEventListener("keydown", escape);
-    };
   }, [open, start, end]);
   useEffect(() => {
     if (!refresh || !isLive.value) return;
@@ -83,30 +74,10 @@ export function TimePicker({ refresh: usual }: { refresh: number }) {
     take(rfc3339(from + by * (to - from)), rfc3339(to + by * (to - from)));
   };
   return (
-    <div class="time-picker" ref={box}>
+    <div class="time-picker">
       <IconButton icon="right" label={w.earlier()} onClick={() => shift(-0.5)} />
-      <button class="btn time-button" type="button" aria-haspopup="dialog" aria-expanded={open} onClick={() => setOpen(!open)}>
-        <Icon name="clock" />
-        <span>{label()}</span>
-      </button>
-      <IconButton icon="right" label={w.later()} onClick={() => shift(0.5)} />
-      <select
-        class="select"
-        aria-label={w.refresh()}
-        value={String(refresh)}
-        onChange={(event) => set({ refresh: event.currentTarget.value === String(usual) ? null : event.currentTarget.value }, true)}
-      >
-        {[...new Set([...EVERY, refresh])].sort((a, b) => a - b).map((every) => (
-          <option key={every} value={String(every)}>
-            {every ? w.refresh_every({ n: every }) : w.refresh_off()}
-          </option>
-        ))}
-      </select>
-      <button class="btn btn-icon" type="button" aria-label={w.refresh_now()} title={w.refresh_now()} onClick={tick}>
-        ↻
-      </button>
-      {open && (
-        <div class="pop time-pop" role="dialog" aria-label={w.time()}>
+      <Popover icon="clock" label={w.time()} text={label()} isOpen={open} onToggle={setOpen}>
+        <div class="time-pop">
           <div class="time-list">
             {LAST.map((length) => (
               <button key={length} type="button" class="menu-item" aria-pressed={start === `now-${length}` && end === "now"} onClick={() => take(`now-${length}`, "now")}>
@@ -131,7 +102,23 @@ export function TimePicker({ refresh: usual }: { refresh: number }) {
             </button>
           </form>
         </div>
-      )}
+      </Popover>
+      <IconButton icon="right" label={w.later()} onClick={() => shift(0.5)} />
+      <select
+        class="select"
+        aria-label={w.refresh()}
+        value={String(refresh)}
+        onChange={(event) => set({ refresh: event.currentTarget.value === String(usual) ? null : event.currentTarget.value }, true)}
+      >
+        {[...new Set([...EVERY, refresh])].sort((a, b) => a - b).map((every) => (
+          <option key={every} value={String(every)}>
+            {every ? w.refresh_every({ n: every }) : w.refresh_off()}
+          </option>
+        ))}
+      </select>
+      <button class="btn btn-icon" type="button" aria-label={w.refresh_now()} title={w.refresh_now()} onClick={tick}>
+        ↻
+      </button>
     </div>
   );
 }
