@@ -1,0 +1,1 @@
+function r(t){return`"${t.replace(/["\\]/g,"\\$&")}"`}function i(t){return/^[\p{L}\p{N}_][\p{L}\p{N}_.-]*$/u.test(t)&&!/^(AND|OR|NOT|IN|TO)$/.test(t)?t:r(t)}function s(t,n){return`${t}:${r(n)}`}export{i as a,s as b};
