@@ -14,11 +14,11 @@ import type { Gpu, Mig } from "./fleet";
 import { PointsChart, type Line } from "./PointsChart";
 import { GpuShares } from "./GpuShares";
 import { GpuFaults } from "./State";
+import { dash, percents } from "./show";
 import { w } from "./words";
 
 type Measured = Pick<Gpu, "id" | "limit" | "powerLimit">;
 
-const dash = (value: number | null, text: (value: number) => string) => (value === null ? "–" : text(value));
 
 export function GpuView({ gpu }: { gpu: Gpu }) {
   const { used, limit } = gpu;
@@ -103,7 +103,6 @@ export function GpuCharts({ gpu }: { gpu: Measured }) {
   const limits = useTemperatureLimits(gpu);
   const marks = useXidMarks(gpu.id);
   const own = term("hw.id", gpu.id);
-  const percents = (value: number) => percent(value, 0);
   const powerLimit = useMemo(() => (gpu.powerLimit === null ? [] : [{ label: w.limit({ value: `${Math.round(gpu.powerLimit)} W` }), value: gpu.powerLimit }]), [gpu.powerLimit, w.limit()]);
   const memoryLimit = useMemo(() => (gpu.limit === null ? [] : [{ label: w.limit({ value: bytes(gpu.limit) }), value: gpu.limit }]), [gpu.limit, w.limit()]);
   const sensor = (labels: Labels) => (labels["hw.sensor_location"] === "memory" ? w.sensor_memory() : w.sensor_gpu());

@@ -4,6 +4,7 @@ import { here } from "../../lib/url";
 import { Badge, Sparkline } from "../../ui/parts";
 import { Table, type Column } from "../../ui/Table";
 import { isMeasured, type Node } from "./fleet";
+import { dash } from "./show";
 import { w } from "./words";
 
 export interface NodeTableProps {
@@ -33,7 +34,6 @@ function hottest(node: Node): number | null {
   return known.length ? Math.max(...known) : null;
 }
 
-const dash = (value: number | null, text: (value: number) => string) => (value === null ? "–" : text(value));
 const part = (value: number | null) => (
   <span class={value !== null && value > 0.95 ? "tone-bad" : value !== null && value > 0.85 ? "tone-warn" : ""}>{dash(value, (value) => percent(value, 0))}</span>
 );

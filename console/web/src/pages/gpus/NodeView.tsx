@@ -8,10 +8,9 @@ import type { Gpu, Node } from "./fleet";
 import { PointsChart, type Line } from "./PointsChart";
 import { GpuBadges } from "./State";
 import { WorkloadTable } from "./WorkloadTable";
+import { dash, percents } from "./show";
 import { w } from "./words";
 
-const dash = (value: number | null, text: (value: number) => string) => (value === null ? "–" : text(value));
-const percents = (value: number) => percent(value, 0);
 const rate = (value: number) => `${bytes(value)}/s`;
 
 export function NodeView({ node }: { node: Node }) {
