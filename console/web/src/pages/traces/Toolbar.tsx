@@ -37,7 +37,7 @@ export function Toolbar({ found, selected, onFound, isZoomed, onZoom, isFolded, 
       {text && (
         <>
           <span class="faint nowrap" role="status">
-            {found.length ? w.found({ at: at + 1, n: found.length }) : w.found_none()}
+            {!found.length ? w.found_none() : at < 0 ? w.found_all({ n: found.length }) : w.found({ at: at + 1, n: found.length })}
           </span>
           <IconButton icon="down" label={w.find_next()} onClick={() => onFound(1)} disabled={!found.length} />
         </>

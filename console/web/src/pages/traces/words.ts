@@ -64,6 +64,7 @@ export const w = words({
   spans_bounded: ["The first {n} spans are shown; there are more.", "已显示前 {n} 个 Span，还有更多。"],
   load_rest: ["Load more spans", "加载更多 Span"],
   find: ["Find in this trace", "在链路中查找"],
+  found_all: ["{n} found", "找到 {n} 个"],
   found: ["{at} of {n}", "第 {at} 个，共 {n} 个"],
   found_none: ["no match", "无匹配"],
   find_next: ["Next match", "下一个匹配"],
