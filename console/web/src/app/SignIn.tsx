@@ -70,7 +70,7 @@ export function Callback() {
   useEffect(() => {
     const asked = new URLSearchParams(location.search);
     const [code, state, error] = [asked.get("code"), asked.get("state"), asked.get("error")];
-    if (error || !code || !state) return setWrong(asked.get("error_description") ?? error ?? "code, state");
+    if (error || !code || !state) return setWrong(asked.get("error_description") ?? error ?? w.sign_in_incomplete());
     finishSignIn(code, state).then((wanted) => go(wanted, true), (error: unknown) => setWrong(problemOf(error).detail));
   }, []);
   return (

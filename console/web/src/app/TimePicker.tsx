@@ -21,7 +21,7 @@ function label(): string {
   const { start, end } = asked.value;
   const last = /^now-(\d+[smhdw])$/.exec(start);
   if (last?.[1] && end === "now") return w.last({ n: lengthText(last[1]) });
-  return `${shortClock(range.value.from)} – ${end === "now" ? "now" : shortClock(range.value.to)}`;
+  return `${shortClock(range.value.from)} – ${end === "now" ? w.now() : shortClock(range.value.to)}`;
 }
 
 /** Local time as people write it, or as it stands where it is relative. */

@@ -1,4 +1,4 @@
-//! Asks weir. Paths and parameters are those of its OpenAPI document; what an answer holds is in types.ts.
+//! Asks weir. Paths and parameters are those of its OpenAPI document; what an answer holds is in types/.
 import { signal } from "@preact/signals";
 import type { paths } from "./schema";
 import { param } from "./url";

@@ -53,7 +53,6 @@ export function go(to: string, replace = false) {
   if (replace) history.replaceState(null, "", to);
   else history.pushState(null, "", to);
   take();
-  if (!replace) dispatchEvent(new Event("weir:went"));
 }
 
 /** Changes parameters of this page. */

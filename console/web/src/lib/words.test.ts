@@ -35,6 +35,8 @@ test("texts lie in files words.ts alone", () => {
   const root = join(process.cwd(), "src");
   const others = files(root, /\.tsx?$/).filter((file) => !/words(\.test)?\.ts$/.test(file));
   assert.deepEqual(others.filter((file) => /\bwords\(\{/.test(readFileSync(file, "utf8"))), []);
+  const texts = others.flatMap((file) => [...readFileSync(file, "utf8").matchAll(/\b(?:aria-label|title|placeholder|label)="([^"]*[a-z]{2}[^"]*)"/gi)].map(([, text]) => text));
+  assert.deepEqual(texts.filter((text) => !text?.startsWith("weir")), []);
 });
 
 test("given arguments, then they stand in the text of the language in force", () => {

@@ -64,7 +64,7 @@ export interface ChartProps {
   bands?: Band[];
   /** A drag shows that stretch; without it, the page's time changes. */
   onZoom?: (from: number, to: number) => void;
-  onClick?: (index: number, series: number) => void;
+  onClick?: (index: number) => void;
 }
 
 /** Sums from below, so that each series stands on those before it; where no series has a value, there is none. */
@@ -188,7 +188,7 @@ function options(latest: { current: ChartProps }, width: number): uPlot.Options 
           tooltip(plot, latest);
           plot.over.addEventListener("click", () => {
             const at = under(plot, latest.current);
-            if (at !== null) latest.current.onClick?.(at, nearest(plot, at));
+            if (at !== null) latest.current.onClick?.(at);
           });
         },
       ],
@@ -202,15 +202,6 @@ function under(plot: uPlot, { kind, times }: ChartProps): number | null {
   if (nearest === null || kind !== "bars") return nearest;
   const at = plot.posToVal(plot.cursor.left ?? 0, "x");
   return (times[nearest] ?? at) > at ? Math.max(0, nearest - 1) : nearest;
-}
-
-/** The series whose value at `index` is nearest to the cursor. */
-function nearest(plot: uPlot, index: number): number {
-  const top = plot.cursor.top ?? 0;
-  const distance = (at: number) => Math.abs(plot.valToPos(plot.data[at]?.[index] ?? Number.NaN, "y") - top);
-  let best = 1;
-  for (let at = 2; at < plot.data.length; at += 1) if (!(distance(at) >= distance(best))) best = at;
-  return best - 1;
 }
 
 function tickText(at: number, step: number): string {

@@ -9,7 +9,7 @@ export const w = words({
   notifications: ["Notifications", "通知"],
 
   firing: ["Firing", "触发中"],
-  pending: ["Pending", "待定"],
+  pending: ["Pending", "待触发"],
   silenced: ["Silenced", "已静默"],
   inhibited: ["Inhibited", "已抑制"],
   resolved: ["Resolved", "已恢复"],

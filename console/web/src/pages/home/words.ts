@@ -4,7 +4,7 @@ export const w = words({
   firing: ["{n} alerts are firing", "{n} 条告警触发中"],
   firing_one: ["1 alert is firing", "1 条告警触发中"],
   calm: ["No alert is firing", "没有触发中的告警"],
-  pending: ["{n} pending", "{n} 条待定"],
+  pending: ["{n} pending", "{n} 条待触发"],
   since: ["for {length}", "已持续 {length}"],
   all_alerts: ["All alerts", "全部告警"],
   interface: ["Interface", "接口"],

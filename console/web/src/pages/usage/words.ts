@@ -69,7 +69,6 @@ export const w = words({
   used_of: ["{used} of {limit} used", "已用 {used}，上限 {limit}"],
   no_quotas: ["No quotas are configured. Name files of them in usage.quotas:", "未配置配额。请在 usage.quotas 中指定配额文件："],
   quotas_none_known: ["No tenant has used anything in the last 30 days. Choose a tenant at the top to see its quotas.", "近 30 天没有租户产生用量。可在顶部选择租户查看其配额。"],
-  quota_age: ["Counted {age} ago", "{age}前统计"],
   quotas_cut: ["The {n} tenants that used the most are shown; choose another at the top.", "仅显示用量最高的 {n} 个租户；可在顶部选择其他租户。"],
   statement: ["Statement", "账单"],
   of_month: ["Period", "账期"],
