@@ -17,6 +17,9 @@ export function PreviewPanel({ definition, onProblem }: { definition: Definition
   const [missing, setMissing] = useState(false);
   const [problem, setProblem] = useState<Problem>();
   const [busy, setBusy] = useState(false);
+  /** The definition that the rows are of. */
+  const [shown, setShown] = useState("");
+  const key = JSON.stringify(definition);
   const ask = async () => {
     setBusy(true);
     setProblem(undefined);
@@ -25,6 +28,7 @@ export function PreviewPanel({ definition, onProblem }: { definition: Definition
       // A capture that is not named yet can be looked at all the same.
       const body = { ...definition, name: definition.name || "unnamed" };
       setPreview(await request<Preview>("POST", "/api/v1/captures/preview", { body }));
+      setShown(key);
     } catch (error) {
       const found = problemOf(error);
       setPreview(undefined);
@@ -47,6 +51,11 @@ export function PreviewPanel({ definition, onProblem }: { definition: Definition
       {problem && <ProblemBox problem={problem} />}
       {missing && <p class="faint">{w.preview_none()}</p>}
       {!preview && !missing && !problem && <p class="faint">{w.preview_about()}</p>}
+      {preview && shown !== key && (
+        <p class="tone-warn" role="status">
+          {w.preview_old()}
+        </p>
+      )}
       {preview && <Found preview={preview} />}
     </Panel>
   );

@@ -116,6 +116,7 @@ export const w = words({
   preview: ["Preview ten rows", "预览十行"],
   previewing: ["Reading…", "读取中…"],
   preview_title: ["Preview", "预览"],
+  preview_old: ["These rows are of an older definition: preview again.", "以下为修改前定义的结果，请重新预览。"],
   preview_about: ["Shows what the last 15 minutes would have given, redacted. Nothing is written.", "展示最近 15 分钟的数据脱敏后的结果，不写入任何内容。"],
   preview_none: ["This weir has no previews yet: create the capture and look at its first file.", "当前 weir 版本不支持预览：请创建任务后查看首个文件。"],
   preview_found: ["{matched} of {scanned} records match, from {from} to {until}.", "{from} 至 {until}，共 {scanned} 条记录，匹配 {matched} 条。"],
