@@ -52,3 +52,16 @@ test("given an address that is no page, then it says so", async ({ page }) => {
   });
   await expect(page.getByText("There is no such page.")).toBeVisible();
 });
+
+test("given any page, when the first link is taken by keys, then the content has the focus", async ({ page }) => {
+  await page.goto("/");
+  await expect(page.getByRole("heading", { name: "Overview" })).toBeVisible();
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("main")).toBeFocused();
+});
+
+test("given a time that is too far away, then the page shows the usual one", async ({ page }) => {
+  await page.goto("/?start=now-99999999d");
+  await expect(page.getByRole("figure", { name: "Log lines by severity" })).toBeVisible();
+});
