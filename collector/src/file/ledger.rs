@@ -289,8 +289,8 @@ impl Ledger {
         self.kept.gone.find(metadata).cloned()
     }
 
-    /// The file of one that was given up is there again: what was counted as lost of it is not. What was told stays
-    /// told. Returns what is left to be counted.
+    /// The file of one that was given up is there again: what its source lost of it is not lost. What was told, and what
+    /// is in the totals, stays. Returns what is left to be counted.
     pub(super) fn take_back(&mut self, entry: Entry) -> Entry {
         let lost = entry.size.saturating_sub(entry.position);
         let kept = Arc::make_mut(&mut self.kept);
@@ -302,7 +302,6 @@ impl Ledger {
         {
             *bytes = bytes.saturating_sub(lost);
             ended.lost.retain(|_, bytes| *bytes > 0);
-            totals::take_back(&mut self.tenants, &entry.tenant, reason, lost);
         }
         let mut on_its_way = self.telling;
         kept.losses.retain(|loss| {

@@ -1,8 +1,9 @@
 //! What the files of each tenant come to: bytes read, acknowledged and lost, added up when they are.
 //!
 //! The rows of a ledger belong to paths. They are forgotten, added up under another path, or become another tenant's, so
-//! a sum over them rises and falls. Here every byte is counted once, for the tenant that its file was of then. Totals are
-//! written with the positions, and others see them as they were written: after a crash they go on from there.
+//! a sum over them rises and falls. Here every byte is counted once, for the tenant that its file was of then; what was
+//! counted as lost stays so where its file comes back, since others take a sum that falls for one that begins anew. Totals
+//! are written with the positions, and others see them as they were written: after a crash they go on from there.
 
 use std::collections::BTreeMap;
 
@@ -84,15 +85,6 @@ pub(super) fn count(tenants: &mut Tenants, entry: &Entry) -> Counted {
     now
 }
 
-/// What was counted as lost is there again: the sums are others from now on.
-pub(super) fn take_back(tenants: &mut Tenants, tenant: &str, reason: Reason, bytes: u64) {
-    let Some(totals) = tenants.get_mut(tenant).filter(|_| bytes > 0) else { return };
-    if let Some(lost) = totals.lost.get_mut(&reason) {
-        *lost = lost.saturating_sub(bytes);
-        totals.since = weir_service::time::now_unix_nano_unsigned();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,18 +99,5 @@ mod tests {
         of(&mut tenants, "new").read += 1;
         assert_eq!(tenants.len(), MAX_TENANTS);
         assert!(tenants["t0"].read == 2 && !tenants.contains_key("t1") && tenants["new"].since > 0);
-    }
-
-    #[test]
-    fn what_is_taken_back_is_no_more_lost_and_begins_the_sums_again() {
-        let mut tenants = Tenants::new();
-        ledger::add(&mut of(&mut tenants, "acme").lost, [(Reason::Deleted, 7)]);
-        let since = tenants["acme"].since;
-        take_back(&mut tenants, "acme", Reason::Truncated, 7);
-        take_back(&mut tenants, "globex", Reason::Deleted, 7);
-        assert_eq!((tenants["acme"].lost[&Reason::Deleted], tenants["acme"].since), (7, since));
-        take_back(&mut tenants, "acme", Reason::Deleted, 5);
-        assert_eq!(tenants["acme"].lost[&Reason::Deleted], 2);
-        assert!(tenants["acme"].since > since && tenants.len() == 1);
     }
 }

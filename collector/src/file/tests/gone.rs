@@ -1,7 +1,7 @@
 //! What is not there for a while, and then is.
 
 use super::*;
-use crate::file::Reason;
+use crate::file::{Reason, Tenants};
 
 impl World {
     /// What is done while the logs are not there.
@@ -35,10 +35,13 @@ async fn world() -> World {
 async fn a_volume_that_is_mounted_late_is_read_on() {
     let world = world().await;
     world.books().await;
-    let row = world.without_logs(world.books(), |logs| fs::create_dir(logs).unwrap()).await["a.log"].clone();
-    assert_eq!(row.lost.into_iter().collect::<Vec<_>>(), [(Reason::DeletedWhileDown, 3)]);
+    let lost = world.without_logs(world.told(), |logs| fs::create_dir(logs).unwrap()).await;
+    assert_eq!(lost.rows()[0].lost.clone().into_iter().collect::<Vec<_>>(), [(Reason::DeletedWhileDown, 3)]);
     world.is_read_on().await;
     assert_eq!(world.losses().await.len(), 1);
+    let (before, now) = (lost.tenants(), world.told().await.tenants());
+    let totals = |tenants: &Tenants| tenants.values().map(|one| (one.since, one.lost.clone())).collect::<Vec<_>>();
+    assert_eq!(totals(&now), totals(&before), "sums neither fall nor begin anew");
 }
 
 #[tokio::test]
