@@ -52,9 +52,9 @@ pub(super) struct Entry {
     /// Whose it is; empty where that was not known yet.
     #[serde(default)]
     pub tenant: String,
-    /// What of these numbers is in its tenant's totals.
+    /// What of these numbers is in its tenant's totals; `None` where it was not counted yet.
     #[serde(default)]
-    pub counted: Counted,
+    pub counted: Option<Counted>,
     /// Since when the oldest byte behind it has been seen to wait, nanoseconds since the epoch.
     #[serde(default)]
     pub waiting_since: Option<u64>,
@@ -181,12 +181,17 @@ impl Checkpoint {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(fail(error)),
         };
-        let content: Content = serde_json::from_slice(&bytes).map_err(|error| {
+        let mut content: Content = serde_json::from_slice(&bytes).map_err(|error| {
             let then = "the file is damaged; moved away, all files are read again from their beginning";
             fail(io::Error::other(format!("{error}: {then}")))
         })?;
         if content.version != 1 {
             return Err(fail(io::Error::other(format!("version {} is not known here", content.version))));
+        }
+        for entry in &mut content.files {
+            // Of one from before there were totals, what it has come to is history, and no increase of now.
+            let all = Counted::all_of(entry);
+            entry.counted.get_or_insert(all);
         }
         Ok(Some(content))
     }
@@ -233,7 +238,7 @@ mod tests {
             over_rate: 3,
             dropped: vec![8..9, 9..12],
             tenant: "acme".into(),
-            counted: Counted::default(),
+            counted: Some(Counted::default()),
             waiting_since: None,
             size: 9,
             breaks: vec![8],
@@ -262,9 +267,13 @@ mod tests {
         };
         checkpoint.write(&written).unwrap();
         let read = checkpoint.read().unwrap().unwrap();
-        assert_eq!((&read.files, &read.ledger, read.looked), (&vec![entry], ledger.kept(), Some(5)));
+        assert_eq!((&read.files, &read.ledger, read.looked), (&vec![entry.clone()], ledger.kept(), Some(5)));
         assert!(read.clean && read.ends == ends && read.at == 6);
         assert_eq!((&read.tenants, read.tenants["acme"].lost[&Reason::Deleted]), (ledger.tenants(), 2));
+        let uncounted = [Entry { counted: None, ..read.files[0].clone() }];
+        checkpoint.write(&Written { files: &uncounted, ..written }).unwrap();
+        let read = checkpoint.read().unwrap().unwrap();
+        assert_eq!(read.files[0].counted, Some(Counted::all_of(&uncounted[0])), "as before there were totals");
         fs::write(folder.path().join("files.json"), "{").unwrap();
         let error = checkpoint.read().unwrap_err();
         let error = whole(&error).to_string();

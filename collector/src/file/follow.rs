@@ -17,7 +17,6 @@ use super::recall::{Is, back_again, is_still, known};
 use super::source::Source;
 use super::successor::{hold, is_after, is_place_of, is_there};
 use super::tail::Tail;
-use super::totals::Counted;
 use super::{kubelet, missed, rotated, turns};
 use crate::encoding::Encoding;
 use crate::options::{Format, From};
@@ -328,7 +327,7 @@ pub(super) fn begin(
         over_rate: 0,
         dropped: Vec::new(),
         tenant: String::new(),
-        counted: Counted::default(),
+        counted: None,
         waiting_since: None,
         size: 0,
         breaks: Vec::new(),

@@ -249,7 +249,7 @@ impl Ledger {
 
     /// Adds to its tenant's totals what is not in them of a generation.
     pub(super) fn counted<'a>(&mut self, entry: &'a mut Entry) -> &'a Entry {
-        entry.counted = totals::count(&mut self.tenants, entry);
+        entry.counted = Some(totals::count(&mut self.tenants, entry));
         entry
     }
 
@@ -309,8 +309,16 @@ impl Ledger {
                 || (&loss.identity, loss.start, loss.end) != (&entry.identity, entry.position, entry.size)
         });
         let start = entry.position;
-        let counted = totals::Counted::default();
-        Entry { start, left_out: 0, over_rate: 0, counted, waiting_since: None, closed: false, ended: None, ..entry }
+        Entry {
+            start,
+            left_out: 0,
+            over_rate: 0,
+            counted: None,
+            waiting_since: None,
+            closed: false,
+            ended: None,
+            ..entry
+        }
     }
 
     /// Nothing is kept of this generation any more, since its file will not be there again.

@@ -14,7 +14,6 @@ use super::identity::{self, Anchor, Inode};
 use super::ledger::Reason;
 use super::source::Source;
 use super::successor::{self, Successor, is_there, siblings};
-use super::totals::Counted;
 
 /// Closed generations that are remembered, so that a file that shows up again is not read twice.
 pub(super) const MAX_CLOSED: usize = 4096;
@@ -218,7 +217,7 @@ fn remember_copy(source: &mut Source, of: &Entry, found: Successor) {
     copy.size = copy.size.min(copy.position);
     // The one that ended has the numbers.
     (copy.start, copy.left_out, copy.over_rate, copy.waiting_since) = (copy.position, 0, 0, None);
-    copy.counted = Counted::default();
+    copy.counted = None;
     copy.dropped.clear();
     remember(source, copy);
 }

@@ -53,6 +53,13 @@ pub(super) struct Counted {
     over_rate: u64,
 }
 
+impl Counted {
+    /// All that a generation has come to.
+    pub(super) fn all_of(entry: &Entry) -> Self {
+        Self { acknowledged: ledger::acknowledged(entry), left_out: entry.left_out, over_rate: entry.over_rate }
+    }
+}
+
 /// The totals of one tenant, to be added to.
 pub(super) fn of<'a>(tenants: &'a mut Tenants, tenant: &str) -> &'a mut Totals {
     if !tenants.contains_key(tenant)
@@ -69,11 +76,11 @@ pub(super) fn of<'a>(tenants: &'a mut Tenants, tenant: &str) -> &'a mut Totals {
 
 /// Adds what a generation came to since it was counted last; gives what is counted of it from now on.
 pub(super) fn count(tenants: &mut Tenants, entry: &Entry) -> Counted {
-    let before = entry.counted;
+    let (before, now) = (entry.counted.unwrap_or_default(), Counted::all_of(entry));
     let now = Counted {
-        acknowledged: ledger::acknowledged(entry).max(before.acknowledged),
-        left_out: entry.left_out.max(before.left_out),
-        over_rate: entry.over_rate.max(before.over_rate),
+        acknowledged: now.acknowledged.max(before.acknowledged),
+        left_out: now.left_out.max(before.left_out),
+        over_rate: now.over_rate.max(before.over_rate),
     };
     if now != before {
         let totals = of(tenants, &entry.tenant);
