@@ -56,11 +56,12 @@ fn sums_of_a_tenant_have_every_reason_of_losses_and_gauges_are_of_all_its_files(
 #[test]
 fn files_that_wait_the_longest_are_told_first_then_those_that_lost_the_most_and_no_others() {
     let mut rows: Vec<Row> =
-        (0..40).map(|at| row(&format!("/lost{at}"), "", (0, 0), &[(Reason::Deleted, 1 + at)])).collect();
-    rows.extend((0..20).map(|at| row(&format!("/late{at}"), "", (1, LATE + 1 + at), &[])));
-    rows.push(row("/fresh", "", (1, LATE), &[]));
+        (0..40).map(|at| row(&format!("/lost{at}"), "acme", (0, 0), &[(Reason::Deleted, 1 + at)])).collect();
+    rows.extend((0..20).map(|at| row(&format!("/late{at}"), "acme", (1, LATE + 1 + at), &[])));
+    rows.push(row("/fresh", "acme", (1, LATE), &[]));
     let long = format!("/{}", "é".repeat(MOST_PATH));
-    rows.push(row(&long, "", (1, 9999), &[]));
+    rows.push(row(&long, "acme", (1, 9999), &[]));
+    rows.push(row("/whose", "", (1, 9999), &[(Reason::Deleted, 999)]));
     let mut points = Points::new(&[], 100);
     of_files(&mut points, &rows.iter().collect::<Vec<_>>());
     let request = request(points);
@@ -71,6 +72,6 @@ fn files_that_wait_the_longest_are_told_first_then_those_that_lost_the_most_and_
     }
     // 21 wait: 29 places are left for those that lost the most.
     assert_eq!((is("/lost11", "lost"), is("/lost10", "lost")), (Some(12.0), None));
-    assert_eq!(is("/fresh", "waiting"), None);
+    assert_eq!((is("/fresh", "waiting"), is("/whose", "waiting")), (None, None));
     assert_eq!(is(&long[..MOST_PATH - 1], "waiting_time"), Some(9999.0));
 }
