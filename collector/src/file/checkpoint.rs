@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::aftermath::{Before, Ends};
 use super::identity::{self, Anchor, Fingerprint, Inode};
-use super::ledger::{Kept, Reason};
+use super::ledger::{self, Kept, Reason};
 use super::pods;
 use super::totals::{Counted, Tenants};
 use crate::Error;
@@ -52,6 +52,9 @@ pub(super) struct Entry {
     /// Whose it is; empty where that was not known yet.
     #[serde(default)]
     pub tenant: String,
+    /// Whether something of it was read as another's.
+    #[serde(default)]
+    pub is_of_several: bool,
     /// What of these numbers is in its tenant's totals; `None` where it was not counted yet.
     #[serde(default)]
     pub counted: Option<Counted>,
@@ -99,6 +102,12 @@ impl Entry {
             .extract_if(.., |range| range.end <= position)
             .map(|range| range.end - range.start)
             .sum::<u64>();
+    }
+
+    /// From now on it is this tenant's.
+    pub(super) fn belong_to(&mut self, tenant: &str) {
+        self.is_of_several |= self.position > self.start && ledger::is_another(&self.tenant, tenant);
+        tenant.clone_into(&mut self.tenant);
     }
 
     /// Whether this is the file. A device may have another number after a reboot; inode and birth tell enough then.
@@ -238,6 +247,7 @@ mod tests {
             over_rate: 3,
             dropped: vec![8..9, 9..12],
             tenant: "acme".into(),
+            is_of_several: false,
             counted: Some(Counted::default()),
             waiting_since: None,
             size: 9,

@@ -276,7 +276,7 @@ impl Source {
         let facts = self.facts(Path::new(&entry.path), Path::new(&entry.target));
         let multiline = Arc::clone(&self.groups[group].multiline);
         let encoding = self.groups[group].encoding;
-        entry.tenant = facts.tenant.as_ref().into();
+        entry.belong_to(&facts.tenant);
         let mut tail = Tail::new(entry, content, group, facts, multiline, encoding, self.max_line);
         tail.target = place;
         tail.rotated = rotated.then(Instant::now);
@@ -327,6 +327,7 @@ pub(super) fn begin(
         over_rate: 0,
         dropped: Vec::new(),
         tenant: String::new(),
+        is_of_several: false,
         counted: None,
         waiting_since: None,
         size: 0,

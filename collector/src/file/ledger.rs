@@ -78,6 +78,11 @@ pub(super) fn add(lost: &mut Lost, more: impl IntoIterator<Item = (Reason, u64)>
     }
 }
 
+/// Whether both tenants are known, and are not the same.
+pub(super) fn is_another(one: &str, other: &str) -> bool {
+    !one.is_empty() && !other.is_empty() && one != other
+}
+
 /// Bytes of a generation that are in records on the bus.
 pub(super) fn acknowledged(entry: &Entry) -> u64 {
     entry.position.saturating_sub(entry.start).saturating_sub(entry.left_out + entry.over_rate)
@@ -98,6 +103,9 @@ pub(super) struct Ended {
     /// Whose it was then.
     #[serde(default)]
     tenant: String,
+    /// Whether it was another's before.
+    #[serde(default)]
+    is_of_several: bool,
 }
 
 /// A range of a generation that is lost, to be told on the bus.
@@ -145,6 +153,9 @@ pub struct Row {
     /// Whose it is; empty where that is not known any more, and of the sum of several.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub tenant: String,
+    /// Whether some of its generations were another's.
+    #[serde(skip)]
+    pub(crate) is_of_several: bool,
     /// Generations of its file that are there, or are remembered.
     pub files: u64,
     /// Bytes that are or were known to be there.
@@ -161,6 +172,7 @@ pub struct Row {
 
 impl Row {
     fn add(&mut self, entry: &Entry, now: u64) {
+        self.is_of_several |= entry.is_of_several || is_another(&self.tenant, &entry.tenant);
         self.files += 1;
         self.tenant.clone_from(&entry.tenant);
         self.acknowledged += acknowledged(entry);
@@ -208,6 +220,7 @@ impl Sources {
         }
         for (path, ended) in &snapshot.ended.ended {
             let row = rows.entry(path).or_default();
+            row.is_of_several |= ended.is_of_several || is_another(&ended.tenant, &row.tenant);
             if row.files == 0 {
                 row.tenant.clone_from(&ended.tenant);
             }
@@ -381,6 +394,7 @@ impl Ledger {
     fn ended(&mut self, entry: &Entry) -> &mut Ended {
         let ended = Arc::make_mut(&mut self.kept).ended.entry(entry.path.clone()).or_default();
         ended.changed = weir_service::time::now_unix_nano() as u64;
+        ended.is_of_several |= entry.is_of_several || is_another(&ended.tenant, &entry.tenant);
         ended.tenant.clone_from(&entry.tenant);
         ended
     }

@@ -435,7 +435,7 @@ impl Tail {
         }
         self.entry.waiting_since = self.waiting.map(|(_, since)| since);
         if *self.entry.tenant != *self.facts.tenant {
-            self.entry.tenant = self.facts.tenant.as_ref().into();
+            self.entry.belong_to(&self.facts.tenant);
         }
         self.entry.breaks.retain(|&at| at > position || (at == position && self.scan == position));
         Entry { size, ..self.entry.clone() }

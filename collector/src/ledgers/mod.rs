@@ -151,11 +151,11 @@ fn of_sources(points: &mut Points, books: &Books<'_>, started: u64) {
 }
 
 /// The files that have waited the longest, and then those that have lost the most: what their ledger says, as it stands.
-/// One whose tenant is not known is not among them: its path may be of any.
+/// One whose tenant is not known, or was another, is not among them: its path, or its bytes, may be others'.
 fn of_files(points: &mut Points, rows: &[&Row]) {
     let lost = |row: &Row| row.lost.values().sum::<u64>();
     let late = |row: &Row| if row.waiting_seconds > LATE { row.waiting_seconds } else { 0 };
-    let is_told = |row: &&Row| !row.tenant.is_empty() && (late(row) > 0 || lost(row) > 0);
+    let is_told = |row: &&Row| !row.tenant.is_empty() && !row.is_of_several && (late(row) > 0 || lost(row) > 0);
     let mut worst: Vec<&Row> = rows.iter().copied().filter(is_told).collect();
     worst.sort_by_key(|row| std::cmp::Reverse((late(row), lost(row))));
     for row in worst.into_iter().take(MOST_FILES) {

@@ -80,7 +80,8 @@ async fn bytes_are_of_the_tenant_that_their_file_was_of_when_they_were_read_or_l
     let sources = world.told().await;
     // That the half line was read would have been written with the next position.
     assert_eq!((is(&sources, "acme"), is(&sources, "globex")), ((8, 8, 0), (10, 10, 4)));
-    assert_eq!(sources.rows()[0].tenant, "globex");
+    let row = &sources.rows()[0];
+    assert_eq!((row.tenant.as_str(), row.is_of_several), ("globex", true), "its bytes are not all its tenant's");
 }
 
 #[tokio::test]
