@@ -17,7 +17,7 @@ struct Inner {
     /// Log records, spans or data points that were taken and that were left out, by [`Signal::ALL`].
     records: [(u64, u64); 3],
     /// Requests that were refused, by signal and code.
-    refused: BTreeMap<(&'static str, &'static str), (Signal, u64)>,
+    refused: BTreeMap<(&'static str, &'static str), u64>,
 }
 
 impl Counts {
@@ -33,7 +33,7 @@ impl Counts {
 
     /// A whole request was refused with this code.
     pub(super) fn refuse(&self, signal: Signal, code: Code) {
-        self.0.lock().refused.entry((signal.name(), name(code))).or_insert((signal, 0)).1 += 1;
+        *self.0.lock().refused.entry((signal.name(), name(code))).or_default() += 1;
     }
 
     /// Of each signal, log records, spans or data points that were acknowledged, and that were left out of requests of
@@ -43,12 +43,28 @@ impl Counts {
         std::array::from_fn(|at| (Signal::ALL[at], records[at].0, records[at].1))
     }
 
-    /// Requests that were refused as a whole, by signal and reason.
+    /// Requests that were refused as a whole, by signal and reason; of each, also where there were none: the first is
+    /// an increase for whoever follows them.
     pub(crate) fn refused(&self) -> Vec<((Signal, &'static str), u64)> {
         let inner = self.0.lock();
-        inner.refused.iter().map(|((_, reason), (signal, count))| ((*signal, *reason), *count)).collect()
+        let count = |signal: Signal, reason| inner.refused.get(&(signal.name(), reason)).copied().unwrap_or(0);
+        let of = |signal: Signal| REASONS.map(|reason| ((signal, reason), count(signal, reason)));
+        Signal::ALL.into_iter().flat_map(of).collect()
     }
 }
+
+/// All reasons.
+const REASONS: [&str; 9] = [
+    "invalid_argument",
+    "permission_denied",
+    "unauthenticated",
+    "resource_exhausted",
+    "unimplemented",
+    "deadline_exceeded",
+    "cancelled",
+    "unavailable",
+    "other",
+];
 
 /// A code of gRPC, in the letters of reasons.
 fn name(code: Code) -> &'static str {
@@ -72,7 +88,9 @@ mod tests {
     #[test]
     fn what_was_taken_left_out_and_refused_is_counted_by_signal_and_reason() {
         let counts = Counts::default();
-        assert!(counts.records().iter().all(|(_, taken, left)| taken + left == 0) && counts.refused().is_empty());
+        let none = counts.refused();
+        assert!(counts.records().iter().all(|(_, taken, left)| taken + left == 0));
+        assert!(none.len() == 3 * REASONS.len() && none.iter().all(|(_, count)| *count == 0), "{none:?}");
         counts.taken(Signal::Traces, 5, 0);
         counts.clone().taken(Signal::Traces, 2, 1);
         counts.refuse(Signal::Logs, Code::Unavailable);
@@ -80,6 +98,8 @@ mod tests {
         counts.refuse(Signal::Metrics, Code::PermissionDenied);
         assert_eq!(counts.records(), [(Signal::Logs, 0, 0), (Signal::Traces, 7, 1), (Signal::Metrics, 0, 0)]);
         let refused = [((Signal::Logs, "unavailable"), 2), ((Signal::Metrics, "permission_denied"), 1)];
-        assert_eq!(counts.refused(), refused);
+        assert!(refused.iter().all(|one| counts.refused().contains(one)), "{:?}", counts.refused());
+        assert_eq!(counts.refused().iter().map(|(_, count)| count).sum::<u64>(), 3);
+        assert!((0..17).all(|code| REASONS.contains(&name(Code::from_i32(code)))));
     }
 }
