@@ -2,6 +2,8 @@
 //! conventions for Kubernetes name it (of what may be changed while a container runs, what its specification says);
 //! `weir.k8s.*` for resources that have no name there, such as GPUs.
 
+use std::time::Instant;
+
 use weir_proto::attribute;
 
 use super::resources::{Container, Phase};
@@ -22,7 +24,7 @@ const OTHERS: [&str; 2] = ["weir.k8s.container.resource.request", "weir.k8s.cont
 /// as far as that is known here. Of pods that have ended only the phase is told.
 pub(crate) fn measure(naming: &Naming, samples: &Samples, now: u64) {
     let Some(pods) = naming.pods() else { return };
-    for (pod, runs) in pods.running() {
+    for (pod, runs) in pods.running(Instant::now()) {
         let mut resource = vec![(attribute::TENANT.to_owned(), naming.tenant(Some(&pod.namespace), Some(&pod)))];
         resource.extend(naming.machine());
         let names = [("k8s.namespace.name", &pod.namespace), ("k8s.pod.name", &pod.name), ("k8s.pod.uid", &pod.uid)];

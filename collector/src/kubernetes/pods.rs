@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -19,6 +19,8 @@ const MOST_BYTES: usize = 64 << 20;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The same while the API is away or has not told of all pods yet.
 const PATIENCE_AWAY: Duration = Duration::from_secs(10);
+/// How long what is known of pods is what they are while the API is away: between two watches it is for a moment.
+const FRESH: Duration = Duration::from_mins(2);
 /// How long a pod is remembered that is gone: its last lines are read after it.
 const KEPT: Duration = Duration::from_mins(10);
 /// Labels of one pod, and bytes of its labels and annotations.
@@ -127,12 +129,14 @@ struct Shared {
     /// Counts what is worth another look.
     changes: watch::Sender<u64>,
     state: watch::Sender<State>,
+    /// When that was in step last.
+    in_step: Mutex<Instant>,
 }
 
 impl Pods {
     pub(super) fn new() -> Self {
         let (changes, state) = (watch::Sender::new(0), watch::Sender::new(State::Away));
-        Self(Arc::new(Shared { known: RwLock::default(), changes, state }))
+        Self(Arc::new(Shared { known: RwLock::default(), changes, state, in_step: Mutex::new(Instant::now()) }))
     }
 
     /// Pods that a test knows.
@@ -195,8 +199,13 @@ impl Pods {
         self.0.changes.subscribe()
     }
 
-    /// The pods that are there, by no order, and how they run, where that is known.
-    pub fn running(&self) -> Vec<(Arc<Pod>, Arc<Runs>)> {
+    /// The pods that are there, by no order, and how they run, where that is known. None while the API has been away for
+    /// long: those that it told of may be gone.
+    pub fn running(&self, now: Instant) -> Vec<(Arc<Pod>, Arc<Runs>)> {
+        let is_old = now.saturating_duration_since(*self.0.in_step.lock()) > FRESH;
+        if is_old && self.state() == State::Away {
+            return Vec::new();
+        }
         let known = self.0.known.read();
         let there = known.entries.values().filter(|entry| !entry.pod.gone);
         there.filter_map(|entry| Some((entry.pod.clone(), entry.runs.clone()?))).collect()
@@ -208,7 +217,12 @@ impl Pods {
     }
 
     pub(super) fn set(&self, state: State) {
-        self.0.state.send_if_modified(|now| std::mem::replace(now, state) != state);
+        self.0.state.send_if_modified(|now| {
+            if [*now, state].contains(&State::InStep) {
+                *self.0.in_step.lock() = Instant::now();
+            }
+            std::mem::replace(now, state) != state
+        });
     }
 
     /// Changes what is known, and tells of it.
@@ -361,6 +375,18 @@ mod tests {
         assert_eq!((pods.count(), changes.has_changed().unwrap(), *changes.borrow_and_update()), (1, true, 3));
         pods.quietly(|known| known.expire(now + KEPT));
         assert!(pods.by_uid("u1").is_none() && pods.by_uid("u2").is_some());
+    }
+
+    #[test]
+    fn what_runs_is_not_known_once_the_api_has_been_away_for_long() {
+        let (pods, now) = (Pods::of_test(State::InStep), Instant::now());
+        pods.run(pod("a", "u1", &[]), Runs::default());
+        let runs = |after: Duration| pods.running(Instant::now() + after).len();
+        assert_eq!(runs(FRESH * 9), 1, "it is in step");
+        pods.set(State::Away);
+        assert_eq!((runs(FRESH / 2), runs(FRESH * 2)), (1, 0));
+        pods.set(State::InStep);
+        assert!(runs(FRESH * 2) == 1 && now <= *pods.0.in_step.lock());
     }
 
     #[test]

@@ -129,7 +129,7 @@ async fn where_the_machine_is_measured_it_is_known_how_this_nodes_pods_run() {
         limits: vec![("nvidia.com/gpu".to_owned(), 1.0)],
     };
     let is = |phase: Phase| {
-        let running = pods.running();
+        let running = pods.running(std::time::Instant::now());
         let runs = Runs { phase, containers: vec![main.clone()] };
         running.iter().any(|(pod, found)| pod.uid == uid && **found == runs)
     };
@@ -141,7 +141,7 @@ async fn where_the_machine_is_measured_it_is_known_how_this_nodes_pods_run() {
     server.expire();
     until("it is listed again", || server.asked().lists == 2).await;
     server.delete("ocr");
-    until("it is gone", || pods.running().is_empty()).await;
+    until("it is gone", || pods.running(std::time::Instant::now()).is_empty()).await;
     assert_eq!(server.asked().refused, 0);
 }
 
