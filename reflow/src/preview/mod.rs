@@ -93,24 +93,24 @@ impl Previews {
         let mut bounds = Bounds { deadline, records: MAX_RECORDS, bytes: MAX_BYTES };
         let all = stretches(&self.bus, wanted.capture.source().topic(), deadline).await?;
         let (mut each, mut best) = (FIRST, None);
-        loop {
+        let (pass, is_complete) = loop {
             let from: Vec<Stretch> = all.iter().map(|one| one.last(each)).collect();
             let (pass, is_whole) = self.pass(&wanted, &from, &mut bounds).await?;
             if !is_whole {
                 // What the pass before read is newer.
-                return Ok(best.unwrap_or(pass).found(false));
+                break (best.unwrap_or(pass), false);
             }
             let reaches_back = from.iter().zip(&all).all(|(from, all)| from.first == all.first || pass.is_past(from));
             if reaches_back {
-                return Ok(pass.found(true));
+                break (pass, true);
             }
             each = longer(each, &pass, bounds);
-            let is_enough = pass.has_enough();
-            best = Some(pass);
-            if is_enough || each == 0 {
-                return Ok(best.map(|pass| pass.found(false)).unwrap_or_default());
+            if pass.has_enough() || each == 0 {
+                break (pass, false);
             }
-        }
+            best = Some(pass);
+        };
+        aside(move || pass.found(is_complete)).await
     }
 
     async fn pass(&self, wanted: &Arc<Wanted>, from: &[Stretch], bounds: &mut Bounds) -> Result<(Pass, bool), Error> {
@@ -122,14 +122,17 @@ impl Previews {
         {
             bounds.records = bounds.records.saturating_sub(messages.len());
             bounds.bytes = bounds.bytes.saturating_sub(bytes_of(&messages));
-            // Decoding and matching take a while.
-            let taken = tokio::task::spawn_blocking(move || {
+            pass = aside(move || {
                 pass.take(messages);
                 pass
-            });
-            pass = taken.await.map_err(|_| Error::Broken)?;
+            })
+            .await?;
         }
-        pass.end();
+        pass = aside(move || {
+            pass.end();
+            pass
+        })
+        .await?;
         Ok((pass, reading.is_whole()))
     }
 
@@ -151,13 +154,16 @@ impl Previews {
             && let Some(messages) = reading.next().await?
         {
             bytes = bytes.saturating_sub(bytes_of(&messages));
-            for message in &messages {
-                live.apply(topic::CALLS, message);
-            }
-            tokio::task::yield_now().await;
+            let live = live.clone();
+            aside(move || messages.iter().for_each(|message| live.apply(topic::CALLS, message))).await?;
         }
         Ok(Arc::new(live))
     }
+}
+
+/// Off the async threads: decoding, matching and redacting take a while.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Error::Broken)
 }
 
 fn bytes_of(messages: &[Message]) -> usize {
