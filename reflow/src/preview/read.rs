@@ -12,7 +12,7 @@ use super::Error;
 const BATCH: usize = 1024;
 /// Bytes that Kafka's client fetches ahead.
 const FETCH: usize = 16 << 20;
-/// Where nothing comes for so long, nothing is left: the last offsets of a partition may be no records.
+/// Where nothing comes for so long, it is not waited for more: the last offsets of a partition may be no records.
 const IDLE: Duration = Duration::from_millis(700);
 
 /// Offsets `[first, end)` of a partition.
@@ -68,7 +68,7 @@ impl Reading {
         Ok(Self { consumer, pending: ends.clone(), ends, deadline, has_begun: false })
     }
 
-    /// The next records; `None` once all was read, or the deadline has passed.
+    /// The next records; `None` once all was read, nothing more comes, or the deadline has passed.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Message>>, Error> {
         let Some(consumer) = &mut self.consumer else { return Ok(None) };
         while !self.pending.is_empty() {
@@ -90,7 +90,8 @@ impl Reading {
                     messages.retain(|message| is_before(message).unwrap_or_default());
                     return Ok(Some(messages));
                 }
-                Event::Idle if self.has_begun => self.pending.clear(),
+                // What is pending may have no records left, or be late: it counts as not read.
+                Event::Idle if self.has_begun => return Ok(None),
                 _ => {}
             }
         }

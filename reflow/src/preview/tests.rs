@@ -187,3 +187,17 @@ async fn given_what_is_left_of_the_bounds_then_the_next_pass_reads_no_more_than_
     }
     assert_eq!(json!(pass.found(false).rows), json!([]));
 }
+
+#[tokio::test]
+async fn given_a_partition_that_falls_silent_before_its_end_then_not_all_was_read() {
+    let site = Site::open().await;
+    site.send("acme", 0, 1, &[]).await;
+    for (end, is_whole) in [(1, true), (2, false)] {
+        let stretch = Stretch { partition: weir_bus::Partition::new(topic::SPANS, 0), first: 0, end };
+        let deadline = Instant::now() + Duration::from_mins(1);
+        let mut reading = Reading::begin(&site.previews.bus, &[stretch], deadline).unwrap();
+        assert_eq!(reading.next().await.unwrap().unwrap().len(), 1);
+        assert!(reading.next().await.unwrap().is_none());
+        assert_eq!(reading.is_whole(), is_whole);
+    }
+}
