@@ -65,11 +65,18 @@ pub(super) async fn one(
     Ok(Json(shown))
 }
 
+/// `/api/v1/captures/preview` is no capture.
+const PREVIEW: &str = "preview";
+
 /// A definition that can be, and is of no other tenants than the credential.
 pub(super) fn definition(tenants: &Tenants, body: Value) -> Result<Definition, Problem> {
     let wrong = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
     let definition: Definition = serde_json::from_value(body).map_err(|error| wrong(error.to_string()))?;
     definition.check().map_err(wrong)?;
+    // Files may name one so, as they always could.
+    if definition.name == PREVIEW {
+        return Err(wrong(format!("name: `{PREVIEW}` is a path of the API, below which captures are: use another")));
+    }
     if definition.is_of_all() {
         if !tenants.is_all() {
             let detail = "tenants: `*` is all tenants, and the credential is not of all: name its own";
@@ -116,4 +123,21 @@ pub(super) async fn end(
     }
     api.catalog.end(&name).await.map_err(|error| define_problem(&error))?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use weir_service::auth::Auth;
+
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_a_path_of_the_api_can_be_in_files_alone() {
+        let body = |name: &str| json!({"name": name, "tenants": ["acme"], "fields": {"t": "trace_id"}});
+        let all = Auth::off().everything().unwrap();
+        assert_eq!(definition(&all, body("preview")).unwrap_err().status, 422);
+        assert!(definition(&all, body("previews")).is_ok());
+        assert!(serde_json::from_value::<Definition>(body("preview")).unwrap().check().is_ok());
+    }
 }

@@ -25,9 +25,6 @@ const MAX_TENANTS: usize = 1000;
 /// A row group is held in memory, and a file is sent in one piece or in parts: this is enough for both.
 const MAX_FILE: u64 = 4 << 30;
 
-/// `/api/v1/captures/preview` is no capture.
-const PREVIEW: &str = "preview";
-
 /// How long parts of a call may be waited for.
 const LEAST_JOIN: Duration = Duration::from_secs(1);
 const MOST_JOIN: Duration = Duration::from_mins(10);
@@ -178,9 +175,6 @@ impl Definition {
     /// What cannot work, by the key's name.
     pub fn check(&self) -> Result<(), String> {
         check_name(&self.name).map_err(|wrong| format!("name: {wrong}"))?;
-        if self.name == PREVIEW {
-            return Err(format!("name: `{PREVIEW}` is a path of the API, below which captures are: use another"));
-        }
         self.check_tenants().map_err(|wrong| format!("tenants: {wrong}"))?;
         if self.fields.is_empty() && self.format != Format::Chat {
             return Err("fields: name at least one, such as `{trace: trace_id}`".to_owned());

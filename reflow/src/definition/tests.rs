@@ -67,7 +67,6 @@ fn given_what_cannot_work_then_its_key_is_named() {
     for (text, told) in [
         ("{name: ../a, tenants: [acme], fields: {t: trace_id}}", "name: "),
         ("{name: A, tenants: [acme], fields: {t: trace_id}}", "name: "),
-        ("{name: preview, tenants: [acme], fields: {t: trace_id}}", "name: "),
         ("{name: a..b, tenants: [acme], fields: {t: trace_id}}", "name: "),
         ("{name: _weir, tenants: [acme], fields: {t: trace_id}}", "name: "),
         ("{name: a, tenants: [], fields: {t: trace_id}}", "tenants: "),
