@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use http::StatusCode;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use weir_service::auth::{Access, Tenants};
-use weir_service::http::{Route, Routes};
+use weir_service::http::{Problem, Route, Routes};
 
 use super::answer::Unanswered;
 use crate::api::number;
@@ -58,7 +59,8 @@ pub(super) enum Told {
     Error(String),
 }
 
-#[derive(Debug)]
+/// Cheap to clone.
+#[derive(Debug, Clone)]
 struct Entry {
     about: About,
     first_ms: i64,
@@ -67,13 +69,13 @@ struct Entry {
     /// Event time of the last value.
     time_ms: Option<i64>,
     /// Wall clock and answer, the newest last; never empty.
-    changes: VecDeque<(i64, Told)>,
+    changes: Arc<VecDeque<(i64, Told)>>,
     /// Over time, the newest last.
-    history: VecDeque<Point>,
+    history: Arc<VecDeque<Point>>,
 }
 
 /// What an asker was told at a time, by the wall clock.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Point {
     time_ms: i64,
     told: Told,
@@ -108,13 +110,12 @@ impl Askers {
             last_ms: now_ms,
             asked: 0,
             time_ms,
-            changes: VecDeque::new(),
-            history: VecDeque::new(),
+            changes: Arc::default(),
+            history: Arc::default(),
         });
         if entry.about.tenants != about.tenants {
             // What it was told of another tenant's data is not the new one's to see.
-            entry.changes.clear();
-            entry.history.clear();
+            (entry.changes, entry.history) = (Arc::default(), Arc::default());
             entry.time_ms = time_ms;
         }
         entry.about = about;
@@ -122,21 +123,22 @@ impl Askers {
         entry.time_ms = time_ms.or(entry.time_ms);
         entry.add_point(now_ms, &told);
         if entry.changes.back().is_none_or(|(_, before)| !before.is_same(&told)) {
-            if entry.changes.len() >= MAX_CHANGES {
-                entry.changes.pop_front();
-            }
-            entry.changes.push_back((now_ms, told));
+            push(&mut entry.changes, (now_ms, told), MAX_CHANGES);
         }
     }
 
-    /// Those that a credential of these tenants sees.
+    /// Those that a credential of these tenants sees. Takes a while, in which askers are answered: not for an async thread.
     fn seen_by(&self, tenants: &Tenants) -> Vec<Value> {
         let sees = |entry: &Entry| match entry.about.tenants.as_ref().and_then(Tenants::only) {
             Some(tenant) => tenants.allows(Some(tenant)),
             None => tenants.is_all(),
         };
-        let askers = self.0.lock();
-        askers.iter().filter(|(_, entry)| sees(entry)).map(|(asker, entry)| shown(asker, entry)).collect()
+        let seen: Vec<(Asker, Entry)> = {
+            let askers = self.0.lock();
+            let seen = askers.iter().filter(|(_, entry)| sees(entry));
+            seen.map(|(asker, entry)| (asker.clone(), entry.clone())).collect()
+        };
+        seen.iter().map(|(asker, entry)| shown(asker, entry)).collect()
     }
 
     pub(super) fn routes(&self) -> Routes {
@@ -152,12 +154,18 @@ impl Entry {
             time_ms.saturating_sub(last.time_ms) >= POINT_MS || last.target != target || !last.told.is_alike(told)
         });
         if is_due {
-            if self.history.len() >= MAX_POINTS {
-                self.history.pop_front();
-            }
-            self.history.push_back(Point { time_ms, told: told.clone(), target });
+            push(&mut self.history, Point { time_ms, told: told.clone(), target }, MAX_POINTS);
         }
     }
+}
+
+/// Adds the newest to at most so many. Where somebody looks at those before, they stay as they are there.
+fn push<T: Clone>(all: &mut Arc<VecDeque<T>>, newest: T, most: usize) {
+    let all = Arc::make_mut(all);
+    if all.len() >= most {
+        all.pop_front();
+    }
+    all.push_back(newest);
 }
 
 impl Told {
@@ -189,8 +197,10 @@ fn letters(text: &str) -> impl Iterator<Item = char> {
     text.chars().filter(|c| !c.is_ascii_digit())
 }
 
-async fn list(State(askers): State<Askers>, tenants: Tenants) -> Json<Value> {
-    Json(json!({"scalers": askers.seen_by(&tenants)}))
+async fn list(State(askers): State<Askers>, tenants: Tenants) -> Result<Json<Value>, Problem> {
+    let seen = tokio::task::spawn_blocking(move || askers.seen_by(&tenants)).await;
+    let seen = seen.map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the work ended without an answer"))?;
+    Ok(Json(json!({"scalers": seen})))
 }
 
 fn shown(asker: &Asker, entry: &Entry) -> Value {

@@ -99,3 +99,15 @@ fn given_answers_over_time_then_their_points_are_some_seconds_apart_unless_more_
     askers.note(asker("ocr"), about(Some(other)), Ok((1.0, None, 0)), 0);
     assert_eq!(points().len(), 1, "what was told of another tenant's data is not shown");
 }
+
+#[test]
+fn given_somebody_who_looks_then_what_is_noted_meanwhile_is_not_in_what_was_seen() {
+    let askers = Askers::default();
+    let note = |value, at| askers.note(asker("ocr"), about(Some(everything())), Ok((value, None, at)), at);
+    note(1.0, 0);
+    let seen = askers.0.lock()[&asker("ocr")].clone();
+    note(2.0, POINT_MS);
+    assert_eq!((seen.changes.len(), seen.history.len()), (1, 1));
+    let all = askers.seen_by(&everything());
+    assert!(["changes", "history"].iter().all(|key| all[0][key].as_array().unwrap().len() == 2), "{all:?}");
+}
