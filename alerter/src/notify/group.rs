@@ -214,7 +214,22 @@ impl Groups {
         made.telling = std::mem::take(&mut self.telling);
         made.others = std::mem::take(&mut self.others);
         made.update(known, now_ms);
+        // What was noted as not told is not noted again.
+        let mut suppressed = BTreeMap::new();
+        self.each_target(|name, target| drop(suppressed.insert(name, std::mem::take(&mut target.suppressed))));
+        made.each_target(|name, target| target.suppressed = suppressed.remove(&name).unwrap_or_default());
         *self = made;
+    }
+
+    /// Visits the targets of all groups, with the names of their deliveries.
+    fn each_target(&mut self, mut visit: impl FnMut(String, &mut TargetState)) {
+        for (key, group) in &mut self.by_key {
+            let Some(route) = self.routes.get(key.0) else { continue };
+            let channels = self.channels.get(&route.receiver).map_or(&[][..], Vec::as_slice);
+            for (at, target) in group.targets.iter_mut().enumerate() {
+                visit(taken_key(&target_name(route, channels, at), &key.1), target);
+            }
+        }
     }
 
     /// Takes all alerts that fire or were resolved lately. What is not among them has ended, and is known until everyone
@@ -308,6 +323,7 @@ impl Groups {
                         continue;
                     }
                     let (firing, resolved) = fingerprints(group.alerts.values());
+                    target.suppressed.retain(|alert| firing.contains(alert));
                     if !firing.is_subset(&target.suppressed)
                         && is_news(taken, &firing, &resolved, false, now_ms, route.repeat_interval_ms)
                     {

@@ -151,6 +151,8 @@ struct Entries {
     kept: BTreeMap<(i64, u64), Entry>,
     bytes: usize,
     next: u64,
+    /// Those with a lower id are from before this start.
+    began: u64,
     /// `None` keeps them in memory alone.
     journal: Option<Journal>,
 }
@@ -175,6 +177,7 @@ impl NotificationLog {
             entries.next = entries.next.max(id.saturating_add(1));
             entries.keep(notification);
         }
+        entries.began = entries.next;
         Ok(Self(Arc::new(Mutex::new(entries))))
     }
 
@@ -182,7 +185,7 @@ impl NotificationLog {
     /// for an async thread. Where that fails, it is only in memory.
     pub(crate) fn record(&self, mut notification: Notification) {
         let mut entries = self.0.lock();
-        if entries.has(&notification.name, notification.time_ms) {
+        if entries.has(&notification.name, notification.time_ms) || entries.was_suppressed(&notification) {
             return;
         }
         let before = if notification.attempts > 1 { entries.latest(&notification.name) } else { None };
@@ -220,6 +223,17 @@ impl Entries {
     /// Whether there is one of a channel and group at a time.
     fn has(&self, name: &str, time_ms: i64) -> bool {
         self.kept.range((time_ms, 0)..=(time_ms, u64::MAX)).any(|(_, entry)| entry.notification.name == name)
+    }
+
+    /// Whether it was not sent, and the same was noted before this start: what a start finds silenced is no news.
+    fn was_suppressed(&self, notification: &Notification) -> bool {
+        let is_same = |before: &Notification| {
+            let firing =
+                |of: &Notification| of.alerts.iter().filter(|alert| alert.is_firing).cloned().collect::<Vec<_>>();
+            before.id < self.began && before.outcome == Outcome::Suppressed && firing(before) == firing(notification)
+        };
+        notification.outcome == Outcome::Suppressed
+            && self.latest(&notification.name).is_some_and(|before| is_same(&before))
     }
 
     /// The latest of a channel and group.

@@ -308,9 +308,23 @@ fn given_a_group_of_which_nothing_may_be_told_then_that_is_noted_once_with_why()
     let one = suppressed[0].0.logged(log::Outcome::Suppressed, 5_000).because("silenced");
     assert_eq!((one.integration.as_str(), one.attempts, one.alerts.len()), ("webhook", 0, 1));
     assert_eq!((take(&mut groups, 65_000), groups.take_suppressed().len()), (String::new(), 0));
-    assert_eq!(take(&mut groups, 1_025_000), "ops:a+");
-    groups.update(vec![slow("a", None), slow("b", None), slow("b", None)], 1_026_000);
-    assert_eq!((take(&mut groups, 1_085_000), groups.take_suppressed().len()), (String::new(), 0));
+    groups.replace(&options, 66_000);
+    assert_eq!((take(&mut groups, 126_000), groups.take_suppressed().len()), (String::new(), 0));
+    assert_eq!(take(&mut groups, 1_086_000), "ops:a+");
+    groups.update(vec![slow("a", None), slow("b", None), slow("b", None)], 1_087_000);
+    assert_eq!((take(&mut groups, 1_146_000), groups.take_suppressed().len()), (String::new(), 0));
+}
+
+#[test]
+fn given_an_alert_that_fires_again_in_a_group_that_is_kept_from_being_told_then_that_is_noted_again() {
+    let silences = Arc::new(Book::default());
+    let posted = r#"{"matchers":[{"name":"alertname","value":"Slow"}],"endsAt":"1000"}"#;
+    silences.put(serde_json::from_str(posted).unwrap(), 1).unwrap();
+    let mut groups = Groups::new(&options(ROUTE, OPS), Vec::new(), Vec::new()).with_silences(silences);
+    for (now, a_ends, noted) in [(5_000, None, 1), (65_000, Some(60_000), 0), (125_000, None, 1)] {
+        groups.update(vec![slow("a", a_ends), slow("b", None)], now - 5_000);
+        assert_eq!((take(&mut groups, now), groups.take_suppressed().len()), (String::new(), noted), "{now}");
+    }
 }
 
 #[test]

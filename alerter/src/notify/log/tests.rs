@@ -83,3 +83,21 @@ fn memory_and_file_are_bounded() {
     assert!(std::fs::metadata(&path).unwrap().len() <= 2 * MAX_BYTES as u64);
     assert_eq!(shown(&NotificationLog::open(&path).unwrap()), kept);
 }
+
+#[test]
+fn given_what_was_kept_from_being_told_before_a_start_then_it_is_not_noted_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notifications");
+    let log = NotificationLog::open(&path).unwrap();
+    log.record(notification("a", Outcome::Suppressed, 10, 0));
+    log.record(notification("a", Outcome::Suppressed, 20, 0));
+    assert_eq!(shown(&log).len(), 2, "an alert may fire again");
+    let log = NotificationLog::open(&path).unwrap();
+    log.record(notification("a", Outcome::Suppressed, 30, 0));
+    assert_eq!(shown(&log).len(), 2);
+    let more = [alert("acme", "Slow", None), alert("acme", "Late", None)];
+    log.record(Notification { name: "a".to_owned(), ..Notification::of(&more, Outcome::Suppressed, 40) });
+    log.record(notification("a", Outcome::Suppressed, 50, 0));
+    log.record(notification("b", Outcome::Suppressed, 60, 0));
+    assert_eq!(shown(&log).len(), 5);
+}
