@@ -118,7 +118,14 @@ impl Api {
             )
             .on(Route::post("/api/v1/rules/replay", Access::Read, REPLAY).takes(&replay::PARAMETERS), replay::run)
             .on(get("/api/v1/silences", "Silences", &filter), silences::list)
-            .on(Route::post("/api/v1/silences", Access::Operate, "Makes or changes a silence"), silences::post)
+            .on(
+                Route::post(
+                    "/api/v1/silences",
+                    Access::Operate,
+                    "Makes or changes a silence; `comment` says why, and `createdBy` who, where the credential has no name",
+                ),
+                silences::post,
+            )
             .on(get(silence, "One silence", &[]), silences::one)
             .on(Route::delete(silence, Access::Operate, "Ends a silence"), silences::delete)
             .on(get("/prometheus/api/v1/label/{name}/values", "Values of a label", &list), prometheus::values)
