@@ -1,6 +1,6 @@
 //! The half of the notifier that waits: delivery, with retry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ const AT_ONCE: usize = 8;
 const MORE_MS: i64 = 3000;
 /// How often it is looked whether this alerter leads.
 const LOOK_MS: i64 = 1000;
+/// What other alerters told that waits to be written to the log; where there is more, the oldest is left out.
+pub(super) const MAX_TOLD: usize = 1000;
 /// How long deliveries under way may take when the program stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -68,6 +70,8 @@ struct Shared {
     sender: Mutex<Arc<Sender>>,
     at_once: Mutex<AtOnce>,
     log: NotificationLog,
+    /// For the log.
+    told: Mutex<VecDeque<Notification>>,
     sent: Counter<u64>,
 }
 
@@ -96,6 +100,7 @@ impl Notifier {
             sender: Mutex::new(Arc::new(Sender::new(options)?)),
             at_once: Mutex::new(at_once(options)),
             log,
+            told: Mutex::default(),
             sent: meter
                 .u64_counter("weir_alerter_notifications")
                 .with_description(
@@ -121,8 +126,8 @@ impl Notifier {
         self.shared.groups.lock().others_send(group, now_unix_ms());
     }
 
-    /// Another alerter told.
-    pub(super) async fn others_told(&self, group: v1::NotifiedGroup) {
+    /// Another alerter told. Waits for nothing: who reads the topic keeps the lead meanwhile.
+    pub(super) fn others_told(&self, group: v1::NotifiedGroup) {
         let (told, is_news) = {
             let mut groups = self.shared.groups.lock();
             (groups.told_elsewhere(&group), groups.others_told(group))
@@ -131,7 +136,13 @@ impl Notifier {
             self.shared.changed.send_modify(|version| *version += 1);
         }
         if let Some(told) = told {
-            self.record(told).await;
+            let mut waiting = self.shared.told.lock();
+            if waiting.len() >= MAX_TOLD {
+                waiting.pop_front();
+            }
+            waiting.push_back(told);
+            drop(waiting);
+            self.shared.wake.notify_one();
         }
     }
 
@@ -202,7 +213,7 @@ impl Notifier {
 
     /// Delivers until it is stopped; deliveries under way then have some seconds to end.
     pub async fn run(&self, shutdown: CancellationToken) {
-        let mut under_way = JoinSet::new();
+        let (mut under_way, mut writer) = (JoinSet::new(), JoinSet::new());
         loop {
             let (due, next) = {
                 let mut groups = self.shared.groups.lock();
@@ -231,6 +242,14 @@ impl Notifier {
                     }
                 });
             }
+            if writer.is_empty() && !self.shared.told.lock().is_empty() {
+                let (notifier, told) = (self.clone(), std::mem::take(&mut *self.shared.told.lock()));
+                writer.spawn(async move {
+                    for notification in told {
+                        notifier.record(notification).await;
+                    }
+                });
+            }
             for delivery in due {
                 let notifier = self.clone();
                 under_way.spawn(async move { notifier.deliver(delivery).await });
@@ -242,9 +261,14 @@ impl Notifier {
                 () = self.lead.changed() => {}
                 () = tokio::time::sleep(Duration::from_millis(wait.unsigned_abs())) => {}
                 Some(_) = under_way.join_next() => {}
+                Some(_) = writer.join_next() => {}
             }
         }
-        let drained = tokio::time::timeout(DRAIN, async { while under_way.join_next().await.is_some() {} }).await;
+        let drained = tokio::time::timeout(DRAIN, async {
+            while under_way.join_next().await.is_some() {}
+            while writer.join_next().await.is_some() {}
+        })
+        .await;
         if drained.is_err() {
             tracing::warn!(deliveries = under_way.len(), "stopped before all receivers answered");
         }

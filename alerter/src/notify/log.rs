@@ -198,7 +198,12 @@ impl NotificationLog {
             None => entries.next,
         };
         entries.next = entries.next.max(notification.id + 1);
+        let key = (notification.time_ms, notification.id);
         let record = entries.keep(notification);
+        if !entries.kept.contains_key(&key) {
+            // It is older than all that is kept.
+            return;
+        }
         let Entries { journal: Some(journal), kept, .. } = &mut *entries else { return };
         if let Err(error) = journal.append(&[record], kept.values().map(|entry| entry.record.clone())) {
             tracing::error!(error = %whole(&error), path = %journal.path().display(),

@@ -159,7 +159,7 @@ impl Sharing {
         let is_own = self.lead.wrote(&notification);
         match notification.of {
             Some(Of::Sending(group)) if !is_own => self.notifier.others_send(&group),
-            Some(Of::Taken(group)) if !is_own => self.notifier.others_told(group).await,
+            Some(Of::Taken(group)) if !is_own => self.notifier.others_told(group),
             Some(Of::Silence(json)) => {
                 let Ok(silence) = serde_json::from_slice::<Silence>(&json) else { return };
                 let known = read.silences.entry(silence.id.clone()).or_insert(silence.updated_at_ms);

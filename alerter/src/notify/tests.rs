@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -521,6 +522,39 @@ async fn a_webhook_gets_alertmanagers_json_until_it_answers_2xx() {
         true
     });
     assert_eq!(sent, [("ops".to_owned(), "webhook".to_owned(), "sent", 3, 3)], "two were tried again");
+}
+
+#[tokio::test]
+async fn given_what_other_alerters_told_then_it_is_written_aside_and_what_waits_is_bounded() {
+    let (options, log) = (options(ROUTE, OPS), NotificationLog::default());
+    let mut other = Groups::new(&options, Vec::new(), Vec::new());
+    other.update(vec![slow("a", None)], 0);
+    let sent = other.due(5_000);
+    let meter = opentelemetry::global::meter("test");
+    let notifier = Notifier::new(&options, Vec::new(), Vec::new(), Arc::default(), log.clone(), &meter).unwrap();
+    for more in 0..=deliver::MAX_TOLD as i64 {
+        notifier.others_told(sent[0].message(5_000 + more));
+    }
+    let times = || {
+        let mut times = Vec::new();
+        log.visit(None, |one| {
+            times.push(one.time_ms);
+            true
+        });
+        times
+    };
+    assert_eq!(times(), [0; 0]);
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn({
+        let (notifier, shutdown) = (notifier.clone(), shutdown.clone());
+        async move { notifier.run(shutdown).await }
+    });
+    while times().len() < deliver::MAX_TOLD {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    shutdown.cancel();
+    running.await.unwrap();
+    assert_eq!((times().len(), times().last()), (deliver::MAX_TOLD, Some(&5_001)));
 }
 
 #[tokio::test]

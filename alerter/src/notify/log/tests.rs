@@ -80,7 +80,10 @@ fn memory_and_file_are_bounded() {
     }
     let kept = shown(&log);
     assert!(kept.len() < 1_000 && kept[0].1 == 999 && log.0.lock().bytes <= MAX_BYTES, "{}", kept.len());
-    assert!(std::fs::metadata(&path).unwrap().len() <= 2 * MAX_BYTES as u64);
+    let written = std::fs::metadata(&path).unwrap().len();
+    assert!(written <= 2 * MAX_BYTES as u64);
+    log.record(Notification { name: "old".to_owned(), ..Notification::of(&alerts, Outcome::Sent, -1) });
+    assert_eq!((shown(&log).len(), std::fs::metadata(&path).unwrap().len()), (kept.len(), written));
     assert_eq!(shown(&NotificationLog::open(&path).unwrap()), kept);
 }
 
