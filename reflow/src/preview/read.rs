@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::time::{Instant, timeout_at};
 use weir_bus::{Bus, Consumer, Event, Message, Partition, Position};
 
@@ -12,6 +13,8 @@ use super::Error;
 const BATCH: usize = 1024;
 /// Bytes that Kafka's client fetches ahead.
 const FETCH: usize = 16 << 20;
+/// Partitions that are asked for their offsets at once.
+const AT_ONCE: usize = 16;
 /// Where nothing comes for so long, it is not waited for more: the last offsets of a partition may be no records.
 const IDLE: Duration = Duration::from_millis(700);
 
@@ -37,13 +40,12 @@ pub(super) async fn stretches(bus: &Bus, topic: &str, deadline: Instant) -> Resu
             Err(weir_bus::Error::Unknown(_)) => return Ok(Vec::new()),
             count => count?,
         };
-        let mut all = Vec::new();
-        for number in 0..count {
+        let stretch = |number| async move {
             let partition = Partition::new(topic, number);
             let (first, end) = bus.offsets(&partition).await?;
-            all.push(Stretch { partition, first, end });
-        }
-        Ok(all)
+            Ok::<_, Error>(Stretch { partition, first, end })
+        };
+        stream::iter(0..count).map(stretch).buffered(AT_ONCE).try_collect().await
     };
     timeout_at(deadline, find).await.unwrap_or(Err(Error::Late))
 }
