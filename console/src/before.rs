@@ -6,7 +6,7 @@ use std::time::Instant;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderValue, Method, StatusCode, header};
-use weir_service::http::Problem;
+use weir_service::http::{Peer, Problem};
 
 use crate::cookies::{Cookie, is_secure};
 use crate::sessions::{Session, State};
@@ -14,7 +14,10 @@ use crate::{CALLBACK, Shared, assets, origin, sign_in};
 
 pub(crate) async fn before(shared: Arc<Shared>, mut request: Request) -> Result<Request, Response> {
     let headers = request.headers();
-    if !shared.auth.is_on() && !origin::is_of_this_machine(request.uri(), headers) {
+    // What other machines reach without `auth` was opened to them on purpose.
+    let is_local =
+        request.extensions().get::<Peer>().is_some_and(|peer| peer.address.ip().to_canonical().is_loopback());
+    if is_local && !shared.auth.is_on() && !origin::is_of_this_machine(request.uri(), headers) {
         let detail = "this weir asks for no credential, so it answers to addresses and to localhost alone: open it as \
                       http://127.0.0.1:PORT, have a proxy in front of it send such a Host, or configure `auth`";
         return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail).into_response());

@@ -28,13 +28,14 @@ pub(crate) fn is_allowed(method: &Method, target: &Uri, headers: &HeaderMap, has
     }
 }
 
-/// The name of this machine, if it is one that only this machine has: an address, or `localhost`. A page of another site
-/// can have its own name lead here, and is then of the same origin; without `auth` it would be let in.
+/// Whether the host of a request is none that a stranger's name can be: it is an address, `localhost`, or a name without a
+/// dot. A page of another site can have its own name lead to this machine, and is then of the same origin; without `auth`
+/// it would be let in.
 pub(crate) fn is_of_this_machine(target: &Uri, headers: &HeaderMap) -> bool {
     let Some(host) = host(target, headers) else { return true };
     let name = host.parse::<Authority>().map(|authority| authority.host().to_ascii_lowercase()).unwrap_or_default();
     let address = name.trim_start_matches('[').trim_end_matches(']');
-    address.parse::<IpAddr>().is_ok() || name == "localhost" || name.ends_with(".localhost")
+    address.parse::<IpAddr>().is_ok() || name.ends_with(".localhost") || (!name.is_empty() && !name.contains('.'))
 }
 
 fn host<'a>(target: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
@@ -92,6 +93,7 @@ mod tests {
             ("localhost:7400", true),
             ("LOCALHOST", true),
             ("weir.localhost:7400", true),
+            ("weir", true),
             ("evil.example:7400", false),
             ("localhost.evil.example", false),
             ("127.0.0.1.evil.example", false),

@@ -2,7 +2,7 @@
 import type { HistogramAnswer } from "./types/logs";
 
 /** From the ground up: what is rare and bad stands on the axis, where few are seen too. */
-const LEVELS = ["FATAL", "ERROR", "WARN", "INFO", "DEBUG", "TRACE"];
+export const LEVELS = ["FATAL", "ERROR", "WARN", "INFO", "DEBUG", "TRACE"];
 
 /** `ERROR2` is `ERROR`; empty where it is none of the six. */
 export function level(severity: string): string {
@@ -55,4 +55,23 @@ export function rank(severity: string): number {
 /** From the worst to the least; what is none of the six comes last. */
 export function bySeverity(a: { value: string }, b: { value: string }): number {
   return rank(a.value) - rank(b.value) || a.value.localeCompare(b.value);
+}
+
+/**
+ * Whether weir counts the query from what its index knows of words and fields, in milliseconds however many lines there
+ * are. Parts of words, phrases and ranges are looked for in the lines.
+ */
+export function isCounted(query: string): boolean {
+  return !/[*?/~"<>[\]{}]/.test(query);
+}
+
+/** The counts of each level beside those of all. */
+export function joined(all: HistogramAnswer, split: HistogramAnswer[]): HistogramAnswer {
+  const values = new Map<string, Record<string, number>>();
+  split.forEach(({ buckets }, at) => {
+    for (const { start, count } of buckets) {
+      if (count) values.set(start, { ...values.get(start), [LEVELS[at] ?? ""]: count });
+    }
+  });
+  return { ...all, buckets: all.buckets.map((bucket) => ({ ...bucket, values: values.get(bucket.start) ?? {} })) };
 }

@@ -1,5 +1,6 @@
 //! The overview: is anything wrong, and where to look.
 import { get } from "../../lib/api";
+import { linesBySeverity } from "../../lib/histogram";
 import { useData } from "../../lib/data";
 import { ms, percent, short } from "../../lib/format";
 import { query, queryRange } from "../../lib/prom";
@@ -7,7 +8,7 @@ import { histogram } from "../../lib/severity";
 import { SERIES, severityColor } from "../../lib/theme";
 import { bounds, clock, range, step } from "../../lib/time";
 import type { Alerts as Answer } from "../../lib/types/alerts";
-import type { HistogramAnswer, SearchAnswer } from "../../lib/types/logs";
+import type { SearchAnswer } from "../../lib/types/logs";
 import { href, param } from "../../lib/url";
 import { Chart } from "../../ui/Chart";
 import { Empty, Panel, Show, Sparkline, Stat } from "../../ui/parts";
@@ -110,7 +111,7 @@ function Durations({ inputs }: { inputs: unknown[] }) {
 function Lines({ inputs }: { inputs: unknown[] }) {
   const every = step(range.value, 120);
   const lines = useData(inputs, (signal) =>
-    get<HistogramAnswer>("/api/v1/logs/histogram", { ...bounds.value, interval: `${every}s`, field: "severity" }, signal),
+    linesBySeverity("", every, signal),
   );
   return (
     <Panel title={w.chart_lines()} actions={<a href={href("/logs")}>{w.open_logs()}</a>}>

@@ -24,12 +24,25 @@ const USUAL: [field: string, title: Text][] = [
   ["host.name", w.host],
 ];
 
-/** `isReady`: the lines are there, and the counts may come. */
-export function Facets({ query, isReady, onClose }: { query: string; isReady: boolean; onClose: () => void }) {
+/** Values of more lines than this are counted when somebody asks: every line is read for them. */
+const UNASKED = 1_000_000;
+
+interface FacetsProps {
+  query: string;
+  /** The lines are there, and the counts may come. */
+  isReady: boolean;
+  /** How many lines there are, where that is known. */
+  lines: number | undefined;
+  onClose: () => void;
+}
+
+export function Facets({ query, isReady, lines = 0, onClose }: FacetsProps) {
   const [isPicking, setPicking] = useState(false);
+  const [asked, setAsked] = useState<string | null>(null);
+  const isHeld = lines > UNASKED && asked !== query;
   const own = param("facets").split(",").filter(Boolean).slice(0, 20);
   const fields = [...own, ...USUAL.map(([name]) => name)];
-  const { data, problem, loading } = useFacets(query, fields, isReady);
+  const { data, problem, loading } = useFacets(query, fields, isReady && !isHeld);
   const shared = { query, isLoading: loading };
   return (
     <aside class="log-facets" aria-label={w.facets()}>
@@ -37,6 +50,11 @@ export function Facets({ query, isReady, onClose }: { query: string; isReady: bo
         <IconButton icon="close" label={w.facets_hide()} onClick={onClose} />
       </span>
       {problem && <p class="tone-bad">{problem.detail.slice(0, 300)}</p>}
+      {isHeld && (
+        <button class="btn" type="button" onClick={() => setAsked(query)}>
+          {w.facets_ask({ n: short(lines) })}
+        </button>
+      )}
       {own.map((name) => (
         <Facet key={name} field={name} title={shortName(name)} found={data?.[name]} {...shared} isOwn />
       ))}

@@ -45,7 +45,7 @@ export default function Page() {
       <QueryBar problem={search.problem} />
       {!isLive && search.notices}
       <div class="log-columns">
-        {hasFacets && (isLive || !search.problem) && <Facets query={query} isReady={isLive ? isFollowing : search.isReady} onClose={() => setFacets(false)} />}
+        {hasFacets && (isLive || !search.problem) && <Facets query={query} isReady={isLive ? isFollowing : search.isReady && search.lines !== undefined} lines={isLive ? undefined : search.lines} onClose={() => setFacets(false)} />}
         <div class="log-main">
           {isLive ? (
             <TailView key={`${shown.query}\n${param("tenant")}`} view={shown} onOpen={open} onReady={() => setFollowing(true)} status={toolbar} />

@@ -6,6 +6,7 @@ import { useData, type Data } from "../../lib/data";
 import { count, ms } from "../../lib/format";
 import { useKey } from "../../lib/keys";
 import { asked, bounds, isLive as isMoving, range, shortClock, step } from "../../lib/time";
+import { linesBySeverity } from "../../lib/histogram";
 import type { CountAnswer, HistogramAnswer, Hit } from "../../lib/types/logs";
 import { param } from "../../lib/url";
 import { ProblemBox } from "../../ui/parts";
@@ -45,7 +46,7 @@ export function useSearch(view: View, isOn: boolean, onOpen: (hit: Hit) => void)
   const every = step(range.value, 120);
   const counts: Data<HistogramAnswer> = useData<HistogramAnswer>(
     [...inputs, every],
-    isOn ? (signal) => get("/api/v1/logs/histogram", { query, ...bounds.value, interval: `${every}s`, field: "severity" }, signal) : null,
+    isOn ? (signal) => linesBySeverity(query, every, signal) : null,
   );
   const hits = found.lines?.hits ?? [];
   const open = (index: number) => {

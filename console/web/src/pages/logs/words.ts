@@ -69,6 +69,7 @@ export const w = words({
   empty_never: ["No line of any time matches.", "任何时间都没有匹配的日志。"],
   empty_without: ["Search without the query", "清除查询条件"],
   empty_nothing: ["No logs have arrived yet. Send OTLP to the collector, or let it read container logs.", "尚未收到任何日志。请向采集器发送 OTLP，或让其采集容器日志。"],
+  facets_ask: ["Count values of {n} lines", "统计 {n} 行的取值"],
   histogram: ["Lines over time by severity", "按级别统计的日志量"],
   no_severity: ["none", "未标注"],
   line: ["Log line", "日志详情"],
