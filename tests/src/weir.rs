@@ -42,14 +42,16 @@ pub struct Weir {
     child: Option<Child>,
 }
 
-/// The `weir` program: what `WEIR_BIN` names, else the one beside the test executable, built where it is not there.
+/// The `weir` program: what `WEIR_BIN` names, else the one of the same profile as this executable, built where it is not
+/// there.
 pub fn binary() -> anyhow::Result<PathBuf> {
     if let Some(named) = crate::environment("WEIR_BIN") {
         return Ok(named.into());
     }
     let executable = std::env::current_exe()?;
-    // target/<profile>/deps/<test>
-    let profile = executable.ancestors().nth(2).context("the test executable lies in no target folder")?;
+    // target/<profile>/deps/<test>, and target/<profile>/<benchmark>
+    let folder = executable.parent().context("the executable lies in no target folder")?;
+    let profile = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
     let beside = profile.join("weir");
     if !beside.exists() {
         let cargo = crate::environment("CARGO").unwrap_or_else(|| "cargo".to_owned());
