@@ -25,7 +25,7 @@ mod sign_in;
 use std::sync::Arc;
 
 use axum::extract::Path;
-use http::{HeaderMap, Method};
+use http::HeaderMap;
 use weir_service::auth::{Access, Auth};
 use weir_service::http::{Before, Route, Routes};
 
@@ -97,7 +97,7 @@ impl Console {
         let sign_in = Routes::new()
             .on(Route::get(session, Access::Open, "Who has signed in, and how one can"), sign_in::session)
             .on(Route::post(session, Access::Open, "Signs in with a token"), sign_in::with_token)
-            .on(Route::with(Method::DELETE, session, Access::Open, "Signs out"), sign_in::out)
+            .on(Route::delete(session, Access::Open, "Signs out"), sign_in::out)
             .on(login, sign_in::login)
             .on(
                 Route::post(CALLBACK, Access::Open, "Signs in with a code of the identity provider"),
