@@ -1,6 +1,7 @@
 //! All nodes with their GPUs as cells: what is hot, idle or broken is seen at a glance.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import { here } from "../../lib/url";
+import { useWidth } from "../../ui/useWidth";
 import { VirtualList } from "../../ui/Virtual";
 import type { Node } from "./fleet";
 import { GpuCell } from "./GpuCell";
@@ -17,13 +18,7 @@ const MOST_BESIDE = 8;
 
 export function Grid({ nodes, measure }: { nodes: Node[]; measure: Measure }) {
   const place = useRef<HTMLDivElement>(null);
-  const [width, setWidth] = useState(0);
-  useEffect(() => {
-    if (!place.current) return;
-    const sized = new ResizeObserver(([entry]) => setWidth(Math.floor(entry?.contentRect.width ?? 0)));
-    sized.observe(place.current);
-    return () => sized.disconnect();
-  }, []);
+  const width = useWidth(place);
   const most = nodes.reduce((most, node) => Math.max(most, node.gpus.length), 1);
   const beside = Math.min(MOST_BESIDE, most);
   const block = Math.max(110, beside * CELL);

@@ -2,6 +2,7 @@
 import type { TargetedPointerEvent } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { color, theme } from "../../lib/theme";
+import { useWidth } from "../../ui/useWidth";
 import { share, type View } from "./axis";
 import type { Tree } from "./tree";
 import { w } from "./words";
@@ -11,15 +12,8 @@ const LEAST_DRAG = 4;
 
 export function Minimap({ tree, view, colors, onView }: { tree: Tree; view: View; colors: Map<string, string>; onView: (view: View | null) => void }) {
   const canvas = useRef<HTMLCanvasElement>(null);
-  const [width, setWidth] = useState(0);
+  const width = useWidth(canvas);
   const [drag, setDrag] = useState<{ from: number; to: number } | null>(null);
-  useEffect(() => {
-    const shown = canvas.current;
-    if (!shown) return;
-    const resized = new ResizeObserver(([entry]) => setWidth(Math.floor(entry?.contentRect.width ?? 0)));
-    resized.observe(shown);
-    return () => resized.disconnect();
-  }, []);
   useEffect(() => {
     if (canvas.current && width) draw(canvas.current, width, tree, colors);
   }, [tree, width, theme.value]);

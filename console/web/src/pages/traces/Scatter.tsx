@@ -5,6 +5,7 @@ import { count, ms } from "../../lib/format";
 import { color, theme } from "../../lib/theme";
 import { clock } from "../../lib/time";
 import type { TraceSummary } from "../../lib/types/traces";
+import { useWidth } from "../../ui/useWidth";
 import { bounds, durationAt, durationTicks, EDGE, nearest, type Plane, timeAt, timeTicks, x, y } from "./plane";
 import { w } from "./words";
 
@@ -35,18 +36,11 @@ interface Props {
 
 export function Scatter({ traces, from, to, log, onOpen, onZoom }: Props) {
   const canvas = useRef<HTMLCanvasElement>(null);
-  const [width, setWidth] = useState(0);
+  const width = useWidth(canvas);
   const [over, setOver] = useState<number | null>(null);
   const [drag, setDrag] = useState<{ x0: number; y0: number; x1: number; y1: number } | null>(null);
   const plane: Plane = useMemo(() => ({ width, height: HEIGHT, from, to, log, ...bounds(traces.map((one) => one.duration_ns / 1e6), log) }), [traces, from, to, log, width]);
   const points = useMemo(() => traces.map((one) => ({ x: x(plane, new Date(one.start).getTime()), y: y(plane, one.duration_ns / 1e6), bad: one.error_count > 0 })), [plane]);
-  useEffect(() => {
-    const shown = canvas.current;
-    if (!shown) return;
-    const resized = new ResizeObserver(([entry]) => setWidth(Math.floor(entry?.contentRect.width ?? 0)));
-    resized.observe(shown);
-    return () => resized.disconnect();
-  }, []);
   useEffect(() => {
     if (canvas.current && width) draw(canvas.current, plane, points, over);
   }, [points, over, theme.value]);

@@ -1,0 +1,1 @@
+import{d as r,f as n}from"/assets/chunk-OP3CIQFK.js";function f(o){let[c,s]=r(0);return n(()=>{let e=o.current;if(!e)return;let t=new ResizeObserver(([i])=>s(Math.floor(i?.contentRect.width??0)));return t.observe(e),()=>t.disconnect()},[]),c}export{f as a};
